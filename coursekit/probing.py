@@ -1,0 +1,91 @@
+"""What probes are written with: each helper turns a learner's slip into one sentence instead of a traceback."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+
+class Wrong(Exception):
+    """The learner's object did something that one sentence can name."""
+
+
+def leaves(*inputs: Tensor) -> tuple[Tensor, ...]:
+    """The inputs as graph leaves that collect gradients, in their own memory layout."""
+    return tuple(x.detach().clone().requires_grad_() for x in inputs)
+
+
+def gradients(Y: Tensor, inputs: dict[str, Tensor], dY: Tensor) -> dict[str, Tensor]:
+    """`{"dQ": ...}`: the gradient of sum(Y * dY) for every named input. Raises Wrong where none flows."""
+    if Y.shape != dY.shape:
+        raise Wrong(f"the result has shape {tuple(Y.shape)}, expected {tuple(dY.shape)}")
+    if not Y.requires_grad:
+        raise Wrong(
+            "no gradient can flow back from the result: it is cut off from its inputs "
+            "(by detach, .data, no_grad, NumPy, or torch.tensor around a tensor)"
+        )
+    grads = torch.autograd.grad(Y, list(inputs.values()), dY.to(Y.dtype), allow_unused=True)
+    for name, grad in zip(inputs, grads, strict=True):
+        if grad is None:
+            raise Wrong(f"no gradient reaches {name}: the result does not depend on it, or the path is cut (detach)")
+    return {f"d{name}": grad for name, grad in zip(inputs, grads, strict=True)}
+
+
+def load(module: Any, weights: dict[str, Tensor]) -> nn.Module:
+    """`module` with these weights, in their dtype and on their device. Raises Wrong where names or shapes differ."""
+    if not isinstance(module, nn.Module):
+        raise Wrong(f"the class makes a {type(module).__name__}, expected a torch.nn.Module: derive it from nn.Module")
+    have = {name: tuple(value.shape) for name, value in module.state_dict().items()}
+    want = {name: tuple(value.shape) for name, value in weights.items()}
+    for name in want:
+        if name not in have:
+            raise Wrong(f"the module has no weight called {name!r}; it has {', '.join(have) or 'none'}")
+        if have[name] != want[name]:
+            raise Wrong(f"the weight {name!r} has shape {have[name]}, expected {want[name]}")
+    if extra := [name for name in have if name not in want]:
+        raise Wrong(f"the module has weights that are not asked for: {', '.join(extra)}")
+    example = next(iter(weights.values()))
+    module.load_state_dict(weights)
+    return module.to(device=example.device, dtype=example.dtype)
+
+
+def returned(value: Any, *names: str) -> Any:
+    """`value` when it is the tensor, or the tuple of tensors, called `names`. Raises Wrong otherwise."""
+    if len(names) > 1:
+        if not isinstance(value, Sequence) or len(value) != len(names):
+            raise Wrong(f"it returned {_described(value)}, expected {len(names)} tensors: {', '.join(names)}")
+        return tuple(returned(item, name) for item, name in zip(value, names, strict=True))
+    if not isinstance(value, Tensor):
+        forgot = " (is there a return?)" if value is None else ""
+        raise Wrong(f"it returned {_described(value)}{forgot}, expected the tensor {', '.join(names)}")
+    return value
+
+
+class LargestTensor(TorchDispatchMode):
+    """`with LargestTensor() as m: ...` leaves in `m.elements` the size of the largest tensor that was made.
+
+    Memory counts, so a view counts as the tensor that it looks into and an expanded tensor as its real size.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.elements = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        sizes = (t.untyped_storage().nbytes() // t.element_size() for t in tree_leaves(result) if isinstance(t, Tensor))
+        self.elements = max(self.elements, *sizes, 0)
+        return result
+
+
+def _described(value: Any) -> str:
+    if value is None:
+        return "None"
+    if isinstance(value, (tuple, list)):
+        return f"a {type(value).__name__} of {len(value)}"
+    return f"a {type(value).__name__}"

@@ -1,0 +1,129 @@
+"""Public reference tensors: cases, expected outputs and what known mistakes do, one safetensors file a chapter."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from coursekit.contract import Case, Outputs
+from coursekit.exercises import chapter_of
+from coursekit.judge import KnownMistake
+from coursekit.observe import Outcome
+
+FOLDER = Path(__file__).parent / "reference"
+
+
+class StoreError(RuntimeError):
+    """The reference tensors cannot be used; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is publicly known of one exercise: cases, the expected outputs of each, and known mistakes."""
+
+    cases: tuple[Case, ...]
+    expected: tuple[Outputs, ...]
+    mistakes: tuple[KnownMistake, ...]
+
+
+def load(exercise_id: str, folder: Path = FOLDER) -> Known:
+    """The public tensors of one exercise. Raises StoreError where the file is missing or damaged."""
+    path = folder / f"{chapter_of(exercise_id).slug}.safetensors"
+    try:
+        with safe_open(path, framework="pt") as file:
+            notes = json.loads((file.metadata() or {}).get("coursekit", "{}"))
+            if exercise_id not in notes:
+                raise StoreError(f"{path.name} holds nothing for {exercise_id}: run `make tensors`")
+            return _unpack(exercise_id, notes[exercise_id], file.get_tensor)
+    except (OSError, SafetensorError) as error:
+        raise StoreError(
+            f"the reference tensors {path.name} cannot be read ({error}): reinstall coursekit, or run `make tensors`"
+        ) from error
+
+
+def dump(known: dict[str, Known]) -> bytes:
+    """A chapter's public tensors as the bytes of a safetensors file: same content, same bytes."""
+    tensors: dict[str, Tensor] = {}
+    notes = {exercise_id: _pack(exercise_id, item, tensors) for exercise_id, item in known.items()}
+    return save(tensors, {"coursekit": json.dumps(notes, sort_keys=True)})
+
+
+def _pack(exercise_id: str, known: Known, tensors: dict[str, Tensor]) -> dict[str, Any]:
+    def keep(prefix: str, named: Outputs) -> list[str]:
+        for name, value in named.items():
+            tensors[f"{exercise_id}/{prefix}/{name}"] = value.clone(memory_format=torch.contiguous_format)
+        return list(named)
+
+    cases = []
+    for i, (case, expected) in enumerate(zip(known.cases, known.expected, strict=True)):
+        given = {n: v for n, v in case.inputs.items() if isinstance(v, Tensor)}
+        plain = {n: v for n, v in case.inputs.items() if n not in given}
+        cases.append(
+            {
+                "part": case.part,
+                "label": case.label,
+                "order": list(case.inputs),
+                "tensors": keep(f"{i}/in", given),
+                "layout": {n: _layout(v) for n, v in given.items() if not v.is_contiguous()},
+                "plain": plain,
+                "expected": keep(f"{i}/out", expected),
+            }
+        )
+    mistakes = []
+    for mistake in known.mistakes:
+        outcomes = []
+        for i, outcome in enumerate(mistake.outcomes):
+            # An output equal to the expected one is not stored twice.
+            right = known.expected[i]
+            own = {n: v for n, v in (outcome.outputs or {}).items() if n not in right or not _equal(v, right[n])}
+            note: dict[str, Any] = {"kind": outcome.kind, "changed": outcome.changed}
+            if outcome.outputs is not None:
+                note |= {"own": keep(f"{i}/{mistake.name}", own), "names": list(outcome.outputs)}
+            outcomes.append(note)
+        mistakes.append({"name": mistake.name, "sentence": mistake.sentence, "outcomes": outcomes})
+    return {"cases": cases, "mistakes": mistakes}
+
+
+def _unpack(exercise_id: str, note: dict[str, Any], get) -> Known:
+    def fetch(prefix: str, names: list[str]) -> Outputs:
+        return {name: get(f"{exercise_id}/{prefix}/{name}") for name in names}
+
+    cases, expected = [], []
+    for i, c in enumerate(note["cases"]):
+        given = fetch(f"{i}/in", c["tensors"])
+        given |= {name: _laid_out(given[name], order) for name, order in c["layout"].items()}
+        given |= c["plain"]
+        cases.append(Case(c["part"], c["label"], {name: given[name] for name in c["order"]}))
+        expected.append(fetch(f"{i}/out", c["expected"]))
+    mistakes = []
+    for m in note["mistakes"]:
+        outcomes = []
+        for i, o in enumerate(m["outcomes"]):
+            outputs = None
+            if "own" in o:
+                own = fetch(f"{i}/{m['name']}", o["own"])
+                outputs = {name: own.get(name, expected[i].get(name)) for name in o["names"]}
+            outcomes.append(Outcome(outputs, o["kind"], changed=tuple(o["changed"])))
+        mistakes.append(KnownMistake(m["name"], m["sentence"], tuple(outcomes)))
+    return Known(tuple(cases), tuple(expected), tuple(mistakes))
+
+
+def _layout(x: Tensor) -> list[int]:
+    """The dimensions from the slowest to the fastest in memory."""
+    return sorted(range(x.dim()), key=lambda d: -x.stride(d))
+
+
+def _laid_out(x: Tensor, order: list[int]) -> Tensor:
+    inverse = [order.index(d) for d in range(x.dim())]
+    return x.permute(order).contiguous().permute(inverse)
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    return one.dtype == other.dtype and torch.equal(one, other)

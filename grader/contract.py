@@ -1,0 +1,79 @@
+"""The trusted half of an exercise: the right answer, the wrong ones that learners write, other right ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import torch
+
+from coursekit.contract import Case, Exercise, Outputs
+from coursekit.judge import KnownMistake
+from coursekit.observe import observe
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A wrong implementation (one object, or one for each of the exercise's calls) and the sentence that helps."""
+
+    name: str
+    sentence: str
+    objects: tuple[Any, ...]
+
+
+@dataclass
+class Trusted:
+    """Collects what is trusted about one exercise.
+
+    `reference` is written to be read beside the paper and is run in float64. Functions and classes below it
+    register themselves: `@TRUSTED.mistake("sentence")`, `@TRUSTED.alternative`. Where an exercise takes several
+    objects, `add_mistake` and `add_alternative` take them by name.
+    """
+
+    reference: Any
+    mistakes: list[Mistake] = field(default_factory=list)
+    alternatives: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.reference = self.reference if isinstance(self.reference, tuple) else (self.reference,)
+
+    def mistake(self, sentence: str) -> Callable[[T], T]:
+        def register(obj: T) -> T:
+            self.add_mistake(obj.__name__, sentence, obj)
+            return obj
+
+        return register
+
+    def alternative(self, obj: T) -> T:
+        self.add_alternative(obj.__name__, obj)
+        return obj
+
+    def add_mistake(self, name: str, sentence: str, *objects: Any) -> None:
+        self.mistakes.append(Mistake(name, sentence, objects))
+
+    def add_alternative(self, name: str, *objects: Any) -> None:
+        self.alternatives[name] = objects
+
+
+def expected(exercise: Exercise, trusted: Trusted, case: Case) -> Outputs:
+    """The reference's outputs on one case: computed in float64, rounded to the case's dtype.
+
+    Raises RuntimeError where the reference itself fails.
+    """
+    outcome = observe(exercise, trusted.reference, case.cast(torch.float64))
+    if outcome.outputs is None or outcome.changed:
+        told = outcome.problem or f"changes {outcome.changed}"
+        raise RuntimeError(f"the reference of {exercise.id} fails on {case.label!r}: {told}")
+    compared = {name: value for name, value in outcome.outputs.items() if not name.startswith("_")}
+    return {name: v.to(case.dtype) if v.is_floating_point() else v for name, v in compared.items()}
+
+
+def known_mistakes(exercise: Exercise, trusted: Trusted, cases: list[Case]) -> list[KnownMistake]:
+    """What every registered mistake does on these cases."""
+    return [
+        KnownMistake(m.name, m.sentence, tuple(observe(exercise, m.objects, case) for case in cases))
+        for m in trusted.mistakes
+    ]

@@ -1,0 +1,121 @@
+"""`make gate`: prove that the checks accept every right answer and reject, by name, every known wrong one."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from coursekit import store
+from coursekit.contract import Exercise
+from coursekit.exercises import chapters, find
+from coursekit.judge import judge
+from coursekit.observe import observe
+from coursekit.report import Verdict
+from grader.contract import Trusted, expected, known_mistakes
+from grader.exercises import trusted
+from grader.seeds import SECRET
+
+LEAST_MISTAKES, LEAST_ALTERNATIVES = 4, 2
+
+
+@dataclass
+class Tally:
+    """Counts over all exercises; `failures` says what went wrong, one sentence each."""
+
+    exercises: int = 0
+    mistakes: int = 0
+    rejected: int = 0
+    named: int = 0
+    alternatives: int = 0
+    accepted: int = 0
+    seeds: int = 0
+    failures: list[str] = field(default_factory=list)
+
+    def line(self) -> str:
+        return (
+            f"gate: {self.exercises} exercises, {self.rejected} of {self.mistakes} mistakes rejected, "
+            f"{self.named} of {self.mistakes} named, {self.accepted} of {self.alternatives} alternatives accepted, "
+            f"{self.seeds} seeds"
+        )
+
+
+def run(ids: list[str] | None = None, seeds: tuple[int, ...] = SECRET) -> Tally:
+    """The gate over the public tensors and every seed, for all exercises or the given ones."""
+    tally = Tally(seeds=1 + len(seeds))
+    for exercise_id in ids or [e for chapter in chapters() for e in chapter.exercises]:
+        _gate(find(exercise_id), trusted(exercise_id), seeds, tally)
+    return tally
+
+
+def knowns(exercise: Exercise, secret: Trusted, seeds: tuple[int, ...]) -> Iterator[tuple[str, store.Known]]:
+    """What the checks know, by seed: first what learners have, then what is drawn from each secret seed."""
+    yield "public", store.load(exercise.id)
+    for seed in seeds:
+        cases = exercise.cases(torch.Generator().manual_seed(seed))
+        right = tuple(expected(exercise, secret, case) for case in cases)
+        yield f"seed {seed}", store.Known(tuple(cases), right, tuple(known_mistakes(exercise, secret, cases)))
+
+
+def verdict(exercise: Exercise, objects: tuple[Any, ...], known: store.Known) -> Verdict:
+    """The verdict on `objects` with what is known of the exercise."""
+    outcomes = [observe(exercise, objects, case) for case in known.cases]
+    return judge(exercise, known.cases, outcomes, known.expected, known.mistakes)
+
+
+def stubs(exercise: Exercise) -> tuple[Any, ...]:
+    """The untouched exercise: objects that raise NotImplementedError when they are called."""
+
+    def stub(*args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError
+
+    return tuple(type(c.name, (), {"__init__": stub}) if c.is_class else stub for c in exercise.signatures)
+
+
+def in_float64(objects: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    """The same functions, computing and answering in float64 whatever they are given; None for classes."""
+    if any(inspect.isclass(obj) for obj in objects):
+        return None
+
+    def widened(obj: Any) -> Any:
+        return lambda *args: obj(*(a.double() if torch.is_tensor(a) and a.is_floating_point() else a for a in args))
+
+    return tuple(widened(obj) for obj in objects)
+
+
+def _gate(exercise: Exercise, secret: Trusted, seeds: tuple[int, ...], tally: Tally) -> None:
+    tally.exercises += 1
+    right = {"reference": secret.reference, **secret.alternatives, "library": exercise.library}
+    if wide := in_float64(secret.reference):
+        right["reference in float64"] = wide
+    right_ok, rejected, named = dict.fromkeys(right, True), set(), set()
+    lost, unnamed = set(), set()
+    for where, known in knowns(exercise, secret, seeds):
+        for name, objects in right.items():
+            if not (v := verdict(exercise, objects, known)).full:
+                right_ok[name] = False
+                tally.failures.append(f"{exercise.id}: {name} loses marks ({where}): {v.text()}")
+        for m in secret.mistakes:
+            v = verdict(exercise, m.objects, known)
+            (lost if v.full else rejected).add(m.name)
+            (named if v.mistake == m.name else unnamed).add(m.name)
+            if v.full:
+                tally.failures.append(f"{exercise.id}: mistake {m.name} gets full marks ({where})")
+            elif v.mistake != m.name:
+                tally.failures.append(f"{exercise.id}: mistake {m.name} is taken for {v.mistake or 'none'} ({where})")
+        if (v := verdict(exercise, stubs(exercise), known)).earned or not v.not_started:
+            tally.failures.append(f"{exercise.id}: the untouched stub is not told as such ({where}): {v.text()}")
+    _count(tally, secret, right_ok, rejected - lost, named - unnamed)
+    if len(secret.mistakes) < LEAST_MISTAKES or len(secret.alternatives) < LEAST_ALTERNATIVES:
+        tally.failures.append(f"{exercise.id}: needs {LEAST_MISTAKES} mistakes and {LEAST_ALTERNATIVES} alternatives")
+
+
+def _count(tally: Tally, secret: Trusted, right_ok: dict[str, bool], rejected: set[str], named: set[str]) -> None:
+    tally.mistakes += len(secret.mistakes)
+    tally.rejected += len(rejected)
+    tally.named += len(named)
+    tally.alternatives += len(secret.alternatives)
+    tally.accepted += sum(right_ok[name] for name in secret.alternatives)
