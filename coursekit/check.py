@@ -96,7 +96,7 @@ def _found(obj: Any) -> str:
     if inspect.isfunction(obj):
         return f"the function {obj.__name__}"
     hint = ": pass the function itself, without calling it" if isinstance(obj, torch.Tensor) else ""
-    return f"a {type(obj).__name__}{hint}"
+    return f"an object of type {type(obj).__name__}{hint}"
 
 
 def _refused(exercise: Exercise, sentence: str) -> Verdict:

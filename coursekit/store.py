@@ -33,9 +33,9 @@ class Known:
     mistakes: tuple[KnownMistake, ...]
 
 
-def load(exercise_id: str, folder: Path = FOLDER) -> Known:
+def load(exercise_id: str, folder: Path | None = None) -> Known:
     """The public tensors of one exercise. Raises StoreError where the file is missing or damaged."""
-    path = folder / f"{chapter_of(exercise_id).slug}.safetensors"
+    path = (folder or FOLDER) / f"{chapter_of(exercise_id).slug}.safetensors"
     try:
         with safe_open(path, framework="pt") as file:
             notes = json.loads((file.metadata() or {}).get("coursekit", "{}"))

@@ -1,0 +1,69 @@
+"""Public reference tensors survive the trip to disk and back."""
+
+import pytest
+import torch
+
+from coursekit import store
+from coursekit.contract import Case, scattered
+from coursekit.judge import KnownMistake
+from coursekit.observe import Outcome
+
+ID = "attention.sdpa"
+
+
+@pytest.fixture
+def known():
+    x = scattered(torch.arange(6.0).reshape(2, 3))
+    case = Case("values", "a case", {"x": x, "dim": -1, "causal": True})
+    wrong = KnownMistake(
+        "negated", "The sign is wrong.", (Outcome({"Y": -x, "_size": torch.tensor(6)}, changed=("x",)),)
+    )
+    raising = KnownMistake("raises", "It raises.", (Outcome(None, kind="RuntimeError: no"),))
+    return store.Known((case,), ({"Y": x},), (wrong, raising))
+
+
+@pytest.fixture
+def reloaded(known, tmp_path):
+    (tmp_path / "02_attention.safetensors").write_bytes(store.dump({ID: known}))
+    return store.load(ID, tmp_path)
+
+
+def test_inputs_keep_values_order_and_layout(known, reloaded):
+    before, after = known.cases[0].inputs, reloaded.cases[0].inputs
+    assert list(after) == ["x", "dim", "causal"]
+    assert (after["dim"], after["causal"]) == (-1, True)
+    assert torch.equal(before["x"], after["x"])
+    assert before["x"].stride() == after["x"].stride()
+
+
+def test_mistakes_keep_their_outputs(reloaded):
+    outcome = reloaded.mistakes[0].outcomes[0]
+    assert torch.equal(outcome.outputs["Y"], -reloaded.expected[0]["Y"])
+    assert outcome.changed == ("x",)
+
+
+def test_mistakes_that_raise_keep_their_kind(reloaded):
+    outcome = reloaded.mistakes[1].outcomes[0]
+    assert outcome.outputs is None
+    assert outcome.kind == "RuntimeError: no"
+
+
+def test_the_same_content_gives_the_same_bytes(known):
+    assert store.dump({ID: known}) == store.dump({ID: known})
+
+
+def test_a_missing_file_is_told(tmp_path):
+    with pytest.raises(store.StoreError, match="reinstall coursekit"):
+        store.load(ID, tmp_path)
+
+
+def test_a_damaged_file_is_told(tmp_path, known):
+    (tmp_path / "02_attention.safetensors").write_bytes(store.dump({ID: known})[:50])
+    with pytest.raises(store.StoreError, match="cannot be read"):
+        store.load(ID, tmp_path)
+
+
+def test_a_file_without_the_exercise_is_told(tmp_path, known):
+    (tmp_path / "02_attention.safetensors").write_bytes(store.dump({"attention.other": known}))
+    with pytest.raises(store.StoreError, match="make tensors"):
+        store.load(ID, tmp_path)
