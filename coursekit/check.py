@@ -19,17 +19,19 @@ from coursekit.report import PartResult, Verdict
 _passed: dict[str, tuple[Any, ...]] = {}
 
 
-def check(exercise_id: str, *objects: Any, device: str | torch.device = "cpu") -> Verdict:
+def check(exercise_id: str, *objects: Any, device: str | torch.device | None = None) -> Verdict:
     """The verdict on the learner's `objects`: points as text, the report as HTML.
 
     `check("attention.sdpa", scaled_dot_product_attention)`. Bad calls and errors in the learner's code are told
-    in the report, never raised. `device` is where the inputs live. The best score is kept for `progress()`.
+    in the report, never raised. `device` is where the inputs live: a CUDA GPU where there is one, else the CPU
+    (other accelerators have no float64). The best score is kept for `progress()`.
     """
     try:
         exercise = find(exercise_id)
     except UnknownExercise as unknown:
         return _shown(Verdict(str(exercise_id), refused=str(unknown)))
-    verdict = _refusal(exercise, objects) or _judged(exercise, objects, torch.device(device))
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    verdict = _refusal(exercise, objects) or _judged(exercise, objects, device)
     _passed.pop(exercise_id, None)
     if verdict.full:
         _passed[exercise_id] = objects
@@ -53,15 +55,20 @@ def use(exercise_id: str, *objects: Any) -> Any:
     return objects[0] if len(objects) == 1 else objects
 
 
+def verdict_on(exercise: Exercise, objects: tuple[Any, ...], known: store.Known, device: torch.device) -> Verdict:
+    """The verdict on `objects` against what is known of the exercise, with inputs on `device`."""
+    cases = [case.on(device) for case in known.cases]
+    expected = [{name: value.to(device) for name, value in right.items()} for right in known.expected]
+    outcomes = [observe(exercise, objects, case) for case in cases]
+    return judge(exercise, cases, outcomes, expected, known.mistakes)
+
+
 def _judged(exercise: Exercise, objects: tuple[Any, ...], device: torch.device) -> Verdict:
     try:
         known = store.load(exercise.id)
     except store.StoreError as error:
         return _refused(exercise, str(error))
-    cases = [case.on(device) for case in known.cases]
-    expected = [{name: value.to(device) for name, value in right.items()} for right in known.expected]
-    outcomes = [observe(exercise, objects, case) for case in cases]
-    return judge(exercise, cases, outcomes, expected, known.mistakes)
+    return verdict_on(exercise, objects, known, device)
 
 
 def _refusal(exercise: Exercise, objects: tuple[Any, ...]) -> Verdict | None:

@@ -103,7 +103,7 @@ def _alike(one: torch.Tensor, other: torch.Tensor, exercise: Exercise) -> bool:
     if one.shape != other.shape:
         return False
     coarser = one.dtype if one.dtype.itemsize < other.dtype.itemsize else other.dtype
-    return bool(close(one.to(coarser), other.to(coarser), exercise.tolerance.get(coarser)).all())
+    return bool(close(one.to(coarser), other.to(one.device, coarser), exercise.tolerance.get(coarser)).all())
 
 
 def _broken_law(exercise: Exercise, case: Case, expected: Outputs, outcome: Outcome) -> str:

@@ -123,7 +123,8 @@ def _quiet(printed: _Capped) -> Iterator[None]:
 def _reproducible() -> Iterator[None]:
     """Same random numbers, gradients on, full float32 precision; everything is as before afterwards."""
     precision = torch.get_float32_matmul_precision()
-    with torch.random.fork_rng(), torch.enable_grad(), torch.backends.cudnn.flags(allow_tf32=False):
+    gpus = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
+    with torch.random.fork_rng(gpus), torch.enable_grad(), torch.backends.cudnn.flags(allow_tf32=False):
         torch.set_float32_matmul_precision("highest")
         torch.manual_seed(0)
         try:

@@ -11,7 +11,7 @@ from grader.authoring.cli import add_commands
 def _gate(args: argparse.Namespace) -> int:
     from grader import gate
 
-    tally = gate.run(args.exercises or None, gate.SECRET[: args.seeds])
+    tally = gate.run(args.exercises or None, gate.SECRET[: args.seeds], args.device)
     for failure in tally.failures:
         print(failure)
     print(tally.line())
@@ -33,6 +33,7 @@ def main(argv: list[str] | None = None) -> int:
     gate = commands.add_parser("gate", help="prove that every mistake is rejected and every right answer accepted")
     gate.add_argument("exercises", nargs="*", metavar="ID", help="exercise ids; all of them by default")
     gate.add_argument("--seeds", type=int, default=20, help="how many secret seeds (default: %(default)s)")
+    gate.add_argument("--device", default="cpu", help="where the learner's code runs (default: %(default)s)")
     gate.set_defaults(run=_gate)
     tensors = commands.add_parser("tensors", help="write the public reference tensors")
     tensors.set_defaults(run=_tensors)

@@ -10,11 +10,9 @@ from typing import Any
 import torch
 
 from coursekit import store
+from coursekit.check import verdict_on
 from coursekit.contract import Exercise
 from coursekit.exercises import chapters, find
-from coursekit.judge import judge
-from coursekit.observe import observe
-from coursekit.report import Verdict
 from grader.contract import Trusted, expected, known_mistakes
 from grader.exercises import trusted
 from grader.seeds import SECRET
@@ -43,11 +41,11 @@ class Tally:
         )
 
 
-def run(ids: list[str] | None = None, seeds: tuple[int, ...] = SECRET) -> Tally:
-    """The gate over the public tensors and every seed, for all exercises or the given ones."""
+def run(ids: list[str] | None = None, seeds: tuple[int, ...] = SECRET, device: str = "cpu") -> Tally:
+    """The gate over the public tensors and every seed, for all exercises or the given ones, on one device."""
     tally = Tally(seeds=1 + len(seeds))
     for exercise_id in ids or [e for chapter in chapters() for e in chapter.exercises]:
-        _gate(find(exercise_id), trusted(exercise_id), seeds, tally)
+        _gate(find(exercise_id), trusted(exercise_id), seeds, torch.device(device), tally)
     return tally
 
 
@@ -58,12 +56,6 @@ def knowns(exercise: Exercise, secret: Trusted, seeds: tuple[int, ...]) -> Itera
         cases = exercise.cases(torch.Generator().manual_seed(seed))
         right = tuple(expected(exercise, secret, case) for case in cases)
         yield f"seed {seed}", store.Known(tuple(cases), right, tuple(known_mistakes(exercise, secret, cases)))
-
-
-def verdict(exercise: Exercise, objects: tuple[Any, ...], known: store.Known) -> Verdict:
-    """The verdict on `objects` with what is known of the exercise."""
-    outcomes = [observe(exercise, objects, case) for case in known.cases]
-    return judge(exercise, known.cases, outcomes, known.expected, known.mistakes)
 
 
 def stubs(exercise: Exercise) -> tuple[Any, ...]:
@@ -86,7 +78,7 @@ def in_float64(objects: tuple[Any, ...]) -> tuple[Any, ...] | None:
     return tuple(widened(obj) for obj in objects)
 
 
-def _gate(exercise: Exercise, secret: Trusted, seeds: tuple[int, ...], tally: Tally) -> None:
+def _gate(exercise: Exercise, secret: Trusted, seeds: tuple[int, ...], device: torch.device, tally: Tally) -> None:
     tally.exercises += 1
     right = {"reference": secret.reference, **secret.alternatives, "library": exercise.library}
     if wide := in_float64(secret.reference):
@@ -95,18 +87,18 @@ def _gate(exercise: Exercise, secret: Trusted, seeds: tuple[int, ...], tally: Ta
     lost, unnamed = set(), set()
     for where, known in knowns(exercise, secret, seeds):
         for name, objects in right.items():
-            if not (v := verdict(exercise, objects, known)).full:
+            if not (v := verdict_on(exercise, objects, known, device)).full:
                 right_ok[name] = False
                 tally.failures.append(f"{exercise.id}: {name} loses marks ({where}): {v.text()}")
         for m in secret.mistakes:
-            v = verdict(exercise, m.objects, known)
+            v = verdict_on(exercise, m.objects, known, device)
             (lost if v.full else rejected).add(m.name)
             (named if v.mistake == m.name else unnamed).add(m.name)
             if v.full:
                 tally.failures.append(f"{exercise.id}: mistake {m.name} gets full marks ({where})")
             elif v.mistake != m.name:
                 tally.failures.append(f"{exercise.id}: mistake {m.name} is taken for {v.mistake or 'none'} ({where})")
-        if (v := verdict(exercise, stubs(exercise), known)).earned or not v.not_started:
+        if (v := verdict_on(exercise, stubs(exercise), known, device)).earned or not v.not_started:
             tally.failures.append(f"{exercise.id}: the untouched stub is not told as such ({where}): {v.text()}")
     _count(tally, secret, right_ok, rejected - lost, named - unnamed)
     if len(secret.mistakes) < LEAST_MISTAKES or len(secret.alternatives) < LEAST_ALTERNATIVES:

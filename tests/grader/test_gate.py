@@ -64,3 +64,8 @@ def test_too_few_mistakes_fail(gated):
 def test_a_check_that_pays_for_the_stub_fails(gated):
     paid = dataclasses.replace(find(ID), probe=lambda case, attend: {"Y": case["V"]})
     assert any("stub" in told for told in gated(copy_of(trusted(ID)), paid).failures)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_the_gate_holds_on_a_gpu():
+    assert gate.run(seeds=gate.SECRET[:2], device="cuda").failures == []

@@ -1,0 +1,75 @@
+"""`make bench`: what learners wait for. Prints one table; nothing here passes or fails."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+REPEATS = 7
+
+
+def check_latency() -> list[tuple[str, float]]:
+    """Median milliseconds of one `check` on the reference answer, by exercise."""
+    from coursekit.check import check
+    from coursekit.exercises import chapters
+    from grader.exercises import trusted
+
+    rows = []
+    for exercise_id in (e for chapter in chapters() for e in chapter.exercises):
+        objects = trusted(exercise_id).reference
+        check(exercise_id, *objects)  # the first call also loads code
+        rows.append((exercise_id, statistics.median(_milliseconds(check, exercise_id, *objects) for _ in range(REPEATS))))
+    return rows
+
+
+def chapter_run(slug: str, profile: str) -> tuple[float, float]:
+    """Seconds to execute a solution notebook, and its kernel's peak memory in MiB."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    notebook = nbformat.read(ROOT / "solutions" / slug / f"{slug}.ipynb", as_version=4)
+    for cell in notebook.cells:
+        if "parameters" in cell.metadata.get("tags", []):
+            cell.source = cell.source.replace('profile = "fast"', f'profile = "{profile}"')
+    peak = "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+    notebook.cells.append(nbformat.v4.new_code_cell(peak))
+    started = time.perf_counter()
+    NotebookClient(notebook, timeout=600, kernel_name="python3").execute()
+    return time.perf_counter() - started, float(notebook.cells[-1].outputs[0].text)
+
+
+def _milliseconds(function, *args) -> float:
+    started = time.perf_counter()
+    function(*args)
+    return 1000 * (time.perf_counter() - started)
+
+
+def main() -> None:
+    os.environ["COURSEKIT_PROGRESS"] = "off"
+    sys.stdout.reconfigure(line_buffering=True)
+    silent = open(os.devnull, "w")  # reports of the checks
+    out, sys.stdout = sys.stdout, silent
+    try:
+        rows = check_latency()
+    finally:
+        sys.stdout = out
+    print(f"{'check of the right answer':<32} {'median ms':>10}")
+    for exercise_id, ms in rows:
+        print(f"{exercise_id:<32} {ms:>10.1f}")
+    print(f"{'median over exercises':<32} {statistics.median(ms for _, ms in rows):>10.1f}")
+    print(f"{'worst':<32} {max(ms for _, ms in rows):>10.1f}")
+    from coursekit.exercises import chapters
+
+    print(f"\n{'chapter':<20} {'profile':<8} {'seconds':>8} {'kernel peak MiB':>16}")
+    for chapter in chapters():
+        for profile in ("smoke", "fast"):
+            seconds, memory = chapter_run(chapter.slug, profile)
+            print(f"{chapter.slug:<20} {profile:<8} {seconds:>8.1f} {memory:>16.0f}")
+
+
+if __name__ == "__main__":
+    main()
