@@ -1,0 +1,1 @@
+"""From one text file per chapter to the notebooks: read, refuse, expand, execute, release, bundle."""

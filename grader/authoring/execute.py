@@ -1,0 +1,103 @@
+"""Running a chapter's notebook once, and keeping its outputs clean enough to commit."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+from grader.authoring.chapter import BuildError
+from grader.authoring.notebook import LANGUAGE, outputs_text, points
+
+CELL_SECONDS = 600
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+def execute(notebook: NotebookNode, root: Path, name: str) -> NotebookNode:
+    """The notebook with outputs, run from its first cell to its last in a fresh kernel and an empty folder.
+
+    Raises BuildError when a cell fails, when a check earns less than full marks, or when an output could not
+    stand in a repository. The author's own progress is not touched.
+    """
+    notebook = nbformat.from_dict(notebook)
+    with tempfile.TemporaryDirectory() as folder:
+        _run(notebook, folder, name)
+        _clean(notebook)
+        found = [*_lost_marks(notebook), *_unclean(notebook, [*_places(root), folder])]
+    if found:
+        raise BuildError("\n".join(f"{name}, cell {id}: {sentence}" for id, sentence in found))
+    return notebook
+
+
+def _run(notebook: NotebookNode, folder: str, name: str) -> None:
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError
+
+    client = NotebookClient(
+        notebook,
+        timeout=CELL_SECONDS,
+        kernel_name="python3",
+        # Model ids are random and the saved state repeats what the cell can make again.
+        store_widget_state=False,
+        record_timing=False,
+        resources={"metadata": {"path": folder}},
+    )
+    env = os.environ | {"COURSEKIT_HOME": folder, "PYTHONHASHSEED": "0", "MPLBACKEND": _INLINE}
+    try:
+        client.execute(env=env)
+    except (CellExecutionError, CellTimeoutError) as error:
+        raise BuildError(f"{name}: {error}") from error
+
+
+_INLINE = "module://matplotlib_inline.backend_inline"
+
+
+def _clean(notebook: NotebookNode) -> None:
+    notebook.metadata.pop("widgets", None)
+    notebook.metadata["language_info"] = nbformat.from_dict(LANGUAGE)
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+        for output in cell.get("outputs", []):
+            output.get("data", {}).pop(WIDGET, None)
+
+
+def _lost_marks(notebook: NotebookNode):
+    """(cell id, sentence) for every check that does not give full marks to the chapter's own solution."""
+    full = points(notebook)
+    for cell in notebook.cells:
+        meta = cell.metadata.get("nbgrader", {})
+        if cell.cell_type != "code" or not meta.get("grade"):
+            continue
+        results = [o.data.get("text/plain") for o in cell.outputs if o.output_type == "execute_result"]
+        if results[:1] != [f"{full[meta.grade_id]:g}"]:
+            yield (
+                cell.id,
+                f"the solution earns {', '.join(results) or 'nothing'} of {full[meta.grade_id]:g} points",
+            )
+
+
+def _places(root: Path) -> list[str]:
+    """Paths that mean something on this machine only."""
+    places = {str(root), str(Path.home()), sys.prefix, sys.base_prefix, tempfile.gettempdir()}
+    return [place for place in places if len(place) > 3]
+
+
+def _unclean(notebook: NotebookNode, places: list[str]):
+    """(cell id, sentence) for every output that another machine or another run would not give."""
+    path = re.compile("|".join([*map(re.escape, places), r"/home/\w", r"/Users/\w", r"\b[A-Z]:\\\\?Users"]))
+    for cell in notebook.cells:
+        text = outputs_text(cell)
+        if match := path.search(text):
+            yield cell.id, f"an output holds the machine's path {match[0]!r}; print less or a relative path"
+        if match := re.search(r"\bat 0x[0-9a-f]{6,}", text):
+            yield (
+                cell.id,
+                f"an output holds the memory address {match[0]!r}; end the last line with a semicolon",
+            )
+        if any(o.get("name") == "stderr" for o in cell.get("outputs", [])):
+            yield cell.id, f"writes to stderr: {text.strip().splitlines()[0][:160]!r}; cure the warning"
