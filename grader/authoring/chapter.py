@@ -10,6 +10,8 @@ from pathlib import Path
 
 KEYS = ("exercise", "check", "question")
 KNOWN_KEYS = {*KEYS, "tags", "jupyter"}
+# How the text was laid out, which jupytext keeps for writing it back.
+LAYOUT = {"lines_to_next_cell", "lines_to_end_of_cell_marker", "cell_marker"}
 PARAMETERS = ("profile", "device", "seed")
 HEADER = ("title", "goals", "minutes", "prerequisites")
 BEGIN, END = "BEGIN SOLUTION", "END SOLUTION"
@@ -88,7 +90,7 @@ def read(path: Path, root: Path) -> Text:
             "put the chapter's title, goals, minutes and prerequisites under 'jupyter: coursekit:'"
         )
     cells = (
-        Cell(c.cell_type, c.source, dict(c.metadata), line)
+        Cell(c.cell_type, c.source, {k: v for k, v in c.metadata.items() if k not in LAYOUT}, line)
         for c, line in zip(notebook.cells, lines, strict=True)
     )
     return Text(path.stem, name, dict(notebook.metadata.get("coursekit", {})), tuple(cells))

