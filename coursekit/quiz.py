@@ -14,8 +14,8 @@
     right = true
     why = 'The dot product of two random vectors has variance $d_k$.'
 
-One option is right, and every option has its reason. Text may hold `code` and $mathematics$; single quotes
-let TOML leave the backslashes of LaTeX alone.
+One option is right, and every option has its reason. Text may hold `code`, *stress* and $mathematics$;
+single quotes let TOML leave the backslashes of LaTeX alone.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+# The leftmost span wins, so that a star in code or in mathematics stays a star.
+SPAN = re.compile(r"`(?P<code>[^`]+)`|(?P<math>\$[^$]+\$)|\*(?P<em>[^*\s](?:[^*]*[^*\s])?)\*")
 FOLDER = Path(__file__).parent / "quizzes"
 LINE = "var(--jp-border-color2, rgba(128, 128, 128, 0.4))"
 
@@ -116,9 +118,13 @@ def read(file: Path) -> list[Quiz]:
 
 
 def marked_up(text: str) -> str:
-    """`text` as HTML: spans in backticks become code, $mathematics$ is left for MathJax, all is escaped."""
-    pieces = re.split(r"`([^`]+)`", text)  # every second piece stood between backticks
-    return "".join(f"<code>{escape(p)}</code>" if i % 2 else escape(p) for i, p in enumerate(pieces))
+    """`text` as HTML: `code` and *stress* become elements, $mathematics$ stays for MathJax, all is escaped."""
+
+    def element(span: re.Match) -> str:
+        name = span.lastgroup
+        return span[0] if name == "math" else f"<{name}>{span[name]}</{name}>"
+
+    return SPAN.sub(element, escape(text))
 
 
 def _quiz(quiz_id: str, table: Any, file: str) -> Quiz:

@@ -82,8 +82,18 @@ def test_code_spans_become_code_and_mathematics_stays_for_mathjax():
     assert marked_up("`a < b` if $x_1 < \\alpha$") == "<code>a &lt; b</code> if $x_1 &lt; \\alpha$"
 
 
-def test_a_single_backtick_stays_a_backtick():
-    assert marked_up("a ` b") == "a ` b"
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("what is *added* and *not scaled*", "what is <em>added</em> and <em>not scaled</em>"),
+        ("`a * b * c` and $a * b * c$", "<code>a * b * c</code> and $a * b * c$"),
+        ("2 * 3 * 4", "2 * 3 * 4"),
+        ("*a < b*", "<em>a &lt; b</em>"),
+        ("a ` b", "a ` b"),
+    ],
+)
+def test_stars_stress_words_and_leave_products_alone(text, html):
+    assert marked_up(text) == html
 
 
 def test_the_text_form_shows_question_and_options_only(folder):
