@@ -1,0 +1,158 @@
+"""Masked attention, Vaswani et al. 2017, section 3.2.3, extended to the empty row.
+
+A_ij = exp(S_ij) / sum_k exp(S_ik), where k runs over the allowed keys. Where there are none the mixture of no
+values is 0, and a constant has the gradient 0.
+"""
+
+import torch
+
+from grader.contract import Trusted
+
+INF = float("inf")
+
+
+def scores(Q, K):
+    return Q @ K.mT / Q.shape[-1] ** 0.5
+
+
+def reference(Q, K, V, allowed):
+    S = scores(Q, K)
+    S = S - S.detach().amax(-1, keepdim=True)
+    e = torch.exp(S) * allowed  # finite everywhere: exp was never given an infinity
+    total = e.sum(-1, keepdim=True)
+    A = e / torch.where(total == 0, 1.0, total)
+    return A @ V
+
+
+TRUSTED = Trusted(reference)
+
+
+@TRUSTED.mistake(
+    "A query without any allowed key gives NaN: all its scores are -inf, and the softmax divides 0 by 0. "
+    "Such a row needs a treatment of its own."
+)
+def not_guarded(Q, K, V, allowed):
+    return scores(Q, K).masked_fill(~allowed, -INF).softmax(-1) @ V
+
+
+@TRUSTED.mistake(
+    "The result is right but the gradient of V is NaN: you repair Y at the end, when the weights are NaN "
+    "already, and in the backward pass NaN times 0 is NaN. No NaN must ever arise: repair the weights, or "
+    "better the scores."
+)
+def result_repaired(Q, K, V, allowed):
+    return torch.nan_to_num(scores(Q, K).masked_fill(~allowed, -INF).softmax(-1) @ V)
+
+
+@TRUSTED.mistake(
+    "The result is right but the gradients of Q and K are NaN: the weights are repaired after the softmax, "
+    "whose own backward pass still multiplies by the NaN that it made. Keep a row of nothing but -inf away "
+    "from the softmax."
+)
+def weights_repaired(Q, K, V, allowed):
+    M = torch.zeros_like(allowed, dtype=Q.dtype).masked_fill(~allowed, -INF)
+    return torch.nan_to_num((scores(Q, K) + M).softmax(-1)) @ V
+
+
+@TRUSTED.mistake(
+    "A query without any allowed key gives the plain average of all values: with one equal, very low score "
+    "everywhere the softmax is uniform. It must give 0."
+)
+def uniform_average(Q, K, V, allowed):
+    return scores(Q, K).masked_fill(~allowed, torch.finfo(Q.dtype).min).softmax(-1) @ V
+
+
+@TRUSTED.mistake(
+    "A query without any allowed key still mixes values: you add -1e9 to its scores, and a shift that is the "
+    "same for the whole row changes nothing (in float32 it rounds the scores away and averages instead). It "
+    "must give 0."
+)
+def minus_1e9_added(Q, K, V, allowed):
+    return (scores(Q, K) + torch.where(allowed, 0.0, -1e9).to(Q.dtype)).softmax(-1) @ V
+
+
+@TRUSTED.mistake(
+    "A query without any allowed key attends to every key: you lift its mask to avoid NaN, but never set its "
+    "row to 0 afterwards."
+)
+def mask_lifted(Q, K, V, allowed):
+    empty = ~allowed.any(-1, keepdim=True)
+    return scores(Q, K).masked_fill(~(allowed | empty), -INF).softmax(-1) @ V
+
+
+@TRUSTED.mistake(
+    "The empty rows are 0, but the others are too small: weights are taken away after the softmax, and what "
+    "is left of a row no longer sums to 1."
+)
+def mask_after_softmax(Q, K, V, allowed):
+    return (scores(Q, K).softmax(-1) * allowed) @ V
+
+
+@TRUSTED.mistake("The mask is inverted: True in `allowed` means that the query may see the key.")
+def mask_inverted(Q, K, V, allowed):
+    return reference(Q, K, V, ~allowed)
+
+
+@TRUSTED.mistake(
+    "Hidden scores are set to 0, and exp(0) = 1 gives them weight: only -inf hides a key, and the empty rows "
+    "need care of their own."
+)
+def zero_for_minus_infinity(Q, K, V, allowed):
+    return scores(Q, K).masked_fill(~allowed, 0.0).softmax(-1) @ V
+
+
+@TRUSTED.mistake(
+    "Everything becomes 0 as soon as one query has no allowed key: look for empty rows along the last axis "
+    "of `allowed`, with keepdim=True, one answer for each query."
+)
+def everything_zeroed(Q, K, V, allowed):
+    return reference(Q, K, V, allowed) * allowed.any(-1).all()
+
+
+@TRUSTED.mistake(
+    "The result is right, but no gradient passes through the weights: they are detached (or made under "
+    "no_grad) to get rid of NaN, so the queries and keys could never learn."
+)
+def weights_detached(Q, K, V, allowed):
+    A = scores(Q, K).masked_fill(~allowed, -INF).softmax(-1)
+    return torch.nan_to_num(A.detach()) @ V
+
+
+@TRUSTED.mistake("The empty rows are right, but the scores are not divided by sqrt(d).")
+def no_scale(Q, K, V, allowed):
+    return reference(Q * Q.shape[-1] ** 0.5, K, V, allowed)
+
+
+@TRUSTED.alternative
+def rows_lifted_then_zeroed(Q, K, V, allowed):
+    empty = ~allowed.any(-1, keepdim=True)
+    A = torch.where(allowed | empty, scores(Q, K), -INF).softmax(-1)
+    return torch.where(empty, 0.0, A @ V)
+
+
+@TRUSTED.alternative
+def lowest_number_then_masked(Q, K, V, allowed):
+    A = torch.softmax(scores(Q, K).masked_fill(~allowed, -1e30), -1)
+    return torch.einsum("bhts,bhse->bhte", A * allowed, V)
+
+
+@TRUSTED.alternative
+def weights_repaired_behind_a_fill(Q, K, V, allowed):
+    # Right, though by luck: masked_fill's backward pass sets the NaN gradients of the hidden scores to 0.
+    return torch.nan_to_num(scores(Q, K).masked_fill(~allowed, -INF).softmax(-1)) @ V
+
+
+@TRUSTED.alternative
+def library(Q, K, V, allowed):
+    return torch.nn.functional.scaled_dot_product_attention(Q, K, V, allowed)
+
+
+@TRUSTED.alternative
+def loop_over_rows(Q, K, V, allowed):
+    B, H, T, d = Q.shape
+    seen = allowed.expand(B, H, T, K.shape[2])
+    rows = []
+    for b, h, t in torch.cartesian_prod(torch.arange(B), torch.arange(H), torch.arange(T)).tolist():
+        keys = seen[b, h, t]
+        rows.append(torch.softmax(K[b, h, keys] @ Q[b, h, t] / d**0.5, 0) @ V[b, h, keys])
+    return torch.stack(rows).view(B, H, T, -1)
