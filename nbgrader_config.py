@@ -1,8 +1,12 @@
 """nbgrader's settings for this course. Every nbgrader command is run from this folder."""
 
 import os
+import sys
 
 c = get_config()  # noqa: F821  (nbgrader provides it)
+
+# nbgrader calls `alembic` by name: find the one beside this Python, also where the environment is not activated.
+os.environ["PATH"] = os.path.dirname(sys.executable) + os.pathsep + os.environ.get("PATH", "")
 
 # The folder of this file, so that JupyterLab's extensions work wherever the server was started.
 c.CourseDirectory.root = os.path.dirname(os.path.abspath(__file__))
