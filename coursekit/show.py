@@ -1,0 +1,197 @@
+"""Figures that everyone can read: alt text, and colours that survive colour blindness and greyscale."""
+
+from __future__ import annotations
+
+import base64
+import io
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import torch
+from IPython.display import display
+from matplotlib import rc_context
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from torch import Tensor
+
+# Okabe and Ito (2008), dark and light in turns; the dashes tell lines apart in print.
+COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 3)))
+HIDDEN_SEEN = ListedColormap(["#00224E", "#FDE737"])
+STYLE = {
+    "figure.facecolor": "white",  # a picture of its own in light and dark themes alike
+    "axes.facecolor": "white",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#DDDDDD",
+    "font.size": 10,
+    "axes.titlesize": 10,
+    "legend.frameon": False,
+    "image.cmap": "cividis",
+}
+DPI = 120
+CSS_DPI = 96
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A drawn figure with its description, as notebooks and screen readers take it.
+
+    JupyterLab and nbconvert give no alt attribute to an image/png output, so the picture is an HTML output.
+    A terminal shows the description.
+    """
+
+    png: bytes
+    alt: str
+    width: int  # CSS pixels
+
+    @property
+    def html(self) -> str:
+        data = base64.b64encode(self.png).decode("ascii")
+        style = "max-width:100%;height:auto;background:#fff"
+        source = f'src="data:image/png;base64,{data}" width="{self.width}"'
+        return f'<img {source} alt="{escape(self.alt)}" style="{style}">'
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        return {"text/html": self.html, "text/plain": self.alt}
+
+
+def picture(fig: Figure, alt: str) -> Picture:
+    """`fig` as a PNG with the description `alt`. Raises ValueError where the description is missing."""
+    if not isinstance(fig, Figure):
+        raise ValueError(
+            f"found a {type(fig).__name__}, expected a matplotlib Figure: pass fig, not its axes"
+        )
+    if not isinstance(alt, str) or not alt.strip():
+        raise ValueError(
+            "a figure needs alt text: say in one sentence what it shows to someone who cannot see it"
+        )
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format="png", dpi=DPI, facecolor="white", metadata={"Software": None})
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close(fig)  # otherwise the inline backend shows it a second time
+    return Picture(buffer.getvalue(), " ".join(alt.split()), round(fig.get_figwidth() * CSS_DPI))
+
+
+def show(fig: Figure, alt: str) -> None:
+    """Display `fig` with the description `alt`. Raises ValueError where the description is missing."""
+    display(picture(fig, alt))
+
+
+def heatmap(
+    panels: Tensor | Mapping[str, Tensor],
+    *,
+    rows: str = "query",
+    columns: str = "key",
+    row_labels: Sequence[str] = (),
+    column_labels: Sequence[str] = (),
+    unit: str = "attention weight",
+    limits: tuple[float, float] | None = None,
+    per_row: int = 3,
+) -> Figure:
+    """One matrix (T S), or several by title, drawn side by side on one colour scale.
+
+    `rows` and `columns` name the axes, `unit` the colour bar. A Bool matrix has two colours, hidden and seen.
+    """
+    named = {"": panels} if isinstance(panels, Tensor) else dict(panels)
+    matrices = {title: _matrix(title, A) for title, A in named.items()}
+    binary = all(A.dtype == torch.bool for A in matrices.values())
+    floats = {title: A.float().numpy() for title, A in matrices.items()}
+    low, high = limits or ((0, 1) if binary else _range(matrices.values()))
+    across = min(per_row, len(floats))
+    down = -(-len(floats) // across)
+    with rc_context(STYLE):
+        fig = Figure(figsize=_heatmap_size(floats, across, down, row_labels), layout="constrained")
+        grid = fig.subplots(down, across, squeeze=False)
+        for ax in grid.flat[len(floats) :]:
+            ax.set_axis_off()
+        for k, (ax, (title, A)) in enumerate(zip(grid.flat, floats.items(), strict=False)):
+            image = ax.imshow(
+                A, vmin=low, vmax=high, cmap=HIDDEN_SEEN if binary else None, interpolation="nearest"
+            )
+            ax.set_title(title)
+            ax.grid(False)
+            ax.set_xlabel(columns if k + across >= len(floats) else "")
+            ax.set_ylabel(rows if k % across == 0 else "")
+            _ticks(ax.xaxis, A.shape[1], column_labels, rotation=90)
+            _ticks(ax.yaxis, A.shape[0], row_labels if k % across == 0 else ())
+        bar = fig.colorbar(image, ax=grid, shrink=0.9, label="" if binary else unit)
+        if binary:
+            bar.set_ticks([0.25, 0.75], labels=["hidden", "seen"])
+    return fig
+
+
+def curves(
+    x: Any,
+    lines: Mapping[str, Any],
+    *,
+    x_label: str,
+    y_label: str,
+    title: str = "",
+    log: str = "",
+    marker: str = "",
+    size: tuple[float, float] = (6.4, 3.2),
+) -> Figure:
+    """Each of `lines` (label -> values) over `x`; `log` names the logarithmic axes: "x", "y" or "xy"."""
+    with rc_context(STYLE):
+        fig = Figure(figsize=size, layout="constrained")
+        draw_curves(
+            fig.subplots(), x, lines, x_label=x_label, y_label=y_label, title=title, log=log, marker=marker
+        )
+    return fig
+
+
+def draw_curves(
+    ax: Any, x: Any, lines: Mapping[str, Any], *, x_label: str, y_label: str, title="", log="", marker=""
+) -> None:
+    """The same as `curves`, on axes that exist already."""
+    for k, (label, y) in enumerate(lines.items()):
+        look = {"color": COLOURS[k % len(COLOURS)], "linestyle": DASHES[k % len(DASHES)]}
+        ax.plot(_numbers(x), _numbers(y), label=label, marker=marker, markersize=4, **look)
+    ax.set(xlabel=x_label, ylabel=y_label, title=title)
+    if "x" in log:
+        ax.set_xscale("log", base=2)
+    if "y" in log:
+        ax.set_yscale("log")
+    if len(lines) > 1:
+        ax.legend()
+
+
+def _matrix(title: str, A: Tensor) -> Tensor:
+    A = A.detach().cpu()
+    if A.ndim != 2:
+        where = f" for {title!r}" if title else ""
+        raise ValueError(
+            f"found shape {tuple(A.shape)}{where}, expected a matrix (rows, columns): pick one head, A[0, 0]"
+        )
+    return A
+
+
+def _range(matrices: Any) -> tuple[float, float]:
+    values = torch.cat([A.float().flatten() for A in matrices])
+    finite = values[values.isfinite()]
+    return (finite.min().item(), finite.max().item()) if len(finite) else (0.0, 1.0)
+
+
+def _heatmap_size(floats: dict, across: int, down: int, row_labels: Sequence[str]) -> tuple[float, float]:
+    height, width = next(iter(floats.values())).shape
+    side = min(5.0, max(2.4, 0.24 * width)) if row_labels else 2.6
+    if across > 1:
+        side = min(side, 9.0 / across)
+    return across * side + 1.4, down * (side * min(height / width, 1.2) + (1.1 if row_labels else 0.7))
+
+
+def _ticks(axis: Any, n: int, labels: Sequence[str], **look: Any) -> None:
+    if labels:
+        axis.set_ticks(range(n), labels=labels, **look)
+    elif n <= 16:
+        axis.set_ticks(range(0, n, 1 if n <= 10 else 3))
+
+
+def _numbers(values: Any) -> Any:
+    return values.detach().cpu().float().numpy() if isinstance(values, Tensor) else values
