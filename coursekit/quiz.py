@@ -118,7 +118,7 @@ def read(file: Path) -> list[Quiz]:
 
 
 def marked_up(text: str) -> str:
-    """`text` as HTML: `code` and *stress* become elements, $mathematics$ stays for MathJax, all is escaped."""
+    """`text` as HTML: `code` and *stress* become elements, $mathematics$ is left to MathJax, all escaped."""
 
     def element(span: re.Match) -> str:
         name = span.lastgroup
