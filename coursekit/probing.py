@@ -1,4 +1,4 @@
-"""What probes are written with: each helper turns a learner's slip into one sentence instead of a traceback."""
+"""What probes are written with: each helper turns a learner's slip into one sentence, not a traceback."""
 
 from __future__ import annotations
 
@@ -32,14 +32,18 @@ def gradients(Y: Tensor, inputs: dict[str, Tensor], dY: Tensor) -> dict[str, Ten
     grads = torch.autograd.grad(Y, list(inputs.values()), dY.to(Y.dtype), allow_unused=True)
     for name, grad in zip(inputs, grads, strict=True):
         if grad is None:
-            raise Wrong(f"no gradient reaches {name}: the result does not depend on it, or the path is cut (detach)")
+            raise Wrong(
+                f"no gradient reaches {name}: the result does not depend on it, or the path is cut (detach)"
+            )
     return {f"d{name}": grad for name, grad in zip(inputs, grads, strict=True)}
 
 
 def load(module: Any, weights: dict[str, Tensor]) -> nn.Module:
-    """`module` with these weights, in their dtype and on their device. Raises Wrong where names or shapes differ."""
+    """`module` with these weights, dtype and device and all. Raises Wrong where names or shapes differ."""
     if not isinstance(module, nn.Module):
-        raise Wrong(f"the class makes a {type(module).__name__}, expected a torch.nn.Module: derive it from nn.Module")
+        raise Wrong(
+            f"the class makes a {type(module).__name__}, expected a torch.nn.Module: derive it from nn.Module"
+        )
     have = {name: tuple(value.shape) for name, value in module.state_dict().items()}
     want = {name: tuple(value.shape) for name, value in weights.items()}
     for name in want:
@@ -50,8 +54,10 @@ def load(module: Any, weights: dict[str, Tensor]) -> nn.Module:
     if extra := [name for name in have if name not in want]:
         raise Wrong(f"the module has weights that are not asked for: {', '.join(extra)}")
     example = next(iter(weights.values()))
+    # Before loading: a float32 module would round float64 weights.
+    module = module.to(device=example.device, dtype=example.dtype)
     module.load_state_dict(weights)
-    return module.to(device=example.device, dtype=example.dtype)
+    return module
 
 
 def returned(value: Any, *names: str) -> Any:
@@ -78,7 +84,11 @@ class LargestTensor(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))
-        sizes = (t.untyped_storage().nbytes() // t.element_size() for t in tree_leaves(result) if isinstance(t, Tensor))
+        sizes = (
+            t.untyped_storage().nbytes() // t.element_size()
+            for t in tree_leaves(result)
+            if isinstance(t, Tensor)
+        )
         self.elements = max(self.elements, *sizes, 0)
         return result
 
