@@ -11,6 +11,8 @@ STAMP := $(VENV)/.ready
 NEEDS := requirements.txt requirements-dev.txt requirements-models.txt pyproject.toml grader/pyproject.toml
 # Where pip finds torch without CUDA; looked at only on Linux without an NVIDIA driver.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+# Jupyter refuses to start as root without being told; containers have no other user.
+AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lab test build bundle tensors gate bench lint clean
@@ -35,7 +37,7 @@ $(STAMP): $(NEEDS)
 	@touch $@
 
 lab: $(STAMP) ## open JupyterLab on the course (PORT=8888 HOST=localhost)
-	@$(BIN)/jupyter lab --ServerApp.root_dir=. --ip=$(HOST) --port=$(PORT) \
+	@$(BIN)/jupyter lab --ServerApp.root_dir=. --ip=$(HOST) --port=$(PORT) $(AS_ROOT) \
 	  --LabApp.default_url="/lab/tree/$$(ls course/*/*.ipynb | head -n 1)"
 
 test: $(STAMP) ## run every check: lint, build, gate, then all tests
@@ -57,12 +59,12 @@ gate: $(STAMP) ## prove that mistakes are rejected and right answers accepted
 	$(PY) -m grader gate
 
 bench: $(STAMP) ## measure latencies, times and memory
-	$(PY) -m grader bench
+	$(PY) -m bench
 
 lint: $(STAMP) ## check style and formatting
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 
 clean: ## remove caches, measurements and bundles; keep .venv, grades and submissions
-	rm -rf dist build bench .pytest_cache .ruff_cache *.egg-info grader/*.egg-info
+	rm -rf dist build .pytest_cache .ruff_cache *.egg-info grader/*.egg-info
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
