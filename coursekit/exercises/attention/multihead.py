@@ -93,4 +93,6 @@ EXERCISE = Exercise(
     cases=cases,
     probe=probe,
     library=(_Library,),
+    # Gradients of the weights add up many products that partly cancel: that of the keys' bias is 0 exactly.
+    tolerance={torch.float32: (1e-5, 3e-5)},
 )
