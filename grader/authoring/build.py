@@ -148,9 +148,7 @@ def _check(root: Path, text: Text, specs: Specs) -> list[str]:
     if old is None:
         return [f"{name}: missing or damaged"]
     if _inputs(old) != inputs:
-        return [
-            f"{name}: its outputs are stale, for the chapter's code, coursekit or the tensors have changed"
-        ]
+        return [f"{name}: its outputs are stale, for the chapter's code, coursekit or the tensors have changed"]
     _graft_outputs(expanded, old)
     built = assemble(root, expanded, text.slug, inputs)
     course = course_path(root, text.slug)
@@ -165,11 +163,7 @@ def _check(root: Path, text: Text, specs: Specs) -> list[str]:
 def _strays(root: Path, slugs: set[str]) -> list[str]:
     """A sentence for every folder in solutions/ or course/ that no chapter makes."""
     folders = (p for f in ("solutions", "course") for p in sorted((root / f).glob("*")) if p.is_dir())
-    return [
-        f"{p.relative_to(root).as_posix()}: no chapter makes it; delete it"
-        for p in folders
-        if p.name not in slugs
-    ]
+    return [f"{p.relative_to(root).as_posix()}: no chapter makes it; delete it" for p in folders if p.name not in slugs]
 
 
 def _inputs(found: NotebookNode | None) -> str | None:

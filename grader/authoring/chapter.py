@@ -101,9 +101,7 @@ def judge(text: Text, specs: Specs) -> None:
     found = [*_header(text), *_keys(text), *_parameters(text), *_regions(text)]
     found += [*_pairs(text), *_specified(text, specs)]
     if found:
-        raise BuildError(
-            "\n".join(f"{text.name}:{line}: {sentence}" for line, sentence in sorted(set(found)))
-        )
+        raise BuildError("\n".join(f"{text.name}:{line}: {sentence}" for line, sentence in sorted(set(found))))
 
 
 Refusals = Iterator[tuple[int, str]]

@@ -10,17 +10,11 @@ from pathlib import Path
 def add_commands(commands: argparse._SubParsersAction) -> None:
     """Add build, bundle and leaks to the command line's subcommands."""
     build = commands.add_parser("build", help="make solutions/ and course/ from chapters/")
-    build.add_argument(
-        "--check", action="store_true", help="write nothing; fail when a build would change a file"
-    )
-    build.add_argument(
-        "--fresh", action="store_true", help="execute every chapter even when nothing has changed"
-    )
+    build.add_argument("--check", action="store_true", help="write nothing; fail when a build would change a file")
+    build.add_argument("--fresh", action="store_true", help="execute every chapter even when nothing has changed")
     build.set_defaults(run=_build)
     bundle = commands.add_parser("bundle", help="write the learner's tree, to be published")
-    bundle.add_argument(
-        "out", nargs="?", type=Path, default=Path("dist/bundle"), help="folder (default: %(default)s)"
-    )
+    bundle.add_argument("out", nargs="?", type=Path, default=Path("dist/bundle"), help="folder (default: %(default)s)")
     bundle.set_defaults(run=_bundle)
     leaks = commands.add_parser("leaks", help="search what learners get for answers")
     leaks.add_argument("folders", nargs="*", type=Path, help="default: course/ and coursekit/")

@@ -1,0 +1,119 @@
+"""What all tests share: progress of their own, the repository, a chapter small enough to build at once."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+TINY = '''# ---
+# jupyter:
+#   coursekit:
+#     title: Tiny
+#     goals:
+#       - Take a softmax.
+#     minutes: 5
+#     prerequisites:
+#       - none
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Tiny
+
+# %% tags=["parameters"]
+profile = "smoke"
+device = "cpu"
+seed = 0
+
+# %% tags=["setup"]
+import torch
+from coursekit import check
+
+# %% exercise="attention.softmax"
+def softmax(x, dim):
+    """Numbers that are positive and sum to 1 over `dim`."""
+    ### BEGIN SOLUTION
+    shifted = x - x.amax(dim, keepdim=True)
+    return shifted.exp() / shifted.exp().sum(dim, keepdim=True)
+    ### END SOLUTION
+
+# %% [markdown]
+# A hint may stand between an exercise and its check.
+
+# %% check="attention.softmax"
+check("attention.softmax", softmax)
+
+# %% [markdown]
+# ## The same
+
+# %%
+print(seed)
+
+# %% [markdown]
+# ## The same
+
+# %%
+print(seed)
+
+# %% [markdown] question="attention.explain"
+# Why is the largest number taken away first?
+#
+# <!-- BEGIN SOLUTION -->
+# The exponential of a large number is not finite, and a common factor cancels in the quotient.
+# <!-- END SOLUTION -->
+'''
+
+
+def pytest_configure(config):
+    """Kernels that the tests start inherit this, so that nobody's own progress is touched."""
+    home = tempfile.mkdtemp(prefix="coursekit-tests-")
+    config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
+    os.environ["COURSEKIT_HOME"] = home
+    os.environ.pop("NBGRADER_EXCHANGE", None)
+    os.environ.pop("NBGRADER_DB", None)
+
+
+@pytest.fixture(scope="session")
+def root():
+    """The repository."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def tiny_text():
+    """A chapter's text with one exercise, its check and one question."""
+    return TINY
+
+
+@pytest.fixture(scope="session")
+def tiny_specs():
+    """What coursekit would say about the tiny chapter."""
+    from grader.authoring.chapter import Specs
+
+    return lambda slug: Specs({"attention.softmax": 2}, {"attention.explain": 3})
+
+
+@pytest.fixture(scope="session")
+def tiny_built(tmp_path_factory, tiny_specs):
+    """A course of the tiny chapter, built once; tests that change it copy it first."""
+    from grader.authoring.build import build
+
+    course = tmp_path_factory.mktemp("tiny")
+    (course / "chapters").mkdir()
+    (course / "chapters" / "01_tiny.py").write_text(TINY, encoding="utf-8")
+    shutil.copy(ROOT / "nbgrader_config.py", course)
+    build(course, specs=tiny_specs)
+    return course
+
+
+@pytest.fixture
+def tiny(tiny_built, tmp_path):
+    """A copy of the tiny course that a test may change."""
+    return Path(shutil.copytree(tiny_built, tmp_path / "course-of-one"))
