@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import statistics
 import sys
@@ -22,7 +24,12 @@ def check_latency() -> list[tuple[str, float]]:
     for exercise_id in (e for chapter in chapters() for e in chapter.exercises):
         objects = trusted(exercise_id).reference
         check(exercise_id, *objects)  # the first call also loads code
-        rows.append((exercise_id, statistics.median(_milliseconds(check, exercise_id, *objects) for _ in range(REPEATS))))
+        rows.append(
+            (
+                exercise_id,
+                statistics.median(_milliseconds(check, exercise_id, *objects) for _ in range(REPEATS)),
+            )
+        )
     return rows
 
 
@@ -51,12 +58,8 @@ def _milliseconds(function, *args) -> float:
 def main() -> None:
     os.environ["COURSEKIT_PROGRESS"] = "off"
     sys.stdout.reconfigure(line_buffering=True)
-    silent = open(os.devnull, "w")  # reports of the checks
-    out, sys.stdout = sys.stdout, silent
-    try:
+    with contextlib.redirect_stdout(io.StringIO()):  # the reports of the checks
         rows = check_latency()
-    finally:
-        sys.stdout = out
     print(f"{'check of the right answer':<32} {'median ms':>10}")
     for exercise_id, ms in rows:
         print(f"{exercise_id:<32} {ms:>10.1f}")

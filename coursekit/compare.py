@@ -26,7 +26,11 @@ def close(actual: Tensor, expected: Tensor, tolerance: tuple[float, float] | Non
 
 
 def difference(
-    name: str, actual: Tensor, expected: Tensor, tolerance: tuple[float, float] | None = None, reveal: bool = True
+    name: str,
+    actual: Tensor,
+    expected: Tensor,
+    tolerance: tuple[float, float] | None = None,
+    reveal: bool = True,
 ) -> str | None:
     """How `actual` differs from `expected`, None where it does not.
 

@@ -81,8 +81,9 @@ class Exercise:
     `parts` maps each part to its points, in order: a part earns its points when it and every part before it
     pass. `calls` says how the learner's objects are called. `cases(generator)` draws the inputs.
     `probe(inputs, *objects)` calls the objects and returns named tensors, the same names whatever the objects
-    do; a name with a leading underscore is not compared but there for the `laws`. `library` holds objects from public libraries that
-    stand in for an unsolved exercise. `tolerance` overrides `torch.testing`'s (rtol, atol) for a dtype.
+    do; a name with a leading underscore is not compared but there for the `laws`. `library` holds objects from
+    public libraries that stand in for an unsolved exercise. `tolerance` overrides `torch.testing`'s (rtol, atol)
+    for a dtype.
     """
 
     id: str

@@ -32,18 +32,14 @@ def gradients(Y: Tensor, inputs: dict[str, Tensor], dY: Tensor) -> dict[str, Ten
     grads = torch.autograd.grad(Y, list(inputs.values()), dY.to(Y.dtype), allow_unused=True)
     for name, grad in zip(inputs, grads, strict=True):
         if grad is None:
-            raise Wrong(
-                f"no gradient reaches {name}: the result does not depend on it, or the path is cut (detach)"
-            )
+            raise Wrong(f"no gradient reaches {name}: the result does not depend on it, or the path is cut (detach)")
     return {f"d{name}": grad for name, grad in zip(inputs, grads, strict=True)}
 
 
 def load(module: Any, weights: dict[str, Tensor]) -> nn.Module:
     """`module` with these weights, dtype and device and all. Raises Wrong where names or shapes differ."""
     if not isinstance(module, nn.Module):
-        raise Wrong(
-            f"the class makes a {type(module).__name__}, expected a torch.nn.Module: derive it from nn.Module"
-        )
+        raise Wrong(f"the class makes a {type(module).__name__}, expected a torch.nn.Module: derive it from nn.Module")
     have = {name: tuple(value.shape) for name, value in module.state_dict().items()}
     want = {name: tuple(value.shape) for name, value in weights.items()}
     for name in want:
@@ -84,11 +80,7 @@ class LargestTensor(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))
-        sizes = (
-            t.untyped_storage().nbytes() // t.element_size()
-            for t in tree_leaves(result)
-            if isinstance(t, Tensor)
-        )
+        sizes = (t.untyped_storage().nbytes() // t.element_size() for t in tree_leaves(result) if isinstance(t, Tensor))
         self.elements = max(self.elements, *sizes, 0)
         return result
 

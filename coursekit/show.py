@@ -15,6 +15,7 @@ from IPython.display import display
 from matplotlib import rc_context
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from PIL import Image
 from torch import Tensor
 
 # Okabe and Ito (2008), dark and light in turns; the dashes tell lines apart in print.
@@ -71,11 +72,10 @@ def picture(fig: Figure, alt: str) -> Picture:
         raise ValueError(
             "a figure needs alt text: say in one sentence what it shows to someone who cannot see it"
         )
-    buffer = io.BytesIO()
-    fig.savefig(buffer, format="png", dpi=DPI, facecolor="white", metadata={"Software": None})
+    png = _small_png(fig)
     if pyplot := sys.modules.get("matplotlib.pyplot"):
         pyplot.close(fig)  # otherwise the inline backend shows it a second time
-    return Picture(buffer.getvalue(), " ".join(alt.split()), round(fig.get_figwidth() * CSS_DPI))
+    return Picture(png, " ".join(alt.split()), round(fig.get_figwidth() * CSS_DPI))
 
 
 def show(fig: Figure, alt: str) -> None:
@@ -110,16 +110,12 @@ def heatmap(
         grid = fig.subplots(down, across, squeeze=False)
         for ax in grid.flat[len(floats) :]:
             ax.set_axis_off()
-        for k, (ax, (title, A)) in enumerate(zip(grid.flat, floats.items(), strict=False)):
-            image = ax.imshow(
-                A, vmin=low, vmax=high, cmap=HIDDEN_SEEN if binary else None, interpolation="nearest"
-            )
-            ax.set_title(title)
-            ax.grid(False)
-            ax.set_xlabel(columns if k + across >= len(floats) else "")
-            ax.set_ylabel(rows if k % across == 0 else "")
-            _ticks(ax.xaxis, A.shape[1], column_labels, rotation=90)
-            _ticks(ax.yaxis, A.shape[0], row_labels if k % across == 0 else ())
+        for k, (title, A) in enumerate(floats.items()):
+            image = grid.flat[k].imshow(A, vmin=low, vmax=high, cmap=HIDDEN_SEEN if binary else None)
+            grid.flat[k].set_title(title)
+            grid.flat[k].grid(False)
+            _name_axis(grid.flat[k].xaxis, columns, A.shape[1], column_labels, k + across >= len(floats))
+            _name_axis(grid.flat[k].yaxis, rows, A.shape[0], row_labels, k % across == 0)
         bar = fig.colorbar(image, ax=grid, shrink=0.9, label="" if binary else unit)
         if binary:
             bar.set_ticks([0.25, 0.75], labels=["hidden", "seen"])
@@ -159,7 +155,15 @@ def draw_curves(
     if "y" in log:
         ax.set_yscale("log")
     if len(lines) > 1:
-        ax.legend()
+        ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))  # beside the axes: it never hides a line
+
+
+def _small_png(fig: Figure) -> bytes:
+    """The figure with 256 colours: a third of the size, and no difference that an eye would see."""
+    drawn, small = io.BytesIO(), io.BytesIO()
+    fig.savefig(drawn, format="png", dpi=DPI, facecolor="white")
+    Image.open(drawn).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(small, "png", optimize=True)
+    return small.getvalue()
 
 
 def _matrix(title: str, A: Tensor) -> Tensor:
@@ -186,9 +190,14 @@ def _heatmap_size(floats: dict, across: int, down: int, row_labels: Sequence[str
     return across * side + 1.4, down * (side * min(height / width, 1.2) + (1.1 if row_labels else 0.7))
 
 
-def _ticks(axis: Any, n: int, labels: Sequence[str], **look: Any) -> None:
+def _name_axis(axis: Any, name: str, n: int, labels: Sequence[str], outer: bool) -> None:
+    """Name and ticks of an axis; panels inside the grid share those of the outer ones."""
+    if not outer:
+        axis.set_ticks([])
+        return
+    axis.set_label_text(name)
     if labels:
-        axis.set_ticks(range(n), labels=labels, **look)
+        axis.set_ticks(range(n), labels=labels, rotation=90 if axis.axis_name == "x" else 0)
     elif n <= 16:
         axis.set_ticks(range(0, n, 1 if n <= 10 else 3))
 

@@ -105,7 +105,7 @@ def test_an_unknown_id_is_told_with_near_ones(exercise_id):
         (lambda Q, K, V: right(Q, K, V).long(), "has dtype int64, expected float32"),
         (lambda Q, K, V: right(Q, K, V) / 0 * 0, "is NaN in 90 of 90 entries"),
         (lambda Q, K, V: right(Q, K.mul_(2), V), "changes its input K in place"),
-        (lambda Q, K, V: right(Q, K, W), "NameError: name 'W' is not defined"),  # noqa: F821
+        (lambda Q, K, V: right(Q, K, W), "NameError: name 'W' is not defined"),
     ],
 )
 def test_a_slip_is_told_as_such(answer, told):

@@ -15,7 +15,13 @@ import pytest
 ROOT = Path(__file__).parents[2]
 ARTEFACTS = ROOT / "build" / "screenshots"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-sync",
+]
 TOKEN = "learner"
 WAIT = 120_000  # milliseconds that a slow machine may take for a kernel to answer
 
@@ -43,9 +49,16 @@ def lab(tmp_path_factory):
     port = _free_port()
     command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", f"--port={port}"]
     options = [f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={home / 'course'}"]
-    options += ["--LabApp.expose_app_in_browser=True", f"--LabApp.app_settings_dir={settings}", "--LabApp.news_url="]
+    options += [
+        "--LabApp.expose_app_in_browser=True",
+        f"--LabApp.app_settings_dir={settings}",
+        "--LabApp.news_url=",
+    ]
     keep = {k: v for k, v in os.environ.items() if k != "COURSEKIT_PROGRESS"}
-    environment = keep | {"COURSEKIT_HOME": str(home / "progress"), "JUPYTER_CONFIG_DIR": str(home / "config")}
+    environment = keep | {
+        "COURSEKIT_HOME": str(home / "progress"),
+        "JUPYTER_CONFIG_DIR": str(home / "config"),
+    }
     log = (home / "lab.log").open("wb")
     server = subprocess.Popen([*command, *options], cwd=home, env=environment, stdout=log, stderr=log)
     address = f"http://127.0.0.1:{port}"

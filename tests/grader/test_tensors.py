@@ -32,7 +32,9 @@ def _equal(old, new):
 def test_cases_cover_single_and_double_precision(exercise_id):
     dtypes = {case.dtype for case in store.load(exercise_id).cases}
     # An exercise without floating inputs answers in float32, whatever the case.
-    if any(torch.is_tensor(v) and v.is_floating_point() for c in store.load(exercise_id).cases for v in c.inputs.values()):
+    if any(
+        torch.is_tensor(v) and v.is_floating_point() for c in store.load(exercise_id).cases for v in c.inputs.values()
+    ):
         assert {torch.float32, torch.float64} <= dtypes
 
 

@@ -26,9 +26,7 @@ def reference(Q, K, V):
 TRUSTED = Trusted(reference)
 
 
-@TRUSTED.mistake(
-    "There is no penalty: this is plain causal attention, which cannot tell near keys from far ones."
-)
+@TRUSTED.mistake("There is no penalty: this is plain causal attention, which cannot tell near keys from far ones.")
 def no_penalty(Q, K, V):
     Z, distance, m = parts(Q, K)
     return causal(Z, distance) @ V
@@ -54,9 +52,7 @@ def slopes_reversed(Q, K, V):
     return causal(Z - m.flip(0) * distance, distance) @ V
 
 
-@TRUSTED.mistake(
-    "All heads share one slope: each head h has a slope of its own, so that some see far and some near."
-)
+@TRUSTED.mistake("All heads share one slope: each head h has a slope of its own, so that some see far and some near.")
 def one_slope(Q, K, V):
     Z, distance, m = parts(Q, K)
     return causal(Z - m[:1] * distance, distance) @ V
@@ -99,9 +95,7 @@ def no_mask(Q, K, V):
     return torch.softmax(Z - m * distance, -1) @ V
 
 
-@TRUSTED.mistake(
-    "The penalty comes after the softmax, so the weights no longer sum to 1 and can be negative."
-)
+@TRUSTED.mistake("The penalty comes after the softmax, so the weights no longer sum to 1 and can be negative.")
 def after_the_softmax(Q, K, V):
     Z, distance, m = parts(Q, K)
     return (causal(Z, distance) - m * distance.clamp_min(0)) @ V

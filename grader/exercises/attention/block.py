@@ -80,9 +80,7 @@ class NoFeedForwardResidual(Parts):
         return self.norm2(self.ffn(X1))
 
 
-@TRUSTED.mistake(
-    "The block is post-norm whatever `norm_first` says: when it is True, normalise what a sublayer reads."
-)
+@TRUSTED.mistake("The block is post-norm whatever `norm_first` says: when it is True, normalise what a sublayer reads.")
 class AlwaysPostNorm(Parts):
     def forward(self, X, allowed=None):
         X1 = self.norm1(X + self.multihead(X, allowed))
@@ -119,9 +117,7 @@ class FeedForwardReadsTheInput(Parts):
         return self.norm2(X1 + self.ffn(X))
 
 
-@TRUSTED.mistake(
-    "The same norm is used twice: `norm1` belongs to attention, `norm2` to the feed-forward network."
-)
+@TRUSTED.mistake("The same norm is used twice: `norm1` belongs to attention, `norm2` to the feed-forward network.")
 class OneNormTwice(Parts):
     def forward(self, X, allowed=None):
         if self.norm_first:
@@ -161,9 +157,7 @@ class ReluForGelu(Reference):
     activation = staticmethod(relu)
 
 
-@TRUSTED.mistake(
-    "There is no activation between `linear1` and `linear2`: two linear maps in a row are just one."
-)
+@TRUSTED.mistake("There is no activation between `linear1` and `linear2`: two linear maps in a row are just one.")
 class NoActivation(Reference):
     activation = staticmethod(lambda X: X)
 
