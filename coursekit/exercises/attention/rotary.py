@@ -95,7 +95,7 @@ EXERCISE = Exercise(
     probe=probe,
     library=(from_library,),
     laws=(lengths_stay, scores_depend_on_distance),
-    # Angles may be computed in float32 whatever the inputs are, as real models do: one near 1000 is then
-    # known to about 2e-4. In bfloat16 (8 bits) sine, cosine, products and sum may each round numbers of up to 4.
+    # Angles may be computed in float32 whatever the inputs are, as real models do: near 1000 they are known to
+    # about 2e-4. In bfloat16 (8 bits) sine, cosine, products and sum may each round numbers of up to 4.
     tolerance={torch.float32: (0.0, 2e-3), torch.float64: (0.0, 2e-3), torch.bfloat16: (1.6e-2, 6e-2)},
 )

@@ -42,8 +42,7 @@ def identity(Q, K, positions, base=10000.0):
 
 
 @TRUSTED.mistake(
-    "Every token turns by the same angles, so no score changes: multiply the frequencies by each token's "
-    "position."
+    "Every token turns by the same angles, so no score changes: multiply the frequencies by each token's position."
 )
 def constant_rotation(Q, K, positions, base=10000.0):
     return both(Q, K, angles(torch.ones_like(positions), standard(Q), base))
@@ -71,9 +70,7 @@ def opposite_signs(Q, K, positions, base=10000.0):
     return turned(Q, angle), turned(K, -angle)
 
 
-@TRUSTED.mistake(
-    "Queries and keys both turn backwards (clockwise): check which of the two sines has the minus sign."
-)
+@TRUSTED.mistake("Queries and keys both turn backwards (clockwise): check which of the two sines has the minus sign.")
 def clockwise(Q, K, positions, base=10000.0):
     return both(Q, K, -angles(positions, standard(Q), base))
 
@@ -87,9 +84,7 @@ def positions_ignored(Q, K, positions, base=10000.0):
     return both(Q, K, angles(counted, standard(Q), base))
 
 
-@TRUSTED.mistake(
-    "The first sequence's positions are used for the whole batch: each sequence has a row of its own."
-)
+@TRUSTED.mistake("The first sequence's positions are used for the whole batch: each sequence has a row of its own.")
 def first_sequence_for_all(Q, K, positions, base=10000.0):
     return both(Q, K, angles(positions[:1], standard(Q), base))
 
@@ -109,9 +104,7 @@ def base_1000(Q, K, positions, base=10000.0):
     return both(Q, K, angles(positions, standard(Q), base / 10))
 
 
-@TRUSTED.mistake(
-    "The base is wrong: exp(-2i/d) takes powers of e. It lacks the factor log(base) in its exponent."
-)
+@TRUSTED.mistake("The base is wrong: exp(-2i/d) takes powers of e. It lacks the factor log(base) in its exponent.")
 def base_e(Q, K, positions, base=10000.0):
     return both(Q, K, angles(positions, standard(Q), 2.718281828459045))
 
@@ -225,6 +218,5 @@ def rotation_matrices(Q, K, positions, base=10000.0):
     cos, sin = angle.cos(), angle.sin()
     R = torch.stack((torch.stack((cos, -sin), -1), torch.stack((sin, cos), -1)), -2)  # (B, T, d/2, 2, 2)
     return tuple(
-        torch.einsum("btirc,bhtic->bhtir", R, x.double().unflatten(-1, (-1, 2))).flatten(-2).to(x.dtype)
-        for x in (Q, K)
+        torch.einsum("btirc,bhtic->bhtir", R, x.double().unflatten(-1, (-1, 2))).flatten(-2).to(x.dtype) for x in (Q, K)
     )
