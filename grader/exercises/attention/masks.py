@@ -57,9 +57,7 @@ def mask_inverted(Q, K, V, real, causal):
     return attend(Q, K, V, ~visible(*sizes(Q, K), real, causal))
 
 
-@TRUSTED.mistake(
-    "The causal triangle is the wrong way round: each query sees itself and the future, and not its past."
-)
+@TRUSTED.mistake("The causal triangle is the wrong way round: each query sees itself and the future, and not its past.")
 def triangle_upside_down(Q, K, V, real, causal):
     T, S = sizes(Q, K)
     seen = real[:, None, None, :].expand(-1, 1, T, S)
@@ -93,6 +91,26 @@ def triangle_top_left(Q, K, V, real, causal):
 
 
 @TRUSTED.mistake(
+    "The causal mask is T by T, which fits only when T equals S: it needs a row for each query and a column "
+    "for each key."
+)
+def square_of_queries(Q, K, V, real, causal):
+    T, S = sizes(Q, K)
+    triangle = torch.ones(T, T, dtype=torch.bool, device=Q.device).tril()
+    return attend(Q, K, V, real[:, None, None] & triangle if causal else visible(T, S, real, False))
+
+
+@TRUSTED.mistake(
+    "The causal mask is S by S, which fits only when T equals S: it needs a row for each query and a column "
+    "for each key."
+)
+def square_of_keys(Q, K, V, real, causal):
+    T, S = sizes(Q, K)
+    triangle = torch.ones(S, S, dtype=torch.bool, device=Q.device).tril()
+    return attend(Q, K, V, real[:, None, None] & triangle if causal else visible(T, S, real, False))
+
+
+@TRUSTED.mistake(
     "Hidden scores are set to 0, but exp(0) = 1: hidden keys still get weight. Which score does the softmax "
     "turn into a weight of 0?"
 )
@@ -109,8 +127,7 @@ def mask_added_as_numbers(Q, K, V, real, causal):
 
 
 @TRUSTED.mistake(
-    "-1e9 does not exist in float16, whose lowest number is -65504: use -inf, which every floating-point "
-    "type has."
+    "-1e9 does not exist in float16, whose lowest number is -65504: use -inf, which every floating-point type has."
 )
 def minus_1e9(Q, K, V, real, causal):
     return scores(Q, K).masked_fill(~visible(*sizes(Q, K), real, causal), -1e9).softmax(-1) @ V
@@ -179,9 +196,7 @@ def causal_replaces_padding(Q, K, V, real, causal):
     return attend(Q, K, V, visible(*sizes(Q, K), torch.ones_like(real) if causal else real, causal))
 
 
-@TRUSTED.mistake(
-    "A key is seen when it passes either mask: it must pass both, so join them with & and not with |."
-)
+@TRUSTED.mistake("A key is seen when it passes either mask: it must pass both, so join them with & and not with |.")
 def either_mask(Q, K, V, real, causal):
     T, S = sizes(Q, K)
     past = visible(T, S, torch.ones_like(real), causal)
