@@ -58,16 +58,37 @@ def search(root: Path, folders: list[Path]) -> list[Leak]:
 
 
 def secrets(root: Path) -> list[Secret]:
-    """The runs of lines that must stay in solutions/ and grader/, less those that the chapters show."""
-    public, hidden = "", []
+    """The runs of lines that must stay in solutions/ and grader/, less those that are public.
+
+    Public is what the chapters show; and an alternative that does no more than call a public library may equal
+    the stand-in that coursekit gives for an unsolved exercise.
+    """
+    shown, hidden = "", []
     for path in sorted((root / "chapters").glob("*.py")):
-        shown, regions = _split(path.read_text(encoding="utf-8"))
-        public += _joined(_normal(shown))
-        hidden += [Secret(run, path.relative_to(root).as_posix()) for r in regions for run in _runs(_normal(r))]
+        text, regions = _split(path.read_text(encoding="utf-8"))
+        shown += _joined(_normal(text))
+        hidden += [(region, path, "") for region in regions]
     for path in sorted((root / "grader" / "exercises").rglob("*.py")):
-        bodies = _bodies(path.read_text(encoding="utf-8"))
-        hidden += [Secret(run, path.relative_to(root).as_posix()) for b in bodies for run in _runs(_normal(b))]
-    return [secret for secret in dict.fromkeys(hidden) if _joined(secret.lines) not in public]
+        stand_in = _stand_in(root / "coursekit" / path.relative_to(root / "grader"))
+        for code, alternative in _bodies(path.read_text(encoding="utf-8")):
+            hidden.append((code, path, stand_in if alternative else ""))
+    found = (
+        Secret(run, path.relative_to(root).as_posix())
+        for code, path, stand_in in hidden
+        for run in _runs(_normal(code))
+        if _joined(run) not in stand_in
+    )
+    return [secret for secret in dict.fromkeys(found) if _joined(secret.lines) not in shown]
+
+
+def _stand_in(path: Path) -> str:
+    """The normalised lines of the objects that a public half names as its `library`."""
+    source = path.read_text(encoding="utf-8") if path.exists() else ""
+    tree = ast.parse(source)
+    given = [k.value for n in ast.walk(tree) if isinstance(n, ast.Call) for k in n.keywords if k.arg == "library"]
+    names = {n.id for value in given for n in ast.walk(value) if isinstance(n, ast.Name)}
+    objects = [n for n in tree.body if getattr(n, "name", None) in names]
+    return _joined(_normal("\n".join(ast.get_source_segment(source, n) for n in objects)))
 
 
 def secret_seeds() -> list[str]:
@@ -95,20 +116,20 @@ def _split(chapter: str) -> tuple[str, list[str]]:
     return "\n".join(shown), ["\n".join(region) for region in regions]
 
 
-def _bodies(source: str) -> list[str]:
-    """The code of a trusted module, function by function: no imports, no signatures, no docstrings.
+def _bodies(source: str) -> Iterator[tuple[str, bool]]:
+    """(code, whether it is an alternative) of a trusted module: no imports, signatures or docstrings.
 
     Decorators are left out too: a mistake's sentence is what learners are meant to read.
     """
     rows = source.splitlines()
-    blocks = []
     for node in ast.parse(source).body:
         if isinstance(node, ast.Import | ast.ImportFrom):
             continue
         body = node.body if isinstance(node, ast.FunctionDef | ast.ClassDef) else [node]
         kept = [n for n in body if not (isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant))]
-        blocks.append("\n".join(row for n in kept for row in rows[n.lineno - 1 : n.end_lineno]))
-    return blocks
+        decorators = map(ast.unparse, getattr(node, "decorator_list", []))
+        code = "\n".join(row for n in kept for row in rows[n.lineno - 1 : n.end_lineno])
+        yield code, any(".alternative" in decorator for decorator in decorators)
 
 
 def _normal(text: str) -> list[str]:

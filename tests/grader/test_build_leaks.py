@@ -42,7 +42,7 @@ PLANTS = {
     "code": f"def f(x, dim):\n    {FIRST}\n    {SECOND}\n",
     "other spaces": SOLUTION.replace(" ", "").replace("return", "return "),
     "a comment": f"{FIRST}  # the largest\n\n{SECOND}  # the quotient",
-    "a reference": "def f(x, dim):\n    z = x - x.logsumexp(dim, keepdim=True)\n    return z.exp() / z.exp().sum(dim, keepdim=True)\n",
+    "a reference": MODULE[MODULE.index("def") :],
     "prose": "The exponential of a large number is not finite, and a common factor cancels in the quotient.",
     "a seed": f"generator.manual_seed({seeds.SECRET[0]:_})",
     "a notebook's metadata": json.dumps({"cells": [], "metadata": {"hint": [FIRST + "\n", SECOND + "\n"]}}),
@@ -105,3 +105,21 @@ def test_a_solution_copied_into_the_package_is_found(root, tmp_path):
     trusted = next((root / "grader" / "exercises").glob("*/sdpa.py"))
     (copy / "helpers.py").write_text(trusted.read_text())
     assert {leak.file for leak in leaks.search(root, [copy])} == {"coursekit/helpers.py"}
+
+
+LIBRARY = """
+class Library(nn.TransformerEncoderLayer):
+    def __init__(self, D, H, F):
+        super().__init__(D, H, F, dropout=0.0, activation="gelu", batch_first=True)
+"""
+
+
+@pytest.mark.parametrize(("decorator", "secret"), [("@TRUSTED.alternative", False), ("@TRUSTED.mistake('x')", True)])
+def test_an_alternative_may_equal_the_librarys_stand_in(decorator, secret, tiny):
+    for half, text in (
+        ("grader", decorator + LIBRARY),
+        ("coursekit", LIBRARY + "\nE = Exercise(library=(Library,))\n"),
+    ):
+        (tiny / half / "exercises").mkdir(parents=True)
+        (tiny / half / "exercises" / "block.py").write_text(text)
+    assert bool(leaks.search(tiny, [tiny / "coursekit"])) == secret
