@@ -54,8 +54,7 @@ def keys_repeated(Q, K, V):
 
 
 @TRUSTED.mistake(
-    "All query heads share the mean of the key/value heads. The groups stay apart: each query head reads one"
-    " of them."
+    "All query heads share the mean of the key/value heads. The groups stay apart: each query head reads one of them."
 )
 def mean_over_groups(Q, K, V):
     return attention(Q, K.mean(1, keepdim=True), V.mean(1, keepdim=True))
@@ -75,16 +74,13 @@ def divided_by_the_number_of_groups(Q, K, V):
     return attention(Q, K[:, read], V[:, read])
 
 
-@TRUSTED.mistake(
-    "The groups are read backwards: query head 0 belongs to key/value head 0, not to the last one."
-)
+@TRUSTED.mistake("The groups are read backwards: query head 0 belongs to key/value head 0, not to the last one.")
 def groups_reversed(Q, K, V):
     return attention(Q, shared(K, Q).flip(1), shared(V, Q).flip(1))
 
 
 @TRUSTED.mistake(
-    "The heads come back in another order: after grouping, (G, H // G) must be flattened in this order, "
-    "groups first."
+    "The heads come back in another order: after grouping, (G, H // G) must be flattened in this order, groups first."
 )
 def heads_out_of_order(Q, K, V):
     Y = attention(Q, shared(K, Q), shared(V, Q)).unflatten(1, (K.shape[1], -1))

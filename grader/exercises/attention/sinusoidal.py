@@ -47,9 +47,7 @@ def halves(positions, D):
     return torch.cat((angle.sin(), angle.cos()), -1).float()
 
 
-@TRUSTED.mistake(
-    "Sine and cosine have changed places: the even column of a pair is the sine, the odd one the cosine."
-)
+@TRUSTED.mistake("Sine and cosine have changed places: the even column of a pair is the sine, the odd one the cosine.")
 def cosine_first(positions, D):
     angle = angles(positions, 2 * pairs(D) / D)
     return interleaved(angle.cos(), angle.sin())
@@ -90,8 +88,7 @@ def exponent_by_last_pair(positions, D):
 
 
 @TRUSTED.mistake(
-    "Your frequencies grow from pair to pair: the position must be divided by the power of 10000, not "
-    "multiplied by it."
+    "Your frequencies grow from pair to pair: the position must be divided by the power of 10000, not multiplied by it."
 )
 def frequencies_grow(positions, D):
     return encoded(positions, -2 * pairs(D) / D)
@@ -105,9 +102,7 @@ def exponent_rounded_down(positions, D):
     return encoded(positions, 2 * pairs(D) // D)
 
 
-@TRUSTED.mistake(
-    "The base of your powers is e, not 10000: exp(-2i/D) lacks the factor log(10000) in its exponent."
-)
+@TRUSTED.mistake("The base of your powers is e, not 10000: exp(-2i/D) lacks the factor log(10000) in its exponent.")
 def base_e(positions, D):
     return encoded(positions, 2 * pairs(D) / D, math.e)
 

@@ -35,8 +35,7 @@ def attention(Q, K, V, seen):
 
 
 @TRUSTED.mistake(
-    "Your window holds one key too many: a window of w counts the query's own position, so the oldest key is"
-    " i - w + 1."
+    "Your window holds one key too many: a window of w counts the query's own position, so the oldest key is i - w + 1."
 )
 def one_too_wide(Q, K, V, window):
     i, j = grid(Q)
@@ -73,9 +72,7 @@ def not_causal(Q, K, V, window):
     return attention(Q, K, V, i - window < j)
 
 
-@TRUSTED.mistake(
-    "`window` is ignored: every query sees its whole past. Hide the keys with j <= i - window too."
-)
+@TRUSTED.mistake("`window` is ignored: every query sees its whole past. Hide the keys with j <= i - window too.")
 def window_ignored(Q, K, V, window):
     i, j = grid(Q)
     return attention(Q, K, V, j <= i)
