@@ -1,8 +1,8 @@
 """A whole grading round with nbgrader's own commands: four learners, one exchange, one gradebook."""
 
+import ast
 import csv
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -29,12 +29,12 @@ LEARNERS = ("perfect", "empty", "half", "noisy")
 
 # Right for small numbers, but not finite at 1000: the first part's point, not the second's.
 NAIVE_SOFTMAX = "def softmax(x, dim):\n    return x.exp() / x.exp().sum(dim, keepdim=True)"
-NOISE = """
-    import sys, warnings
-    warnings.warn("this warning must cost nothing")
-    print("this print must cost nothing")
-    print("this must cost nothing either", file=sys.stderr)
-"""
+NOISE = (
+    "import sys, warnings",
+    "warnings.warn('this warning must cost nothing')",
+    "print('this print must cost nothing')",
+    "print('this must cost nothing either', file=sys.stderr)",
+)
 
 
 class Round:
@@ -73,11 +73,13 @@ def answers():
 
 
 def noisy(source):
-    """The same answer, with warnings and prints on the first line of its first function."""
-    header = re.search(r"^ *def [^\n]*:\n(?: +\"\"\".*?\"\"\"\n)?", source, re.M | re.S)
-    indent = re.match(r" *", header[0])[0]
-    noise = NOISE.replace("\n", "\n" + indent).rstrip() + "\n"
-    return source[: header.end()] + noise.lstrip("\n") + source[header.end() :]
+    """The same answer, with warnings and prints at the start of every function."""
+    lines = source.splitlines()
+    functions = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)]
+    for function in sorted(functions, key=lambda f: f.lineno, reverse=True):
+        first = function.body[1 if ast.get_docstring(function) and len(function.body) > 1 else 0]
+        lines[first.lineno - 1 : first.lineno - 1] = [" " * first.col_offset + line for line in NOISE]
+    return "\n".join(lines)
 
 
 def written_by(learner):

@@ -101,9 +101,5 @@ def test_the_points_are_those_of_the_specs(slug):
 @pytest.mark.parametrize("slug", SLUGS)
 def test_nbval_compares_every_check(slug):
     notebook = nbformat.read(ROOT / "solutions" / slug / f"{slug}.ipynb", as_version=4)
-    compared = {
-        c.metadata.nbgrader.grade_id
-        for c in notebook.cells
-        if "nbval-check-output" in c.metadata.get("tags", []) and "nbgrader" in c.metadata
-    }
-    assert compared == set(checks(notebook))
+    compared = {c.id for c in notebook.cells if "nbval-check-output" in c.metadata.get("tags", [])}
+    assert compared >= set(checks(notebook))
