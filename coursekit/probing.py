@@ -80,8 +80,9 @@ class LargestTensor(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))
-        sizes = (t.untyped_storage().nbytes() // t.element_size() for t in tree_leaves(result) if isinstance(t, Tensor))
-        self.elements = max(self.elements, *sizes, 0)
+        # A sparse tensor has no storage of its own: its indices and values were counted when they were made.
+        made = (t for t in tree_leaves(result) if isinstance(t, Tensor) and t.layout == torch.strided)
+        self.elements = max(self.elements, 0, *(t.untyped_storage().nbytes() // t.element_size() for t in made))
         return result
 
 
