@@ -113,7 +113,7 @@ def test_nbgrader_validates_the_solution(tiny):
 def test_nbgrader_does_not_validate_the_untouched_release(tiny):
     command = [sys.executable, "-m", "nbgrader", "validate", str(course_path(tiny, "01_tiny"))]
     done = subprocess.run(command, cwd=tiny, capture_output=True, text=True)
-    assert "VALIDATION FAILED ON 1 CELL" in done.stdout, done.stdout + done.stderr
+    assert "VALIDATION FAILED ON 2 CELL(S)" in done.stdout, done.stdout + done.stderr
 
 
 def test_two_builds_give_the_same_bytes(tiny, tiny_specs):

@@ -80,7 +80,7 @@ def test_refuses_to_give_answers_away(tiny, tmp_path):
         (tiny / name).mkdir(exist_ok=True)
     for name in ("requirements.txt", "requirements-models.txt", "pyproject.toml"):
         (tiny / name).write_text("")
-    (tiny / "coursekit" / "answers.py").write_text("return shifted.exp() / shifted.exp().sum(dim, keepdim=True)")
+    (tiny / "coursekit" / "answers.py").write_text(ANSWER)
     with pytest.raises(BundleError, match=r"coursekit/answers\.py: holds"):
         bundle(tiny, tmp_path / "out")
 
