@@ -27,8 +27,8 @@
 # # Attention
 # **How does a word find the other words that matter to it?**
 #
-# You read *him* and you know who is meant. Somewhere in the sentence stood *my brother*, and you looked back.
-# Attention is how a neural network looks back. Every large language model of today is a stack of it.
+# You read *him* and you know who is meant. Somewhere in the sentence stood *my brother*, and you looked
+# back. Attention is how a neural network looks back. Every large language model of today is a stack of it.
 #
 # When you have finished this chapter you will be able to
 # 1. write attention and its gradients yourself, from the softmax to the six layers of a pretrained encoder;
@@ -36,7 +36,7 @@
 # 3. tell a model where its tokens stand, with sinusoids, rotations or a penalty on distance;
 # 4. say what attention costs in memory, and cut that cost with shared heads, windows and blocks.
 #
-# It takes about five and a half hours, in as many sittings as you like: your progress is kept. You need matrix
+# It takes about six hours, in as many sittings as you like: your progress is kept. You need matrix
 # products, the chain rule, PyTorch tensors with autograd, and `nn.Module`.
 
 # %% tags=["parameters"]
@@ -46,54 +46,54 @@ seed = 0
 
 # %% tags=["setup"]
 import math
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+
 import coursekit as ck
 from coursekit import check, progress, quiz, show, use
-from coursekit.models import attentions
 from coursekit.show import curves, heatmap
+
 device = ck.device(device)
 
 # %% [markdown]
 # ## 1. Watch it work
 #
-# Before any formula: here is a real encoder, trained on a billion pairs of sentences. We give it one sentence and
-# ask for its attention weights. Change the sentence and run the cell again, as often as you like.
+# Before any formula: here is a real encoder, trained on a billion pairs of sentences. We give it one
+# sentence and ask for its attention weights $A$, one matrix for each layer and head. Every head has its own
+# habit. We let the computer find the head in which *him* looks hardest at *brother* and *them* at *keys*.
+# (That is picking the prettiest of many. Hold the thought, we come back to it.)
 
 # %%
+from coursekit.models import attentions
+
 encoder = ck.load_encoder(profile, device)
 sentence = "My brother lost his keys, so we helped him find them."
 tokens, A = attentions(encoder, sentence)
-print(tokens)
 print("A has shape", tuple(A.shape), "= layers, heads, queries, keys")
 
-# %% [markdown]
-# There are many matrices in there, one per head, and each head has its own habit. We let the computer find the head
-# in which *him* looks hardest at *brother* and *them* at *keys*. (That is picking the prettiest of many. Hold the
-# thought, we come back to it.)
-
-# %%
 pairs = [(tokens.index(word), tokens.index(other)) for word, other in (("him", "brother"), ("them", "keys"))]
 score = sum(A[:, :, i, j] for i, j in pairs)                      # (L, H)
 layer, head = divmod(score.argmax().item(), A.shape[1])
 for i, j in pairs:
-    print(f"layer {layer}, head {head}: {tokens[i]!r} gives {A[layer, head, i, j]:.0%} of its weight to {tokens[j]!r}")
-
-# %%
+    weight = A[layer, head, i, j]
+    print(f"layer {layer}, head {head}: {tokens[i]!r} gives {weight:.0%} of its weight to {tokens[j]!r}")
 show(
     heatmap(A[layer, head], row_labels=tokens, column_labels=tokens),
-    alt="Heat map of one head's attention, a row for each token that looks and a column for each token looked at. "
-    "In the row of 'him' the brightest cell is 'brother', in the row of 'them' it is 'keys'. Other words rest on [CLS].",
+    alt="Heat map of one head's attention: a row for each token that looks, a column for each token looked at. "
+    "In the row of 'him' the brightest cell is 'brother', in the row of 'them' it is 'keys'.",
 )
 
 # %% [markdown]
-# Read it row by row. A row is a **query**: a token that looks. A column is a **key**: a token that is looked at.
-# Bright means a large weight, and each row sums to 1. Nobody told the model what a pronoun is.
+# Read it row by row. A row is a **query**: a token that looks. A column is a **key**: a token that is
+# looked at. Bright means a large weight, and each row sums to 1. Nobody told the model what a pronoun is.
 #
-# What does a token do with its weights? It mixes the others into itself. So the same word gets a different vector
-# in a different sentence. Predict: *bank* stands in three sentences below. Which two of its vectors come closer
-# together as they pass through the layers, and what happens to the third?
+# What does a token do with its weights? It mixes the others into itself. So the same word gets a different
+# vector in a different sentence.
+#
+# **Predict**: *bank* stands in three sentences below, twice beside water. How alike are its vectors before
+# the first layer, and after the last?
 
 # %%
 @torch.no_grad()
@@ -103,30 +103,28 @@ def hidden_states(text):
     return encoder.model(**inputs, output_hidden_states=True).hidden_states
 
 
-def bank_vectors(text):
-    return torch.cat(hidden_states(text))[:, attentions(encoder, text)[0].index("bank")]    # (L + 1, D)
+def bank(text):
+    where = attentions(encoder, text)[0].index("bank")
+    return torch.cat(hidden_states(text))[:, where].cpu()         # (L + 1, D)
 
 
-# %%
-river = bank_vectors("He swam to the bank of the river.")
-grass = bank_vectors("She sat on the grassy bank and watched the water.")
-money = bank_vectors("The bank raised its interest rates.")
-same, other = (torch.cosine_similarity(river, x, dim=-1).cpu() for x in (grass, money))
-print(f"river and grass: {same[0]:.2f} before the first layer, {same[-1]:.2f} after the last")
-print(f"river and money: {other[0]:.2f} before the first layer, {other[-1]:.2f} after the last")
+river = bank("He swam to the bank of the river.")
+others = {"grass": "She sat on the grassy bank and watched the water.", "money": "The bank raised its interest rates."}
+for name, text in others.items():
+    likeness = torch.cosine_similarity(river, bank(text), dim=-1)  # (L + 1)
+    print(f"river and {name}: {likeness[0]:.2f} before the first layer, {likeness[-1]:.2f} after the last")
 
 # %% [markdown]
-# All three start almost equal: one entry of the vocabulary, plus its place in the sentence. The two river banks stay
-# close. The bank with the interest rates moves away, because it has read its neighbours.
+# All three start almost equal: one entry of the vocabulary, plus its place in the sentence. The two river
+# banks stay close. The bank with the interest rates moves away, because it has read its neighbours.
 #
 # So attention lets a token **ask**, **find** and **fetch**. We now build it, one small piece at a time.
-
-# %% [markdown]
+#
 # ## 2. A dictionary for inexact keys
 #
-# A Python dictionary answers when the key fits exactly. Suppose four weather stations stand north, east, south and
-# west of you, and you ask for the north-north-east. No key fits. A good answer compares your query $q$ with every key
-# $k_j$, turns the likenesses into weights $a_j$, and mixes the values:
+# A Python dictionary answers when the key fits exactly. Suppose four weather stations stand north, east,
+# south and west of you, and you ask for the north-north-east. No key fits. A good answer compares your
+# query $q$ with every key $k_j$, turns the likenesses into weights $a_j$, and mixes the values:
 #
 # $$z_j = q \cdot k_j, \qquad a = \operatorname{softmax}(z), \qquad y = \sum_j a_j v_j$$
 
@@ -140,13 +138,14 @@ for strength in (0, 1, 3, 30):
     print(f"strength {strength:2}: weights", [round(x, 2) for x in a.tolist()], f"-> {a @ values:.1f} °C")
 
 # %% [markdown]
-# With strength 0 every station counts the same. With strength 30 we are back at a dictionary: only *north* answers.
-# In between lies something better, and unlike a hard choice it has a gradient, so it can learn where to look.
+# With strength 0 every station counts the same. With strength 30 we are back at a dictionary: only *north*
+# answers. In between lies something better, and unlike a hard choice it has a gradient, so it can learn
+# where to look.
 #
 # Everything rests on the softmax:
 # $$\operatorname{softmax}(z)_j = \frac{e^{z_j}}{\sum_k e^{z_k}}$$
 #
-# **Predict** what these three lines print. The scores differ by 1 each time, so the answers should be the same.
+# **Predict** what these three lines print. The two scores differ by 1 each time.
 
 # %% tags=["nbval-check-output"]
 for shift in (0.0, 90.0, -120.0):
@@ -154,22 +153,24 @@ for shift in (0.0, 90.0, -120.0):
     print(f"z = {z.tolist()}:", [round(x, 2) for x in (z.exp() / z.exp().sum()).tolist()])
 
 # %% [markdown]
+# The answers should be the same, and two of them are not numbers.
+#
 # <details><summary>Why?</summary>
 #
-# $e^{91}$ is larger than the largest `float32` (about $3.4 \cdot 10^{38}$, which is $e^{88.7}$), so it becomes
-# infinity, and infinity over infinity is NaN. At the other end $e^{-118}$ underflows to 0, and 0 over 0 is NaN too.
-# But softmax does not change when you add the same number to every score: numerator and denominator both get the
-# factor $e^{\text{shift}}$. So choose the shift yourself.
+# $e^{91}$ is larger than the largest `float32` (about $3.4 \cdot 10^{38}$, which is $e^{88.7}$), so it
+# becomes infinity, and infinity over infinity is NaN. At the other end $e^{-118}$ underflows to 0, and 0
+# over 0 is NaN too. But softmax does not change when you add the same number to every score: numerator and
+# denominator both get the factor $e^{\text{shift}}$. So choose the shift yourself.
 # </details>
-
-# %% [markdown]
+#
 # ### Exercise 2.1: Softmax over any dimension
 # core · 10 minutes · 2 points
 #
 # $$\operatorname{softmax}(x)_j = \frac{e^{x_j - m}}{\sum_k e^{x_k - m}}, \qquad m = \max_k x_k$$
 #
-# Write it for a tensor of any shape, along the dimension `dim`. It must survive scores of ±1000, and entries of
-# $-\infty$ next to finite ones (they get weight exactly 0). Use no `torch.softmax`: it is what you are writing.
+# Write it for a tensor of any shape, along the dimension `dim`. It must survive scores of ±1000, and
+# entries of $-\infty$ next to finite ones (they get weight exactly 0). Use no `torch.softmax`: it is what
+# you are writing.
 #
 # <details><summary>Hint 1</summary>
 #
@@ -177,13 +178,13 @@ for shift in (0.0, 90.0, -120.0):
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# One maximum for the whole tensor is not enough: a row that lies 1000 below it would underflow to 0/0. Each slice
-# along `dim` needs its own.
+# One maximum for the whole tensor is not enough: a row that lies 1000 below it would underflow to 0/0. Each
+# slice along `dim` needs its own.
 # </details>
 # <details><summary>Hint 3</summary>
 #
-# `x.amax(dim, keepdim=True)` keeps the dimension with size 1, so that it broadcasts against `x`. The sum wants the
-# same argument.
+# `x.amax(dim, keepdim=True)` keeps the dimension with size 1, so that it broadcasts against `x`. The sum
+# wants the same argument.
 # </details>
 
 # %% exercise="attention.softmax"
@@ -195,37 +196,32 @@ def softmax(x: Float[Tensor, "..."], dim: int) -> Float[Tensor, "..."]:
     return e / e.sum(dim, keepdim=True)
     ### END SOLUTION
 
-
 # %% check="attention.softmax"
 check("attention.softmax", softmax)
-
-# %% [markdown]
-# Now look at what the softmax does when its scores grow. We take five fixed scores, multiply them by a factor $c$,
-# and also draw how strongly the weights still react to the scores: the size of the derivative,
-# $\lVert \operatorname{diag}(a) - a a^\top \rVert$. (We derive that formula in section 6.)
 
 # %%
 soft = use("attention.softmax", softmax)
 z = torch.tensor([2.0, 1.5, 0.5, 0.0, -1.0])
-c = torch.logspace(-2, 2, 60)
+c = torch.logspace(-2, 2, 60)                                     # a factor on the scores
 a = soft(c[:, None] * z, 1)                                       # (60, 5), rows sum to 1
-size = (a.diag_embed() - a[:, :, None] * a[:, None, :]).flatten(1).norm(dim=1)
-lines = {"largest weight": a[:, 0], "second weight": a[:, 1], "smallest weight": a[:, 4], "derivative": size}
+jacobian = a.diag_embed() - a[:, :, None] * a[:, None, :]         # (60, 5, 5), derived in section 6
+lines = {"largest weight": a[:, 0], "second weight": a[:, 1], "smallest weight": a[:, 4]}
+lines["size of the derivative"] = jacobian.flatten(1).norm(dim=1)
 show(
-    curves(c, lines, x_label="factor c on the scores (log scale)", y_label="weight, size of derivative", log="x"),
-    alt="Weights and derivative of a softmax over the factor on its scores. Up to c = 0.1 the weights are equal. "
-    "From c = 1 on, the largest climbs to 1 and the others fall to 0; beyond c = 10 the derivative falls to 0 as well.",
+    curves(c, lines, x_label="factor c on the scores (log scale)", y_label="weight, derivative", log="x"),
+    alt="Weights and derivative of a softmax over the factor on its scores. For a small factor the weights are equal. "
+    "As it grows the largest climbs to 1 and the others fall to 0. Beyond c = 8 the derivative is 0 as well.",
 )
 
 # %% [markdown]
-# On the left the softmax is an average, on the right a hard choice. On the right its derivative is zero as well: it
-# has **saturated**, and whatever it chose, it can no longer learn to choose otherwise. Keep that picture in mind.
-
-# %% [markdown]
+# We multiplied five fixed scores by a factor $c$. On the left the softmax is an average, on the right a
+# hard choice. On the right its derivative is zero as well: it has **saturated**. Whatever it chose, it can
+# no longer learn to choose otherwise. Keep that picture in mind.
+#
 # ## 3. Scaled dot-product attention
 #
-# Now every token asks at once. $T$ queries of width $d$ are the rows of $Q$; $S$ keys are the rows of $K$; each key
-# brings a value of width $e$, a row of $V$. One row at a time:
+# Now every token asks at once. $T$ queries of width $d$ are the rows of $Q$; $S$ keys are the rows of $K$;
+# each key brings a value of width $e$, a row of $V$. One row at a time:
 #
 # $$z_{ij} = \frac{q_i \cdot k_j}{\sqrt d}, \qquad a_i = \operatorname{softmax}(z_i), \qquad y_i = \sum_j a_{ij} v_j$$
 #
@@ -252,21 +248,24 @@ print("result ", tuple(attention_in_loops(Q, K, V).shape), "= one value for each
 #
 # $$Z = \frac{QK^\top}{\sqrt d}, \qquad A = \operatorname{softmax}(Z), \qquad Y = AV$$
 #
-# The same without loops, for $B$ sequences and $H$ heads at once (Vaswani et al. 2017, equation 1). Gradients must
-# flow through it. Before you write it: what is the shape of $A$, and along which of its dimensions must it sum to 1?
+# The same without loops, for $B$ sequences and $H$ heads at once (Vaswani et al. 2017, equation 1).
+# Gradients must flow through it. Before you write it: what is the shape of $A$, and along which of its
+# dimensions must it sum to 1?
 #
 # <details><summary>Hint 1</summary>
 #
-# $A$ has one row per query and one column per key: `(B, H, T, S)`. A query distributes its attention over the keys.
+# $A$ has one row per query and one column per key: `(B, H, T, S)`. A query distributes its attention over
+# the keys.
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# The matrix product `@` works on the last two dimensions and repeats over the others. `.mT` swaps the last two.
+# The matrix product `@` works on the last two dimensions and repeats over the others. `.mT` swaps the last
+# two.
 # </details>
 # <details><summary>Hint 3</summary>
 #
-# $d$ is the width of one query, `Q.shape[-1]`: neither $e$ nor the width of the whole model. Divide by its square
-# root before the softmax, then sum over keys: the last dimension of the scores.
+# $d$ is the width of one query, `Q.shape[-1]`: neither $e$ nor the width of the whole model. Divide by its
+# square root before the softmax, then sum over keys: the last dimension of the scores.
 # </details>
 
 # %% exercise="attention.sdpa"
@@ -281,21 +280,15 @@ def scaled_dot_product_attention(
     return A @ V                                # (B, H, T, e)
     ### END SOLUTION
 
-
 # %% check="attention.sdpa"
 check("attention.sdpa", scaled_dot_product_attention)
 
 # %% tags=["nbval-check-output"]
 attend = use("attention.sdpa", scaled_dot_product_attention)
-torch.testing.assert_close(attend(Q[None, None], K[None, None], V[None, None])[0, 0], attention_in_loops(Q, K, V))
-print("the loops and the matrix products agree")
+together = attend(Q[None, None], K[None, None], V[None, None])[0, 0]
+torch.testing.assert_close(together, attention_in_loops(Q, K, V))
 
-# %% [markdown]
-# Your function can read a real head. We take the queries and keys of the head from section 1 out of the encoder. And
-# here is a trick worth keeping: feed the **identity** matrix as values, and attention returns its own weights,
-# because $A I = A$.
 
-# %%
 def real_queries_and_keys(layer, head):
     """Q and K (1 1 T d) of one of the encoder's heads, on our sentence."""
     X = hidden_states(sentence)[layer]                            # (1, T, D)
@@ -306,32 +299,26 @@ def real_queries_and_keys(layer, head):
 
 
 Q_real, K_real = real_queries_and_keys(layer, head)
-identity = torch.eye(len(tokens), device=device)[None, None]      # (1, 1, T, T)
+identity = torch.eye(len(tokens), device=device)[None, None]      # as values: A I = A, we get the weights
 difference = (attend(Q_real, K_real, identity)[0, 0].cpu() - A[layer, head]).abs().max()
 print(f"largest difference from the encoder's own weights: {difference:.0e}")
 
 # %% [markdown]
-# The heat map at the start of this chapter was nothing but your three lines.
+# Your function agrees with the loops, and it can read a real head: we gave it the queries and keys of the
+# head from section 1. The trick is worth keeping: with the **identity** as values, attention returns its
+# own weights, because $A I = A$. The heat map at the start of this chapter was nothing but your three
+# lines.
 #
 # ### Why divide by $\sqrt d$?
-# A score is a sum of $d$ products. If the entries of $q$ and $k$ are independent with mean 0 and variance 1, each
-# product has variance 1, so
-# $$\operatorname{Var}(q \cdot k) = d.$$
-# Let us measure it.
-
-# %%
-torch.manual_seed(seed)
-for d in (4, 64, 1024):
-    q, k = torch.randn(2, 10_000, d)
-    z = (q * k).sum(1)                                            # (10000,)
-    print(f"d = {d:4}: the scores spread by {z.std():5.2f}, divided by sqrt(d) by {z.std() / math.sqrt(d):.2f}")
-
-# %% [markdown]
-# Wide heads make large scores, and large scores saturate the softmax. Now **break it on purpose**: multiplying $Q$ by
-# $\sqrt d$ cancels the scale. We measure the entropy of the weights, in bits: 6 bits means that all 64 keys are looked
-# at equally, 0 bits that one key gets everything.
+# A score is a sum of $d$ products. If the entries of $q$ and $k$ are independent with mean 0 and variance
+# 1, each product has variance 1, so
 #
-# **Predict**: how many bits are left without the scale at $d = 1024$, and how many with it?
+# $$\operatorname{Var}(q \cdot k) = d.$$
+#
+# Now **break it on purpose**: multiplying $Q$ by $\sqrt d$ cancels the scale. We measure the spread of the
+# raw scores, and the entropy of the weights in bits: 6 bits means that all 64 keys are looked at equally, 0
+# bits that one key gets everything. **Predict** the last row: how many bits are left at $d = 1024$, with
+# the scale and without?
 
 # %%
 def entropy(A):
@@ -339,26 +326,25 @@ def entropy(A):
 
 
 torch.manual_seed(seed)
-widths = [2**n for n in range(1, 11)]
-values = torch.eye(64)[None, None]                                # the identity: we want the weights
-with_scale, without_scale = [], []
+eye = torch.eye(64)[None, None]                                   # as values: we want the weights
+widths, bits = [2**n for n in range(1, 11)], {"with the scale": [], "without": []}
 for d in widths:
     Q, K = torch.randn(2, 1, 1, 64, d)
-    with_scale.append(entropy(attend(Q, K, values)))
-    without_scale.append(entropy(attend(Q * math.sqrt(d), K, values)))
-print(f"d = {d}: {with_scale[-1]:.2f} bits with the scale, {without_scale[-1]:.2f} without")
-
-# %%
+    bits["with the scale"].append(entropy(attend(Q, K, eye)))
+    bits["without"].append(entropy(attend(Q * math.sqrt(d), K, eye)))
+    if d in (4, 64, 1024):
+        told = ", ".join(f"{values[-1]:.2f} bits {name}" for name, values in bits.items())
+        print(f"d = {d:4}: raw scores spread by {(Q @ K.mT).std():5.2f}; {told}")
 show(
-    curves(widths, {"with the scale": with_scale, "without": without_scale}, x_label="head width d (log scale)",
-           y_label="entropy of the weights (bits)", log="x", marker="o"),
+    curves(widths, bits, x_label="head width d (log scale)", y_label="entropy (bits)", log="x", marker="o"),
     alt="Entropy of the attention weights over 64 keys as the head width grows from 2 to 1024. With the scale it "
-    "stays a little above 5 bits; without, it falls towards 0.",
+    "stays above 5 bits; without, it falls towards 0.",
 )
 
 # %% [markdown]
-# With the scale, the entropy does not depend on the width. Without it, a wide head looks at a single key from its
-# first step on, and we saw above what that does to its derivative. In section 6 you will watch it fail to learn.
+# The raw scores spread by $\sqrt d$, as promised: 2, 8, 32. With the scale, the entropy does not depend on
+# the width. Without it, a wide head looks at a single key from its first step on, and we saw above what
+# that does to its derivative. In section 6 you will watch it fail to learn. Here, turn the width yourself:
 
 # %%
 from coursekit.widgets import scale_entropy
@@ -371,9 +357,9 @@ quiz("attention.scale")
 # %% [markdown]
 # ## 4. What a token may not see
 #
-# Two kinds of key must be invisible. **Padding**: sentences in a batch are filled up to equal length, and the filler
-# means nothing. **The future**: a model that learns to predict the next token must not read it. Both are one matrix
-# of Booleans, or one matrix $M$ that is added to the scores:
+# Two kinds of key must be invisible. **Padding**: sentences in a batch are filled up to equal length, and
+# the filler means nothing. **The future**: a model that learns to predict the next token must not read it.
+# Both are one matrix of Booleans, or one matrix $M$ that is added to the scores:
 #
 # $$A = \operatorname{softmax}\left(\frac{QK^\top}{\sqrt d} + M\right), \qquad
 # M_{ij} = \begin{cases} 0 & \text{query } i \text{ may see key } j \\ -\infty & \text{otherwise} \end{cases}$$
@@ -391,7 +377,7 @@ show(
 
 # %% [markdown]
 # ### Where does the mask go?
-# The last of these three keys is hidden. Here are three ways to hide it, and each of them is a bug that people ship.
+# The last of these three keys is hidden. Here is one right way to hide it, and four bugs that people ship.
 # **Predict** for each: do the weights still sum to 1, and is the hidden key's weight 0?
 
 # %% tags=["nbval-check-output"]
@@ -405,26 +391,22 @@ ways = {
 }
 for name, a in ways.items():
     print(f"{name:37} {[round(x, 2) for x in a.tolist()]}  sum {a.sum():.2f}")
-
-# %% [markdown]
-# A score of 0 is a score like any other: $e^0 = 1$, and the filler is still read. Zeroing after the softmax leaves
-# weights that sum to 0.33: the hidden key already took its share of the denominator.
-#
-# And why $-\infty$, when so much code adds $-10^9$? Try it in half precision, whose largest number is 65504:
-
-# %% tags=["nbval-check-output"]
 try:
     z.half().masked_fill(hidden, -1e9)
 except RuntimeError as error:
-    print("RuntimeError:", str(error).splitlines()[0])
-print("-inf exists in every floating type:", z.half().masked_fill(hidden, -torch.inf).tolist())
+    print("score -1e9, float16: RuntimeError:", str(error).splitlines()[0])
 
 # %% [markdown]
-# ### Exercise 2.3: Causal and padding masks
+# A score of 0 is a score like any other: $e^0 = 1$, and the filler is still read. Zeroing after the softmax
+# leaves weights that sum to 0.33: the hidden key already took its share of the denominator. And $-10^9$
+# does not exist in half precision, whose largest number is 65504. $-\infty$ exists in every floating type.
+#
+# ### Exercise 2.3: Padding and causal masks
 # core · 20 minutes · 3 points
 #
-# `real` is True where a key is a real token. When `causal` is True, a query must not see later keys either. The
-# queries are the **last** $T$ of the $S$ positions, as in generation, when earlier keys wait in a cache:
+# `real` is True where a key is a real token. When `causal` is True, a query must not see later keys either.
+# The queries are the **last** $T$ of the $S$ positions, as in generation, when earlier keys wait in a
+# cache:
 #
 # $$\text{query } i \text{ sees key } j \iff \text{real}_j \ \text{ and } \ j \le i + S - T$$
 #
@@ -432,17 +414,18 @@ print("-inf exists in every floating type:", z.half().masked_fill(hidden, -torch
 #
 # <details><summary>Hint 1</summary>
 #
-# Build one Boolean tensor that says what is allowed, and combine the two conditions with `&`. Then hide what is not
-# allowed, before the softmax.
+# Build one Boolean tensor that says what is allowed, and combine the two conditions with `&`. Then hide
+# what is not allowed, before the softmax.
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# `real` is (B, S) and the scores are (B, H, T, S): insert dimensions of size 1 for heads and queries with `None`.
+# `real` is (B, S) and the scores are (B, H, T, S): insert dimensions of size 1 for heads and queries with
+# `None`.
 # </details>
 # <details><summary>Hint 3</summary>
 #
-# Compare positions: a column of query positions, `torch.arange(S - T, S)[:, None]`, against a row of key positions.
-# The result is (T, S) and broadcasts. Create it on `Q.device`.
+# Compare positions: a column of query positions, `torch.arange(S - T, S)[:, None]`, against a row of key
+# positions. The result is (T, S) and broadcasts. Create it on `Q.device`.
 # </details>
 
 # %% exercise="attention.masks"
@@ -466,33 +449,22 @@ def masked_attention(
     return A @ V                                # (B, H, T, e)
     ### END SOLUTION
 
-
 # %% check="attention.masks"
 check("attention.masks", masked_attention)
-
-# %% [markdown]
-# What would our pronoun head see in a model that generates text? The same queries and keys, with and without the
-# causal mask:
 
 # %%
 masked = use("attention.masks", masked_attention)
 everything = torch.ones(1, len(tokens), dtype=torch.bool, device=device)
-both_ways = masked(Q_real, K_real, identity, everything, False)[0, 0]
-backwards = masked(Q_real, K_real, identity, everything, True)[0, 0]
+panels = {
+    name: masked(Q_real, K_real, identity, everything, causal)[0, 0]
+    for name, causal in (("pronoun head, as trained", False), ("with a causal mask", True))
+}
 show(
-    heatmap({"as trained": both_ways, "with a causal mask": backwards}, row_labels=tokens, column_labels=tokens),
-    alt="The pronoun head without and with a causal mask. With the mask everything right of the diagonal is dark and "
-    "the remaining weights are larger; 'him' still finds 'brother' and 'them' still finds 'keys', which come earlier.",
+    heatmap(panels, row_labels=tokens, column_labels=tokens),
+    alt="The pronoun head without and with a causal mask. With the mask everything right of the diagonal is dark; "
+    "'him' still finds 'brother' and 'them' still finds 'keys', which come earlier.",
 )
 
-# %% [markdown]
-# Both pronouns still find their nouns, because those stand to the left. The first row has no choice: *[CLS]* sees
-# only itself, with weight 1.
-#
-# A good mask is a law that you can test: change a token, and nothing before it may change, not even by a rounding
-# error. Here we replace the last token's key and value.
-
-# %% tags=["nbval-check-output"]
 torch.manual_seed(seed)
 Q, K, V = torch.randn(3, 1, 2, 5, 4)                              # each (B, H, T, d)
 real = torch.ones(1, 5, dtype=torch.bool)
@@ -502,9 +474,13 @@ after = masked(Q, K, V, real, True)
 print("positions that changed:", (before != after).any(-1).any(1)[0].tolist())
 
 # %% [markdown]
+# In a model that generates text, the pronoun head would still find its nouns: they stand to the left. The
+# first row has no choice, *[CLS]* sees only itself. And a good mask is a law that you can test: we changed
+# the last token's key and value, and **nothing** before it changed, not even by a rounding error.
+#
 # ### The row that sees nothing
-# Pad on the left, as one does to generate for a batch, add a causal mask, and the first rows may see no key at all.
-# All their scores are $-\infty$. Softmax is then 0/0.
+# Pad on the left, as one does to generate for a batch, add a causal mask, and the first rows may see no key
+# at all. All their scores are $-\infty$. Softmax is then 0/0.
 #
 # **Predict**: we replace NaN by 0 after the softmax. The forward pass looks fine. Is the gradient fine?
 
@@ -518,15 +494,16 @@ print("patched ", patched.tolist())
 print("gradient", z.grad.tolist())
 
 # %% [markdown]
-# The NaN is hidden from your eyes, not from the chain rule: the backward pass multiplies by the stored weights, and
-# $0 \cdot \text{NaN} = \text{NaN}$. One such row, and after the next step every weight of the model is NaN. The cure
-# is never to make it.
+# The NaN is hidden from your eyes, not from the chain rule: the backward pass multiplies by the stored
+# weights, and $0 \cdot \text{NaN} = \text{NaN}$. One such row, and after the next step every weight of the
+# model is NaN. The cure is never to make it.
 #
-# ### Exercise 2.4: Rows that see nothing
-# core · 15 minutes · 2 points
+# ### Exercise 2.4: Queries that may look at nothing
+# stretch · 20 minutes · 2 points
 #
-# `allowed` is True where a query may see a key, and broadcasts to `(B, H, T, S)`. A query with no allowed key gets a
-# result of exactly 0, and sends back a gradient of exactly 0. All other rows are ordinary masked attention.
+# `allowed` is True where a query may see a key, and broadcasts to `(B, H, T, S)`. A query with no allowed
+# key gets a result of exactly 0, and sends back a gradient of exactly 0. All other rows are ordinary masked
+# attention.
 #
 # <details><summary>Hint 1</summary>
 #
@@ -534,12 +511,13 @@ print("gradient", z.grad.tolist())
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# Give an empty row something harmless to look at, so that its softmax is finite. Then throw the result away.
+# Give an empty row something harmless to look at, so that its softmax is finite. Then throw the result
+# away.
 # </details>
 # <details><summary>Hint 3</summary>
 #
-# For an empty row, leave all its scores unmasked. After the softmax, fill its weights with 0: `masked_fill` passes
-# no gradient to what it fills.
+# For an empty row, leave all its scores unmasked. After the softmax, fill its weights with 0: `masked_fill`
+# passes no gradient to what it fills.
 # </details>
 
 # %% exercise="attention.empty_rows"
@@ -559,23 +537,19 @@ def masked_attention_or_zero(
     return A @ V                                # (B, H, T, e)
     ### END SOLUTION
 
-
 # %% check="attention.empty_rows"
 check("attention.empty_rows", masked_attention_or_zero)
-
-# %% [markdown]
-# Two sentences of 3 and 5 tokens, padded on the left to 5, causal. The first two queries of the short one see nothing.
 
 # %% tags=["nbval-check-output"]
 safe = use("attention.empty_rows", masked_attention_or_zero)
 torch.manual_seed(seed)
 Q, K, V = torch.randn(3, 2, 1, 5, 4, requires_grad=True)
-real = torch.tensor([[False, False, True, True, True], [True] * 5])
+real = torch.tensor([[False, False, True, True, True], [True] * 5])   # 3 and 5 tokens, padded on the left
 allowed = real[:, None, None, :] & torch.ones(5, 5, dtype=torch.bool).tril()
 Y = safe(Q, K, V, allowed)                                        # (2, 1, 5, 4)
 (gradient,) = torch.autograd.grad(Y.square().sum(), Q)
-print("rows that are 0:          ", (Y == 0).all(-1).flatten(1).tolist())
-print("every gradient is finite: ", gradient.isfinite().all().item())
+print("rows that are 0:        ", (Y == 0).all(-1).flatten(1).tolist())
+print("every gradient is finite:", gradient.isfinite().all().item())
 
 # %%
 quiz("attention.mask")
@@ -583,14 +557,14 @@ quiz("attention.mask")
 # %% [markdown]
 # ## 5. Many heads
 #
-# One head computes one average per token. But *him* may want to know who is meant **and** which verb it belongs to,
-# and one average cannot keep the two apart. So the model's width $D$ is cut into $H$ slices of width $d = D / H$. Each
-# slice attends on its own, and the results are laid side by side again:
+# One head computes one average per token. But *him* may want to know who is meant **and** which verb it
+# belongs to, and one average cannot keep the two apart. So the model's width $D$ is cut into $H$ slices of
+# width $d = D / H$. Each slice attends on its own, and the results are laid side by side again:
 #
 # $$Y = [\,Y_1, \dots, Y_H\,]\,W_O^\top, \qquad Y_h = \operatorname{Attention}(Q_h, K_h, V_h)$$
 #
-# Cutting is a matter of shapes, `(B, T, D)` to `(B, H, T, d)`, and there is a famous way to get it wrong. **Predict**
-# what the second line prints.
+# Cutting is a matter of shapes, `(B, T, D)` to `(B, H, T, d)`, and there is a famous way to get it wrong.
+# **Predict** what the second line prints.
 
 # %% tags=["nbval-check-output"]
 X = torch.tensor([[[10, 11, 12, 13], [20, 21, 22, 23], [30, 31, 32, 33]]])  # (B=1, T=3, D=4): token 1 is 10 to 13
@@ -598,15 +572,15 @@ print("head 0 should read", X[0, :, :2].tolist())
 print("view gives        ", X.view(1, 2, 3, 2)[0, 0].tolist())
 
 # %% [markdown]
-# The shape is right and the content is not: token 1's second half is now a token of its own. No error is raised, the
-# model even trains, only badly. A view relabels memory in the order in which it lies; it never moves a dimension past
-# another.
+# The shape is right and the content is not: token 1's second half is now a token of its own. No error is
+# raised, the model even trains, only badly. A view relabels memory in the order in which it lies; it never
+# moves a dimension past another.
 #
-# ### Exercise 2.5: Split and merge heads
-# core · 10 minutes · 2 points
+# ### Exercise 2.5: Split into heads and merge them
+# core · 15 minutes · 2 points
 #
-# `split_heads` turns `(B, T, D)` into `(B, H, T, d)`: head $h$ holds columns $hd$ to $(h+1)d - 1$ of every token.
-# `merge_heads` is its inverse. The inputs may be non-contiguous.
+# `split_heads` turns `(B, T, D)` into `(B, H, T, d)`: head $h$ holds columns $hd$ to $(h+1)d - 1$ of every
+# token. `merge_heads` is its inverse. The inputs may be non-contiguous.
 #
 # <details><summary>Hint 1</summary>
 #
@@ -618,8 +592,8 @@ print("view gives        ", X.view(1, 2, 3, 2)[0, 0].tolist())
 # </details>
 # <details><summary>Hint 3</summary>
 #
-# `reshape` copies when the memory does not allow a view; `view` raises an error instead. Going back, transpose
-# first, and reshape afterwards.
+# `reshape` copies when the memory does not allow a view; `view` raises an error instead. Going back,
+# transpose first, and reshape afterwards.
 # </details>
 
 # %% exercise="attention.heads"
@@ -638,7 +612,6 @@ def merge_heads(Y: Float[Tensor, "B H T d"]) -> Float[Tensor, "B T D"]:
     return Y.transpose(1, 2).reshape(B, T, H * d)
     ### END SOLUTION
 
-
 # %% check="attention.heads"
 check("attention.heads", split_heads, merge_heads)
 
@@ -653,29 +626,30 @@ print("a loop over slices and one call over heads agree")
 
 # %% [markdown]
 # ### Exercise 2.6: Multi-head attention as a module
-# core · 25 minutes · 3 points
+# core · 30 minutes · 3 points
 #
 # $$[\,Q, K, V\,] = X W_{in}^\top + b_{in}, \qquad Y = \operatorname{merge}(\operatorname{Attention}(Q, K, V))\,
 # W_{out}^\top + b_{out}$$
 #
-# Write the module so that weights load from `nn.MultiheadAttention(D, H)`. That fixes the names: `in_proj_weight`
-# (3D, D), `in_proj_bias` (3D), `out_proj.weight` (D, D), `out_proj.bias` (D). `allowed` is None, or broadcasts to
-# `(B, H, T, T)` and lets every query see at least one key.
+# Write the module so that weights load from `nn.MultiheadAttention(D, H)`. That fixes the names:
+# `in_proj_weight` (3D, D), `in_proj_bias` (3D), `out_proj.weight` (D, D), `out_proj.bias` (D). `allowed` is
+# None, or broadcasts to `(B, H, T, T)` and lets every query see at least one key.
 #
 # <details><summary>Hint 1</summary>
 #
-# A weight that belongs to the module itself is an `nn.Parameter`; a weight called `out_proj.weight` belongs to a
-# submodule called `out_proj`.
+# A weight that belongs to the module itself is an `nn.Parameter`; a weight called `out_proj.weight` belongs
+# to a submodule called `out_proj`.
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# The big matrix holds the weights of queries, keys and values, in this order, on top of each other. Multiply once,
-# then `chunk(3, dim=-1)`.
+# The big matrix holds the weights of queries, keys and values, in this order, on top of each other.
+# Multiply once, then `chunk(3, dim=-1)`.
 # </details>
 # <details><summary>Hint 3</summary>
 #
-# In `forward`: project, chunk, split each of the three into heads, scores with the scale $\sqrt{D/H}$, mask when
-# there is one, softmax, mix, merge, `out_proj`. `nn.functional.linear(X, weight, bias)` is $XW^\top + b$.
+# In `forward`: project, chunk, split each of the three into heads, scores with the scale $\sqrt{D/H}$, mask
+# when there is one, softmax, mix, merge, `out_proj`. `nn.functional.linear(X, weight, bias)` is $XW^\top +
+# b$.
 # </details>
 
 # %% exercise="attention.multihead"
@@ -704,13 +678,8 @@ class MultiHeadAttention(nn.Module):
         return self.out_proj(Y.transpose(1, 2).reshape(B, T, D))
         ### END SOLUTION
 
-
 # %% check="attention.multihead"
 check("attention.multihead", MultiHeadAttention)
-
-# %% [markdown]
-# Now load **real** weights into your module. BERT keeps its three projections apart, so we stack them. Then your
-# module and the encoder's own layer read the same vectors.
 
 # %%
 @torch.no_grad()
@@ -726,7 +695,6 @@ def attention_weights(bert_layer):
     }
 
 
-# %%
 Attention = use("attention.multihead", MultiHeadAttention)
 bert = encoder.model.encoder.layer[layer]
 D, H = encoder.model.config.hidden_size, encoder.model.config.num_attention_heads
@@ -737,24 +705,17 @@ with torch.no_grad():
     theirs = bert.attention.output.dense(bert.attention.self(X)[0])
     print(f"{H} heads, largest difference from the encoder: {(mine(X) - theirs).abs().max():.0e}")
 
-# %% [markdown]
-# ### What do heads look at?
-# With twelve heads in each layer there is room for specialists. We look for four habits, with four lines that say what
-# each of them would look like in the weights $A$.
-
 # %%
-habits = {
-    "its left neighbour": A.diagonal(-1, 2, 3).mean(-1),          # each (L, H)
+habits = {                                                        # what a habit looks like in A, each (L, H)
+    "its left neighbour": A.diagonal(-1, 2, 3).mean(-1),
     "its right neighbour": A.diagonal(1, 2, 3).mean(-1),
     "[CLS], the first token": A[..., 0].mean(-1),
-    "the noun behind a pronoun": score,
+    "the noun behind a pronoun": score / 2,
 }
 panels = {}
 for habit, strength in habits.items():
     at, h = divmod(strength.argmax().item(), A.shape[1])
-    panels[f"looks at {habit}\nlayer {at}, head {h}: {strength[at, h] / (2 if strength is score else 1):.2f}"] = A[at, h]
-
-# %%
+    panels[f"looks at {habit}\nlayer {at}, head {h}: {strength[at, h]:.2f}"] = A[at, h]
 show(
     heatmap(panels, row_labels=tokens, column_labels=tokens, per_row=2),
     alt="Four heads of the encoder. One has a bright line just left of the diagonal, one just right of it, one a "
@@ -762,122 +723,119 @@ show(
 )
 
 # %% [markdown]
-# The first of them is not "roughly" a left-neighbour head: its average weight there is 1.00, in the first layer, from
-# position vectors alone. The third rests on *[CLS]*, a token without meaning of its own. Heads like it are common:
-# weights must sum to 1, so a head with nothing to say parks them where they do no harm. Clark et al. (2019) describe
-# such heads in BERT, and Xiao et al. (2024) call the parking place an **attention sink**.
+# Twelve heads in each layer leave room for specialists, and the number in each title is the strength of the
+# habit, as an average over the sentence. The first is no approximate left-neighbour head: 1.00, in the very
+# first layer, from position vectors alone. The third rests on *[CLS]*. Weights must sum to 1, so a head
+# with nothing to say parks them where they do no harm. Clark et al. (2019) describe such heads in BERT;
+# Xiao et al. (2024) call the parking place an **attention sink**.
 #
-# Explore. Type a sentence, pick a layer and a head, and turn the temperature: it divides the scores, so 0.1 shows
-# each row's favourite and 10 flattens everything.
+# Explore. Type a sentence, pick a layer and a head, and turn the temperature: it divides the scores, so 0.1
+# shows each row's favourite and 10 flattens everything.
 
 # %%
 from coursekit.widgets import attention_explorer
 
 attention_explorer(encoder)
 
-# %% [markdown]
-# ### Do not read too much into a picture
-# Here is our pronoun head on two sentences that differ in one word. In the first, *it* means the trophy. In the
-# second, *it* means the suitcase.
-
 # %%
 trophy = {}
 for word in ("big", "small"):
     labels, B = attentions(encoder, f"The trophy does not fit in the suitcase because it is too {word}.")
     trophy[f"... because it is too {word}."] = B[layer, head]
-    it, candidates = labels.index("it"), [labels.index(noun) for noun in ("trophy", "suitcase")]
-    weights = [round(B[layer, head, it, j].item(), 2) for j in candidates]
-    print(f"too {word}: 'it' gives {weights[0]} to 'trophy' and {weights[1]} to 'suitcase'")
-
-# %%
-axis = [*labels[:-3], "big / small", *labels[-2:]]
+    it, nouns = labels.index("it"), ("trophy", "suitcase")
+    weights = {noun: round(B[layer, head, it, labels.index(noun)].item(), 2) for noun in nouns}
+    print(f"too {word}: 'it' gives {weights}")
+labels[-3] = "big / small"
 show(
-    heatmap(trophy, row_labels=axis, column_labels=axis),
+    heatmap(trophy, row_labels=labels, column_labels=labels),
     alt="The pronoun head on two sentences, 'The trophy does not fit in the suitcase because it is too big' and "
     "'too small'. The two heat maps look nearly the same: in both, 'it' looks most at 'trophy'.",
 )
 
 # %% [markdown]
-# ### Question 2.A: Read a heat map
+# ### Question 2.A: Do not read too much into a picture
 # 10 minutes · 3 points · marked by a person
 #
-# Look at the two heat maps above, and answer in your own words, in about 120 words altogether.
-# 1. What do a row and a column stand for, what must a row sum to, and what does the brightest cell in the row *it*
-#    say? Give its weight.
-# 2. What changes in that row when *big* becomes *small*, and what should have changed if this head understood the
-#    sentence?
-# 3. Someone says: "This head proves that the model knows what *it* refers to." Give one reason why the heat map does
-#    not prove it, and one experiment that would tell more.
+# Above you see our pronoun head on two sentences that differ in one word. In the first, *it* means the
+# trophy; in the second, the suitcase. Answer in your own words, in about 120 words altogether.
+# 1. What do a row and a column stand for, what must a row sum to, and what does the brightest cell in the
+#    row *it* say? Give its weight.
+# 2. What changes in that row when *big* becomes *small*, and what should have changed if this head
+#    understood the sentence?
+# 3. Someone says: "This head proves that the model knows what *it* refers to." Give one reason why the heat
+#    map does not prove it, and one experiment that would tell more.
 
 # %% [markdown] question="attention.read_heat_map"
 # ### BEGIN SOLUTION
-# **Model answer.** A row is a query, the token that looks; a column is a key, the token that is looked at; each row
-# sums to 1. In the row *it* the brightest cell is *trophy*: about 0.6 of what this head fetches for *it* comes from
-# the trophy's value. When *big* becomes *small*, almost nothing changes: *trophy* stays near 0.6 and *suitcase* near
-# 0.2, although *it* now means the suitcase. A head that understood the sentence would have moved its weight. So the
-# head may simply prefer the subject, or the first noun. The picture also shows one head of many, and weights only,
-# neither the values nor what later layers do with them. An experiment: many such pairs of sentences, and the share in
-# which the weight moves; or switch the head off, and see whether the model's answers change.
+# **Model answer.** A row is a query, the token that looks; a column is a key, the token that is looked at;
+# each row sums to 1. In the row *it* the brightest cell is *trophy*: about 0.6 of what this head fetches
+# for *it* comes from the trophy's value. When *big* becomes *small*, almost nothing changes: *trophy* stays
+# near 0.6 and *suitcase* near 0.2, although *it* now means the suitcase. A head that understood the
+# sentence would have moved its weight. So the head may simply prefer the subject, or the first noun. The
+# picture also shows one head of many, and weights only, neither the values nor what later layers do with
+# them. An experiment: many such pairs of sentences, and the share in which the weight moves; or switch the
+# head off, and see whether the model's answers change.
 #
 # **Marking scheme, 3 points.**
-# - 1 point, reading: row = query, column = key, rows sum to 1, and the weight of *trophy* with its value (0.55 to
-#   0.7). Half a point when rows and columns are exchanged but the value is right.
-# - 1 point, comparing: says that the row hardly changes, and that the weight should have moved to *suitcase*. Half a
-#   point for only one of the two.
-# - 1 point, judging: half a point for a valid reason (one sentence pair, one head picked because it looked good,
-#   weights are not values, later layers, a simpler rule explains it), half for an experiment that could come out
-#   either way (more pairs, switching the head off, exchanging the nouns).
+# - 1 point, reading: row = query, column = key, rows sum to 1, and the weight of *trophy* with its value
+#   (0.55 to 0.7). Half a point when rows and columns are exchanged but the value is right.
+# - 1 point, comparing: says that the row hardly changes, and that the weight should have moved to
+#   *suitcase*. Half a point for only one of the two.
+# - 1 point, judging: half a point for a valid reason (one sentence pair, one head picked because it looked
+#   good, weights are not values, later layers, a simpler rule explains it), half for an experiment that
+#   could come out either way (more pairs, switching the head off, exchanging the nouns).
 # ### END SOLUTION
 
 # %% [markdown]
 # ## 6. The way back
 #
-# Autograd has done the backward pass for us so far. Write it once by hand, and you know why the saturated softmax
-# stops learning, and what FlashAttention has to recompute. With $Z = QK^\top/\sqrt d$, $A = \operatorname{softmax}(Z)$
-# and $Y = AV$, the matrix products are the easy part:
+# Autograd has done the backward pass for us so far. Write it once by hand, and you know why the saturated
+# softmax stops learning, and what FlashAttention has to recompute. With $Z = QK^\top/\sqrt d$, $A =
+# \operatorname{softmax}(Z)$ and $Y = AV$, the matrix products are the easy part:
 #
 # $$dV = A^\top dY, \qquad dA = dY\,V^\top$$
 #
-# The softmax couples all entries of a row, because they share a sum. For one row $a = \operatorname{softmax}(z)$:
+# The softmax couples all entries of a row, because they share a sum. For one row $a =
+# \operatorname{softmax}(z)$:
 #
 # $$\frac{\partial a_j}{\partial z_k} = a_j (\delta_{jk} - a_k), \qquad
-# \frac{\partial a}{\partial z} = \operatorname{diag}(a) - a a^\top$$
+# \frac{\partial a}{\partial z} = \operatorname{diag}(a) - a a^\top, \qquad
+# dz = a \circ (da - \langle a, da \rangle)$$
+#
+# In words: each score moves by how much better its own $da$ is than the weighted average. We check it on
+# one row.
 
 # %% tags=["nbval-check-output"]
 torch.manual_seed(seed)
-z = torch.randn(4)
-a = z.softmax(0)
-by_hand = torch.diag(a) - torch.outer(a, a)
-by_autograd = torch.autograd.functional.jacobian(lambda z: z.softmax(0), z)
-print("the formula agrees with autograd:", torch.allclose(by_hand, by_autograd))
+z = torch.randn(4, requires_grad=True)
+a, da = z.softmax(0), torch.randn(4)
+a.backward(da)
+print("the formula agrees with autograd:", torch.allclose(a * (da - a @ da), z.grad))
 
 # %% [markdown]
-# Multiply this matrix by an incoming row $da$, and no matrix is needed any more:
+# When one weight is 1 and the others are 0, $dz$ is 0 whatever $da$ says: the saturation that we drew in
+# section 2.
 #
-# $$dz = a \circ (da - \langle a, da \rangle)$$
+# ### Exercise 2.7: The backward pass of attention, by hand
+# stretch · 40 minutes · 3 points
 #
-# Each score moves by how much better than the weighted average its own $da$ is. When one weight is 1 and the others
-# are 0, this is 0 whatever $da$ says: the saturation that we drew in section 2.
-#
-# ### Exercise 2.7: The backward pass by hand
-# stretch · 25 minutes · 3 points
-#
-# Return $dQ$, $dK$ and $dV$ for an incoming $dY$, without autograd: the two equations above, then the chain rule
-# through $Z = QK^\top / \sqrt d$.
+# Return $dQ$, $dK$ and $dV$ for an incoming $dY$, without autograd: the two equations above, then the chain
+# rule through $Z = QK^\top / \sqrt d$.
 #
 # <details><summary>Hint 1</summary>
 #
-# Recompute $A$ first. Then go backwards: $dV$ and $dA$ from $dY$, then $dZ$ from $dA$, then $dQ$ and $dK$ from $dZ$.
+# Recompute $A$ first. Then go backwards: $dV$ and $dA$ from $dY$, then $dZ$ from $dA$, then $dQ$ and $dK$
+# from $dZ$.
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# $\langle a, da \rangle$ is one number per query: the product, summed over the keys. Keep the dimension, so that it
-# broadcasts.
+# $\langle a, da \rangle$ is one number per query: the product, summed over the keys. Keep the dimension, so
+# that it broadcasts.
 # </details>
 # <details><summary>Hint 3</summary>
 #
-# Shapes tell you where the transpose goes: $dZ$ is (T, S), $K$ is (S, d) and $dQ$ must be (T, d). The scale appears
-# once in $dQ$ and once in $dK$.
+# Shapes tell you where the transpose goes: $dZ$ is (T, S), $K$ is (S, d) and $dQ$ must be (T, d). The scale
+# appears once in $dQ$ and once in $dK$.
 # </details>
 
 # %% exercise="attention.backward"
@@ -896,16 +854,19 @@ def attention_backward(
     return dQ, dK, dV
     ### END SOLUTION
 
-
 # %% check="attention.backward"
 check("attention.backward", attention_backward)
 
 # %% [markdown]
-# Train with it. Sixteen queries of width 256 must learn which of sixteen keys to read: query $i$ wants the value of
-# key $i - 1$. Nothing learns but $Q$, with plain gradient descent and **your** gradients. Then we remove the scale. To
-# be fair, both may choose among four learning rates.
+# Train with it. Sixteen queries of width 256 must learn which of sixteen keys to read: query $i$ wants the
+# value of key $i - 1$. Nothing learns but $Q$, by plain gradient descent with **your** gradients. Then we
+# remove the scale. To be fair, each may choose the best of four learning rates. **Predict** how far the
+# second gets.
 
 # %%
+backward = use("attention.backward", attention_backward)
+
+
 def learn(factor, rate, steps=100, T=16, d=256):
     """Losses while Q learns by gradient descent; factor multiplies the scores."""
     torch.manual_seed(seed)
@@ -913,34 +874,31 @@ def learn(factor, rate, steps=100, T=16, d=256):
     V = torch.eye(T, device=device)[None, None]
     losses = []
     for _ in range(steps):
-        dY = attend(factor * Q, K, V) - V.roll(1, -2)             # (1, 1, T, T), query i wants value i - 1
+        dY = attend(factor * Q, K, V) - V.roll(1, -2)             # (1, 1, T, T), the wanted value is i - 1
         losses.append(dY.square().sum(-1).mean().item() / 2)
         Q = Q - rate * factor * backward(factor * Q, K, V, dY)[0]
     return losses
 
 
-# %%
-backward = use("attention.backward", attention_backward)
-best = {
-    name: min((learn(factor, rate) for rate in (0.01, 0.1, 1, 10)), key=lambda losses: losses[-1])
-    for name, factor in (("with the scale", 1), ("without", math.sqrt(256)))
-}
+runs = {}
+for name, factor in (("with the scale", 1), ("without", math.sqrt(256))):
+    runs[name] = min((learn(factor, rate) for rate in (0.01, 0.1, 1, 10)), key=lambda losses: losses[-1])
+    print(f"{name:15} loss {runs[name][0]:.2f} at first, {runs[name][20]:.2f} after 20 steps, {runs[name][-1]:.2f} at last")
 show(
-    curves(range(100), best, x_label="steps of gradient descent", y_label="loss (half squared distance)"),
+    curves(range(100), runs, x_label="steps of gradient descent", y_label="loss (half squared distance)"),
     alt="Loss over 100 steps at the best of four learning rates. With the scale it falls to 0 within 20 steps. "
     "Without it, it starts higher and stays far above 0.",
 )
 
 # %% [markdown]
-# With the scale, the queries find their keys in about twenty steps. Without it, most of them start out fixed on a
-# wrong key, where the derivative is zero, and stay there at every learning rate. The division by $\sqrt d$ is no
-# cosmetics. It decides whether there is anything to learn from.
-
-# %% [markdown]
+# With the scale, the queries have found their keys after twenty steps. Without it, most of them start out
+# fixed on a wrong key, where the derivative is zero, and stay there at every learning rate. The division by
+# $\sqrt d$ is no cosmetics: it decides whether there is anything to learn from.
+#
 # ## 7. Where am I?
 #
-# "Dog bites man" and "man bites dog" hold the same words. **Predict**: we shuffle the tokens before attention. What
-# happens to the result?
+# "Dog bites man" and "man bites dog" hold the same words. **Predict**: we shuffle the tokens before
+# attention. What happens to the result?
 
 # %% tags=["nbval-check-output"]
 torch.manual_seed(seed)
@@ -951,13 +909,13 @@ same = torch.allclose(attend(shuffled, shuffled, shuffled), attend(X, X, X)[:, :
 print("shuffling first and shuffling afterwards give the same:", same)
 
 # %% [markdown]
-# Attention reads a **bag** of tokens: shuffle them, and each token gets exactly what it got before. No training can
-# repair that, because there is nothing in the equation that knows about order. We have to put it in. There are three
-# good ways: add it to the tokens, turn the queries and keys, or change the scores.
+# Attention reads a **bag** of tokens: shuffle them, and each token gets exactly what it got before. No
+# training can repair that, because there is nothing in the equation that knows about order. We have to put
+# it in. There are three good ways: add it to the tokens, turn the queries and keys, or change the scores.
 #
 # ### First way: add a position
-# Counting 0, 1, 2, ... as one number would swamp the word. Writing the number in binary is better: many digits, some
-# flip fast and some slowly. Sinusoids are binary digits made smooth:
+# Counting 0, 1, 2, ... as one number would swamp the word. Writing the number in binary is better: many
+# digits, some flip fast and some slowly. Sinusoids are binary digits made smooth:
 #
 # $$P_{p,\,2i} = \sin(p\,\omega_i), \qquad P_{p,\,2i+1} = \cos(p\,\omega_i), \qquad \omega_i = 10000^{-2i/D}$$
 
@@ -983,8 +941,9 @@ show(
 # ### Exercise 2.8: Sinusoidal positions
 # core · 10 minutes · 2 points
 #
-# Return the rows of $P$ for the given positions (Vaswani et al. 2017, section 3.5) without loops. The positions are
-# integers in any order and need not start at 0. $D$ is even. The result is `float32`, on the device of the positions.
+# Return the rows of $P$ for the given positions (Vaswani et al. 2017, section 3.5) without loops. The
+# positions are integers in any order and need not start at 0. $D$ is even. The result is `float32`, on the
+# device of the positions.
 #
 # <details><summary>Hint 1</summary>
 #
@@ -992,11 +951,13 @@ show(
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# Sine and cosine alternate: 0, 2, 4, ... are sines and 1, 3, 5, ... cosines. Slices with a step of 2 reach them.
+# Sine and cosine alternate: 0, 2, 4, ... are sines and 1, 3, 5, ... cosines. Slices with a step of 2 reach
+# them.
 # </details>
 # <details><summary>Hint 3</summary>
 #
-# Either fill `P[:, 0::2]` and `P[:, 1::2]`, or stack the two along a new last dimension and flatten the last two.
+# Either fill `P[:, 0::2]` and `P[:, 1::2]`, or stack the two along a new last dimension and flatten the
+# last two.
 # </details>
 
 # %% exercise="attention.sinusoidal"
@@ -1008,7 +969,6 @@ def sinusoidal_positions(positions: Int[Tensor, "T"], D: int) -> Float[Tensor, "
     angles = positions[:, None] * w             # (T, D/2)
     return torch.stack([angles.sin(), angles.cos()], -1).flatten(-2)  # (T, D)
     ### END SOLUTION
-
 
 # %% check="attention.sinusoidal"
 check("attention.sinusoidal", sinusoidal_positions)
@@ -1024,14 +984,14 @@ show(
 )
 
 # %% [markdown]
-# Along each diagonal the table is constant: the dot product of two position vectors depends only on how far apart
-# they are, $\sum_i \cos\big((p - p')\,\omega_i\big)$. Nearby positions are alike, whether they are 3 and 5 or 53 and 55.
-# But the vectors are *added* to words, so in the scores word and place are mixed. The next idea keeps the distance
-# and loses the mixing.
+# Along each diagonal the table is constant: the dot product of two position vectors depends only on how far
+# apart they are, $\sum_i \cos\big((p - p')\,\omega_i\big)$. Nearby positions are alike, whether they are 3
+# and 5 or 53 and 55. But the vectors are *added* to words, so in the scores word and place are mixed. The
+# next idea keeps the distance and loses the mixing.
 #
 # ### Second way: turn
-# Turn a query by an angle proportional to its position, and a key by an angle proportional to **its** position. A dot
-# product sees only the angle between the two. **Predict** which lines below agree.
+# Turn a query by an angle proportional to its position, and a key by an angle proportional to **its**
+# position. A dot product sees only the angle between the two. **Predict** which lines below agree.
 
 # %% tags=["nbval-check-output"]
 def turned(x, angle):
@@ -1044,21 +1004,22 @@ for m, n in ((2, 0), (7, 5), (102, 100), (7, 4)):
     print(f"query at {m:3}, key at {n:3}: score {turned(q, 0.1 * m) @ turned(k, 0.1 * n):.4f}")
 
 # %% [markdown]
-# The first three agree: they all are 2 apart. In the language of complex numbers,
-# $\langle q e^{\mathrm{i}m\theta}, k e^{\mathrm{i}n\theta} \rangle = \operatorname{Re}\big(q \bar k\, e^{\mathrm{i}(m-n)\theta}\big)$:
-# only $m - n$ is left. This is RoPE, the rotary position embedding of Su et al. (2021), in nearly every open model
-# since Llama. A head of width $d$ has $d/2$ such pairs, and each turns at its own speed:
+# The first three agree: they all are 2 apart. In the language of complex numbers, $\langle q
+# e^{\mathrm{i}m\theta}, k e^{\mathrm{i}n\theta} \rangle = \operatorname{Re}\big(q \bar k\,
+# e^{\mathrm{i}(m-n)\theta}\big)$: only $m - n$ is left. This is RoPE, the rotary position embedding of Su
+# et al. (2021), in nearly every open model since Llama. A head of width $d$ has $d/2$ such pairs, and each
+# turns at its own speed:
 #
 # $$\begin{pmatrix} x'_{2i} \\ x'_{2i+1} \end{pmatrix} =
 # \begin{pmatrix} \cos p\theta_i & -\sin p\theta_i \\ \sin p\theta_i & \cos p\theta_i \end{pmatrix}
 # \begin{pmatrix} x_{2i} \\ x_{2i+1} \end{pmatrix}, \qquad \theta_i = \text{base}^{-2i/d}$$
-
-# %% [markdown]
-# ### Exercise 2.9: Rotary positions
-# core · 20 minutes · 3 points
 #
-# Turn queries **and** keys. `positions` is (B, T): every sequence brings its own, they may be shifted and may have
-# gaps. Pairs are neighbours, $(2i, 2i+1)$, as in the RoFormer paper. $K$ may have fewer heads than $Q$.
+# ### Exercise 2.9: Rotary positions
+# core · 25 minutes · 3 points
+#
+# Turn queries **and** keys. `positions` is (B, T): every sequence brings its own, they may be shifted and
+# may have gaps. Pairs are neighbours, $(2i, 2i+1)$, as in the RoFormer paper. $K$ may have fewer heads than
+# $Q$.
 #
 # <details><summary>Hint 1</summary>
 #
@@ -1066,12 +1027,13 @@ for m, n in ((2, 0), (7, 5), (102, 100), (7, 4)):
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# Take the even entries `x[..., 0::2]` and the odd entries `x[..., 1::2]`, and apply the two rows of the matrix.
+# Take the even entries `x[..., 0::2]` and the odd entries `x[..., 1::2]`, and apply the two rows of the
+# matrix.
 # </details>
 # <details><summary>Hint 3</summary>
 #
-# Put the two results back in turns: stack along a new last dimension, then flatten it away. Do it in an inner
-# function, and call that on $Q$ and on $K$. Keep the inputs' dtype.
+# Put the two results back in turns: stack along a new last dimension, then flatten it away. Do it in an
+# inner function, and call that on $Q$ and on $K$. Keep the inputs' dtype.
 # </details>
 
 # %% exercise="attention.rotary"
@@ -1093,7 +1055,6 @@ def apply_rotary(
     return rotate(Q), rotate(K)
     ### END SOLUTION
 
-
 # %% check="attention.rotary"
 check("attention.rotary", apply_rotary)
 
@@ -1102,26 +1063,27 @@ rotary = use("attention.rotary", apply_rotary)
 ones = torch.ones(1, 1, 256, 64)                                  # the same query and key at 256 positions
 lines = {}
 for shift in (0, 1000):
-    Q, K = rotary(ones, ones, torch.arange(256)[None] + shift)
-    lines[f"positions {shift} to {shift + 255}"] = (Q @ K.mT)[0, 0, :, 0]  # all queries against the first key
+    Q, K = rotary(ones, ones, torch.arange(256)[None] + shift, 10000.0)
+    lines[f"positions {shift} to {shift + 255}"] = (Q @ K.mT)[0, 0, :, 0]  # all queries, the first key
+first, second = lines.values()
+print(f"largest difference between the two: {(first - second).abs().max():.0e}")
 show(
     curves(range(256), lines, x_label="distance between query and key (tokens)", y_label="score q·k"),
-    alt="Score of equal queries and keys over their distance, for positions from 0 and from 1000. The two curves lie on "
-    "each other: they fall from 64 within 50 tokens, with ripples, and keep falling slowly.",
+    alt="Score of equal queries and keys over their distance, for positions from 0 and from 1000. The two curves lie "
+    "on each other: they fall from 64 within 50 tokens, with ripples, and keep falling slowly.",
 )
-print(f"largest difference between the two: {(lines['positions 0 to 255'] - lines['positions 1000 to 1255']).abs().max():.0e}")
 
 # %% [markdown]
-# Shifted by a thousand tokens, the scores are the same up to rounding: the model sees distances, not positions. And
-# without training, a far key scores lower than a near one.
+# Shifted by a thousand tokens, the scores are the same up to rounding: the model sees distances, not
+# positions. And without training, a far key scores lower than a near one.
 #
-# A warning for your practice: Llama's published code turns neighbours $(2i, 2i+1)$, as we do; the Hugging Face version
-# turns halves, $(i, i + d/2)$, and permutes the weights to match. Load the one's weights into the other's code and
-# you get a model that babbles without any error.
+# A warning for your practice: Llama's published code turns neighbours $(2i, 2i+1)$, as we do; the Hugging
+# Face version turns halves, $(i, i + d/2)$, and permutes the weights to match. Load the one's weights into
+# the other's code and you get a model that babbles without any error.
 #
-# Which distances can the pairs tell apart? The fast ones see neighbours; the slow ones never finish a turn within the
-# context. Turn the base and the context. Longer contexts want a larger base: Llama 3 uses 500,000 (Grattafiori et al.
-# 2024).
+# Which distances can the pairs tell apart? The fast ones see neighbours; the slow ones never finish a turn
+# within the context. Turn the base and the context. Longer contexts want a larger base: Llama 3 uses
+# 500,000 (Grattafiori et al. 2024).
 
 # %%
 from coursekit.widgets import rotary_frequencies
@@ -1131,13 +1093,13 @@ rotary_frequencies()
 # %% [markdown]
 # ## 8. What does it cost?
 #
-# While a model generates, it keeps the keys and values of all earlier tokens: the **KV cache**. With $L$ layers, $G$
-# key/value heads of width $d$ and 2 bytes per number, one token costs
+# While a model generates, it keeps the keys and values of all earlier tokens: the **KV cache**. With $L$
+# layers, $G$ key/value heads of width $d$ and 2 bytes per number, one token costs
 #
 # $$2 \cdot L \cdot G \cdot d \cdot 2 \text{ bytes}.$$
 #
-# Llama 3 8B has $L = 32$, 32 query heads and $d = 128$ (Grattafiori et al. 2024). How much does one conversation of
-# 8192 tokens hold?
+# Llama 3 8B has $L = 32$, 32 query heads and $d = 128$ (Grattafiori et al. 2024). How much does one
+# conversation of 8192 tokens hold?
 
 # %% tags=["nbval-check-output"]
 L, d, context = 32, 128, 8192
@@ -1145,15 +1107,16 @@ for G, name in ((32, "each query head has its own keys"), (8, "four query heads 
     print(f"G = {G:2}, {name:32} {2 * L * G * d * 2 * context / 2**30:.3f} GiB")
 
 # %% [markdown]
-# Four gibibytes for one reader, on a card that must serve hundreds. So let query heads **share** keys and values: one
-# group for all is multi-query attention (Shazeer 2019), something in between is grouped-query attention (Ainslie et
-# al. 2023). Llama 3 8B has $G = 8$.
+# Four gibibytes for one reader, on a card that must serve hundreds. So let query heads **share** keys and
+# values: one group for all is multi-query attention (Shazeer 2019), something in between is grouped-query
+# attention (Ainslie et al. 2023). Llama 3 8B has $G = 8$.
 #
 # ### Exercise 2.10: Grouped-query attention
 # core · 15 minutes · 2 points
 #
-# $H$ query heads read $G$ key/value heads, $G$ divides $H$. Query head $h$ reads group $\lfloor h / (H/G) \rfloor$: with
-# $H = 4$, $G = 2$, heads 0 and 1 read group 0. Repeating the groups is fine, working without copies is better.
+# $H$ query heads read $G$ key/value heads, $G$ divides $H$. Query head $h$ reads group $\lfloor h / (H/G)
+# \rfloor$: with $H = 4$, $G = 2$, heads 0 and 1 read group 0. Repeating the groups is fine, working without
+# copies is better.
 #
 # <details><summary>Hint 1</summary>
 #
@@ -1165,8 +1128,8 @@ for G, name in ((32, "each query head has its own keys"), (8, "four query heads 
 # </details>
 # <details><summary>Hint 3</summary>
 #
-# Without copies: view $Q$ as (B, G, H/G, T, d), give $K$ and $V$ a dimension of size 1 in that place, attend, and
-# flatten dimensions 1 and 2 of the result.
+# Without copies: view $Q$ as (B, G, H/G, T, d), give $K$ and $V$ a dimension of size 1 in that place,
+# attend, and flatten dimensions 1 and 2 of the result.
 # </details>
 
 # %% exercise="attention.grouped_query"
@@ -1182,39 +1145,37 @@ def grouped_query_attention(
     return Y.flatten(1, 2)                      # (B, H, T, e)
     ### END SOLUTION
 
-
 # %% check="attention.grouped_query"
 check("attention.grouped_query", grouped_query_attention)
-
-# %% [markdown]
-# Can a trained model be made to share afterwards? Ainslie et al. average the key and value heads of each group. We do
-# that to one real layer, and measure how far its result moves, relative to its own size.
 
 # %%
 share = use("attention.grouped_query", grouped_query_attention)
 with torch.no_grad():
     X = hidden_states(sentence)[layer]                            # (1, T, D)
-    Q, K, V = (split(p(X), H) for p in (bert.attention.self.query, bert.attention.self.key, bert.attention.self.value))
+    W = bert.attention.self
+    Q, K, V = (split(projection(X), H) for projection in (W.query, W.key, W.value))
 exact = attend(Q, K, V)                                           # (1, H, T, d)
-for G in (12, 6, 4, 3, 2, 1):
+for G in (12, 6, 4, 3, 2, 1):                                     # average the heads of each group
     K_G, V_G = (P.unflatten(1, (G, H // G)).mean(2) for P in (K, V))  # (1, G, T, d)
     error = (share(Q, K_G, V_G) - exact).norm() / exact.norm()
     print(f"G = {G:2}: cache {G / H:4.0%}, result moves by {error:4.0%}")
 
 # %% [markdown]
-# Even half the cache changes the result by most of its size: these heads were not trained to share. The same paper
-# shows the way out: train on for 5% of the original compute, and most of the loss is gone. Nowadays models share from
-# their first step.
+# Can a trained model be made to share afterwards? We averaged the keys and values of each group in one real
+# layer, as Ainslie et al. do. Even half the cache changes the result by most of its size: these heads were
+# not trained to share. The paper's way out: train on for 5% of the original compute. Models of today share
+# from their first step.
 #
 # ### See only the neighbourhood
-# The cache still grows with every token. A **window** of $W$ keys ends that: Mistral 7B sees 4096 keys per layer
-# (Jiang et al. 2023) and forgets the rest.
+# The cache still grows with every token. A **window** of $W$ keys ends that: Mistral 7B sees 4096 keys per
+# layer (Jiang et al. 2023) and forgets the rest.
 #
 # ### Exercise 2.11: Sliding-window attention
-# core · 10 minutes · 2 points
+# core · 15 minutes · 2 points
 #
-# Causal, and no further back than the window: query $i$ sees key $j$ when $i - \text{window} < j \le i$. With
-# `window=1` a token sees itself alone. Here $T = S$.
+# Causal, and no further back than the window: query $i$ sees key $j$ when $i - \text{window} < j \le i$.
+# With `window=1` a token sees itself alone. Here $T = S$. **Predict** before you run the picture below it:
+# with a window of 5, how far back does the fourth layer reach?
 #
 # <details><summary>Hint 1</summary>
 #
@@ -1243,20 +1204,14 @@ def sliding_window_attention(
     return Z.masked_fill(~allowed, -torch.inf).softmax(-1) @ V
     ### END SOLUTION
 
-
 # %% check="attention.sliding_window"
 check("attention.sliding_window", sliding_window_attention)
-
-# %% [markdown]
-# Does a token beyond the window have no say at all? **Predict**: with a window of 5, how far back does the fourth layer
-# reach? We stack layers of uniform attention (all scores 0) and start from the identity, so that after $n$ layers row
-# $i$ shows how much of each input token has arrived at $i$.
 
 # %%
 window = use("attention.sliding_window", sliding_window_attention)
 Q = torch.zeros(1, 1, 32, 4)                                      # all scores 0
 reach = torch.eye(32)[None, None]                                 # (1, 1, T, T)
-panels = {}
+panels = {}                                                       # row i: what of each input has arrived at i
 for n in range(1, 5):
     reach = window(Q, Q, reach, 5)
     if n in (1, 2, 4):
@@ -1268,15 +1223,15 @@ show(
 )
 
 # %% [markdown]
-# Each layer adds window - 1 tokens: four layers reach 17 tokens back, ever more faintly. Information travels like
-# gossip.
-
-# %% [markdown]
+# We stacked layers of uniform attention and started from the identity, so that row $i$ shows how much of
+# each input token has arrived at token $i$. Each layer adds window - 1 tokens: four layers with a window of
+# 5 reach 17 tokens, ever more faintly. Information travels like gossip.
+#
 # ### The table that nobody needs
-# Even with a small cache, $A$ itself has $T^2$ entries: at 32,768 tokens that is 4 GiB per head in `float32`. But we
-# only want $Y = AV$. Could we read the keys in blocks, and forget each block? The softmax seems to forbid it: its
-# maximum and its sum need all scores. The way round is to keep three running numbers and repair them when the maximum
-# grows (Milakov and Gimelshein 2018):
+# Even with a small cache, $A$ itself has $T^2$ entries: at 32,768 tokens that is 4 GiB per head in
+# `float32`. But we only want $Y = AV$. Could we read the keys in blocks, and forget each block? The softmax
+# seems to forbid it: its maximum and its sum need all scores. The way round is to keep three running
+# numbers and repair them when the maximum grows (Milakov and Gimelshein 2018):
 #
 # $$m' = \max(m, z_j), \qquad n' = n\,e^{m - m'} + e^{z_j - m'}, \qquad y' = y\,e^{m - m'} + e^{z_j - m'} v_j$$
 
@@ -1292,31 +1247,32 @@ for z_j, v_j in zip(z.tolist(), v.tolist(), strict=True):
 print(f"one score at a time {y / n:.6f}, all at once {z.softmax(0) @ v:.6f}")
 
 # %% [markdown]
-# Six equal digits, and no more than three numbers in memory. The same with blocks instead of single scores is
-# **FlashAttention** (Dao et al. 2022).
+# Six equal digits, and no more than three numbers in memory. The same with blocks instead of single scores
+# is **FlashAttention** (Dao et al. 2022).
 #
-# ### Exercise 2.12: Attention in blocks
+# ### Exercise 2.12: Attention in blocks, with the online softmax
 # stretch · 40 minutes · 4 points
 #
-# For each block of queries, go through the blocks of keys and keep $m$, $n$ and $y$ for each query. The result is equal
-# for any `block` (the last one may be shorter), with and without `causal`. As in exercise 2.3, the queries are the
-# last $T$ of the $S$ positions. The check also looks at the **largest tensor** that you make.
+# For each block of queries, go through the blocks of keys and keep $m$, $n$ and $y$ for each query. The
+# result is equal for any `block` (the last one may be shorter), with and without `causal`. As in exercise
+# 2.3, the queries are the last $T$ of the $S$ positions. The check also looks at the **largest tensor**
+# that you make.
 #
 # <details><summary>Hint 1</summary>
 #
-# Two nested loops, `range(0, T, block)` and `range(0, S, block)`. A slice that runs over the end is cut for you.
-# $m$ and $n$ have shape (B, H, rows, 1), $y$ has (B, H, rows, e).
+# Two nested loops, `range(0, T, block)` and `range(0, S, block)`. A slice that runs over the end is cut for
+# you. $m$ and $n$ have shape (B, H, rows, 1), $y$ has (B, H, rows, e).
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# The three equations hold for a block when $\max$ and sums run over its keys, and $e^{z - m'} v$ becomes a matrix
-# product. Divide by $n$ once, when all blocks of keys are through.
+# The three equations hold for a block when $\max$ and sums run over its keys, and $e^{z - m'} v$ becomes a
+# matrix product. Divide by $n$ once, when all blocks of keys are through.
 # </details>
 # <details><summary>Hint 3</summary>
 #
-# Causal: compare the positions of the block's rows and columns, and fill with $-\infty$. The first block of keys holds
-# key 0, which every query may see, so $m$ is finite from then on. Collect the results in a list and concatenate. A mask
-# for all $T \times S$ would be the large tensor that we came to avoid.
+# Causal: compare the positions of the block's rows and columns, and fill with $-\infty$. The first block of
+# keys holds key 0, which every query may see, so $m$ is finite from then on. Collect the results in a list
+# and concatenate. A mask for all $T \times S$ would be the large tensor that we came to avoid.
 # </details>
 
 # %% exercise="attention.blockwise"
@@ -1347,66 +1303,50 @@ def blockwise_attention(
     return torch.cat(rows, 2)                   # (B, H, T, e)
     ### END SOLUTION
 
-
 # %% check="attention.blockwise"
 check("attention.blockwise", blockwise_attention)
-
-# %% [markdown]
-# Measure it. For each length we record the largest tensor that comes into being on the way, for the plain formula and
-# for blocks of 64.
 
 # %%
 from coursekit.probing import LargestTensor
 
 blocks = use("attention.blockwise", blockwise_attention)
-
-
-def plain(Q, K, V):
-    return (Q @ K.mT / math.sqrt(Q.shape[-1])).softmax(-1) @ V
-
-
-def mebibytes(attention, T):
-    torch.manual_seed(seed)
-    Q, K, V = torch.randn(3, 1, 1, T, 32, device=device)
-    with torch.no_grad(), LargestTensor() as largest:
-        attention(Q, K, V)
-    return largest.elements * 4 / 2**20                           # float32 takes 4 bytes
-
-
-# %%
-lengths = [2**n for n in range(8, {"smoke": 11, "fast": 13, "full": 15}[profile])]
-memory = {
-    "plain": [mebibytes(plain, T) for T in lengths],
-    "in blocks of 64": [mebibytes(lambda Q, K, V: blocks(Q, K, V, 64, False), T) for T in lengths],
+ways = {
+    "plain": lambda Q, K, V: (Q @ K.mT / math.sqrt(Q.shape[-1])).softmax(-1) @ V,
+    "in blocks of 64": lambda Q, K, V: blocks(Q, K, V, 64, False),
 }
-print(f"T = {T}: plain {memory['plain'][-1]:.1f} MiB, in blocks {memory['in blocks of 64'][-1]:.2f} MiB" if (T := lengths[-1]) else "")
-
-# %%
+lengths = [2**n for n in range(8, {"smoke": 11, "fast": 13, "full": 15}[profile])]
+memory = {name: [] for name in ways}
+for T in lengths:
+    Q, K, V = (torch.randn(1, 1, T, 32, device=device) for _ in range(3))
+    for name, way in ways.items():
+        with torch.no_grad(), LargestTensor() as largest:
+            way(Q, K, V)
+        memory[name].append(largest.elements * 4 / 2**20)         # float32 takes 4 bytes
+print(f"T = {T}: " + ", ".join(f"{name} {found[-1]:.2f} MiB" for name, found in memory.items()))
 show(
-    curves(lengths, memory, x_label="sequence length T (tokens, log scale)", y_label="largest tensor (MiB, log scale)",
+    curves(lengths, memory, x_label="sequence length T (log scale)", y_label="largest tensor (MiB, log scale)",
            log="xy", marker="o"),
-    alt="Largest tensor over the sequence length from 256 to 4096, both axes logarithmic. The plain formula grows with "
-    "the square of the length to 64 MiB; in blocks it grows in proportion to the length, to half a MiB.",
+    alt="Largest tensor over the sequence length, both axes logarithmic. The plain formula grows with the square of "
+    "the length; in blocks it grows in proportion to the length and stays a hundred times smaller at the end.",
 )
-
-# %% [markdown]
-# Twice the length, four times the memory: that is the plain formula. In blocks nothing is larger than the result
-# itself. It is the same function, to the last digits, and no approximation.
 
 # %%
 quiz("attention.blockwise")
 
 # %% [markdown]
+# Twice the length, four times the memory: that is the plain formula. In blocks nothing is larger than the
+# result itself. It is the same function, to the last digits, and no approximation.
+#
 # ## 9. A penalty on distance
 #
-# The third way to tell a model about order is the simplest: subtract from each score a number that grows with the
-# distance. **ALiBi** (Press et al. 2022) does that, with a different slope $m_h$ for each head:
+# The third way to tell a model about order is the simplest: subtract from each score a number that grows
+# with the distance. **ALiBi** (Press et al. 2022) does that, with a different slope $m_h$ for each head:
 #
 # $$z_{ij} = \frac{q_i \cdot k_j}{\sqrt d} - m_h\,(i - j), \qquad m_h = 2^{-8h/H}, \qquad h = 1, \dots, H$$
 #
 # Nothing is added to the words and nothing is learned. The paper trains on short texts and reads long ones.
 #
-# ### Exercise 2.13: ALiBi
+# ### Exercise 2.13: ALiBi, a penalty on distance
 # core · 15 minutes · 2 points
 #
 # Causal attention with the penalty above. $H$ is a power of two. Careful: $h$ counts from 1.
@@ -1417,12 +1357,13 @@ quiz("attention.blockwise")
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# The slopes need shape (H, 1, 1) to meet distances of shape (T, T). For $H = 8$ they are 1/2, 1/4, ..., 1/256.
+# The slopes need shape (H, 1, 1) to meet distances of shape (T, T). For $H = 8$ they are 1/2, 1/4, ...,
+# 1/256.
 # </details>
 # <details><summary>Hint 3</summary>
 #
-# The penalty is not divided by $\sqrt d$. Subtract it from the scaled scores, then mask, then softmax. Give the slopes
-# the dtype of $Q$.
+# The penalty is not divided by $\sqrt d$. Subtract it from the scaled scores, then mask, then softmax. Give
+# the slopes the dtype of $Q$.
 # </details>
 
 # %% exercise="attention.alibi"
@@ -1441,12 +1382,8 @@ def alibi_attention(
     return A @ V                                # (B, H, T, e)
     ### END SOLUTION
 
-
 # %% check="attention.alibi"
 check("attention.alibi", alibi_attention)
-
-# %% [markdown]
-# With all scores 0, only the penalty speaks. What does the last of 64 tokens look at?
 
 # %%
 alibi = use("attention.alibi", alibi_attention)
@@ -1460,8 +1397,9 @@ show(
 )
 
 # %% [markdown]
-# Eight soft windows of different widths. Head 1 is a specialist for the last three tokens, head 8 hardly notices
-# distance. Compare the sliding window: there the edge is sharp, and the same for all.
+# With all scores 0, only the penalty speaks: eight soft windows of different widths. Head 1 is a specialist
+# for the last three tokens, head 8 hardly notices distance. Compare the sliding window: there the edge is
+# sharp, and the same for all.
 #
 # ## 10. A block
 #
@@ -1469,21 +1407,12 @@ show(
 #
 # $$\operatorname{LayerNorm}(X + \operatorname{MultiHead}(X)).$$
 #
-# **That is only half a block.** Attention mixes tokens, but each result is an average of linear maps. The thinking
-# about what was fetched happens in the second half, a feed-forward network for each token on its own, and most of the
-# weights are there. Here is our encoder:
-
-# %%
-def count(module):
-    return sum(p.numel() for p in module.parameters())
-
-
-feed_forward = count(bert.intermediate) + count(bert.output)
-print(f"one block: attention {count(bert.attention):,} parameters, feed-forward network {feed_forward:,}")
-
-# %% [markdown]
-# The whole block, in the order of 2017 (**post-norm**, BERT) and in the order that trains more calmly (**pre-norm**,
-# GPT-2 and nearly everything since; Xiong et al. 2020):
+# **That is only half a block.** Attention mixes tokens, but each result is an average of linear maps. The
+# thinking about what was fetched happens in the second half, a feed-forward network for each token on its
+# own, and most of the weights are there.
+#
+# The whole block, in the order of 2017 (**post-norm**, BERT) and in the order that trains more calmly
+# (**pre-norm**, GPT-2 and nearly everything since; Xiong et al. 2020):
 #
 # $$\begin{aligned}
 # \text{post:}\quad X' &= \operatorname{Norm}_1(X + \operatorname{MultiHead}(X)), & Y &= \operatorname{Norm}_2(X' + \operatorname{FFN}(X')) \\
@@ -1491,27 +1420,27 @@ print(f"one block: attention {count(bert.attention):,} parameters, feed-forward 
 # \end{aligned}$$
 #
 # with $\operatorname{FFN}(x) = W_2 \operatorname{GELU}(W_1 x + b_1) + b_2$.
-
-# %% [markdown]
+#
 # ### Exercise 2.14: A transformer block
 # core · 20 minutes · 3 points
 #
-# `__init__` and `attention` are given; write `forward`. When `norm_first` is True the block is pre-norm, otherwise
-# post-norm. `linear1` and `linear2` are $W_1$ and $W_2$ with their biases.
+# `__init__` and `attention` are given; write `forward`. When `norm_first` is True the block is pre-norm,
+# otherwise post-norm. `linear1` and `linear2` are $W_1$ and $W_2$ with their biases.
 #
 # <details><summary>Hint 1</summary>
 #
-# Four lines of equations are two branches of two lines. In each line, find the residual: what is added to what?
+# Four lines of equations are two branches of two lines. In each line, find the residual: what is added to
+# what?
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# In post-norm the normalised sum goes on. In pre-norm the stream itself is never normalised, only what a branch
-# reads.
+# In post-norm the normalised sum goes on. In pre-norm the stream itself is never normalised, only what a
+# branch reads.
 # </details>
 # <details><summary>Hint 3</summary>
 #
-# Write a small inner function for the feed-forward network, with `nn.functional.gelu` between the two layers. The
-# second half reads the first half's result, and adds to it.
+# Write a small inner function for the feed-forward network, with `nn.functional.gelu` between the two
+# layers. The second half reads the first half's result, and adds to it.
 # </details>
 
 # %% exercise="attention.block"
@@ -1544,14 +1473,13 @@ class TransformerBlock(nn.Module):
         return self.norm2(X + network(X))
         ### END SOLUTION
 
-
 # %% check="attention.block"
 check("attention.block", TransformerBlock)
 
-# %% [markdown]
-# Six of your blocks, loaded with the encoder's weights, **are** the encoder. BERT's parts have other names:
-
 # %%
+Block = use("attention.block", TransformerBlock)
+
+
 @torch.no_grad()
 def block_of(bert_layer):
     """A block with the weights of one BERT layer."""
@@ -1565,8 +1493,9 @@ def block_of(bert_layer):
     return block
 
 
-Block = use("attention.block", TransformerBlock)
 blocks = nn.ModuleList([block_of(bert_layer) for bert_layer in encoder.model.encoder.layer])
+ffn, everything = (sum(p.numel() for n, p in blocks.named_parameters() if part in n) for part in ("linear", ""))
+print(f"{len(blocks)} of your blocks hold {everything:,} numbers, {ffn / everything:.0%} of them in the feed-forward networks")
 
 # %%
 @torch.no_grad()
@@ -1581,30 +1510,27 @@ def encode(texts):
     return nn.functional.normalize(mean, dim=-1)                  # (B, D)
 
 
-reference = nn.functional.normalize(hidden_states(sentence)[-1].mean(1), dim=-1)
-print(f"largest difference from the encoder: {(encode([sentence]) - reference).abs().max():.0e}")
+theirs = nn.functional.normalize(hidden_states(sentence)[-1].mean(1), dim=-1)
+print(f"largest difference from the encoder: {(encode([sentence]) - theirs).abs().max():.0e}")
 
-# %% [markdown]
-# A real language model, and every operation between its embeddings and its result is yours. Put it to work: the
-# sentence vectors of this encoder are made for search. Ask your own question.
 
-# %%
 shelf = [
     "My brother lost his keys, so we helped him find them.",
     "The bank raised its interest rates.",
     "She sat on the grassy bank and watched the water.",
-    "The trophy does not fit in the suitcase.",
     "He opened the door with a spare from the neighbour.",
 ]
-question = "How do I get into my flat if I cannot find what opens it?"
-likeness = (encode(shelf) @ encode([question]).T)[:, 0]           # (5,)
+likeness = (encode(shelf) @ encode(["How do I get into my flat without what opens it?"]).T)[:, 0]  # (4)
 for k in likeness.argsort(descending=True).tolist():
     print(f"{likeness[k]:5.2f}  {shelf[k]}")
 
 # %% [markdown]
+# Your blocks, loaded with the encoder's weights, **are** the encoder. All that was left are the embeddings
+# below them and an average above. Its sentence vectors are made for search; put your own question.
+#
 # ### Break it on purpose
-# What is each part for? We send 16 random tokens through 24 fresh layers and measure how different the tokens still
-# are: the spread around their mean, relative to their size. Then we leave parts out.
+# What is each part for? We send 16 random tokens through 24 fresh layers and measure how different the
+# tokens still are: the spread around their mean, relative to their size. Then we leave parts out.
 #
 # **Predict**: without the residual, what becomes of 16 different tokens?
 
@@ -1620,17 +1546,13 @@ def spreads(step, layers=24):
     return found
 
 
-def look(block, X):
-    return block.self_attn(X, X, X, need_weights=False)[0]
-
-
-depth = {
-    "whole block": spreads(lambda block, X: block(X)),
-    "half a block": spreads(lambda block, X: block.norm1(X + look(block, X))),
-    "attention without residual": spreads(lambda block, X: block.norm1(look(block, X))),
+parts = {
+    "whole block": lambda block, X: block(X),
+    "half a block": lambda block, X: block.norm1(X + block.self_attn(X, X, X)[0]),
+    "attention, no residual": lambda block, X: block.norm1(block.self_attn(X, X, X)[0]),
 }
-
-# %%
+depth = {name: spreads(step) for name, step in parts.items()}
+print({name: f"{found[5]:.0e} after 6 layers" for name, found in depth.items()})
 show(
     curves(range(1, 25), depth, x_label="layers", y_label="spread of the tokens (log scale)", log="y"),
     alt="Spread of the tokens over 24 layers, logarithmic. With residuals it stays near 1. Attention without residual "
@@ -1638,49 +1560,49 @@ show(
 )
 
 # %% [markdown]
-# An average of averages of averages: without the residual, five layers make all tokens equal, down to the rounding
-# error, and nothing after that can tell them apart. Dong et al. (2021) prove that pure attention loses rank doubly
-# exponentially with depth. The residual is what keeps a token itself.
+# An average of averages of averages: without the residual, five layers make all tokens equal, down to the
+# rounding error, and nothing after that can tell them apart. Dong et al. (2021) prove that pure attention
+# loses rank doubly exponentially with depth. The residual is what keeps a token itself.
 #
 # ## What you can do now
 #
 # You have
-# 1. written attention and its gradients yourself, from the softmax to the six layers of a pretrained encoder;
+# 1. written attention and its gradients yourself, from the softmax to the six layers of a pretrained
+#    encoder;
 # 2. masked what a token may not see, and explained what goes wrong when the mask is in the wrong place;
 # 3. told a model where its tokens stand, with sinusoids, rotations and a penalty on distance;
 # 4. said what attention costs in memory, and cut that cost with shared heads, windows and blocks.
-
-# %%
-progress()
-
-# %% [markdown]
+#
 # ## Where this leads
 #
-# - **FlashAttention** (Dao et al. 2022; Dao 2023; Shah et al. 2024) is your exercise 2.12 inside a GPU's fast memory,
-#   with exercise 2.7 recomputing $A$ block by block on the way back.
-# - **Grouped queries** are in Llama 3 (Grattafiori et al. 2024), Mistral (Jiang et al. 2023) and most open models.
-#   **Multi-head latent attention** (DeepSeek-V2, 2024) goes further: it caches one small vector per token and rebuilds
-#   keys and values from it.
-# - **Longer contexts** stretch the rotary frequencies: position interpolation (Chen et al. 2023), YaRN (Peng et al.
-#   2024).
+# - **FlashAttention** (Dao et al. 2022; Dao 2023; Shah et al. 2024) is your exercise 2.12 inside a GPU's
+#   fast memory, with exercise 2.7 recomputing $A$ block by block on the way back.
+# - **Grouped queries** are in Llama 3 (Grattafiori et al. 2024), Mistral (Jiang et al. 2023) and most open
+#   models. **Multi-head latent attention** (DeepSeek-V2, 2024) goes further: it caches one small vector per
+#   token and rebuilds keys and values from it.
+# - **Longer contexts** stretch the rotary frequencies: position interpolation (Chen et al. 2023), YaRN
+#   (Peng et al. 2024).
 # - **Endless streams** keep a window and the first few tokens, the sinks of section 5 (Xiao et al. 2024).
-# - **Without the softmax**, attention becomes a recurrence with constant memory: linear attention (Katharopoulos et al.
-#   2020), Mamba-2 and its duality (Dao and Gu 2024).
-# - **What heads do** is a science of its own: induction heads (Olsson et al. 2022), and whether weights explain anything
-#   (Jain and Wallace 2019; Wiegreffe and Pinter 2019).
-
-# %% [markdown]
+# - **Without the softmax**, attention becomes a recurrence with constant memory: linear attention
+#   (Katharopoulos et al. 2020), Mamba-2 and its duality (Dao and Gu 2024).
+# - **What heads do** is a science of its own: induction heads (Olsson et al. 2022), and whether weights
+#   explain anything (Jain and Wallace 2019; Wiegreffe and Pinter 2019).
+#
 # ## Papers
 #
 # - Vaswani et al. 2017, [Attention Is All You Need](https://arxiv.org/abs/1706.03762): sections 3 and 3.5
-# - Su et al. 2021, [RoFormer](https://arxiv.org/abs/2104.09864); Press et al. 2022,
-#   [Train Short, Test Long](https://arxiv.org/abs/2108.12409)
+# - Su et al. 2021, [RoFormer](https://arxiv.org/abs/2104.09864); Press et al. 2022, [Train Short, Test
+#   Long](https://arxiv.org/abs/2108.12409)
 # - Shazeer 2019, [Fast Transformer Decoding](https://arxiv.org/abs/1911.02150); Ainslie et al. 2023,
-#   [GQA](https://arxiv.org/abs/2305.13245); Jiang et al. 2023, [Mistral 7B](https://arxiv.org/abs/2310.06825)
-# - Milakov and Gimelshein 2018, [Online Normalizer Calculation](https://arxiv.org/abs/1805.02867); Dao et al. 2022,
-#   [FlashAttention](https://arxiv.org/abs/2205.14135)
+#   [GQA](https://arxiv.org/abs/2305.13245); Jiang et al. 2023, [Mistral
+#   7B](https://arxiv.org/abs/2310.06825)
+# - Milakov and Gimelshein 2018, [Online Normalizer Calculation](https://arxiv.org/abs/1805.02867); Dao et
+#   al. 2022, [FlashAttention](https://arxiv.org/abs/2205.14135)
 # - Xiong et al. 2020, [On Layer Normalization](https://arxiv.org/abs/2002.04745); Dong et al. 2021,
 #   [Attention Is Not All You Need](https://arxiv.org/abs/2103.03404)
 # - Clark et al. 2019, [What Does BERT Look At?](https://arxiv.org/abs/1906.04341); Xiao et al. 2024,
 #   [Attention Sinks](https://arxiv.org/abs/2309.17453)
 # - Grattafiori et al. 2024, [The Llama 3 Herd of Models](https://arxiv.org/abs/2407.21783)
+
+# %%
+progress()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
@@ -13,8 +12,7 @@ from IPython.display import display
 
 from coursekit.show import Picture
 
-# Set to "1" where a notebook is only executed, not used: control elements would come out with random ids.
-STATIC = "COURSEKIT_STATIC"
+WITHOUT_KERNEL = "The controls appear when you run this cell."
 
 
 @dataclass(frozen=True)
@@ -34,11 +32,10 @@ def live(draw: Callable[..., Picture | Notice], controls: dict[str, ipywidgets.V
         return draw(**{name: control.value for name, control in controls.items()})
 
     picture = display(drawn(), display_id=True)
-    if os.environ.get(STATIC) == "1":
-        return
     for control in controls.values():
         control.observe(lambda _: picture.update(drawn()), names="value")
-    display(ipywidgets.VBox(list(controls.values())))
+    bundle = ipywidgets.VBox(list(controls.values()))._repr_mimebundle_()
+    display(bundle | {"text/plain": WITHOUT_KERNEL}, raw=True)
 
 
 def labelled(description: str, **options: Any) -> dict[str, Any]:
