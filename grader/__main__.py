@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 from grader.authoring.cli import add_commands
@@ -11,7 +12,7 @@ from grader.authoring.cli import add_commands
 def _gate(args: argparse.Namespace) -> int:
     from grader import gate
 
-    tally = gate.run(args.exercises or None, gate.SECRET[: args.seeds], args.device)
+    tally = gate.run(args.exercises or None, gate.SECRET[: args.seeds], args.device, args.jobs)
     for failure in tally.failures:
         print(failure)
     print(tally.line())
@@ -34,6 +35,7 @@ def main(argv: list[str] | None = None) -> int:
     gate.add_argument("exercises", nargs="*", metavar="ID", help="exercise ids; all of them by default")
     gate.add_argument("--seeds", type=int, default=20, help="how many secret seeds (default: %(default)s)")
     gate.add_argument("--device", default="cpu", help="where the learner's code runs (default: %(default)s)")
+    gate.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (default: one for each core)")
     gate.set_defaults(run=_gate)
     tensors = commands.add_parser("tensors", help="write the public reference tensors")
     tensors.set_defaults(run=_tensors)

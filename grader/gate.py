@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
+import itertools
+import multiprocessing
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +37,10 @@ class Tally:
     seeds: int = 0
     failures: list[str] = field(default_factory=list)
 
+    def __add__(self, other: Tally) -> Tally:
+        names = [f.name for f in dataclasses.fields(self)]
+        return Tally(**{name: getattr(self, name) + getattr(other, name) for name in names})
+
     def line(self) -> str:
         return (
             f"gate: {self.exercises} exercises, {self.rejected} of {self.mistakes} mistakes rejected, "
@@ -41,12 +49,17 @@ class Tally:
         )
 
 
-def run(ids: list[str] | None = None, seeds: tuple[int, ...] = SECRET, device: str = "cpu") -> Tally:
+def run(ids: list[str] | None = None, seeds: tuple[int, ...] = SECRET, device: str = "cpu", jobs: int = 1) -> Tally:
     """The gate over the public tensors and every seed, for all exercises or the given ones, on one device."""
-    tally = Tally(seeds=1 + len(seeds))
-    for exercise_id in ids or [e for chapter in chapters() for e in chapter.exercises]:
-        _gate(find(exercise_id), trusted(exercise_id), seeds, torch.device(device), tally)
-    return tally
+    ids = ids or [e for chapter in chapters() for e in chapter.exercises]
+    if jobs == 1:
+        tallies = [_gate(exercise_id, seeds, device) for exercise_id in ids]
+    else:
+        # New processes, because a forked one hangs in torch's threads; one thread each, because cases are tiny.
+        new = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(jobs, mp_context=new, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            tallies = list(pool.map(_gate, ids, itertools.repeat(seeds), itertools.repeat(device)))
+    return sum(tallies, Tally(seeds=1 + len(seeds)))
 
 
 def knowns(exercise: Exercise, secret: Trusted, seeds: tuple[int, ...]) -> Iterator[tuple[str, store.Known]]:
@@ -78,8 +91,9 @@ def in_float64(objects: tuple[Any, ...]) -> tuple[Any, ...] | None:
     return tuple(widened(obj) for obj in objects)
 
 
-def _gate(exercise: Exercise, secret: Trusted, seeds: tuple[int, ...], device: torch.device, tally: Tally) -> None:
-    tally.exercises += 1
+def _gate(exercise_id: str, seeds: tuple[int, ...], device_name: str) -> Tally:
+    exercise, secret, device = find(exercise_id), trusted(exercise_id), torch.device(device_name)
+    tally = Tally(exercises=1)
     right = {"reference": secret.reference, **secret.alternatives, "library": exercise.library}
     if wide := in_float64(secret.reference):
         right["reference in float64"] = wide
@@ -103,6 +117,7 @@ def _gate(exercise: Exercise, secret: Trusted, seeds: tuple[int, ...], device: t
     _count(tally, secret, right_ok, rejected - lost, named - unnamed)
     if len(secret.mistakes) < LEAST_MISTAKES or len(secret.alternatives) < LEAST_ALTERNATIVES:
         tally.failures.append(f"{exercise.id}: needs {LEAST_MISTAKES} mistakes and {LEAST_ALTERNATIVES} alternatives")
+    return tally
 
 
 def _count(tally: Tally, secret: Trusted, right_ok: dict[str, bool], rejected: set[str], named: set[str]) -> None:

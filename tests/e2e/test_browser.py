@@ -118,7 +118,7 @@ def test_a_learner_is_told_the_mistake_then_earns_full_marks_and_sees_the_map(pa
 
 def test_the_report_reads_in_the_dark_theme(page):
     _execute(page, "apputils:change-theme", {"theme": "JupyterLab Dark"})
-    page.wait_for_selector("body[data-jp-theme-light='false']")
+    page.wait_for_selector("body[data-jp-theme-light='false']", state="attached")
     verdict = _cell(page, 'check("attention.sdpa"')
     _shoot(page, "5-dark-theme", verdict)
     heading = verdict.locator(".jp-RenderedHTMLCommon strong").first
