@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PY := $(BIN)/python
 STAMP := $(VENV)/.ready
-NEEDS := requirements.txt requirements-dev.txt requirements-models.txt pyproject.toml grader/pyproject.toml
+NEEDS := requirements.txt requirements-dev.txt requirements-models.txt pyproject.toml grader/pyproject.toml binder/overrides.json
 # Where pip finds torch without CUDA; looked at only on Linux without an NVIDIA driver.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 # Jupyter refuses to start as root without being told; containers have no other user.
@@ -34,6 +34,7 @@ $(STAMP): $(NEEDS)
 	@PYTHONWARNINGS=ignore $(PY) -m pip install --quiet --no-deps --no-build-isolation -e . -e grader
 	@$(PY) -m ipykernel install --sys-prefix >/dev/null
 	@$(BIN)/jupyter server extension enable --sys-prefix --py nbgrader >/dev/null 2>&1
+	@mkdir -p $(VENV)/share/jupyter/lab/settings && cp binder/overrides.json $(VENV)/share/jupyter/lab/settings/
 	@touch $@
 
 lab: $(STAMP) ## open JupyterLab on the course (PORT=8888 HOST=localhost)

@@ -3,7 +3,7 @@
 import os
 import sys
 
-c = get_config()  # noqa: F821  (nbgrader provides it)
+c = get_config()  # nbgrader provides it
 
 # nbgrader calls `alembic` by name: find the one beside this Python, also where the environment is not activated.
 os.environ["PATH"] = os.path.dirname(sys.executable) + os.pathsep + os.environ.get("PATH", "")

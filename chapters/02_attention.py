@@ -8,7 +8,7 @@
 #       - Mask what a token may not see, and explain what goes wrong when the mask is in the wrong place.
 #       - Tell a model where its tokens stand, with sinusoids, rotations or a penalty on distance.
 #       - Say what attention costs in memory, and cut that cost with shared heads, windows and blocks.
-#     minutes: 330
+#     minutes: 380
 #     prerequisites:
 #       - matrix products and the chain rule
 #       - PyTorch tensors, broadcasting and autograd
@@ -36,8 +36,8 @@
 # 3. tell a model where its tokens stand, with sinusoids, rotations or a penalty on distance;
 # 4. say what attention costs in memory, and cut that cost with shared heads, windows and blocks.
 #
-# It takes about six hours, in as many sittings as you like: your progress is kept. You need matrix
-# products, the chain rule, PyTorch tensors with autograd, and `nn.Module`.
+# It takes about six hours and a half, in as many sittings as you like: your progress is kept. You need
+# matrix products, the chain rule, PyTorch tensors with autograd, and `nn.Module`.
 
 # %% tags=["parameters"]
 profile = "fast"  # "smoke" takes seconds; "full" wants a GPU and loads bert-base-uncased from the hub
@@ -60,10 +60,10 @@ device = ck.device(device)
 # %% [markdown]
 # ## 1. Watch it work
 #
-# Before any formula: here is a real encoder, trained on a billion pairs of sentences. We give it one
-# sentence and ask for its attention weights $A$, one matrix for each layer and head. Every head has its own
-# habit. We let the computer find the head in which *him* looks hardest at *brother* and *them* at *keys*.
-# (That is picking the prettiest of many. Hold the thought, we come back to it.)
+# Before any formula: here is a real encoder, trained on a billion pairs of sentences, says its model card.
+# We give it one sentence and ask for its attention weights $A$, one matrix for each layer and head. Every
+# head has its own habit. We let the computer find the head in which *him* looks hardest at *brother* and
+# *them* at *keys*. (That is picking the prettiest of many. Hold the thought, we come back to it.)
 
 # %%
 from coursekit.models import attentions
@@ -143,6 +143,7 @@ for strength in (0, 1, 3, 30):
 # where to look.
 #
 # Everything rests on the softmax:
+#
 # $$\operatorname{softmax}(z)_j = \frac{e^{z_j}}{\sum_k e^{z_k}}$$
 #
 # **Predict** what these three lines print. The two scores differ by 1 each time.
@@ -342,9 +343,10 @@ show(
 )
 
 # %% [markdown]
-# The raw scores spread by $\sqrt d$, as promised: 2, 8, 32. With the scale, the entropy does not depend on
-# the width. Without it, a wide head looks at a single key from its first step on, and we saw above what
-# that does to its derivative. In section 6 you will watch it fail to learn. Here, turn the width yourself:
+# The raw scores spread by $\sqrt d$, close to the promised 2, 8 and 32. With the scale, the entropy does
+# not depend on the width. Without it, a wide head looks at a single key from its first step on, and we saw
+# above what that does to its derivative. In section 6 you will watch it fail to learn. Here, turn the width
+# yourself:
 
 # %%
 from coursekit.widgets import scale_entropy
@@ -495,8 +497,8 @@ print("gradient", z.grad.tolist())
 
 # %% [markdown]
 # The NaN is hidden from your eyes, not from the chain rule: the backward pass multiplies by the stored
-# weights, and $0 \cdot \text{NaN} = \text{NaN}$. One such row, and after the next step every weight of the
-# model is NaN. The cure is never to make it.
+# weights, and $0 \cdot \text{NaN} = \text{NaN}$. One such row, and after the next step every weight that it
+# reaches is NaN. The cure is never to make it.
 #
 # ### Exercise 2.4: Queries that may look at nothing
 # stretch · 20 minutes · 2 points
@@ -724,10 +726,10 @@ show(
 
 # %% [markdown]
 # Twelve heads in each layer leave room for specialists, and the number in each title is the strength of the
-# habit, as an average over the sentence. The first is no approximate left-neighbour head: 1.00, in the very
-# first layer, from position vectors alone. The third rests on *[CLS]*. Weights must sum to 1, so a head
-# with nothing to say parks them where they do no harm. Clark et al. (2019) describe such heads in BERT;
-# Xiao et al. (2024) call the parking place an **attention sink**.
+# habit, as an average over the sentence. The first is no approximate left-neighbour head: 1.00, already in
+# the very first layer. The third rests on *[CLS]*. Weights must sum to 1, so a head with nothing to say
+# parks them where they do no harm. Clark et al. (2019) describe such heads in BERT; Xiao et al. (2024) call
+# the parking place an **attention sink**.
 #
 # Explore. Type a sentence, pick a layer and a head, and turn the temperature: it divides the scores, so 0.1
 # shows each row's favourite and 10 flattens everything.
@@ -1007,8 +1009,8 @@ for m, n in ((2, 0), (7, 5), (102, 100), (7, 4)):
 # The first three agree: they all are 2 apart. In the language of complex numbers, $\langle q
 # e^{\mathrm{i}m\theta}, k e^{\mathrm{i}n\theta} \rangle = \operatorname{Re}\big(q \bar k\,
 # e^{\mathrm{i}(m-n)\theta}\big)$: only $m - n$ is left. This is RoPE, the rotary position embedding of Su
-# et al. (2021), in nearly every open model since Llama. A head of width $d$ has $d/2$ such pairs, and each
-# turns at its own speed:
+# et al. (2021), in most open models since Llama. A head of width $d$ has $d/2$ such pairs, and each turns
+# at its own speed:
 #
 # $$\begin{pmatrix} x'_{2i} \\ x'_{2i+1} \end{pmatrix} =
 # \begin{pmatrix} \cos p\theta_i & -\sin p\theta_i \\ \sin p\theta_i & \cos p\theta_i \end{pmatrix}
@@ -1070,7 +1072,7 @@ print(f"largest difference between the two: {(first - second).abs().max():.0e}")
 show(
     curves(range(256), lines, x_label="distance between query and key (tokens)", y_label="score q·k"),
     alt="Score of equal queries and keys over their distance, for positions from 0 and from 1000. The two curves lie "
-    "on each other: they fall from 64 within 50 tokens, with ripples, and keep falling slowly.",
+    "on each other: they fall from 64 to about 40 within 20 tokens and ripple slowly down to about 20.",
 )
 
 # %% [markdown]
@@ -1398,7 +1400,7 @@ show(
 
 # %% [markdown]
 # With all scores 0, only the penalty speaks: eight soft windows of different widths. Head 1 is a specialist
-# for the last three tokens, head 8 hardly notices distance. Compare the sliding window: there the edge is
+# for the last few tokens, head 8 hardly notices distance. Compare the sliding window: there the edge is
 # sharp, and the same for all.
 #
 # ## 10. A block
@@ -1526,7 +1528,8 @@ for k in likeness.argsort(descending=True).tolist():
 
 # %% [markdown]
 # Your blocks, loaded with the encoder's weights, **are** the encoder. All that was left are the embeddings
-# below them and an average above. Its sentence vectors are made for search; put your own question.
+# below them and an average above. Its sentence vectors are made for search: put your own question into the
+# cell above.
 #
 # ### Break it on purpose
 # What is each part for? We send 16 random tokens through 24 fresh layers and measure how different the
@@ -1556,13 +1559,14 @@ print({name: f"{found[5]:.0e} after 6 layers" for name, found in depth.items()})
 show(
     curves(range(1, 25), depth, x_label="layers", y_label="spread of the tokens (log scale)", log="y"),
     alt="Spread of the tokens over 24 layers, logarithmic. With residuals it stays near 1. Attention without residual "
-    "falls below one millionth within five layers: all tokens are equal.",
+    "falls below one millionth within four layers: all tokens are equal.",
 )
 
 # %% [markdown]
-# An average of averages of averages: without the residual, five layers make all tokens equal, down to the
+# An average of averages of averages: without the residual, six layers make all tokens equal, down to the
 # rounding error, and nothing after that can tell them apart. Dong et al. (2021) prove that pure attention
-# loses rank doubly exponentially with depth. The residual is what keeps a token itself.
+# loses rank doubly exponentially with depth. The residual is what keeps a token itself. The half block has
+# it too: what it lacks is no variety, but the two thirds of the weights that work on what was fetched.
 #
 # ## What you can do now
 #

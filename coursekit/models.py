@@ -124,9 +124,7 @@ def checked_folder(package: Package) -> Path:
         found = _sha256(folder / name)
         if found != expected:
             state = f"sha256 {found[:12]}..., expected {expected[:12]}..." if found else "it is missing"
-            raise AssetError(
-                f"{name} of the package {package.name} was altered ({state}); run `{package.command}`"
-            )
+            raise AssetError(f"{name} of the package {package.name} was altered ({state}); run `{package.command}`")
     return folder
 
 

@@ -101,7 +101,7 @@ def _changed(before: Case, after: Case) -> tuple[str, ...]:
         if not isinstance(now, Tensor)
         or was.shape != now.shape
         or was.dtype != now.dtype
-        or not torch.equal(torch.nan_to_num(was), torch.nan_to_num(now.detach()))
+        or not torch.isclose(was, now.detach(), rtol=0, atol=0, equal_nan=True).all()
     )
 
 

@@ -59,9 +59,7 @@ def record(exercise_id: str, earned: float, possible: float) -> None:
     to this kernel only. Raises ValueError where the points are no number between 0 and `possible`.
     """
     if not 0 <= earned <= possible <= LARGEST_SCORE:
-        raise ValueError(
-            f"record({exercise_id!r}): expected 0 <= earned <= possible, found {earned} of {possible}"
-        )
+        raise ValueError(f"record({exercise_id!r}): expected 0 <= earned <= possible, found {earned} of {possible}")
     now = datetime.now(UTC).isoformat(timespec="seconds")
     attempt = Score(_number(earned), _number(earned), _number(possible), 1, now)
     with _threads:
@@ -172,9 +170,7 @@ def _read(path: Path) -> tuple[Scores, bool]:
         content = json.loads(path.read_bytes())
     except (ValueError, RecursionError):
         return {}, True
-    entries = (
-        content.get("exercises") if isinstance(content, dict) and content.get("format") == FORMAT else None
-    )
+    entries = content.get("exercises") if isinstance(content, dict) and content.get("format") == FORMAT else None
     if not isinstance(entries, dict):
         return {}, True
     scores = {exercise_id: Score(**entry) for exercise_id, entry in entries.items() if _is_score(entry)}
@@ -223,9 +219,7 @@ def _or_in_memory() -> Iterator[None]:
     """Let the learner work on where the folder cannot be used: say it once, and keep the scores in memory."""
     try:
         yield
-    except (
-        OSError
-    ) as error:  # a full disk, a read-only folder, a lock that is held: filelock's Timeout is one too
+    except OSError as error:  # a full disk, a read-only folder, a lock that is held: filelock's Timeout is one too
         if "memory" not in _said:
             _said.add("memory")
             reason = error.strerror or str(error)

@@ -73,9 +73,7 @@ class ChapterRow:
     @property
     def summary(self) -> str:
         """ "12 of 35 points, 5 of 14 exercises done"."""
-        return (
-            f"{self.earned:g} of {self.points:g} points, {self.done} of {len(self.exercises)} exercises done"
-        )
+        return f"{self.earned:g} of {self.points:g} points, {self.done} of {len(self.exercises)} exercises done"
 
 
 @dataclass(frozen=True)
@@ -86,9 +84,7 @@ class ProgressMap:
     note: str = ""
 
     def __repr__(self) -> str:
-        return (
-            "\n\n".join(filter(None, (*map(_chapter_text, self.chapters), self.note))) or "No chapters yet."
-        )
+        return "\n\n".join(filter(None, (*map(_chapter_text, self.chapters), self.note))) or "No chapters yet."
 
     def _repr_html_(self) -> str:
         note = f'<p style="margin: 8px 0; {QUIET}">{escape(self.note)}</p>' if self.note else ""
@@ -105,9 +101,7 @@ def _chapter_text(chapter: ChapterRow) -> str:
     for q in chapter.questions:
         rows.append(("marked by a person", f"{q.points:g}", "", q.id, q.title))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    lines = [
-        "  ".join(cell.ljust(w) for cell, w in zip(row, [*widths, 0], strict=True)).rstrip() for row in rows
-    ]
+    lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, [*widths, 0], strict=True)).rstrip() for row in rows]
     rule = "  ".join("-" * w for w in [*widths, max(len(row[4]) for row in rows)])
     return "\n".join((f"{chapter.name}: {chapter.summary}", "", lines[0], rule, *lines[1:]))
 
@@ -145,11 +139,7 @@ def _bar(chapter: ChapterRow) -> str:
 
 def _filling(row: ExerciseRow) -> str:
     full = 100 * row.best / row.points if row.points else 100.0 * (row.state == "done")
-    return (
-        f"linear-gradient(to right, {_colour(row)} {full:.0f}%, transparent {full:.0f}%)"
-        if full
-        else "transparent"
-    )
+    return f"linear-gradient(to right, {_colour(row)} {full:.0f}%, transparent {full:.0f}%)" if full else "transparent"
 
 
 def _colour(row: ExerciseRow) -> str:

@@ -61,9 +61,7 @@ class Quiz:
 
     def __repr__(self) -> str:
         letters = "abcdefghijklmnopqrstuvwxyz"
-        return "\n".join(
-            (self.question, *(f"  {a}) {o.text}" for a, o in zip(letters, self.options, strict=False)))
-        )
+        return "\n".join((self.question, *(f"  {a}) {o.text}" for a, o in zip(letters, self.options, strict=False))))
 
     def _repr_html_(self) -> str:
         options = "".join(map(_option_html, self.options))
@@ -86,11 +84,7 @@ def quiz(quiz_id: str) -> Quiz:
     if quiz_id in questions:
         return questions[quiz_id]
     near = difflib.get_close_matches(str(quiz_id), questions, n=3, cutoff=0.5)
-    hint = (
-        f"did you mean {' or '.join(map(repr, near))}?"
-        if near
-        else f"there are {', '.join(questions) or 'none'}"
-    )
+    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"there are {', '.join(questions) or 'none'}"
     raise UnknownQuiz(f"no quiz is called {quiz_id!r}; {hint}")
 
 
@@ -133,9 +127,7 @@ def _quiz(quiz_id: str, table: Any, file: str) -> Quiz:
     _expect_keys(table, {"question", "options"}, where)
     _expect(_is_text(table.get("question")), where, "expected a text as its question")
     options = table.get("options")
-    _expect(
-        isinstance(options, list) and 2 <= len(options) <= 26, where, "expected a list of 2 to 26 options"
-    )
+    _expect(isinstance(options, list) and 2 <= len(options) <= 26, where, "expected a list of 2 to 26 options")
     read_options = tuple(_option(o, f"{where}, option {n}") for n, o in enumerate(options, 1))
     right = sum(o.right for o in read_options)
     _expect(right == 1, where, f"expected exactly one option with right = true, found {right}")

@@ -63,15 +63,11 @@ class Picture:
 
 
 def picture(fig: Figure, alt: str) -> Picture:
-    """`fig` as a PNG with the description `alt`. Raises ValueError where the description is missing."""
+    """`fig` as a PNG with the description `alt`. Raises ValueError where that is missing, TypeError for no figure."""
     if not isinstance(fig, Figure):
-        raise ValueError(
-            f"found a {type(fig).__name__}, expected a matplotlib Figure: pass fig, not its axes"
-        )
+        raise TypeError(f"found a {type(fig).__name__}, expected a matplotlib Figure: pass fig, not its axes")
     if not isinstance(alt, str) or not alt.strip():
-        raise ValueError(
-            "a figure needs alt text: say in one sentence what it shows to someone who cannot see it"
-        )
+        raise ValueError("a figure needs alt text: say in one sentence what it shows to someone who cannot see it")
     png = _small_png(fig)
     if pyplot := sys.modules.get("matplotlib.pyplot"):
         pyplot.close(fig)  # otherwise the inline backend shows it a second time
@@ -136,9 +132,7 @@ def curves(
     """Each of `lines` (label -> values) over `x`; `log` names the logarithmic axes: "x", "y" or "xy"."""
     with rc_context(STYLE):
         fig = Figure(figsize=size, layout="constrained")
-        draw_curves(
-            fig.subplots(), x, lines, x_label=x_label, y_label=y_label, title=title, log=log, marker=marker
-        )
+        draw_curves(fig.subplots(), x, lines, x_label=x_label, y_label=y_label, title=title, log=log, marker=marker)
     return fig
 
 

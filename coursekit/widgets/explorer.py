@@ -31,9 +31,7 @@ def attention_explorer(encoder: Encoder, sentence: str = SENTENCE) -> None:
             "sentence": ipywidgets.Text(sentence, **labelled("sentence", **later)),
             "layer": ipywidgets.IntSlider(3, 0, config.num_hidden_layers - 1, **labelled("layer")),
             "head": ipywidgets.IntSlider(1, 0, config.num_attention_heads - 1, **labelled("head")),
-            "temperature": ipywidgets.FloatLogSlider(
-                1.0, min=-1, max=1, step=0.1, **labelled("temperature", **later)
-            ),
+            "temperature": ipywidgets.FloatLogSlider(1.0, min=-1, max=1, step=0.1, **labelled("temperature", **later)),
         },
     )
 
@@ -47,9 +45,7 @@ def draw_attention(read: Any, sentence: Any, layer: Any, head: Any, temperature:
         return Notice(wrong)
     tokens, A = read(sentence.strip())
     if len(tokens) > MOST_TOKENS:
-        return Notice(
-            f"The sentence has {len(tokens)} tokens; the picture has room for {MOST_TOKENS}. Shorten it."
-        )
+        return Notice(f"The sentence has {len(tokens)} tokens; the picture has room for {MOST_TOKENS}. Shorten it.")
     for name, value, count in (("layer", layer, len(A)), ("head", head, A.shape[1])):
         if whole(value) is None or not 0 <= value < count:
             return Notice(f"There is no {name} {value!r}: choose a whole number from 0 to {count - 1}.")
@@ -85,6 +81,4 @@ def _wrong_temperature(temperature: Any) -> str:
     number = isinstance(temperature, int | float) and not isinstance(temperature, bool)
     if number and math.isfinite(temperature) and COLDEST <= temperature <= HOTTEST:
         return ""
-    return (
-        f"The temperature {temperature!r} does not work here: choose a number from {COLDEST} to {HOTTEST:g}."
-    )
+    return f"The temperature {temperature!r} does not work here: choose a number from {COLDEST} to {HOTTEST:g}."

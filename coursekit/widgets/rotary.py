@@ -27,12 +27,8 @@ def rotary_frequencies() -> None:
         draw_rotary,
         {
             "base": ipywidgets.FloatLogSlider(10_000.0, min=2, max=7, step=0.1, **labelled("base")),
-            "d": ipywidgets.SelectionSlider(
-                options=[16, 32, 64, 128, 256], value=128, **labelled("head width d")
-            ),
-            "context": ipywidgets.SelectionSlider(
-                options=contexts, value=8192, **labelled("context (tokens)")
-            ),
+            "d": ipywidgets.SelectionSlider(options=[16, 32, 64, 128, 256], value=128, **labelled("head width d")),
+            "context": ipywidgets.SelectionSlider(options=contexts, value=8192, **labelled("context (tokens)")),
         },
     )
 
@@ -55,9 +51,7 @@ def draw_rotary(base: Any, d: Any, context: Any) -> Picture | Notice:
         p = torch.linspace(0, context, 400)
         chosen = sorted({d // 4, (3 * d) // 8, d // 2 - 1})
         lines = {f"pair {i}": (2 * math.pi * p / waves[i]).cos() for i in chosen}
-        draw_curves(
-            right, p, lines, x_label="position p (tokens)", y_label="cos(p θ)", title="three pairs, turning"
-        )
+        draw_curves(right, p, lines, x_label="position p (tokens)", y_label="cos(p θ)", title="three pairs, turning")
     return picture(
         fig,
         f"Tokens per turn of the {d // 2} pairs of a head of width {d} with base {base:,.0f}: from "
@@ -66,7 +60,7 @@ def draw_rotary(base: Any, d: Any, context: Any) -> Picture | Notice:
     )
 
 
-def wavelengths(base: float, d: int) -> Float[Tensor, "pairs"]:
+def wavelengths(base: float, d: int) -> Float[Tensor, pairs]:
     """Tokens per full turn of each pair: 2π base^(2i/d), from Su et al. 2021, equation 15."""
     i = torch.arange(d // 2, dtype=torch.float64)
     return 2 * math.pi * base ** (2 * i / d)

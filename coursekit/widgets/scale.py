@@ -45,9 +45,7 @@ def draw_scale(d: Any, divisor: Any = "√d") -> Picture | Notice:
         fig = Figure(figsize=(9, 3), layout="constrained")
         left, right = fig.subplots(1, 2)
         left.bar(range(KEYS), a.numpy(), color=COLOURS[1])
-        left.set(
-            xlabel="key", ylabel="attention weight", ylim=(0, 1), title=f"one query, d = {d}: {bits:.1f} bits"
-        )
+        left.set(xlabel="key", ylabel="attention weight", ylim=(0, 1), title=f"one query, d = {d}: {bits:.1f} bits")
         names = {"x_label": "head width d (log scale)", "y_label": "entropy (bits)"}
         lines = dict(zip(DIVISORS, _entropies(), strict=True))
         draw_curves(right, WIDTHS, lines, **names, title="average of 64 queries, by divisor", log="x")

@@ -11,9 +11,7 @@ WRITTEN = {".py", ".toml", ".md", ".css", ".html", ".svg"}  # by hand: this repo
 
 def rows(section):
     """The cells of a section's table by column name, without backticks."""
-    text = (
-        (ROOT / "DATA_LICENSES.md").read_text(encoding="utf-8").split(f"## {section}\n")[1].split("\n## ")[0]
-    )
+    text = (ROOT / "DATA_LICENSES.md").read_text(encoding="utf-8").split(f"## {section}\n")[1].split("\n## ")[0]
     lines = [line for line in text.splitlines() if line.startswith("|")]
     head, _, *body = [[cell.strip().strip("`") for cell in line.strip("|").split("|")] for line in lines]
     return [dict(zip(head, cells, strict=True)) for cells in body]

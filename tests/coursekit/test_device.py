@@ -6,9 +6,7 @@ import torch
 
 from coursekit.device import available, device
 
-needs_cuda = pytest.mark.skipif(
-    not torch.cuda.is_available(), reason="needs a CUDA GPU: this machine has none"
-)
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU: this machine has none")
 needs_no_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA GPU")
 
 
@@ -39,9 +37,7 @@ def test_a_numbered_gpu_is_given_when_it_is_there(monkeypatch):
 @pytest.mark.parametrize("name", ["cuda:2", "cuda:x", "cuda:-1", "mps"])
 def test_a_device_that_is_not_there_is_told_with_what_is(monkeypatch, name):
     pretend(monkeypatch, cuda=2)
-    with pytest.raises(
-        ValueError, match="not available on this machine; choose one of 'cuda', 'cpu', 'auto'"
-    ):
+    with pytest.raises(ValueError, match="not available on this machine; choose one of 'cuda', 'cpu', 'auto'"):
         device(name)
 
 

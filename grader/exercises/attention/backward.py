@@ -80,8 +80,7 @@ def sum_over_queries(Q, K, V, dY):
 
 
 @TRUSTED.mistake(
-    "In the softmax's gradient the row sum of dA is not weighted: each term counts with its own weight from "
-    "A."
+    "In the softmax's gradient the row sum of dA is not weighted: each term counts with its own weight from A."
 )
 def sum_not_weighted(Q, K, V, dY):
     A = forward(Q, K)
@@ -105,9 +104,7 @@ def diagonal_only(Q, K, V, dY):
     return through_scores(A * (1 - A) * (dY @ V.mT), Q, K, A.mT @ dY)
 
 
-@TRUSTED.mistake(
-    "The softmax is skipped on the way back: dA is used as if it were the gradient of the scores."
-)
+@TRUSTED.mistake("The softmax is skipped on the way back: dA is used as if it were the gradient of the scores.")
 def softmax_skipped(Q, K, V, dY):
     return through_scores(dY @ V.mT, Q, K, forward(Q, K).mT @ dY)
 
@@ -138,9 +135,7 @@ def dQ_and_dK_exchanged(Q, K, V, dY):
     return dK, dQ, dV
 
 
-@TRUSTED.mistake(
-    "The gradients are returned as dV, dK, dQ: the order asked for is that of the arguments, dQ, dK, dV."
-)
+@TRUSTED.mistake("The gradients are returned as dV, dK, dQ: the order asked for is that of the arguments, dQ, dK, dV.")
 def order_reversed(Q, K, V, dY):
     return reference(Q, K, V, dY)[::-1]
 

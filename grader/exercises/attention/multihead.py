@@ -95,9 +95,7 @@ class NoOutputProjection(Steps):
         return Y
 
 
-@TRUSTED.mistake(
-    "The biases of the input projection are not added: `in_proj_bias` exists but has no influence."
-)
+@TRUSTED.mistake("The biases of the input projection are not added: `in_proj_bias` exists but has no influence.")
 class NoInputBias(Steps):
     def project(self, X):
         return F.linear(X, self.in_proj_weight).chunk(3, -1)
@@ -115,8 +113,7 @@ class NoBiases(NoInputBias, NoOutputBias):
 
 
 @TRUSTED.mistake(
-    "Your module has no biases at all, so the weights of nn.MultiheadAttention do not fit: both projections "
-    "need one."
+    "Your module has no biases at all, so the weights of nn.MultiheadAttention do not fit: both projections need one."
 )
 class BiasesNotMade(Steps):
     def __init__(self, D, H):
@@ -233,9 +230,7 @@ class MaskInverted(Steps):
         return super().weights(S, None if allowed is None else ~allowed)
 
 
-@TRUSTED.mistake(
-    "The mask comes after the softmax, so the weights that are left in a row sum to less than 1."
-)
+@TRUSTED.mistake("The mask comes after the softmax, so the weights that are left in a row sum to less than 1.")
 class MaskAfterSoftmax(Steps):
     def weights(self, S, allowed):
         return S.softmax(-1) if allowed is None else S.softmax(-1) * allowed
