@@ -275,8 +275,7 @@ def scaled_dot_product_attention(
 ) -> Float[Tensor, "B H T e"]:
     """Each query's mix of the values: Y = softmax(Q K^T / sqrt(d)) V."""
     ### BEGIN SOLUTION
-    d = Q.shape[-1]
-    Z = Q @ K.mT / math.sqrt(d)                 # (B, H, T, S)
+    Z = Q @ K.mT / math.sqrt(Q.shape[-1])       # (B, H, T, S)
     A = Z.softmax(-1)                           # (B, H, T, S), rows sum to 1
     return A @ V                                # (B, H, T, e)
     ### END SOLUTION
@@ -674,8 +673,7 @@ class MultiHeadAttention(nn.Module):
         QKV = nn.functional.linear(X, self.in_proj_weight, self.in_proj_bias)  # (B, T, 3D)
         Q, K, V = (P.reshape(B, T, self.H, -1).transpose(1, 2) for P in QKV.chunk(3, -1))  # (B, H, T, d)
         Z = Q @ K.mT / math.sqrt(D // self.H)   # (B, H, T, T)
-        if allowed is not None:
-            Z = Z.masked_fill(~allowed, -torch.inf)
+        Z = Z if allowed is None else Z.masked_fill(~allowed, -torch.inf)
         Y = Z.softmax(-1) @ V                   # (B, H, T, d)
         return self.out_proj(Y.transpose(1, 2).reshape(B, T, D))
         ### END SOLUTION
@@ -885,7 +883,7 @@ def learn(factor, rate, steps=100, T=16, d=256):
 runs = {}
 for name, factor in (("with the scale", 1), ("without", math.sqrt(256))):
     runs[name] = min((learn(factor, rate) for rate in (0.01, 0.1, 1, 10)), key=lambda losses: losses[-1])
-    print(f"{name:15} loss {runs[name][0]:.2f} at first, {runs[name][20]:.2f} after 20 steps, {runs[name][-1]:.2f} at last")
+    print(f"{name:15} loss {', '.join(f'{runs[name][n]:.2f} after {n} steps' for n in (0, 20, 99))}")
 show(
     curves(range(100), runs, x_label="steps of gradient descent", y_label="loss (half squared distance)"),
     alt="Loss over 100 steps at the best of four learning rates. With the scale it falls to 0 within 20 steps. "
@@ -1447,7 +1445,7 @@ show(
 
 # %% exercise="attention.block"
 class TransformerBlock(nn.Module):
-    """Attention and a feed-forward network, each with a residual and a norm; weights as nn.TransformerEncoderLayer's."""
+    """Attention and a feed-forward network, each with residual and norm; weights as nn.TransformerEncoderLayer's."""
 
     def __init__(self, D: int, H: int, F: int, norm_first: bool):
         super().__init__()
@@ -1497,7 +1495,7 @@ def block_of(bert_layer):
 
 blocks = nn.ModuleList([block_of(bert_layer) for bert_layer in encoder.model.encoder.layer])
 ffn, everything = (sum(p.numel() for n, p in blocks.named_parameters() if part in n) for part in ("linear", ""))
-print(f"{len(blocks)} of your blocks hold {everything:,} numbers, {ffn / everything:.0%} of them in the feed-forward networks")
+print(f"{len(blocks)} blocks hold {everything:,} numbers, {ffn / everything:.0%} of them in the feed-forward networks")
 
 # %%
 @torch.no_grad()

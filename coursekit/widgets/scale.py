@@ -36,7 +36,7 @@ def draw_scale(d: Any, divisor: Any = "√d") -> Picture | Notice:
     """One query's weights at width `d`, and the entropy over all widths; a Notice for bad values."""
     if whole(d) is None or not 1 <= d <= WIDEST:
         return Notice(f"A head cannot be {d!r} wide here: choose a whole number from 1 to {WIDEST}.")
-    if divisor not in DIVISORS:
+    if not isinstance(divisor, str) or divisor not in DIVISORS:
         return Notice(f"{divisor!r} is not offered as a divisor: choose {', '.join(DIVISORS)}.")
     d = int(d)
     a = weights(d, DIVISORS[divisor])[0]
