@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+import numpy as np
 import torch
 from IPython.display import display
 from matplotlib import rc_context
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from PIL import Image
@@ -155,12 +157,15 @@ def draw_curves(
 
 def _small_png(fig: Figure) -> bytes:
     """The figure with 256 colours: a third of the size, and no difference that an eye would see."""
-    drawn, small = io.BytesIO(), io.BytesIO()
+    fig.set_dpi(DPI)
+    fig.set_facecolor("white")  # a learner's own figure may come in a dark or see-through style
+    canvas, small = FigureCanvasAgg(fig), io.BytesIO()
     with warnings.catch_warnings():
         # A learner may type any script: a box in the picture says enough, the alt text holds the words.
         warnings.filterwarnings("ignore", r"Glyph .* missing from font")
-        fig.savefig(drawn, format="png", dpi=DPI, facecolor="white")
-    Image.open(drawn).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(small, "png", optimize=True)
+        canvas.draw()  # once; savefig would draw twice
+    image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    image.quantize(256, dither=Image.Dither.NONE).save(small, "png", optimize=True)
     return small.getvalue()
 
 

@@ -107,3 +107,13 @@ def test_curves_are_told_apart_by_dashes_as_well_as_by_colour():
 def test_curves_draw_tensors_that_carry_gradients():
     y = torch.ones(3, requires_grad=True)
     assert isinstance(curves(torch.arange(3), {"y": y}, x_label="x", y_label="y", log="x"), Figure)
+
+
+def test_a_figure_of_pyplot_is_closed_and_not_shown_twice():
+    import matplotlib.pyplot as plt
+
+    with plt.style.context("dark_background"):
+        fig, _ = plt.subplots()
+    shown = picture(fig, "empty axes")
+    assert not plt.fignum_exists(fig.number)
+    assert Image.open(io.BytesIO(shown.png)).convert("RGB").getpixel((0, 0)) == (255, 255, 255)
