@@ -45,6 +45,8 @@ def _run(notebook: NotebookNode, folder: str, name: str) -> None:
         # Model ids are random and the saved state repeats what the cell can make again.
         store_widget_state=False,
         record_timing=False,
+        # Otherwise the moment at which a kernel flushes decides how many outputs a cell has.
+        coalesce_streams=True,
         resources={"metadata": {"path": folder}},
     )
     env = os.environ | {"COURSEKIT_HOME": folder, "PYTHONHASHSEED": "0", "MPLBACKEND": _INLINE}
