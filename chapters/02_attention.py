@@ -36,25 +36,22 @@
 # 3. tell a model where its tokens stand, with sinusoids, rotations or a penalty on distance;
 # 4. say what attention costs in memory, and cut that cost with shared heads, windows and blocks.
 #
-# It takes about six hours and a half, in as many sittings as you like: your progress is kept. You need
+# It takes a little more than six hours, in as many sittings as you like: your progress is kept. You need
 # matrix products, the chain rule, PyTorch tensors with autograd, and `nn.Module`.
 
 # %% tags=["parameters"]
-profile = "fast"  # "smoke" takes seconds; "full" wants a GPU and loads bert-base-uncased from the hub
+profile = "fast"  # "smoke" takes seconds; "full" wants a GPU and bert-base-uncased; the prose tells of "fast"
 device = "auto"
 seed = 0
 
 # %% tags=["setup"]
 import math
-
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-
 import coursekit as ck
 from coursekit import check, progress, quiz, show, use
 from coursekit.show import curves, heatmap
-
 device = ck.device(device)
 
 # %% [markdown]
@@ -170,8 +167,11 @@ for shift in (0.0, 90.0, -120.0):
 # $$\operatorname{softmax}(x)_j = \frac{e^{x_j - m}}{\sum_k e^{x_k - m}}, \qquad m = \max_k x_k$$
 #
 # Write it for a tensor of any shape, along the dimension `dim`. It must survive scores of ±1000, and
-# entries of $-\infty$ next to finite ones (they get weight exactly 0). Use no `torch.softmax`: it is what
-# you are writing.
+# entries of $-\infty$ next to finite ones (they get weight exactly 0). `torch.softmax` would pass the check,
+# and you would have learned nothing: build it from `exp`.
+#
+# One rule for all exercises: the result has the dtype and the device of the inputs. A fresh buffer is
+# `x.new_zeros(...)`, because `torch.zeros(...)` is `float32` on the CPU whatever you were given.
 #
 # <details><summary>Hint 1</summary>
 #
@@ -211,7 +211,7 @@ lines["size of the derivative"] = jacobian.flatten(1).norm(dim=1)
 show(
     curves(c, lines, x_label="factor c on the scores (log scale)", y_label="weight, derivative", log="x"),
     alt="Weights and derivative of a softmax over the factor on its scores. For a small factor the weights are equal. "
-    "As it grows the largest climbs to 1 and the others fall to 0. Beyond c = 8 the derivative is 0 as well.",
+    "As it grows the largest climbs to 1 and the others fall to 0. Beyond c = 16 the derivative is 0 as well.",
 )
 
 # %% [markdown]
@@ -230,7 +230,7 @@ show(
 
 # %%
 def attention_in_loops(Q, K, V):
-    Y = torch.zeros(len(Q), V.shape[1])
+    Y = V.new_zeros(len(Q), V.shape[1])
     for i, q in enumerate(Q):
         z = torch.stack([q.dot(k) / math.sqrt(len(k)) for k in K])  # (S,)
         for a, v in zip(z.softmax(0), V, strict=True):
@@ -400,7 +400,7 @@ except RuntimeError as error:
 # %% [markdown]
 # A score of 0 is a score like any other: $e^0 = 1$, and the filler is still read. Zeroing after the softmax
 # leaves weights that sum to 0.33: the hidden key already took its share of the denominator. And $-10^9$
-# does not exist in half precision, whose largest number is 65504. $-\infty$ exists in every floating type.
+# does not exist in half precision, whose largest number is 65504. $-\infty$ exists in half, single and double.
 #
 # ### Exercise 2.3: Padding and causal masks
 # core · 20 minutes · 3 points
@@ -486,18 +486,19 @@ print("positions that changed:", (before != after).any(-1).any(1)[0].tolist())
 # **Predict**: we replace NaN by 0 after the softmax. The forward pass looks fine. Is the gradient fine?
 
 # %% tags=["nbval-check-output"]
-z = torch.full((4,), -torch.inf, requires_grad=True)
-a = z.softmax(0)
-patched = a.nan_to_num(0)
-patched.sum().backward()
-print("weights ", a.tolist())
-print("patched ", patched.tolist())
-print("gradient", z.grad.tolist())
+hidden = torch.ones(4, dtype=torch.bool)                          # this query may see no key
+for way in ("added to the scores", "filled in"):
+    z = torch.zeros(4, requires_grad=True)
+    masked_z = z + z.new_zeros(4).masked_fill(hidden, -torch.inf) if "added" in way else z.masked_fill(hidden, -torch.inf)
+    patched = masked_z.softmax(0).nan_to_num(0)
+    patched.sum().backward()
+    print(f"-inf {way:20} result {patched.tolist()}, gradient {z.grad.tolist()}")
 
 # %% [markdown]
 # The NaN is hidden from your eyes, not from the chain rule: the backward pass multiplies by the stored
-# weights, and $0 \cdot \text{NaN} = \text{NaN}$. One such row, and after the next step every weight that it
-# reaches is NaN. The cure is never to make it.
+# weights, and $0 \cdot \text{NaN} = \text{NaN}$. With the mask added, it reaches the scores, and after the
+# next step every weight behind them is NaN. `masked_fill` escapes by luck: on the way back it writes 0 over
+# whatever arrives. The cure is never to make a NaN.
 #
 # ### Exercise 2.4: Queries that may look at nothing
 # stretch · 20 minutes · 2 points
@@ -574,7 +575,7 @@ print("view gives        ", X.view(1, 2, 3, 2)[0, 0].tolist())
 
 # %% [markdown]
 # The shape is right and the content is not: token 1's second half is now a token of its own. No error is
-# raised, the model even trains, only badly. A view relabels memory in the order in which it lies; it never
+# raised. A view relabels memory in the order in which it lies; it never
 # moves a dimension past another.
 #
 # ### Exercise 2.5: Split into heads and merge them
@@ -753,7 +754,7 @@ show(
 )
 
 # %% [markdown]
-# ### Question 2.A: Do not read too much into a picture
+# ### Question 2.A: Read a heat map, and not too much into it
 # 10 minutes · 3 points · marked by a person
 #
 # Above you see our pronoun head on two sentences that differ in one word. In the first, *it* means the
@@ -802,8 +803,8 @@ show(
 # \frac{\partial a}{\partial z} = \operatorname{diag}(a) - a a^\top, \qquad
 # dz = a \circ (da - \langle a, da \rangle)$$
 #
-# In words: each score moves by how much better its own $da$ is than the weighted average. We check it on
-# one row.
+# In words: a score's gradient is its weight, times how far its own $da$ lies above the weighted average. We
+# check it on one row.
 
 # %% tags=["nbval-check-output"]
 torch.manual_seed(seed)
@@ -820,7 +821,7 @@ print("the formula agrees with autograd:", torch.allclose(a * (da - a @ da), z.g
 # stretch · 40 minutes · 3 points
 #
 # Return $dQ$, $dK$ and $dV$ for an incoming $dY$, without autograd: the two equations above, then the chain
-# rule through $Z = QK^\top / \sqrt d$.
+# rule through $Z = QK^\top / \sqrt d$. (Calling autograd would pass the check; the point is to see what it does.)
 #
 # <details><summary>Hint 1</summary>
 #
@@ -860,7 +861,7 @@ check("attention.backward", attention_backward)
 # %% [markdown]
 # Train with it. Sixteen queries of width 256 must learn which of sixteen keys to read: query $i$ wants the
 # value of key $i - 1$. Nothing learns but $Q$, by plain gradient descent with **your** gradients. Then we
-# remove the scale. To be fair, each may choose the best of three learning rates. **Predict** how far the
+# remove the scale. To be fair, each may choose the best of four learning rates. **Predict** how far the
 # second gets.
 
 # %%
@@ -882,17 +883,17 @@ def learn(factor, rate, steps=50, T=16, d=256):
 
 runs = {}
 for name, factor in (("with the scale", 1), ("without", math.sqrt(256))):
-    runs[name] = min((learn(factor, rate) for rate in (0.1, 1, 10)), key=lambda losses: losses[-1])
+    runs[name] = min((learn(factor, rate) for rate in (0.01, 0.1, 1, 10)), key=lambda losses: losses[-1])
     print(f"{name:15} loss {', '.join(f'{runs[name][n]:.2f} after {n} steps' for n in (0, 20, 49))}")
 show(
     curves(range(50), runs, x_label="steps of gradient descent", y_label="loss (half squared distance)"),
-    alt="Loss over 50 steps at the best of three learning rates. With the scale it falls to 0 within 20 steps. "
+    alt="Loss over 50 steps at the best of four learning rates. With the scale it falls to 0 within 20 steps. "
     "Without it, it starts higher and stays far above 0.",
 )
 
 # %% [markdown]
 # With the scale, the queries have found their keys after twenty steps. Without it, most of them start out
-# fixed on a wrong key, where the derivative is zero, and stay there at each of the three rates. The
+# fixed on a wrong key, where the derivative is zero, and stay there at each of the four rates. The
 # division by $\sqrt d$ is no cosmetics: it decides whether there is anything to learn from.
 #
 # ## 7. Where am I?
@@ -909,9 +910,9 @@ same = torch.allclose(attend(shuffled, shuffled, shuffled), attend(X, X, X)[:, :
 print("shuffling first and shuffling afterwards give the same:", same)
 
 # %% [markdown]
-# Attention reads a **bag** of tokens: shuffle them, and each token gets exactly what it got before. No
-# training can repair that, because there is nothing in the equation that knows about order. We have to put
-# it in. There are three good ways: add it to the tokens, turn the queries and keys, or change the scores.
+# Without a causal mask, attention reads a **bag** of tokens: shuffle them, and each token gets what it got
+# before, up to rounding. No training can repair that, because nothing in the equation knows about order. (A
+# causal mask gives a hint of it: the tenth token sees ten keys.) We have to put order in. There are three good ways: add it to the tokens, turn the queries and keys, or change the scores.
 #
 # ### First way: add a position
 # Counting 0, 1, 2, ... as one number would swamp the word. Writing the number in binary is better: many
@@ -1075,7 +1076,8 @@ show(
 
 # %% [markdown]
 # Shifted by a thousand tokens, the scores are the same up to rounding: the model sees distances, not
-# positions. And without training, a far key scores lower than a near one.
+# positions. Here, where query and key are equal, far keys score lower on
+# average, with ripples.
 #
 # A warning for your practice: Llama's published code turns neighbours $(2i, 2i+1)$, as we do; the Hugging
 # Face version turns halves, $(i, i + d/2)$, and permutes the weights to match. Load the one's weights into
@@ -1217,7 +1219,7 @@ for n in range(1, 5):
     if n in (1, 2, 4):
         panels[f"{n} layer{'s' * (n > 1)}: {(reach[0, 0, -1] > 0).sum()} tokens"] = reach[0, 0]
 show(
-    heatmap(panels, rows="token", columns="input token", unit="share of the input", limits=(0, 0.25)),
+    heatmap(panels, rows="token", columns="input token", unit="share (0.25 and more: yellow)", limits=(0, 0.25)),
     alt="How much of each input token arrives after 1, 2 and 4 layers with a window of 5. The band below the diagonal "
     "grows wider and fainter: 5, 9 and 17 tokens.",
 )
@@ -1254,9 +1256,9 @@ print(f"one score at a time {y / n:.6f}, all at once {z.softmax(0) @ v:.6f}")
 # stretch · 40 minutes · 4 points
 #
 # For each block of queries, go through the blocks of keys and keep $m$, $n$ and $y$ for each query. The
-# result is equal for any `block` (the last one may be shorter), with and without `causal`. As in exercise
-# 2.3, the queries are the last $T$ of the $S$ positions. The check also looks at the **largest tensor**
-# that you make.
+# result is equal for any `block` (the last one may be shorter), with and without `causal`; when
+# causal, $T = S$. The check also looks at the **largest tensor** that you make: neither all scores nor those
+# of a block of queries with all keys are small enough.
 #
 # <details><summary>Hint 1</summary>
 #
@@ -1324,19 +1326,20 @@ for T in lengths:
         memory[name].append(largest.elements * 4 / 2**20)         # float32 takes 4 bytes
 print(f"T = {T}: " + ", ".join(f"{name} {found[-1]:.2f} MiB" for name, found in memory.items()))
 show(
-    curves(lengths, memory, x_label="sequence length T (log scale)", y_label="largest tensor (MiB, log scale)",
+    curves(lengths, memory, x_label="sequence length T (tokens, log scale)", y_label="largest tensor (MiB, log scale)",
            log="xy", marker="o"),
     alt="Largest tensor over the sequence length, both axes logarithmic. The plain formula grows with the square of "
-    "the length; in blocks it grows in proportion to the length and stays a hundred times smaller at the end.",
+    "the length; in blocks it grows in proportion to the length and stays far smaller.",
 )
+
+# %% [markdown]
+# Twice the length, four times the memory: that is the plain formula. In blocks nothing is larger than the
+# result itself. It is the same function, to the last digits, and no approximation.
 
 # %%
 quiz("attention.blockwise")
 
 # %% [markdown]
-# Twice the length, four times the memory: that is the plain formula. In blocks nothing is larger than the
-# result itself. It is the same function, to the last digits, and no approximation.
-#
 # ## 9. A penalty on distance
 #
 # The third way to tell a model about order is the simplest: subtract from each score a number that grows
@@ -1393,7 +1396,7 @@ lines = {f"head {h}, slope 1/{2**h}": weights[h - 1] for h in (1, 3, 5, 8)}
 show(
     curves(range(64), lines, x_label="distance to the key (tokens)", y_label="attention weight"),
     alt="ALiBi's weights over the distance for four of eight heads. Head 1 sees only the last few tokens, head 3 about "
-    "twenty, head 5 leans gently to the recent ones, and head 8 looks at all 64 almost equally.",
+    "twenty, head 5 leans to the recent ones, and head 8 looks at all 64 almost equally.",
 )
 
 # %% [markdown]
@@ -1530,7 +1533,7 @@ for k in likeness.argsort(descending=True).tolist():
 # cell above.
 #
 # ### Break it on purpose
-# What is each part for? We send 16 random tokens through 24 fresh layers and measure how different the
+# What is each part for? We send 16 random tokens through a stack of fresh layers and measure how different the
 # tokens still are: the spread around their mean, relative to their size. Then we leave parts out.
 #
 # **Predict**: without the residual, what becomes of 16 different tokens?
@@ -1559,7 +1562,7 @@ depth = {name: spreads(step) for name, step in parts.items()}
 print({name: f"{found[5]:.0e} after 6 layers" for name, found in depth.items()})
 show(
     curves(range(1, layers + 1), depth, x_label="layers", y_label="spread of the tokens (log scale)", log="y"),
-    alt="Spread of the tokens over 24 layers, logarithmic. With residuals it stays near 1. Attention without residual "
+    alt="Spread of the tokens over the layers, logarithmic. With residuals it stays above one half. Attention without residual "
     "falls below one millionth within four layers: all tokens are equal.",
 )
 
@@ -1567,7 +1570,7 @@ show(
 # An average of averages of averages: without the residual, six layers make all tokens equal, down to the
 # rounding error, and nothing after that can tell them apart. Dong et al. (2021) prove that pure attention
 # loses rank doubly exponentially with depth. The residual is what keeps a token itself. The half block has
-# it too: what it lacks is no variety, but the two thirds of the weights that work on what was fetched.
+# it too: what it lacks is not variety, but the two thirds of the weights that work on what was fetched.
 #
 # ## What you can do now
 #

@@ -83,7 +83,7 @@ class Exercise:
     `probe(inputs, *objects)` calls the objects and returns named tensors, the same names whatever the objects
     do; a name with a leading underscore is not compared but there for the `laws`. `library` holds objects from
     public libraries that stand in for an unsolved exercise. `tolerance` overrides `torch.testing`'s (rtol, atol)
-    for a dtype.
+    for a dtype. `ordered=False` where the parts are skills of their own, each paid for by itself.
     """
 
     id: str
@@ -96,6 +96,7 @@ class Exercise:
     probe: Callable[..., Outputs]
     library: tuple[Any, ...]
     laws: tuple[Law, ...] = ()
+    ordered: bool = True
     tolerance: dict[torch.dtype, tuple[float, float]] = field(default_factory=dict)
 
     @property
@@ -134,6 +135,16 @@ def normal(g: torch.Generator, *shape: int, dtype: torch.dtype = torch.float32) 
 def scattered(x: Tensor) -> Tensor:
     """The values of `x` in a non-contiguous layout: its last two dimensions are swapped in memory."""
     return x.mT.contiguous().mT
+
+
+def shifted(Q: Tensor, K: Tensor, by: float) -> dict[str, Tensor]:
+    """`{"Q": ..., "K": ...}` whose scores QK^T / sqrt(d) are all larger by about `by`, which softmax does not see.
+
+    exp without the maximum under- or overflows there, and a finite number in place of -inf is no longer far away.
+    """
+    Q, K = Q.clone(), K.clone()
+    Q[..., 0], K[..., 0] = 1.0, by * K.shape[-1] ** 0.5
+    return {"Q": Q, "K": K}
 
 
 def dtype_name(dtype: torch.dtype) -> str:

@@ -144,3 +144,22 @@ def test_a_check_runs_on_a_gpu():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 def test_an_answer_left_on_the_cpu_is_told_on_a_gpu():
     assert "is on cpu, expected cuda" in check(ID, lambda Q, K, V: right(Q, K, V).cpu(), device="cuda").text()
+
+
+def test_a_right_answer_in_a_narrower_dtype_is_told_as_that_and_as_no_other_mistake():
+    def in_loops(Q, K, V):
+        Y = torch.zeros(*Q.shape[:-1], V.shape[-1])  # float32, whatever the inputs are
+        for t in range(Q.shape[2]):
+            Y[:, :, t] = right(Q[:, :, t : t + 1], K, V)[:, :, 0]
+        return Y
+
+    verdict = check(ID, in_loops)
+    assert verdict.mistake == ""
+    assert "has dtype float32, expected float64" in verdict.text()
+
+
+def test_parts_that_are_skills_of_their_own_are_paid_for_by_themselves():
+    def merge(Y):
+        return Y.transpose(1, 2).flatten(2)
+
+    assert check("attention.heads", lambda X, H: X.unflatten(-1, (H, -1)), merge).earned == 1

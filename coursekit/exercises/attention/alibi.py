@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from coursekit.contract import Case, Exercise, normal
+from coursekit.contract import Case, Exercise, normal, shifted
 from coursekit.probing import gradients, leaves
 
 
@@ -15,11 +15,14 @@ def cases(g):
     def with_upstream(inputs):
         return inputs | {"dY": normal(g, *inputs["V"].shape, dtype=inputs["V"].dtype)}
 
+    far = draw(1, 2, 5, 4, 3, torch.float64)
+    far |= shifted(far["Q"], far["K"], -20_000)
     return [
         Case("slopes", "H=4, T=6, d=8, e=5", draw(2, 4, 6, 8, 5)),
         Case("slopes", "H=8, T=5, d=4, e=3", draw(1, 8, 5, 4, 3)),
         Case("slopes", "H=1, T=7, d=3, e=2", draw(2, 1, 7, 3, 2)),
         Case("slopes", "H=2, float64", draw(1, 2, 4, 6, 3, torch.float64)),
+        Case("slopes", "H=2, scores near -20000, float64", far),
         Case("gradients", "H=4, T=5, d=6, e=3", with_upstream(draw(1, 4, 5, 6, 3))),
     ]
 

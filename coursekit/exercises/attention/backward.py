@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from coursekit.contract import Case, Exercise, normal, scattered
+from coursekit.contract import Case, Exercise, normal, scattered, shifted
 
 
 def cases(g):
@@ -23,6 +23,8 @@ def cases(g):
             "T=5, S=2, d=3, e=6, not contiguous": spread(2, 1, 5, 2, 3, 6),
             "T=2, S=6, d=4, e=5, float64": draw(1, 2, 2, 6, 4, 5, torch.float64),
         }
+        far = draw(1, 2, 3, 4, 5, 2, torch.float64)
+        drawn["T=3, S=4, scores near -20000, float64"] = far | shifted(far["Q"], far["K"], -20_000)
         found += [Case(wanted, label, inputs | {"wanted": wanted}) for label, inputs in drawn.items()]
     return found
 
@@ -46,4 +48,5 @@ EXERCISE = Exercise(
     cases=cases,
     probe=probe,
     library=(_library,),
+    ordered=False,
 )

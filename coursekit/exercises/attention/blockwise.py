@@ -37,6 +37,7 @@ def cases(g):
         Case("causal", "T=7, block=2, scores near 300", offset(draw(1, 2, 7, 7, 4, 3, block=2, causal=True))),
         Case("memory", "T=64, block=8", long(causal=False)),
         Case("memory", "T=64, block=8, causal", long(causal=True)),
+        Case("memory", "T=8, S=1024, block=8", draw(1, 2, 8, 1024, 2, 2, block=8)),
     ]
 
 
@@ -50,11 +51,12 @@ def memory_is_bounded(inputs, outputs):
     """At most twice what the inputs, the result, or the scores of all queries with one block of keys take.
 
     So keys and values may be padded or joined, and query blocks are welcome but not needed. T times S numbers
-    for a single head are more than that in the cases with T = S = 64.
+    for a single head are more than that in the cases with T = S = 64, and a block of queries with all keys is more
+    in the case with few queries.
     """
     B, H, T, d = inputs["Q"].shape
     S, e = inputs["V"].shape[-2:]
-    most = 2 * B * H * max(T, S) * max(d, e, inputs["block"])
+    most = 2 * B * H * max(max(T, S) * max(d, e), T * inputs["block"])
     found = int(outputs["_largest"])
     if found <= most:
         return None

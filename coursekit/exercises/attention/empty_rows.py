@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from coursekit.contract import Case, Exercise, normal, scattered
+from coursekit.contract import Case, Exercise, normal, scattered, shifted
 from coursekit.probing import gradients, leaves
 
 
@@ -23,6 +23,8 @@ def cases(g):
         return Case("backward", label, with_upstream(inputs) | {"allowed": allowed})
 
     double = torch.float64
+    far = draw(1, 2, 3, 5, 4, 3, double)
+    far |= shifted(far["Q"], far["K"], -20_000)
     two_heads = torch.stack([_mask("xx.x .... .x.x"), _mask("x.x. xxxx ....")])[None]
     whole_sequence = _mask("xx.x. .....")[:, None, None]
     spread = {n: scattered(x) for n, x in draw(1, 3, 4, 5, 3, 4).items()}
@@ -32,6 +34,7 @@ def cases(g):
         forward("T=3, S=5, one sequence is all padding", draw(2, 3, 3, 5, 4, 2), whole_sequence),
         forward("T=4, S=5, not contiguous", spread, _mask("..... x...x .xx.. .....")[None, None]),
         forward("T=2, S=6, float64", draw(2, 1, 2, 6, 5, 3, double), _mask("...... x.xx.x")),
+        forward("T=3, S=5, scores near -20000, float64", far, _mask("x.xx. ..... .xx.x")),
         forward("T=2, S=3, every query sees something", draw(1, 2, 2, 3, 4, 3), _mask("x.x .x.")),
         backward("T=3, S=5, query 1 sees nothing", draw(1, 2, 3, 5, 4, 3), _mask("x.xx. ..... .xx.x")),
         backward("T=3, S=5, one sequence is all padding", draw(2, 1, 3, 5, 3, 4), whole_sequence),

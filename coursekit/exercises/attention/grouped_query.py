@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from coursekit.contract import Case, Exercise, normal, scattered
+from coursekit.contract import Case, Exercise, normal, scattered, shifted
 from coursekit.probing import gradients, leaves
 
 
@@ -12,6 +12,8 @@ def cases(g):
         shapes = {"Q": (B, H, T, d), "K": (B, G, S, d), "V": (B, G, S, e)}
         return {name: normal(g, *shape, dtype=dtype) for name, shape in shapes.items()}
 
+    far = draw(1, 4, 2, 3, 5, 4, 3, torch.float64)
+    far |= shifted(far["Q"], far["K"], -20_000)
     upstream = draw(2, 6, 2, 3, 4, 5, 3)
     return [
         Case("one or all", "4 query heads, 1 key head", draw(2, 4, 1, 3, 5, 4, 3)),
@@ -19,6 +21,7 @@ def cases(g):
         Case("groups", "4 query heads, 2 key heads", draw(2, 4, 2, 3, 5, 6, 4)),
         Case("groups", "6 query heads, 3 key heads, not contiguous", _scattered(draw(1, 6, 3, 4, 3, 4, 2))),
         Case("groups", "8 query heads, 2 key heads, float64", draw(1, 8, 2, 2, 4, 3, 4, torch.float64)),
+        Case("groups", "4 query heads, 2 key heads, scores near -20000, float64", far),
         Case("groups", "gradients of 6 query heads, 2 key heads", upstream | {"dY": normal(g, 2, 6, 3, 3)}),
     ]
 

@@ -55,4 +55,5 @@ EXERCISE = Exercise(
     cases=cases,
     probe=probe,
     library=(_split, _merge),
+    ordered=False,
 )

@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from coursekit.contract import Case, Exercise, normal, scattered
+from coursekit.contract import Case, Exercise, normal, scattered, shifted
 
 
 def cases(g):
@@ -25,6 +25,8 @@ def cases(g):
     # Key 0 is always real: a query without any key is the next exercise. B = H and B = T each occur, because
     # there a mask on the wrong axis raises no error.
     last = "both, half precision"
+    far = draw(2, 2, 4, 5, 3, 4, double)
+    far |= shifted(far["Q"], far["K"], -20_000)
     return [
         Case("padding", "T=4, S=4", padding("xxxx xx.. x.x.", draw(3, 3, 4, 4, 8, 5))),
         Case("padding", "T=2, S=5", padding("xxx.. x.x.x", draw(2, 3, 2, 5, 4, 3))),
@@ -34,6 +36,7 @@ def cases(g):
         Case("causal", "T=1, S=4, float64", causal(draw(2, 3, 1, 4, 3, 2, double))),
         Case(last, "T=4, S=6", both("xx.xx. x..xxx", draw(2, 3, 4, 6, 4, 5))),
         Case(last, "T=5, S=5, not contiguous", both("x.xxx", _scattered(draw(1, 2, 5, 5, 3, 4)))),
+        Case(last, "T=4, S=5, scores near -20000, float64", both("xx.xx xxx..", far)),
         Case(last, "T=3, S=5, float16", both("x.xx. xxxx.", draw(2, 2, 3, 5, 8, 3, half))),
         Case(last, "T=4, S=7, float16, not causal", padding("x.xxx.. xxxxxxx", draw(2, 1, 4, 7, 4, 6, half))),
     ]

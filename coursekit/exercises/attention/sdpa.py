@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from coursekit.contract import Case, Exercise, normal, scattered
+from coursekit.contract import Case, Exercise, normal, scattered, shifted
 from coursekit.probing import gradients, leaves
 
 
@@ -16,11 +16,13 @@ def cases(g):
         Q, V = inputs["Q"], inputs["V"]
         return inputs | {"dY": normal(g, *Q.shape[:-1], V.shape[-1], dtype=Q.dtype)}
 
+    far = draw(1, 2, 3, 5, 4, 3, torch.float64)
     return [
         Case("values", "T=3, S=4, d=8, e=5", draw(2, 3, 3, 4, 8, 5)),
         Case("values", "T=1, S=6, d=2, e=3", draw(1, 2, 1, 6, 2, 3)),
         Case("values", "float64", draw(1, 2, 4, 3, 5, 2, torch.float64)),
         Case("values", "not contiguous", {n: scattered(x) for n, x in draw(2, 1, 5, 3, 4, 6).items()}),
+        Case("values", "scores near -20000, float64", far | shifted(far["Q"], far["K"], -20_000)),
         Case("gradients", "T=3, S=4, d=8, e=5", with_upstream(draw(1, 2, 3, 4, 8, 5))),
         Case("gradients", "float64", with_upstream(draw(2, 1, 4, 2, 3, 4, torch.float64))),
     ]

@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from coursekit.contract import Case, Exercise, normal, scattered
+from coursekit.contract import Case, Exercise, normal, scattered, shifted
 from coursekit.probing import gradients, leaves
 
 
@@ -12,6 +12,8 @@ def cases(g):
         shapes = {"Q": (B, H, T, d), "K": (B, H, T, d), "V": (B, H, T, e)}
         return {name: normal(g, *shape, dtype=dtype) for name, shape in shapes.items()} | {"window": window}
 
+    far = draw(1, 2, 6, 4, 3, window=3, dtype=torch.float64)
+    far |= shifted(far["Q"], far["K"], -20_000)
     strided = draw(2, 1, 6, 3, 4, window=2)
     upstream = draw(1, 2, 6, 4, 3, window=3)
     return [
@@ -27,6 +29,7 @@ def cases(g):
             strided | {n: scattered(strided[n]) for n in "QKV"},
         ),
         Case("narrow windows", "T=6, window=5, float64", draw(1, 2, 6, 3, 4, window=5, dtype=torch.float64)),
+        Case("narrow windows", "T=6, window=3, scores near -20000, float64", far),
         Case("narrow windows", "gradients, T=6, window=3", upstream | {"dY": normal(g, 1, 2, 6, 3)}),
     ]
 

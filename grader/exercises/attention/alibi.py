@@ -101,6 +101,15 @@ def after_the_softmax(Q, K, V):
     return (causal(Z, distance) - m * distance.clamp_min(0)) @ V
 
 
+@TRUSTED.mistake(
+    "Hidden keys get a finite score. A finite number is a score like any other: where visible scores lie lower, the "
+    "hidden keys win. Only -inf is below every score."
+)
+def finite_fill(Q, K, V):
+    Z, distance, m = parts(Q, K)
+    return torch.softmax((Z - m * distance).masked_fill(distance < 0, -1e4), -1) @ V
+
+
 @TRUSTED.alternative
 def loop_over_heads_and_queries(Q, K, V):
     B, H, T, d = Q.shape

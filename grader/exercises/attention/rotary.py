@@ -123,7 +123,7 @@ def frequencies_grow(Q, K, positions, base=10000.0):
 
 
 @TRUSTED.mistake(
-    "You turn number i of the first half with number i of the second half, as LLaMA's code does. RoFormer "
+    "You turn number i of the first half with number i of the second half, as Hugging Face's code does. RoFormer "
     "turns neighbours: entries 2i and 2i+1 make a pair."
 )
 def halves_for_pairs(Q, K, positions, base=10000.0):

@@ -120,6 +120,15 @@ def no_scale(Q, K, V, window):
     return (Q @ K.mT).masked_fill((i - window >= j) | (j > i), float("-inf")).softmax(-1) @ V
 
 
+@TRUSTED.mistake(
+    "Hidden keys get a finite score. A finite number is a score like any other: where visible scores lie lower, the "
+    "hidden keys win. Only -inf is below every score."
+)
+def finite_fill(Q, K, V, window):
+    i, j = grid(Q)
+    return raw(Q, K).masked_fill(~((i - window < j) & (j <= i)), -1e4).softmax(-1) @ V
+
+
 @TRUSTED.alternative
 def slice_by_slice(Q, K, V, window):
     rows = []
