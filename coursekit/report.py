@@ -11,7 +11,7 @@ FINDINGS_SHOWN = 2  # of each part; the first ones are what to mend first
 _GREEN = "var(--jp-success-color1, #2e7d32)"
 _RED = "var(--jp-error-color1, #c62828)"
 _GREY = "var(--jp-ui-font-color2, #757575)"
-_PRE = "margin:4px 0 0 0;padding:0;white-space:pre-wrap;background:none;color:inherit;font-size:0.92em"
+_PRE = "margin:4px 0 0 0;padding:0;border:0;white-space:pre-wrap;background:none;color:inherit;font-size:0.92em"
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,9 @@ def copy_of(half):
 def test_the_finished_exercise_passes(gated):
     tally = gated(trusted(ID))
     assert tally.failures == []
-    assert tally.line().startswith("gate: 1 exercises, 10 of 10 mistakes rejected, 10 of 10 named, 4 of 4")
+    mistakes, right = len(trusted(ID).mistakes), len(trusted(ID).alternatives)
+    counts = f"{mistakes} of {mistakes} mistakes rejected, {mistakes} of {mistakes} named, {right} of {right}"
+    assert tally.line().startswith(f"gate: 1 exercises, {counts} alternatives accepted, 2 seeds")
 
 
 def test_a_right_answer_registered_as_a_mistake_fails(gated):
@@ -40,7 +42,7 @@ def test_a_right_answer_registered_as_a_mistake_fails(gated):
     half.add_mistake("right", "This is right.", torch.nn.functional.scaled_dot_product_attention)
     tally = gated(half)
     assert any("mistake right gets full marks" in told for told in tally.failures)
-    assert (tally.rejected, tally.mistakes) == (10, 11)
+    assert tally.mistakes - tally.rejected == 1
 
 
 def test_a_wrong_alternative_fails(gated):

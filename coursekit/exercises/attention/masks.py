@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from coursekit.contract import Case, Exercise, normal, scattered, shifted
+from coursekit.probing import gradients, leaves
 
 
 def cases(g):
@@ -26,6 +27,8 @@ def cases(g):
     # there a mask on the wrong axis raises no error.
     last = "both, half precision"
     far = draw(2, 2, 4, 5, 3, 4, double)
+    learning = draw(2, 3, 3, 4, 5, 2)
+    learning["dY"] = normal(g, 2, 3, 3, 2)
     far |= shifted(far["Q"], far["K"], -20_000)
     return [
         Case("padding", "T=4, S=4", padding("xxxx xx.. x.x.", draw(3, 3, 4, 4, 8, 5))),
@@ -37,6 +40,7 @@ def cases(g):
         Case(last, "T=4, S=6", both("xx.xx. x..xxx", draw(2, 3, 4, 6, 4, 5))),
         Case(last, "T=5, S=5, not contiguous", both("x.xxx", _scattered(draw(1, 2, 5, 5, 3, 4)))),
         Case(last, "T=4, S=5, scores near -20000, float64", both("xx.xx xxx..", far)),
+        Case(last, "gradients, T=3, S=4", both("xx.x x.xx", learning)),
         Case(last, "T=3, S=5, float16", both("x.xx. xxxx.", draw(2, 2, 3, 5, 8, 3, half))),
         Case(last, "T=4, S=7, float16, not causal", padding("x.xxx.. xxxxxxx", draw(2, 1, 4, 7, 4, 6, half))),
     ]
@@ -51,7 +55,11 @@ def _scattered(inputs):
 
 
 def probe(case, attend):
-    return {"Y": attend(case["Q"], case["K"], case["V"], case["real"], case["causal"])}
+    if "dY" not in case:
+        return {"Y": attend(case["Q"], case["K"], case["V"], case["real"], case["causal"])}
+    Q, K, V = leaves(case["Q"], case["K"], case["V"])
+    Y = attend(Q, K, V, case["real"], case["causal"])
+    return {"Y": Y} | gradients(Y, {"Q": Q, "K": K, "V": V}, case["dY"])
 
 
 def _library(Q, K, V, real, causal):

@@ -157,6 +157,23 @@ class ReluForGelu(Reference):
     activation = staticmethod(relu)
 
 
+@TRUSTED.mistake(
+    "This is the tanh approximation of GELU, GPT-2's; the block uses the exact one, which is the default of `gelu`."
+)
+class TanhGelu(Reference):
+    activation = staticmethod(lambda X: gelu(X, approximate="tanh"))
+
+
+@TRUSTED.mistake("The two norms are exchanged: `norm1` belongs to attention, `norm2` to the feed-forward network.")
+class NormsExchanged(Parts):
+    def forward(self, X, allowed=None):
+        if self.norm_first:
+            X1 = X + self.multihead(self.norm2(X), allowed)
+            return X1 + self.ffn(self.norm1(X1))
+        X1 = self.norm2(X + self.multihead(X, allowed))
+        return self.norm1(X1 + self.ffn(X1))
+
+
 @TRUSTED.mistake("There is no activation between `linear1` and `linear2`: two linear maps in a row are just one.")
 class NoActivation(Reference):
     activation = staticmethod(lambda X: X)

@@ -217,6 +217,15 @@ def finite_fill(Q, K, V, real, causal):
     return scores(Q, K).masked_fill(~seen, -1e4).softmax(-1) @ V
 
 
+@TRUSTED.mistake(
+    "The values are right but no gradient passes through the weights: somewhere the scores are detached, so the "
+    "queries and keys could never learn."
+)
+def weights_detached(Q, K, V, real, causal):
+    seen = visible(*sizes(Q, K), real, causal)
+    return scores(Q, K).masked_fill(~seen, float("-inf")).softmax(-1).detach() @ V
+
+
 @TRUSTED.alternative
 def library(Q, K, V, real, causal):
     seen = visible(*sizes(Q, K), real, causal)
