@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -22,6 +22,10 @@ class KnownMistake:
     name: str
     sentence: str
     outcomes: tuple[Outcome, ...]
+
+    def on(self, device: torch.device) -> KnownMistake:
+        """The same mistake with its outputs on `device`."""
+        return replace(self, outcomes=tuple(outcome.on(device) for outcome in self.outcomes))
 
 
 def judge(

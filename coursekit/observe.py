@@ -12,7 +12,7 @@ import sysconfig
 import traceback
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,12 @@ class Outcome:
     problem: str = ""
     changed: tuple[str, ...] = ()
     printed: str = ""
+
+    def on(self, device: torch.device) -> Outcome:
+        """The same outcome with its outputs on `device`."""
+        if self.outputs is None:
+            return self
+        return replace(self, outputs={name: value.to(device) for name, value in self.outputs.items()})
 
 
 def observe(exercise: Exercise, objects: tuple[Any, ...], case: Case) -> Outcome:

@@ -63,12 +63,22 @@ def expected(exercise: Exercise, trusted: Trusted, case: Case) -> Outputs:
 
     Raises RuntimeError where the reference itself fails.
     """
+    return compared(case, reference_outputs(exercise, trusted, case))
+
+
+def reference_outputs(exercise: Exercise, trusted: Trusted, case: Case) -> Outputs:
+    """All that the probe gives for the reference in float64, measurements included. Raises RuntimeError."""
     outcome = observe(exercise, trusted.reference, case.cast(torch.float64))
     if outcome.outputs is None or outcome.changed:
         told = outcome.problem or f"changes {outcome.changed}"
         raise RuntimeError(f"the reference of {exercise.id} fails on {case.label!r}: {told}")
-    compared = {name: value for name, value in outcome.outputs.items() if not name.startswith("_")}
-    return {name: v.to(case.dtype) if v.is_floating_point() else v for name, v in compared.items()}
+    return outcome.outputs
+
+
+def compared(case: Case, outputs: Outputs) -> Outputs:
+    """The outputs that a learner's are compared with, rounded to the case's dtype."""
+    named = {name: value for name, value in outputs.items() if not name.startswith("_")}
+    return {name: v.to(case.dtype) if v.is_floating_point() else v for name, v in named.items()}
 
 
 def known_mistakes(exercise: Exercise, trusted: Trusted, cases: list[Case]) -> list[KnownMistake]:

@@ -1,0 +1,165 @@
+"""One submission from its folder to its points: intake, rebuild, run in the sandbox, verify outside it."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.metadata
+import json
+import math
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import nbformat
+from grader.grading.feedback import sanitise
+from grader.grading.intake import Taken, take
+from grader.grading.rebuild import Rebuilt, rebuild
+from grader.grading.run import Limits, Ran, Runner
+from nbformat import NotebookNode
+
+import coursekit
+from coursekit.exercises import chapters
+from coursekit.report import Verdict
+from grader.authoring.notebook import grade_id, points
+from grader.grading import secret
+from grader.grading.store import Graded, Store
+from grader.grading.verify import verify
+
+
+@dataclass(frozen=True)
+class Job:
+    """A submission ready to be graded anywhere: nothing in it points to a file of the course."""
+
+    assignment: str
+    student: str
+    key: str
+    seed: int
+    rebuilt: Rebuilt
+    taken: Taken
+
+    @property
+    def reason(self) -> str:
+        """Why nothing can be graded; empty when something can."""
+        return self.taken.reason or self.rebuilt.reason
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        return (*self.taken.flags, *self.rebuilt.flags)
+
+
+def prepare(course: Path, assignment: str, student: str, folder: Path, received: datetime | None = None) -> Job:
+    """Take in and rebuild the submission that lies in `folder`; runs nothing of it.
+
+    Raises FileNotFoundError where the course has no release of the assignment.
+    """
+    release, digest = _release(course / "course" / assignment / f"{assignment}.ipynb")
+    taken = take(folder, assignment, datetime.now(UTC), received)
+    rebuilt = rebuild(release, taken.notebook)
+    cells = [(cell.cell_type, cell.source) for cell in rebuilt.notebook.cells]
+    content = [student, assignment, digest, _environment(), cells, rebuilt.runs, taken.reason or rebuilt.reason]
+    content += [taken.flags, rebuilt.flags]
+    key = hashlib.sha256(json.dumps(content).encode("utf-8", "surrogatepass")).hexdigest()
+    return Job(assignment, student, key, secret.seed(secret.course_secret(course), key), rebuilt, taken)
+
+
+def graded(job: Job, store: Store, runner: Callable[[], Runner], limits: Limits | None = None) -> Graded:
+    """The result of `job`: from the store where it is there, else by grading now. `runner()` gives a Runner."""
+    found = store.get(job.key)
+    if found is None:
+        found = grade(job, runner(), limits)
+        store.put(found)
+    return found
+
+
+def grade(job: Job, runner: Runner, limits: Limits | None = None) -> Graded:
+    """Run the learner's code in the sandbox, then judge what came out of it."""
+    started = time.process_time()
+    ids = _exercise_ids(job.assignment)
+    secret_cases = {id: secret.cases(id, job.seed) for id in ids}
+    given = {f"{job.assignment}.safetensors": secret.questions(ids, secret_cases)}
+    notebook = nbformat.from_dict(job.rebuilt.notebook)
+    sources = [notebook.cells[i].source for i in job.rebuilt.runs]
+    ran = runner.run(sources, given, limits or Limits()) if sources else _nothing_ran(runner)
+    verified = {id: verify(id, secret_cases[id], ran.files.get(f"{id}.safetensors"), ran.ended) for id in ids}
+    _show_outputs(notebook, job.rebuilt.runs, ran)
+    verdicts = {grade_id("check", id): v.verdict for id, v in verified.items()}
+    if job.reason:
+        verdicts = {id: replace(verdict, refused=job.reason) for id, verdict in verdicts.items()}
+    scores = _emit(notebook, verdicts)
+    flags = (*job.flags, *ran.flags, *(v.flag for v in verified.values() if v.flag))
+    return Graded(
+        key=job.key,
+        notebook=notebook,
+        scores=scores,
+        reason=job.reason or ran.ended,
+        flags=flags,
+        cpu_seconds=ran.cpu_seconds,
+        overhead_seconds=time.process_time() - started,
+        peak_bytes=ran.peak_bytes,
+        sandboxed=ran.sandboxed,
+        mistakes={id: v.verdict.mistake for id, v in verified.items() if v.verdict.mistake},
+    )
+
+
+def _nothing_ran(runner: Runner) -> Ran:
+    return Ran((), {}, "", (), 0.0, 0, not runner.unprotected)
+
+
+def _show_outputs(notebook: NotebookNode, runs: tuple[int, ...], ran: Ran) -> None:
+    """Put the learner's outputs under their cells, made harmless; a check cell shows its verdict alone."""
+    for index, outputs in zip(runs, ran.outputs, strict=False):
+        cell = notebook.cells[index]
+        if not cell.metadata.get("nbgrader", {}).get("grade"):
+            cell.outputs = [nbformat.from_dict(output) for output in outputs]
+    sanitise(notebook, set())
+
+
+def _emit(notebook: NotebookNode, verdicts: dict[str, Verdict]) -> dict[str, float]:
+    """Write each verdict under its check cell; returns the points, finite and within the release's."""
+    full = points(notebook)
+    scores = {}
+    for cell in notebook.cells:
+        id = cell.metadata.get("nbgrader", {}).get("grade_id")
+        if cell.cell_type != "code" or id not in full:
+            continue
+        verdict = verdicts[id]
+        earned = 0.0 if verdict.refused else float(verdict.earned)
+        scores[id] = min(max(earned, 0.0), full[id]) if math.isfinite(earned) else 0.0
+        data = {"text/plain": f"{scores[id]:g}", "text/html": verdict._repr_html_()}
+        cell.outputs = [nbformat.v4.new_output("execute_result", data, execution_count=None)]
+    return scores
+
+
+@functools.lru_cache(maxsize=16)
+def _exercise_ids(assignment: str) -> tuple[str, ...]:
+    return next((chapter.exercises for chapter in chapters() if chapter.slug == assignment), ())
+
+
+def _release(path: Path) -> tuple[NotebookNode, str]:
+    """The released notebook, the only one that is trusted, and the hash of its bytes."""
+    if not path.is_file():
+        raise FileNotFoundError(f"no release at {path}: run `nbgrader generate_assignment {path.stem}` first")
+    return _parsed_release(path, path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=8)
+def _parsed_release(path: Path, _changed: int) -> tuple[NotebookNode, str]:
+    data = path.read_bytes()
+    return nbformat.reads(data.decode("utf-8"), as_version=4), hashlib.sha256(data).hexdigest()
+
+
+@functools.cache
+def _environment() -> str:
+    """A hash of all that decides a grade besides the submission: this code, coursekit, torch, Python."""
+    digest = hashlib.sha256(platform.python_version().encode())
+    for package in ("torch", "numpy", "transformers", "safetensors"):
+        digest.update(f"{package} {importlib.metadata.version(package)}".encode())
+    for package in (Path(coursekit.__file__).parent, Path(__file__).parents[1]):
+        for path in sorted(package.rglob("*")):
+            if path.suffix in (".py", ".safetensors"):
+                digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()

@@ -1,0 +1,60 @@
+"""Secret inputs: drawn for one submission from the course's secret, so that nobody can have met them before."""
+
+from __future__ import annotations
+
+import hmac
+import os
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+
+from coursekit import store
+from coursekit.contract import Case
+from coursekit.exercises import find
+
+STATE = ".grading"
+BYTES = 32
+
+
+def course_secret(course: Path) -> bytes:
+    """The course's secret, made on first use and readable by its owner only.
+
+    Raises RuntimeError where the file holds something else: inputs that anybody could compute would prove nothing.
+    """
+    path = course / STATE / "secret"
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    if not path.exists():
+        partial = path.with_name(f"secret.{os.getpid()}")
+        partial.touch(mode=0o600)
+        partial.write_bytes(secrets.token_bytes(BYTES))
+        try:
+            os.link(partial, path)  # fails where another process was first: its secret counts
+        except FileExistsError:
+            pass
+        finally:
+            partial.unlink()
+    secret = path.read_bytes()
+    if len(secret) != BYTES:
+        raise RuntimeError(f"{path} holds {len(secret)} bytes, expected {BYTES}: delete it, and all is graded anew")
+    return secret
+
+
+def seed(secret: bytes, key: str) -> int:
+    """The seed of one submission's inputs. A changed submission has another key, hence other inputs."""
+    return int.from_bytes(hmac.digest(secret, key.encode(), "sha256")[:7], "big")
+
+
+def cases(exercise_id: str, seed: int) -> list[Case]:
+    """The secret cases of one exercise."""
+    return find(exercise_id).cases(torch.Generator().manual_seed(seed))
+
+
+def questions(exercise_ids: Iterable[str], secret_cases: dict[str, list[Case]]) -> bytes:
+    """What the kernel is asked: for each exercise the public cases and then the secret ones, without answers."""
+    asked = {}
+    for exercise_id in exercise_ids:
+        drawn = (*store.load(exercise_id).cases, *secret_cases[exercise_id])
+        asked[exercise_id] = store.Known(drawn, tuple({} for _ in drawn), ())
+    return store.dump(asked)

@@ -1,0 +1,99 @@
+"""Judge what a kernel handed over, in a process that has never run the learner's code."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from coursekit import store
+from coursekit.contract import Case, Exercise, Outputs
+from coursekit.exercises import find
+from coursekit.handover import Unreadable, read
+from coursekit.judge import judge
+from coursekit.observe import Outcome
+from coursekit.report import PartResult, Verdict
+from grader.contract import compared, known_mistakes, reference_outputs
+from grader.exercises import trusted
+
+
+@dataclass(frozen=True)
+class Verified:
+    """The verdict on one exercise, and what the instructor should know about the file that was handed over."""
+
+    verdict: Verdict
+    flag: str = ""
+
+
+def verify(exercise_id: str, secret: list[Case], data: bytes | None, ended: str = "") -> Verified:
+    """The verdict on one exercise from the bytes that the kernel left; never raises for what is in them.
+
+    An exercise earns a part's points when the public and the secret cases of the part all pass. `ended` says why
+    the kernel stopped early, for the report of an exercise that was not reached.
+    """
+    exercise = find(exercise_id)
+    if data is None:
+        return Verified(_refused(exercise, ended or "the check handed over no result"))
+    cases = [*store.load(exercise_id).cases, *secret]
+
+    @functools.cache
+    def right(i: int) -> Outputs:
+        return reference_outputs(exercise, trusted(exercise_id), cases[i])
+
+    try:
+        handed = read(data, len(cases), right)
+    except Unreadable as error:
+        sentence = "the result that was handed over cannot be read"
+        return Verified(_refused(exercise, sentence), f"{exercise_id}: {sentence}: {error}")
+    if handed.refused:
+        return Verified(_refused(exercise, handed.refused))
+    return Verified(_verdict(exercise, secret, handed.outcomes, right))
+
+
+def _verdict(
+    exercise: Exercise, secret: list[Case], outcomes: Sequence[Outcome], right: Callable[[int], Outputs]
+) -> Verdict:
+    public = store.load(exercise.id)
+    seen = len(public.cases)
+    told = judge(exercise, public.cases, outcomes[:seen], public.expected, public.mistakes)
+    if told.not_started:
+        return told
+    discreet = [_discreet(outcome) for outcome in outcomes[seen:]]
+    # A case without outputs is wrong whatever the reference says.
+    expected = [
+        compared(case, right(seen + i)) if outcome.outputs is not None else {}
+        for i, (case, outcome) in enumerate(zip(secret, discreet, strict=True))
+    ]
+    hidden = judge(exercise, secret, discreet, expected, (), reveal=False)
+    if told.full and not hidden.full:
+        mistakes = known_mistakes(exercise, trusted(exercise.id), secret)
+        hidden = judge(exercise, secret, discreet, expected, mistakes, reveal=False)
+        told = replace(told, mistake=hidden.mistake, advice=hidden.advice)
+    return replace(told, parts=_both(exercise, told.parts, hidden.parts))
+
+
+def _both(exercise: Exercise, public: Sequence[PartResult], hidden: Sequence[PartResult]) -> tuple[PartResult, ...]:
+    """Each part with its public and secret cases. Secret findings are told where the public ones found nothing."""
+    parts, open_ = [], True
+    for seen, unseen in zip(public, hidden, strict=True):
+        passed = seen.passed and unseen.passed
+        open_ = passed and (open_ or not exercise.ordered)
+        findings = (*seen.findings, *(f"hidden case, {told}" for told in unseen.findings))
+        earned = seen.points if open_ else 0
+        parts.append(PartResult(seen.name, seen.points, earned, passed, seen.cases + unseen.cases, findings))
+    return tuple(parts)
+
+
+def _discreet(outcome: Outcome) -> Outcome:
+    """A secret case's outcome without what the learner's code said: it could say the inputs."""
+    if outcome.outputs is not None or not outcome.problem:
+        return replace(outcome, printed="")
+    kind = re.match(r"[A-Za-z_]{1,60}", outcome.kind)
+    problem = f"it raises {kind[0]}" if kind and kind[0] not in ("Wrong", "missing") else "it gives no result"
+    return replace(outcome, problem=problem, printed="")
+
+
+def _refused(exercise: Exercise, sentence: str) -> Verdict:
+    parts = tuple(PartResult(name, points, 0, False, 0, ()) for name, points in exercise.parts.items())
+    return Verdict(exercise.id, exercise.title, parts, refused=sentence)
