@@ -1,5 +1,6 @@
 """nbgrader's settings for this course. Every nbgrader command is run from this folder."""
 
+import json
 import os
 import sys
 
@@ -28,8 +29,14 @@ if os.environ.get("NBGRADER_DB"):
 # `force` it would skip a folder that exists, and later commands would not find the assignment.
 c.GenerateAssignment.force = True
 
-# A check cell that a learner deleted counts 0 instead of disappearing from the total.
-c.OverwriteCells.add_missing_cells = True
-
-# Seconds that one cell may take. The longest cell of a chapter needs a small part of this.
-c.Execute.timeout = 180
+# Grading: a submission is rebuilt from the release, runs in a sandbox, and is judged outside of it (docs/grading.md).
+c.Autograde.exporter_class = "grader.grading.seam.TrustedExporter"
+c.Autograde.sanitize_preprocessors = []
+c.Autograde.autograde_preprocessors = [
+    "grader.grading.seam.Grade",
+    "grader.grading.seam.Record",
+    "nbgrader.preprocessors.AssignLatePenalties",
+]
+# What one submission may use: seconds and bytes, for example {"wall": 300, "memory": 4 << 30}.
+c.TrustedExporter.limits = json.loads(os.environ.get("NBGRADER_LIMITS", "{}"))
+c.TrustedExporter.exchange = os.environ.get("NBGRADER_EXCHANGE", "")

@@ -31,6 +31,8 @@ def check(exercise_id: str, *objects: Any, device: str | torch.device | None = N
     except UnknownExercise as unknown:
         return _shown(Verdict(str(exercise_id), refused=str(unknown)))
     if handover.asked():
+        if not handover.wanted(exercise.id):
+            return Verdict(exercise.id, exercise.title, refused="while grading, only the released check cells count")
         refusal = _refusal(exercise, objects)
         handover.hand_over(exercise, objects, refusal.refused if refusal else "")
         return Verdict(exercise.id, exercise.title, refused="handed over to the grader")

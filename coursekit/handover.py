@@ -22,6 +22,7 @@ from coursekit.observe import PRINT_LIMIT, Outcome, observe
 
 # Folders that the grader names in the kernel's environment: what to ask, and where the answers go.
 QUESTIONS, ANSWERS = "COURSEKIT_QUESTIONS", "COURSEKIT_ANSWERS"
+CHECK = "coursekit_check"  # in the metadata of the request that runs a check cell: its exercise
 HEADER_LIMIT = 1 << 20  # bytes of names, shapes and notes
 TEXT_LIMIT = 2_000  # characters of one error message
 
@@ -41,6 +42,14 @@ class Handed:
 def asked() -> bool:
     """Whether this process runs for a grader, which wants outcomes in place of a verdict."""
     return QUESTIONS in os.environ and ANSWERS in os.environ
+
+
+def wanted(exercise_id: str) -> bool:
+    """Whether the cell that runs now is the exercise's check cell, and not a trial of the learner's."""
+    from IPython import get_ipython
+
+    request = getattr(get_ipython(), "get_parent", dict)()
+    return request.get("metadata", {}).get(CHECK) == exercise_id
 
 
 def hand_over(exercise: Exercise, objects: tuple[Any, ...], refused: str = "") -> None:

@@ -8,6 +8,7 @@ import importlib.metadata
 import json
 import math
 import platform
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,10 +16,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import nbformat
-from grader.grading.feedback import sanitise
-from grader.grading.intake import Taken, take
-from grader.grading.rebuild import Rebuilt, rebuild
-from grader.grading.run import Limits, Ran, Runner
 from nbformat import NotebookNode
 
 import coursekit
@@ -26,8 +23,17 @@ from coursekit.exercises import chapters
 from coursekit.report import Verdict
 from grader.authoring.notebook import grade_id, points
 from grader.grading import secret
+from grader.grading.conversation import Cell
+from grader.grading.feedback import sanitise
+from grader.grading.intake import Taken, take
+from grader.grading.rebuild import Rebuilt, rebuild
+from grader.grading.run import Limits, Ran, Runner
 from grader.grading.store import Graded, Store
-from grader.grading.verify import verify
+from grader.grading.verify import known, verify
+
+_ANSWERS_NAMED = re.compile(
+    r"coursekit\.exercises|\.library\b|\bcoursekit\.kernels|COURSEKIT_ANSWERS|COURSEKIT_QUESTIONS"
+)
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,7 @@ class Job:
     seed: int
     rebuilt: Rebuilt
     taken: Taken
+    released: frozenset[str]  # ids of the cells that are as they were released
 
     @property
     def reason(self) -> str:
@@ -51,19 +58,30 @@ class Job:
         return (*self.taken.flags, *self.rebuilt.flags)
 
 
-def prepare(course: Path, assignment: str, student: str, folder: Path, received: datetime | None = None) -> Job:
+def prepare(
+    course: Path,
+    assignment: str,
+    student: str,
+    folder: Path,
+    received: datetime | None = None,
+    unprotected: bool = False,
+) -> Job:
     """Take in and rebuild the submission that lies in `folder`; runs nothing of it.
 
-    Raises FileNotFoundError where the course has no release of the assignment.
+    `received` is when a server got it, where that is known. What is graded `unprotected` has a key of its own, so
+    that it is never taken for a protected result. Raises FileNotFoundError where the course has no release of the
+    assignment.
     """
     release, digest = _release(course / "course" / assignment / f"{assignment}.ipynb")
     taken = take(folder, assignment, datetime.now(UTC), received)
     rebuilt = rebuild(release, taken.notebook)
     cells = [(cell.cell_type, cell.source) for cell in rebuilt.notebook.cells]
     content = [student, assignment, digest, _environment(), cells, rebuilt.runs, taken.reason or rebuilt.reason]
-    content += [taken.flags, rebuilt.flags]
+    content += [taken.flags, rebuilt.flags, unprotected]
     key = hashlib.sha256(json.dumps(content).encode("utf-8", "surrogatepass")).hexdigest()
-    return Job(assignment, student, key, secret.seed(secret.course_secret(course), key), rebuilt, taken)
+    theirs = {(cell.id, cell.source) for cell in release.cells}
+    released = frozenset(cell.id for cell in rebuilt.notebook.cells if (cell.id, cell.source) in theirs)
+    return Job(assignment, student, key, secret.seed(secret.course_secret(course), key), rebuilt, taken, released)
 
 
 def graded(job: Job, store: Store, runner: Callable[[], Runner], limits: Limits | None = None) -> Graded:
@@ -80,17 +98,23 @@ def grade(job: Job, runner: Runner, limits: Limits | None = None) -> Graded:
     started = time.process_time()
     ids = _exercise_ids(job.assignment)
     secret_cases = {id: secret.cases(id, job.seed) for id in ids}
-    given = {f"{job.assignment}.safetensors": secret.questions(ids, secret_cases)}
+    given = {
+        f"{job.assignment}.safetensors": secret.questions({id: [*known(id).cases, *secret_cases[id]] for id in ids})
+    }
     notebook = nbformat.from_dict(job.rebuilt.notebook)
-    sources = [notebook.cells[i].source for i in job.rebuilt.runs]
-    ran = runner.run(sources, given, limits or Limits()) if sources else _nothing_ran(runner)
+    checks = {grade_id("check", id): id for id in ids}
+    cells = [notebook.cells[i] for i in job.rebuilt.runs]
+    sent = [Cell(cell.source, checks.get(_grade_id(cell), "")) for cell in cells]
+    ran = runner.run(sent, given, limits or Limits()) if sent else _nothing_ran(runner)
     verified = {id: verify(id, secret_cases[id], ran.files.get(f"{id}.safetensors"), ran.ended) for id in ids}
-    _show_outputs(notebook, job.rebuilt.runs, ran)
+    _show_outputs(notebook, job, ran)
     verdicts = {grade_id("check", id): v.verdict for id, v in verified.items()}
     if job.reason:
         verdicts = {id: replace(verdict, refused=job.reason) for id, verdict in verdicts.items()}
     scores = _emit(notebook, verdicts)
-    flags = (*job.flags, *ran.flags, *(v.flag for v in verified.values() if v.flag))
+    flags = (*job.flags, *_reached_for(notebook, job), *ran.flags, *(v.flag for v in verified.values() if v.flag))
+    if not ran.sandboxed:
+        flags += ("graded without a sandbox: the result proves nothing",)
     return Graded(
         key=job.key,
         notebook=notebook,
@@ -105,17 +129,28 @@ def grade(job: Job, runner: Runner, limits: Limits | None = None) -> Graded:
     )
 
 
+def _grade_id(cell: NotebookNode) -> str:
+    return cell.metadata.get("nbgrader", {}).get("grade_id", "")
+
+
 def _nothing_ran(runner: Runner) -> Ran:
     return Ran((), {}, "", (), 0.0, 0, not runner.unprotected)
 
 
-def _show_outputs(notebook: NotebookNode, runs: tuple[int, ...], ran: Ran) -> None:
+def _show_outputs(notebook: NotebookNode, job: Job, ran: Ran) -> None:
     """Put the learner's outputs under their cells, made harmless; a check cell shows its verdict alone."""
-    for index, outputs in zip(runs, ran.outputs, strict=False):
+    for index, outputs in zip(job.rebuilt.runs, ran.outputs, strict=False):
         cell = notebook.cells[index]
         if not cell.metadata.get("nbgrader", {}).get("grade"):
             cell.outputs = [nbformat.from_dict(output) for output in outputs]
-    sanitise(notebook, set())
+    sanitise(notebook, job.released)
+
+
+def _reached_for(notebook: NotebookNode, job: Job) -> tuple[str, ...]:
+    """Cells of the learner's that name the library's answers. It may be honest, so it costs nothing."""
+    mine = [notebook.cells[i] for i in job.rebuilt.runs if notebook.cells[i].id not in job.released]
+    named = sorted({found for cell in mine for found in _ANSWERS_NAMED.findall(cell.source)})
+    return tuple(f"a cell of the learner's mentions {name}, which gives out right answers" for name in named)
 
 
 def _emit(notebook: NotebookNode, verdicts: dict[str, Verdict]) -> dict[str, float]:
@@ -123,7 +158,7 @@ def _emit(notebook: NotebookNode, verdicts: dict[str, Verdict]) -> dict[str, flo
     full = points(notebook)
     scores = {}
     for cell in notebook.cells:
-        id = cell.metadata.get("nbgrader", {}).get("grade_id")
+        id = _grade_id(cell)
         if cell.cell_type != "code" or id not in full:
             continue
         verdict = verdicts[id]

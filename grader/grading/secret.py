@@ -5,7 +5,6 @@ from __future__ import annotations
 import hmac
 import os
 import secrets
-from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -51,10 +50,6 @@ def cases(exercise_id: str, seed: int) -> list[Case]:
     return find(exercise_id).cases(torch.Generator().manual_seed(seed))
 
 
-def questions(exercise_ids: Iterable[str], secret_cases: dict[str, list[Case]]) -> bytes:
-    """What the kernel is asked: for each exercise the public cases and then the secret ones, without answers."""
-    asked = {}
-    for exercise_id in exercise_ids:
-        drawn = (*store.load(exercise_id).cases, *secret_cases[exercise_id])
-        asked[exercise_id] = store.Known(drawn, tuple({} for _ in drawn), ())
-    return store.dump(asked)
+def questions(cases: dict[str, list[Case]]) -> bytes:
+    """What the kernel is asked, by exercise: the cases, without answers."""
+    return store.dump({id: store.Known(tuple(drawn), tuple({} for _ in drawn), ()) for id, drawn in cases.items()})

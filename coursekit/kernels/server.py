@@ -1,0 +1,264 @@
+"""The warm parent: it has imported what a chapter needs, runs nothing itself, and forks a kernel for each request.
+
+A request is one connection to its Unix socket. For each it forks a monitor, and the monitor forks the kernel:
+in a sandbox (`{"walls": ...}`) or as an ordinary process of this user (`{"env": ..., "cwd": ...}`). From then on the
+connection belongs to the monitor, see `coursekit.kernels.sandbox.contain` for what it says. When the connection
+closes the kernel dies, so a client that is killed leaves nothing behind.
+
+    python -m coursekit.kernels.server SOCKET [--idle SECONDS] [--leash]
+"""
+
+from __future__ import annotations
+
+import argparse
+import array
+import contextlib
+import gc
+import importlib
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import struct
+import sys
+import time
+from pathlib import Path
+
+from coursekit.kernels import sandbox
+
+READY = b"+"
+REQUEST_LIMIT = 1 << 20
+_IMPORTED = (
+    "ipykernel.ipkernel",
+    "ipykernel.kernelapp",
+    "ipywidgets",
+    "matplotlib.pyplot",
+    "matplotlib_inline.backend_inline",
+    "safetensors.torch",
+    "torch.nn.functional",
+)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m coursekit.kernels.server")
+    parser.add_argument("socket", type=Path)
+    parser.add_argument("--idle", type=float, default=600, help="seconds without a kernel after which it ends")
+    parser.add_argument("--leash", action="store_true", help="end, and remove the socket's folder, when stdin closes")
+    args = parser.parse_args()
+    listener = socket.socket(socket.AF_UNIX)
+    partial = args.socket.with_name(f"{args.socket.name}.{os.getpid()}")
+    listener.bind(str(partial))
+    partial.chmod(0o600)
+    try:
+        import_everything()
+        if why := unsafe():
+            print(f"kernels cannot be forked here: {why}", file=sys.stderr)
+            return 3
+        gc.collect()
+        gc.freeze()  # collections in a kernel then leave the shared pages alone
+        listener.listen(64)
+        partial.replace(args.socket)  # whoever sees the socket finds somebody there
+        _serve(listener, args.idle, sys.stdin.fileno() if args.leash else None)
+    finally:
+        partial.unlink(missing_ok=True)
+        args.socket.unlink(missing_ok=True)
+        if args.leash:
+            shutil.rmtree(args.socket.parent, ignore_errors=True)
+    return 0
+
+
+def import_everything() -> None:
+    """What takes seconds in a fresh kernel. No tensor operation: it would start threads, which a fork loses."""
+    os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
+    import transformers
+
+    for name in _IMPORTED:
+        importlib.import_module(name)
+    import coursekit.exercises
+
+    # Loaded on first use otherwise, in every kernel again.
+    for name in ("AutoModel", "AutoTokenizer"):
+        getattr(transformers, name)
+    for chapter in coursekit.exercises.chapters():
+        for id in chapter.exercises:
+            coursekit.exercises.find(id)
+
+
+def unsafe() -> str:
+    """Why this process must not be forked; empty when it may."""
+    import torch
+
+    if torch.cuda.is_initialized():
+        return "CUDA is initialised"
+    threads = len(os.listdir("/proc/self/task"))
+    return f"{threads} threads are running, expected 1" if threads > 1 else ""
+
+
+def _serve(listener: socket.socket, idle: float, leash: int | None) -> None:
+    poll = select.poll()
+    poll.register(listener, select.POLLIN)
+    if leash is not None:
+        poll.register(leash, select.POLLIN | select.POLLHUP)
+    wake, signalled = os.pipe()
+    os.set_blocking(signalled, False)
+    poll.register(wake, select.POLLIN)
+    signal.set_wakeup_fd(signalled)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the client, which then closes its connections
+    monitors, last = set(), time.monotonic()
+    while monitors or time.monotonic() - last < idle:
+        ready = {file for file, _ in poll.poll(1000 * min(idle, 60))}
+        if leash in ready:
+            return
+        if wake in ready:
+            os.read(wake, 4096)
+        monitors -= _reaped(monitors)
+        last = time.monotonic() if monitors else last
+        if listener.fileno() in ready:
+            connection, _ = listener.accept()
+            last = time.monotonic()
+            with connection:
+                monitors.add(_forked(connection, [listener.fileno(), wake, signalled]))
+
+
+def _reaped(monitors: set[int]) -> set[int]:
+    return {pid for pid in monitors if os.waitpid(pid, os.WNOHANG)[0] == pid}
+
+
+def _forked(connection: socket.socket, ours: list[int]) -> int:
+    pid = os.fork()
+    if pid:
+        return pid
+    status = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        for name in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, signal.SIG_DFL)
+        for file in ours:
+            os.close(file)
+        _answer(connection)
+        status = 0
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def _answer(connection: socket.socket) -> None:
+    request, streams = _request(connection)
+    if "walls" in request:
+        walls = sandbox.Walls(**request["walls"])
+        sandbox.contain(walls, lambda sealed: _contained(request, sealed), connection)
+    else:
+        _plain(request, streams, connection)
+
+
+def _request(connection: socket.socket) -> tuple[dict, list[int]]:
+    """A length, that many bytes of JSON, and the client's stdout and stderr where it passes them on."""
+    connection.settimeout(10)
+    files = array.array("i")
+    head, extra, _, _ = connection.recvmsg(4, socket.CMSG_LEN(2 * files.itemsize))
+    for level, kind, data in extra:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            files.frombytes(data[: len(data) - len(data) % files.itemsize])
+    size = struct.unpack("!I", head)[0]
+    if size > REQUEST_LIMIT:
+        raise ValueError(f"a request of {size} bytes")
+    body = b""
+    while len(body) < size:
+        piece = connection.recv(size - len(body))
+        if not piece:
+            raise EOFError("the client went away")
+        body += piece
+    connection.settimeout(None)
+    return json.loads(body), list(files)
+
+
+def _contained(request: dict, sealed) -> None:
+    """The kernel in a sandbox; its connection file is the request's."""
+    from traitlets.config import Config
+
+    file = f"{sandbox.SCRATCH}/tmp/kernel.json"
+    with open(file, "w") as target:
+        json.dump(request["connection"], target)
+    os.setsid()
+    _become(request["env"])
+    config = Config()
+    config.HistoryManager.enabled = False
+    config.IPKernelApp.log_level = 50
+    config.IPKernelApp.capture_fd_output = False
+    _run_kernel(["-f", file], config, sealed)
+
+
+def _plain(request: dict, streams: list[int], report: socket.socket) -> None:
+    """An ordinary kernel of this user; this process waits for it and tells how it ended."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            report.close()
+            os.setsid()
+            for target, stream in zip((1, 2), streams, strict=False):
+                os.dup2(stream, target)
+            os.closerange(3, 256)
+            os.chdir(request["cwd"])
+            _become(request["env"])
+            _run_kernel(request["argv"], None, lambda: None)
+            os._exit(0)
+        except SystemExit as end:
+            os._exit(end.code if isinstance(end.code, int) else 1)
+        except BaseException:
+            import traceback
+
+            traceback.print_exc()
+            os._exit(1)
+    for stream in streams:
+        os.close(stream)
+    report.sendall(READY + struct.pack("!I", pid))
+    pidfd = os.pidfd_open(pid)
+    select.select([pidfd, report], [], [])
+    with contextlib.suppress(ProcessLookupError):
+        if not select.select([pidfd], [], [], 0)[0]:  # the client has gone
+            os.killpg(pid, signal.SIGKILL)
+    _, status = os.waitpid(pid, 0)
+    with contextlib.suppress(OSError):
+        report.sendall(struct.pack("!i", os.waitstatus_to_exitcode(status)))
+
+
+def _become(env: dict[str, str]) -> None:
+    """Take over another environment, also where a package read it when it was imported."""
+    import matplotlib
+    import numpy
+    import torch
+
+    os.environ.clear()
+    os.environ.update(env)
+    os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
+    time.tzset()
+    if matplotlib.rcParams._get_backend_or_none() is None:  # else a chapter's import has chosen one
+        matplotlib.rcParams["backend"] = os.environ["MPLBACKEND"]
+    if env.get("OMP_NUM_THREADS", "").isdigit():
+        torch.set_num_threads(int(env["OMP_NUM_THREADS"]))
+    numpy.random.seed()  # noqa: NPY002 - the global generator: else every kernel draws the same
+
+
+def _run_kernel(argv: list[str], config, sealed) -> None:
+    import matplotlib_inline.backend_inline
+    from ipykernel.kernelapp import IPKernelApp
+
+    sys.argv = ["ipykernel_launcher", *argv]
+    sys.path[:] = [path for path in sys.path if path]  # the shell puts the current folder in front itself
+    app = IPKernelApp.instance(config=config) if config else IPKernelApp.instance()
+    app.initialize(argv)
+    # The backend's import does this in a fresh kernel: figures become pictures.
+    matplotlib_inline.backend_inline._enable_matplotlib_integration()
+    sealed()
+    app.start()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

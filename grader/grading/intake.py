@@ -1,0 +1,157 @@
+"""Take a submission in: one notebook and its timestamp are read, everything else is left alone and named."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from nbgrader.utils import parse_utc
+
+LIMIT = 10 << 20  # bytes of a notebook
+_TIMESTAMP_LIMIT = 200
+_FLAGS_SHOWN = 20
+_CLOCKS_DIFFER = timedelta(minutes=10)
+_FIRST_YEAR = datetime(2000, 1, 1, tzinfo=UTC)
+_TIMESTAMP = "timestamp.txt"
+# What Jupyter, editors and file managers leave beside a notebook.
+_HARMLESS = frozenset({_TIMESTAMP, ".ipynb_checkpoints", ".DS_Store", "__pycache__", ".virtual_documents", "Thumbs.db"})
+
+
+class _Refused(Exception):
+    """Why a file is not read."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What was taken in: the notebook's bytes, or the reason why there are none."""
+
+    notebook: bytes | None
+    reason: str
+    flags: tuple[str, ...]
+    timestamp: datetime | None
+
+
+def take(folder: Path, name: str, now: datetime, received: datetime | None = None) -> Taken:
+    """Read the notebook `<name>.ipynb` in `folder`; never raises for what a learner put there.
+
+    `received` is when a server got the submission, where that is known: a timestamp that claims to be earlier does
+    not count.
+    """
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        what = "a link" if folder.is_symlink() else f"no folder that can be read ({error.strerror})"
+        return Taken(None, f"the submission is {what}, expected a folder with {name}.ipynb", (), received)
+    try:
+        entries = sorted(os.listdir(handle))
+        flags = _others(handle, entries, f"{name}.ipynb")
+        try:
+            notebook, reason = _file(handle, f"{name}.ipynb", LIMIT), ""
+        except _Refused as refused:
+            notebook, reason = None, _hint(str(refused), entries, name)
+            flags = (*flags, reason)
+        timestamp, doubt = _timestamp(handle, entries, now, received)
+    finally:
+        os.close(handle)
+    return Taken(notebook, reason, (*flags, *doubt), timestamp)
+
+
+def _file(folder: int, name: str, limit: int) -> bytes:
+    """The bytes of a plain file. Raises _Refused."""
+    try:
+        facts = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        if not stat.S_ISREG(facts.st_mode):
+            raise _Refused(f"{name} is {_kind(facts.st_mode)}, expected a plain file")
+        file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    except FileNotFoundError:
+        raise _Refused(f"{name} is missing") from None
+    except OSError as error:
+        raise _Refused(f"{name} cannot be read ({error.strerror})") from None
+    with os.fdopen(file, "rb") as opened:
+        facts = os.fstat(file)
+        if not stat.S_ISREG(facts.st_mode):
+            raise _Refused(f"{name} is {_kind(facts.st_mode)}, expected a plain file")
+        if facts.st_nlink != 1:
+            raise _Refused(f"{name} has {facts.st_nlink} names (hard links), expected a file of its own")
+        if facts.st_uid not in (os.geteuid(), os.fstat(folder).st_uid):
+            raise _Refused(f"{name} belongs to user {facts.st_uid}, expected the owner of the submission")
+        if facts.st_size > limit:
+            raise _Refused(f"{name} has {facts.st_size:,} bytes, at most {limit:,} are read: clear its outputs")
+        data = opened.read(limit + 1)
+    if len(data) > limit:
+        raise _Refused(f"{name} grows while it is read")
+    return data
+
+
+def _hint(reason: str, entries: list[str], name: str) -> str:
+    others = [entry for entry in entries if entry.endswith(".ipynb")]
+    if "is missing" in reason and others:
+        found = ", ".join(map(_shown, others[:3]))
+        return f"{reason}; found {found}: rename the notebook to {name}.ipynb and submit again"
+    return f"{reason}: submit the notebook {name}.ipynb again" if "is missing" in reason else reason
+
+
+def _others(folder: int, entries: list[str], notebook: str) -> tuple[str, ...]:
+    """A sentence on each thing that is ignored."""
+    told = []
+    for entry in entries:
+        try:
+            mode = os.stat(entry, dir_fd=folder, follow_symlinks=False).st_mode
+        except OSError:
+            mode = 0
+        plain = stat.S_ISREG(mode) or stat.S_ISDIR(mode)
+        if entry == notebook or (entry in _HARMLESS and plain):
+            continue
+        told.append(f"{_shown(entry)} is {_kind(mode)} that the assignment does not ask for: ignored")
+    more = len(told) - _FLAGS_SHOWN
+    return (*told[:_FLAGS_SHOWN], *([f"and {more} more things that were ignored"] if more > 0 else []))
+
+
+def _shown(name: str) -> str:
+    """A file's name as text that does nothing in a terminal or a page."""
+    return ascii(name[:80]).replace("<", "\\x3c")
+
+
+def _kind(mode: int) -> str:
+    kinds = {
+        stat.S_IFLNK: "a link",
+        stat.S_IFDIR: "a folder",
+        stat.S_IFIFO: "a pipe",
+        stat.S_IFSOCK: "a socket",
+        stat.S_IFCHR: "a device",
+        stat.S_IFBLK: "a device",
+        stat.S_IFREG: "a file",
+    }
+    return kinds.get(stat.S_IFMT(mode), "a thing")
+
+
+def _timestamp(
+    folder: int, entries: list[str], now: datetime, received: datetime | None
+) -> tuple[datetime | None, tuple[str, ...]]:
+    """The time that counts, and what is wrong with the one that was claimed."""
+    if _TIMESTAMP not in entries:
+        return received, ()
+    try:
+        text = _file(folder, _TIMESTAMP, _TIMESTAMP_LIMIT).decode("ascii").strip()
+        claimed = parse_utc(text).replace(tzinfo=UTC)
+        if not _FIRST_YEAR <= claimed <= now + _CLOCKS_DIFFER:
+            raise _Refused(f"{_TIMESTAMP} says {claimed:%Y-%m-%d %H:%M}, which cannot be")
+    except (_Refused, ValueError, OverflowError, TypeError, AttributeError) as error:
+        why = str(error) if isinstance(error, _Refused) else f"{_TIMESTAMP} holds no time"
+        counts = received or _changed(folder, now)
+        return counts, (f"{why}: {counts:%Y-%m-%d %H:%M} UTC counts, by the server's clock",)
+    if received and claimed < received - _CLOCKS_DIFFER:
+        says = f"{_TIMESTAMP} says {claimed:%Y-%m-%d %H:%M}"
+        return received, (f"{says}, but it came at {received:%Y-%m-%d %H:%M} UTC, which counts",)
+    return claimed, ()
+
+
+def _changed(folder: int, now: datetime) -> datetime:
+    try:
+        facts = os.stat(_TIMESTAMP, dir_fd=folder, follow_symlinks=False)
+        return min(now, datetime.fromtimestamp(facts.st_ctime, UTC))
+    except (OSError, OverflowError, ValueError):
+        return now

@@ -1,0 +1,62 @@
+"""Write one result to nbgrader's gradebook: all of it or nothing, by one writer at a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from filelock import FileLock
+from nbgrader import utils
+from nbgrader.api import Gradebook, SubmittedNotebook
+
+from grader.grading.secret import STATE
+from grader.grading.store import Graded
+
+KEY = "coursekit_grading"  # the notebook's metadata that says which result it shows
+
+
+def record(course: Path, gradebook: Gradebook, assignment: str, student: str, graded: Graded) -> None:
+    """Replace the scores of an earlier attempt by those of `graded`, in one transaction.
+
+    A manual score stays, and asks to be looked at again. Raises RuntimeError where the gradebook does not know the
+    release's check cells.
+    """
+    with _single_writer(course):
+        notebook = gradebook.find_submission_notebook(assignment, assignment, student)
+        known = {grade.name for grade in notebook.grades}
+        if missing := sorted(graded.scores.keys() - known):
+            raise RuntimeError(
+                f"the gradebook does not know {', '.join(missing)}: run `nbgrader generate_assignment {assignment}`"
+            )
+        _set_scores(notebook, graded)
+        gradebook.db.commit()
+
+
+def reset(course: Path, gradebook: Gradebook, assignment: str, student: str) -> None:
+    """Take back the automatic scores of an earlier attempt: the present one could not be graded."""
+    with _single_writer(course):
+        notebook = gradebook.find_submission_notebook(assignment, assignment, student)
+        for grade in notebook.grades:
+            grade.auto_score, grade.needs_manual_grade = None, True
+        gradebook.db.commit()
+
+
+def _single_writer(course: Path) -> FileLock:
+    state = course / STATE
+    state.mkdir(mode=0o700, exist_ok=True)
+    return FileLock(state / "gradebook.lock")
+
+
+def _set_scores(notebook: SubmittedNotebook, graded: Graded) -> None:
+    cells = {cell.metadata.nbgrader.grade_id: cell for cell in graded.notebook.cells if "nbgrader" in cell.metadata}
+    for grade in notebook.grades:
+        if grade.name in graded.scores:
+            grade.auto_score = graded.scores[grade.name]
+        elif grade.name in cells:  # an answer that a person marks; unanswered it is worth 0
+            grade.auto_score = utils.determine_grade(cells[grade.name])[0]
+        else:
+            grade.auto_score = 0.0
+        grade.needs_manual_grade = grade.manual_score is not None or grade.auto_score is None
+    for comment in notebook.comments:
+        cell = cells.get(comment.name)
+        same = cell is None or cell.metadata.nbgrader.get("checksum") == utils.compute_checksum(cell)
+        comment.auto_comment = "No response." if same else None
