@@ -7,6 +7,7 @@ import os
 import sys
 
 from grader.authoring.cli import add_commands
+from grader.grading.cli import add_commands as add_grading_commands
 
 
 def _gate(args: argparse.Namespace) -> int:
@@ -40,6 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     tensors = commands.add_parser("tensors", help="write the public reference tensors")
     tensors.set_defaults(run=_tensors)
     add_commands(commands)
+    add_grading_commands(commands)
     args = parser.parse_args(argv)
     return args.run(args) or 0
 

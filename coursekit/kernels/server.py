@@ -206,7 +206,8 @@ def _plain(request: dict, streams: list[int], report: socket.socket) -> None:
                 os.dup2(stream, target)
             os.closerange(3, 256)
             os.chdir(request["cwd"])
-            _become(request["env"])
+            # The kernel ends when its parent does, and does not explain Ctrl-C on a terminal that it has not.
+            _become(request["env"] | {"JPY_PARENT_PID": str(os.getppid())})
             _run_kernel(request["argv"], None, lambda: None)
             os._exit(0)
         except SystemExit as end:

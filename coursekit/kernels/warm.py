@@ -38,7 +38,8 @@ def start(path: Path, env: dict[str, str], idle: float, leash: bool) -> subproce
     command = [sys.executable, "-P", "-m", "coursekit.kernels.server", str(path), f"--idle={idle}", *options]
     return subprocess.Popen(
         command,
-        env=env,
+        # NumPy's own pool would start on import; torch's starts on first use, in the kernel.
+        env=env | {"OPENBLAS_NUM_THREADS": "1"},
         cwd="/",
         stdin=subprocess.PIPE if leash else subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

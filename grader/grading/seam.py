@@ -98,8 +98,8 @@ class TrustedExporter(NotebookExporter):
 
     def _stage(self, student: str, assignment: str, folder: Path, courses: CourseDirectory) -> None:
         try:
-            received = _received(self.exchange, courses.course_id, student, assignment, folder)
-            job = prepare(self.course, assignment, student, folder, received, self.unprotected)
+            came = received(self.exchange, courses.course_id, student, assignment, folder)
+            job = prepare(self.course, assignment, student, folder, came, self.unprotected)
         except FileNotFoundError as error:
             raise NbGraderException(str(error)) from error
         self.jobs[student, assignment] = job
@@ -123,7 +123,7 @@ def shown_key(path: Path) -> str | None:
         return None
 
 
-def _received(exchange: str, course_id: str, student: str, assignment: str, folder: Path) -> datetime | None:
+def received(exchange: str, course_id: str, student: str, assignment: str, folder: Path) -> datetime | None:
     """When the exchange got this submission, by the clock of the machine that keeps it; None where it has it not."""
     try:
         claimed = (folder / "timestamp.txt").read_text(errors="replace").strip()[:100]

@@ -1,0 +1,193 @@
+"""Grade many submissions: at once on this machine or on a cluster, and written by one process.
+
+A coordinator takes submissions in, sends them to workers as self-contained jobs, keeps each result the moment it
+comes back, and has nbgrader write it to the gradebook. Killed at any moment, the same command goes on where it
+stopped: what is stored is not graded again, what is written is not written again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+from grader.grading.grade import Job, grade
+from grader.grading.run import Limits, Runner
+from grader.grading.secret import STATE
+from grader.grading.store import Graded, Store
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+RETRIES = 3
+Progress = Callable[["Line"], None]
+
+
+class Busy(RuntimeError):
+    """Another run grades this assignment."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """What became of one submission: `status` is graded, flagged or failed."""
+
+    student: str
+    status: str
+    points: float = 0.0
+    possible: float = 0.0
+    told: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What to grade and how. `record` writes one stored result to the gradebook, `written` says whether it is there."""
+
+    course: Path
+    assignment: str
+    prepare: Callable[[str, Path], Job]
+    record: Callable[[Job], None]
+    written: Callable[[Job], bool]
+    limits: Limits
+    unprotected: bool = False
+    force: bool = False
+
+
+def submissions(course: Path, pattern: str, form: str, students: Sequence[str]) -> dict[str, Path]:
+    """Folders by student. Raises LookupError naming the students that have none."""
+    found = {m["student"]: Path(p) for p in sorted(glob.glob(pattern)) if (m := re.fullmatch(form, p))}
+    if missing := [name for name in students if name not in found]:
+        raise LookupError(f"no submission of {', '.join(missing)} in {course}")
+    return {name: path for name, path in found.items() if not students or name in students}
+
+
+def run(batch: Batch, folders: dict[str, Path], jobs: int, scheduler: str, progress: Progress) -> list[Line]:
+    """Grade and record every submission; one that fails is told in its line. Raises Busy."""
+    state = batch.course / STATE
+    state.mkdir(mode=0o700, exist_ok=True)
+    lock = FileLock(state / f"{batch.assignment}.lock", timeout=0)
+    try:
+        with lock:
+            return [_told(line, progress) for line in _lines(batch, folders, jobs, scheduler)]
+    except Timeout:
+        raise Busy(f"another run is grading {batch.assignment}: wait for it, or end it") from None
+
+
+def _told(line: Line, progress: Progress) -> Line:
+    progress(line)
+    return line
+
+
+def _lines(batch: Batch, folders: dict[str, Path], jobs: int, scheduler: str) -> Iterator[Line]:
+    store = Store(batch.course / STATE / "results")
+    waiting: list[Job] = []
+    for student, folder in folders.items():
+        try:
+            job = batch.prepare(student, folder)
+        except Exception as error:  # whatever is wrong with one submission is not the others' concern
+            yield Line(student, "failed", told=f"{type(error).__name__}: {error}")
+            continue
+        stored = None if batch.force else store.get(job.key)
+        if stored is None:
+            waiting.append(job)
+        else:
+            yield _recorded(batch, job, stored, 0.0)
+    grading = _inline(batch, waiting) if jobs == 1 and not scheduler else _on_dask(batch, waiting, jobs, scheduler)
+    for job, result, seconds in grading:
+        if isinstance(result, Graded):
+            store.put(result)  # first: from here on a kill costs nothing
+            yield _recorded(batch, job, result, seconds)
+        else:
+            yield Line(job.student, "failed", told=f"{type(result).__name__}: {result}", seconds=seconds)
+
+
+def _recorded(batch: Batch, job: Job, result: Graded, seconds: float) -> Line:
+    possible = sum(
+        cell.metadata.nbgrader.points
+        for cell in result.notebook.cells
+        if cell.metadata.get("nbgrader", {}).get("grade_id") in result.scores
+    )
+    points = sum(result.scores.values())
+    try:
+        if batch.force or not batch.written(job):
+            batch.record(job)
+    except Exception as error:
+        return Line(job.student, "failed", points, possible, f"not written to the gradebook: {error}", seconds)
+    told = result.reason or (result.flags[0] if result.flags else "")
+    return Line(job.student, "flagged" if result.flags else "graded", points, possible, told, seconds)
+
+
+Result = Graded | BaseException
+
+
+def _inline(batch: Batch, jobs: Sequence[Job]) -> Iterator[tuple[Job, Result, float]]:
+    if not jobs:
+        return
+    with Runner(batch.unprotected) as runner:
+        for job in jobs:
+            began = time.monotonic()
+            try:
+                result: Result = grade(job, runner, batch.limits)
+            except Exception as error:
+                result = error
+            yield job, result, time.monotonic() - began
+
+
+def _on_dask(batch: Batch, jobs: Sequence[Job], workers: int, scheduler: str) -> Iterator[tuple[Job, Result, float]]:
+    """Results in the order in which they come. A few jobs for each worker are under way at once."""
+    if not jobs:
+        return
+    from distributed import as_completed
+
+    with _client(workers, scheduler) as client:
+        rest, running = iter(jobs), {}
+        ahead = 2 * max(1, len(client.scheduler_info()["workers"]), workers if not scheduler else 1)
+        order = as_completed()
+
+        def send() -> None:
+            for job in rest:
+                arguments = (job, batch.unprotected, batch.limits)
+                future = client.submit(_in_worker, *arguments, retries=RETRIES, pure=False)
+                running[future] = (job, time.monotonic())
+                order.add(future)
+                return
+
+        for _ in range(ahead):
+            send()
+        for future in order:
+            job, began = running.pop(future)
+            error = future.exception()
+            yield job, error if error is not None else future.result(), time.monotonic() - began
+            send()
+
+
+@contextlib.contextmanager
+def _client(workers: int, scheduler: str) -> Iterator[Client]:
+    import dask
+    from distributed import Client, LocalCluster
+
+    # A submission that takes three workers along has used up its chances; its neighbours have not.
+    dask.config.set({"distributed.scheduler.allowed-failures": RETRIES})
+    if scheduler:
+        with Client(scheduler) as client:
+            yield client
+        return
+    # Daemons may not have children, and each worker has a warm parent.
+    dask.config.set({"distributed.worker.daemon": False})
+    options = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": 50}
+    with LocalCluster(processes=True, **options) as cluster, Client(cluster) as client:
+        yield client
+
+
+def _in_worker(job: Job, unprotected: bool, limits: Limits) -> Graded:
+    """Runs in a worker, which never runs the learner's code itself: its runner forks a contained kernel."""
+    from grader.grading.seam import runner
+
+    return grade(job, runner(unprotected), limits)

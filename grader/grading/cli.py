@@ -1,0 +1,119 @@
+"""`python -m grader grade` and `python -m grader integrity`: what an instructor runs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from coursekit.kernels import sandbox
+from grader.grading import batch, integrity
+
+
+def add_commands(commands: argparse._SubParsersAction) -> None:
+    grade = commands.add_parser("grade", help="grade submissions, several at once, and write the gradebook")
+    grade.add_argument("assignment", metavar="ASSIGNMENT")
+    grade.add_argument("--student", action="append", default=[], metavar="NAME", help="only this one; repeatable")
+    grade.add_argument("--jobs", type=_positive, default=1, help="submissions at once (default: %(default)s)")
+    grade.add_argument("--scheduler", default="", metavar="ADDRESS", help="a Dask scheduler, in place of local workers")
+    grade.add_argument("--force", action="store_true", help="grade again what has been graded")
+    grade.add_argument("--unprotected", action="store_true", help="without a sandbox; every result is marked so")
+    grade.set_defaults(run=_grade)
+    log = commands.add_parser("integrity", help="what was tried, in plain words")
+    log.add_argument("assignment", nargs="?", metavar="ASSIGNMENT")
+    log.add_argument("--student", metavar="NAME")
+    log.set_defaults(run=_integrity)
+
+
+def _positive(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"found {number}, expected 1 or more")
+    return number
+
+
+def _grade(args: argparse.Namespace) -> int:
+    if not args.unprotected and (why := sandbox.missing()):
+        return _stop(f"{why}. To grade without protection all the same: --unprotected")
+    from grader.grading.course import Course
+
+    try:
+        course = Course.here(args.unprotected)
+        folders = course.submissions(args.assignment, args.student)
+        if not folders:
+            return _stop(f"no submission of {args.assignment} in {course.root}: run `nbgrader collect` first")
+        work = course.batch(args.assignment, args.force)
+        with _Progress(len(folders)) as progress:
+            lines = batch.run(work, folders, args.jobs, args.scheduler, progress.advance)
+    except (LookupError, FileNotFoundError, ValueError, batch.Busy) as error:
+        return _stop(str(error))
+    except KeyboardInterrupt:
+        return _stop("stopped: nothing is lost, the same command goes on from here", 130)
+    _table(lines, integrity.path(course.root))
+    return 1 if any(line.status == "failed" for line in lines) else 0
+
+
+def _stop(sentence: str, status: int = 2) -> int:
+    print(sentence, file=sys.stderr)
+    return status
+
+
+class _Progress:
+    """A bar with the time that is left; plain lines where there is no terminal."""
+
+    def __init__(self, total: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._console = Console()
+        columns = (
+            TextColumn("grading"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[last]}"),
+        )
+        self._bar = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
+        self._task = self._bar.add_task("", total=total, last="")
+        self._total, self._done = total, 0
+
+    def __enter__(self) -> _Progress:
+        self._bar.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.__exit__(*error)
+
+    def advance(self, line: batch.Line) -> None:
+        self._done += 1
+        self._bar.update(self._task, advance=1, last=f"{line.student}: {line.status}")
+        if not self._console.is_terminal:
+            print(f"{self._done}/{self._total} {line.student}: {line.status}, {line.points:g} points", flush=True)
+
+
+def _table(lines: list[batch.Line], log: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    colours = {"graded": "green", "flagged": "yellow", "failed": "red"}
+    table = Table("student", "points", "status", "reason")
+    for line in sorted(lines, key=lambda line: line.student):
+        points = "" if line.status == "failed" else f"{line.points:g} of {line.possible:g}"
+        # Text, not markup: names and reasons come from outside.
+        table.add_row(Text(line.student), points, Text(line.status, colours[line.status]), Text(line.told[:200]))
+    count = {status: sum(line.status == status for line in lines) for status in colours}
+    console = Console()
+    console.print(table)
+    console.print(", ".join(f"{n} {status}" for status, n in count.items()), highlight=False)
+    if count["flagged"]:
+        console.print(f"what was tried: {log}, or `python -m grader integrity`", highlight=False, soft_wrap=True)
+
+
+def _integrity(args: argparse.Namespace) -> int:
+    entries = integrity.read(Path.cwd())
+    for entry in entries:
+        if args.assignment in (None, entry["assignment"]) and args.student in (None, entry["student"]):
+            print(f"{entry['time']}  {entry['assignment']}  {entry['student']}")
+            for flag in entry["flags"]:
+                print(f"    {flag}")
+    return 0
