@@ -16,8 +16,11 @@ _FLAGS_SHOWN = 20
 _CLOCKS_DIFFER = timedelta(minutes=10)
 _FIRST_YEAR = datetime(2000, 1, 1, tzinfo=UTC)
 _TIMESTAMP = "timestamp.txt"
+SECRET = "submission_secret.txt"  # nbgrader's own: names the folder in which the learner finds the feedback
 # What Jupyter, editors and file managers leave beside a notebook.
-_HARMLESS = frozenset({_TIMESTAMP, ".ipynb_checkpoints", ".DS_Store", "__pycache__", ".virtual_documents", "Thumbs.db"})
+_HARMLESS = frozenset(
+    {_TIMESTAMP, SECRET, ".ipynb_checkpoints", ".DS_Store", "__pycache__", ".virtual_documents", "Thumbs.db"}
+)
 
 
 class _Refused(Exception):
@@ -32,6 +35,7 @@ class Taken:
     reason: str
     flags: tuple[str, ...]
     timestamp: datetime | None
+    secret: str = ""
 
 
 def take(folder: Path, name: str, now: datetime, received: datetime | None = None) -> Taken:
@@ -54,9 +58,10 @@ def take(folder: Path, name: str, now: datetime, received: datetime | None = Non
             notebook, reason = None, _hint(str(refused), entries, name)
             flags = (*flags, reason)
         timestamp, doubt = _timestamp(handle, entries, now, received)
+        secret = _secret(handle, entries)
     finally:
         os.close(handle)
-    return Taken(notebook, reason, (*flags, *doubt), timestamp)
+    return Taken(notebook, reason, (*flags, *doubt), timestamp, secret)
 
 
 def _file(folder: int, name: str, limit: int) -> bytes:
@@ -147,6 +152,17 @@ def _timestamp(
         says = f"{_TIMESTAMP} says {claimed:%Y-%m-%d %H:%M}"
         return received, (f"{says}, but it came at {received:%Y-%m-%d %H:%M} UTC, which counts",)
     return claimed, ()
+
+
+def _secret(folder: int, entries: list[str]) -> str:
+    """What nbgrader wrote when the learner submitted; empty where it is not what nbgrader writes."""
+    if SECRET not in entries:
+        return ""
+    try:
+        text = _file(folder, SECRET, _TIMESTAMP_LIMIT).decode("ascii").strip()
+    except (_Refused, ValueError):
+        return ""
+    return text if text.replace("-", "").isalnum() else ""
 
 
 def _changed(folder: int, now: datetime) -> datetime:

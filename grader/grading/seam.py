@@ -33,6 +33,7 @@ from coursekit.kernels import sandbox
 from grader.authoring.notebook import write
 from grader.grading import integrity
 from grader.grading.grade import Job, graded, prepare
+from grader.grading.intake import SECRET
 from grader.grading.record import KEY, record, reset
 from grader.grading.run import Limits, Runner
 from grader.grading.secret import STATE
@@ -110,6 +111,8 @@ class TrustedExporter(NotebookExporter):
         if job.taken.timestamp:
             told = job.taken.timestamp.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f UTC")
             (target / "timestamp.txt").write_text(told)
+        if job.taken.secret:
+            (target / SECRET).write_text(job.taken.secret)
         done = Path(courses.format_path(courses.autograded_directory, student, assignment))
         if done.is_dir() and shown_key(done / f"{assignment}.ipynb") is None:
             shutil.rmtree(done)  # a run was killed between two steps: nbgrader would take it for finished

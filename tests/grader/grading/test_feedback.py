@@ -1,0 +1,80 @@
+"""What a learner wrote cannot act in the instructor's browser, and stays readable."""
+
+import re
+
+import nbformat
+import pytest
+
+from grader.grading.feedback import html, markdown, sanitise
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<script>alert(1)</script>",
+        "<img src=x onerror=alert(1)>",
+        "<svg onload=alert(1)>",
+        "<iframe src=//evil.example></iframe>",
+        "<a href='javascript:alert(1)'>x</a>",
+        "<div style='background:url(javascript:alert(1));position:fixed'>x</div>",
+        "<img src='https://evil.example/tracker.png'>",
+        "<form action=//evil.example><input></form>",
+        "<math><mtext><table><mglyph><style><img src=x onerror=alert(1)>",
+    ],
+)
+def test_html_carries_no_script(text):
+    clean = html(text)
+    for live in ("<script", "onerror=alert(1)>", "<svg", "<iframe", "javascript:", "evil.example/", "<form", "<style"):
+        assert live not in clean.lower().replace("&lt;", " lt ").replace("&gt;", " gt ") or "&lt;" in clean
+
+
+def test_harmless_html_stays():
+    assert html('<table class="t"><tr><td style="color: red;">1</td></tr></table>') == (
+        '<table class="t"><tbody><tr><td style="color: red;">1</td></tr></tbody></table>'
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["<script>alert(1)</script>", "[x](javascript:alert(1))", "[x](java&#115;cript:alert(1))", "<javascript:x>"]
+)
+def test_rendered_markdown_carries_no_script(text):
+    from nbconvert.filters import markdown2html
+
+    page = markdown2html(markdown(text)).lower()
+    assert "<script" not in page
+    assert not re.search(r"""href=["']?\s*(javascript|java&#115;cript)\s*:""", page)
+
+
+def test_mathematics_and_code_stay_readable():
+    text = "$a < b$ and `x<y` and [a page](https://example.org/?a=1&b=2)"
+    assert markdown(text).replace("\u2060", "") == text
+
+
+def test_outputs_keep_the_forms_that_cannot_act():
+    notebook = nbformat.v4.new_notebook()
+    data = {"text/plain": "ok", "text/html": "<b>ok</b><script>x</script>", "application/javascript": "alert(1)"}
+    data |= {"image/svg+xml": "<svg onload=x/>", "image/png": "iVBORw0KGgo="}
+    cell = nbformat.v4.new_code_cell("1", outputs=[nbformat.v4.new_output("display_data", data)])
+    notebook.cells = [cell]
+    sanitise(notebook, set())
+    kept = notebook.cells[0].outputs[0].data
+    assert set(kept) == {"text/plain", "text/html", "image/png"}
+    assert "<script" not in kept["text/html"]
+
+
+def test_a_terminal_sequence_other_than_a_colour_is_dropped():
+    notebook = nbformat.v4.new_notebook()
+    output = nbformat.v4.new_output("stream", text="\x1b[31mred\x1b[0m \x1b]0;title\x07 \x1b[2J\x00")
+    notebook.cells = [nbformat.v4.new_code_cell("1", outputs=[output])]
+    sanitise(notebook, set())
+    text = notebook.cells[0].outputs[0].text
+    assert "\x1b[31mred\x1b[0m" in text
+    assert "\x1b]" not in text
+    assert "\x1b[2J" not in text
+    assert "\x00" not in text
+
+
+def test_trusted_cells_stay_as_they_are():
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("<b>release</b>", id="mine")])
+    sanitise(notebook, {"mine"})
+    assert notebook.cells[0].source == "<b>release</b>"
