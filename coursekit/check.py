@@ -54,6 +54,8 @@ def use(exercise_id: str, *objects: Any) -> Any:
     library stands in.
     """
     exercise = find(exercise_id)
+    if handover.asked():
+        return objects[0] if len(objects) == 1 else objects  # a library's answer must not be handed over as theirs
     passed = _passed.get(exercise_id)
     if passed is None or any(mine is not given for mine, given in zip(passed, objects, strict=True)):
         print(f"{exercise.title}: a library stands in here until your check passes.")

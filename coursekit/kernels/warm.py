@@ -10,6 +10,7 @@ import socket
 import struct
 import subprocess
 import sys
+import sysconfig
 import time
 from pathlib import Path
 
@@ -83,5 +84,12 @@ def shared_path(env: dict[str, str]) -> Path:
     from jupyter_core.paths import jupyter_runtime_dir
 
     read = sorted((name, value) for name, value in env.items() if name.startswith(_READ_AT_IMPORT))
-    key = hashlib.sha256(json.dumps([sys.executable, sys.version, read]).encode()).hexdigest()[:12]
+    key = hashlib.sha256(json.dumps([sys.executable, sys.version, read, _code()]).encode()).hexdigest()[:12]
     return Path(jupyter_runtime_dir()) / f"warm-{key}.sock"
+
+
+def _code() -> list:
+    """What changes when coursekit is edited or a package is installed: a parent that imported the old one is left."""
+    package = Path(__file__).parents[1]
+    sources = [Path(sysconfig.get_path("purelib")), *package.rglob("*.py")]
+    return sorted((str(path), path.stat().st_mtime_ns) for path in sources)

@@ -91,7 +91,7 @@ class Conversation:
             ears.asked.append(message["header"]["msg_id"])
         self._listen(ears, spoken, end, wall, cell)
         self._drain(ears, 0 if self._dead() else DRAIN_SECONDS)
-        ears.close()
+        ears.close(lost=not (ears.idle or spoken.ended or self._dead()))
         return spoken
 
     def _ready(self) -> bool:
@@ -198,6 +198,7 @@ class _Ears:
         else:
             outputs.append(output)
 
-    def close(self) -> None:
-        if self._cut:
+    def close(self, lost: bool) -> None:
+        """`lost`: the kernel's last word never came, since a message was too large or there were too many."""
+        if self._cut or lost:
             self._spoken.flags.append("more output than is kept: it was cut")

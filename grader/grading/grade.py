@@ -150,7 +150,7 @@ def _reached_for(notebook: NotebookNode, job: Job) -> tuple[str, ...]:
     """Cells of the learner's that name the library's answers. It may be honest, so it costs nothing."""
     mine = [notebook.cells[i] for i in job.rebuilt.runs if notebook.cells[i].id not in job.released]
     named = sorted({found for cell in mine for found in _ANSWERS_NAMED.findall(cell.source)})
-    return tuple(f"a cell of the learner's mentions {name}, which gives out right answers" for name in named)
+    return tuple(f"a cell of the learner's mentions {name}, which is not part of the exercise" for name in named)
 
 
 def _emit(notebook: NotebookNode, verdicts: dict[str, Verdict]) -> dict[str, float]:

@@ -27,7 +27,7 @@ def run(folder, slug, tmp_path_factory):
         ROOT / folder / slug / f"{slug}.ipynb",
         where / "out.ipynb",
         parameters=SMOKE,
-        kernel_name="python3",
+        kernel_name="coursekit-warm",
         progress_bar=False,
         cwd=where,
     )

@@ -1,0 +1,104 @@
+"""Honest learners: every reference, alternative and mistake as whole submissions; grading equals the notebook's check.
+
+Submission i answers each exercise with its i-th variant. The answer cells hold the variants' own source, made to
+run without the grader.
+"""
+
+import inspect
+import itertools
+
+import nbformat
+import pytest
+import torch
+
+from coursekit.check import verdict_on
+from coursekit.exercises import chapters, find
+from coursekit.kernels import sandbox
+from grader.authoring.notebook import grade_id, points
+from grader.exercises import trusted
+from grader.grading.grade import grade, prepare
+from grader.grading.run import Runner
+from grader.grading.verify import known
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(sandbox.missing()), reason=sandbox.missing() or "a sandbox"),
+]
+SLUG = "02_attention"
+EXERCISES = next(chapter.exercises for chapter in chapters() if chapter.slug == SLUG)
+
+# Stands for `grader.contract` where the variants' sources are run.
+STAND_IN = """
+import sys, types
+class _Collected:
+    def __init__(self, reference): self.reference, self.found = reference, {}
+    def mistake(self, sentence): return lambda obj: self.add_mistake(obj.__name__, sentence, obj) or obj
+    def alternative(self, obj): return self.add_alternative(obj.__name__, obj) or obj
+    def add_mistake(self, name, sentence, *objects): self.found["mistake " + name] = objects
+    def add_alternative(self, name, *objects): self.found["alternative " + name] = objects
+for _name in ("grader", "grader.contract", "grader.exercises", "grader.exercises.attention"):
+    sys.modules[_name] = types.ModuleType(_name)
+    sys.modules[_name].__path__ = []
+sys.modules["grader.contract"].Trusted = _Collected
+"""
+
+
+def variants(exercise_id):
+    """Every answer that is known, by name."""
+    known_ = trusted(exercise_id)
+    found = {"reference": known_.reference}
+    found |= {f"alternative {name}": objects for name, objects in known_.alternatives.items()}
+    return found | {f"mistake {mistake.name}": mistake.objects for mistake in known_.mistakes}
+
+
+def module_of(exercise_id):
+    return inspect.getmodule(trusted(exercise_id).reference[0])
+
+
+ROUNDS = max(len(variants(id)) for id in EXERCISES)
+
+
+@pytest.fixture(scope="module")
+def runner():
+    with Runner() as runner:
+        yield runner
+
+
+@pytest.mark.parametrize("i", range(ROUNDS))
+def test_grading_gives_what_the_notebooks_check_gives(i, runner, tmp_path):
+    from pathlib import Path
+
+    root = Path(__file__).parents[3]
+    release = nbformat.read(root / "course" / SLUG / f"{SLUG}.ipynb", as_version=4)
+    chosen = {id: next(itertools.islice(itertools.cycle(variants(id)), i, None)) for id in EXERCISES}
+    for cell in release.cells:
+        for id, name in chosen.items():
+            if cell.metadata.get("nbgrader", {}).get("grade_id") == grade_id("exercise", id):
+                cell.source = answer(id, name)
+    (tmp_path / "course" / SLUG).mkdir(parents=True)
+    (tmp_path / "course" / SLUG / f"{SLUG}.ipynb").write_bytes((root / "course" / SLUG / f"{SLUG}.ipynb").read_bytes())
+    (tmp_path / "in").mkdir()
+    nbformat.write(release, tmp_path / "in" / f"{SLUG}.ipynb")
+    job = prepare(tmp_path, SLUG, "learner", tmp_path / "in")
+    graded = grade(job, runner)
+    expected = {grade_id("check", id): by_the_check(id, chosen[id]) for id in EXERCISES}
+    assert graded.scores == expected, chosen
+    assert not graded.reason
+    assert set(expected) == {id for id in points(release) if id.endswith("-check")}
+
+
+def answer(exercise_id, name):
+    """A cell that defines the exercise's names from the variants' own sources."""
+    source = inspect.getsource(module_of(exercise_id)).replace("from __future__ import annotations", "")
+    names = ", ".join(call.name for call in find(exercise_id).signatures)
+    pick = "_t.reference" if name == "reference" else f"_t.found[{name!r}]"
+    return (
+        f"{STAND_IN}\n_space = {{'__name__': 'variants'}}\nexec(compile({source!r}, 'variants', 'exec'), _space)\n"
+        f"_t = _space['TRUSTED']\n_picked = {pick}\n"
+        f"_picked = _picked if isinstance(_picked, tuple) else (_picked,)\n({names},) = _picked"
+    )
+
+
+def by_the_check(exercise_id, name):
+    verdict = verdict_on(find(exercise_id), variants(exercise_id)[name], known(exercise_id), torch.device("cpu"))
+    return float(verdict.earned)
