@@ -28,6 +28,7 @@ class Classroom:
     """One course folder, its submissions, and a listener on the loopback that nobody may reach."""
 
     folder: Path
+    database: str = ""
 
     def __post_init__(self) -> None:
         self.course = self.folder / "course"
@@ -41,7 +42,7 @@ class Classroom:
         self.answers = {cell.metadata.nbgrader.grade_id: cell.source for cell in marked}
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.abstract = socket.socket(socket.AF_UNIX)
-        self.abstract.bind(f"\0{CANARY}")
+        self.abstract.bind(f"\0{CANARY}-{os.getpid()}-{id(self)}")
         self.abstract.listen()
 
     def close(self) -> None:
@@ -50,24 +51,25 @@ class Classroom:
 
     def submit(self, attack: Attack, student: str = "") -> None:
         places = {"course": str(self.course), "repository": str(ROOT), "port": str(self.listener.getsockname()[1])}
+        places["abstract"] = self.abstract.getsockname()[1:].decode()
         folder = self.course / "submitted" / (student or attack.name) / SLUG
         shutil.rmtree(folder, ignore_errors=True)
         write(attack, self.release, self.answers, folder, places)
 
+    def start(self, *arguments: str, **options: object) -> subprocess.Popen:
+        own = {"NBGRADER_LIMITS": json.dumps(LIMITS), "NBGRADER_DB": self.database, "NBGRADER_EXCHANGE": ""}
+        command = [sys.executable, "-W", "ignore", "-m", *arguments]
+        return subprocess.Popen(command, cwd=self.course, env=os.environ | own, text=True, **options)
+
     def command(self, *arguments: str) -> subprocess.CompletedProcess:
-        own = {"NBGRADER_LIMITS": json.dumps(LIMITS), "NBGRADER_DB": "", "NBGRADER_EXCHANGE": ""}
-        return subprocess.run(
-            [sys.executable, "-W", "ignore", "-m", *arguments],
-            cwd=self.course,
-            env=os.environ | own,
-            capture_output=True,
-            text=True,
-            timeout=1200,
-        )
+        pipe = subprocess.PIPE
+        with self.start(*arguments, stdout=pipe, stderr=pipe) as process:
+            out, err = process.communicate(timeout=7200)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     def points(self) -> dict[str, dict[str, float]]:
         """Automatic scores by student and grade id."""
-        with Gradebook(f"sqlite:///{self.course}/gradebook.db") as gradebook:
+        with Gradebook(self.database or f"sqlite:///{self.course}/gradebook.db") as gradebook:
             return {
                 submission.student.id: {
                     grade.name: grade.auto_score for notebook in submission.notebooks for grade in notebook.grades

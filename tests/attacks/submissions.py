@@ -481,7 +481,7 @@ RESOURCES = [
         19,
         "a socket without a file, to the host",
         "import socket\n"
-        "try:\n    socket.socket(socket.AF_UNIX).connect('\\0" + CANARY + "')\n    print('LEAK')\n"
+        "try:\n    socket.socket(socket.AF_UNIX).connect('\\0{abstract}')\n    print('LEAK')\n"
         "except OSError as error: print(type(error).__name__)",
     ),
     Attack(

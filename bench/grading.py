@@ -1,0 +1,147 @@
+"""Grading in one run, on the same submissions: stock `nbgrader autograde`, and ours with one job and with two.
+
+Each is measured twice: on whole notebooks as stock runs them, and on notebooks that are cut down to the cells that
+ours runs too. Only ratios within a run mean anything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import nbformat
+
+ROOT = Path(__file__).parents[1]
+SLUG = "02_attention"
+NOTEBOOK = f"{SLUG}.ipynb"
+COUNT = int(os.environ.get("COURSEKIT_BENCH_SUBMISSIONS", "6"))
+KINDS = {"all right": ("right",), "all stubs": ("stubs",), "mixed": ("right", "stubs", "half")}
+STOCK = """
+c = get_config()
+c.CourseDirectory.root = {root!r}
+c.CourseDirectory.source_directory = "solutions"
+c.CourseDirectory.release_directory = "course"
+c.CourseDirectory.course_id = "bench"
+c.GenerateAssignment.force = True
+c.Execute.timeout = 180
+"""
+
+
+def course(folder: Path, kinds: tuple[str, ...], cut: bool, stock: bool) -> None:
+    """A course folder with COUNT submissions."""
+    release = nbformat.read(ROOT / "course" / SLUG / NOTEBOOK, as_version=4)
+    solution = nbformat.read(ROOT / "solutions" / SLUG / NOTEBOOK, as_version=4)
+    if cut:
+        release.cells, solution.cells = (list(filter(_runs, book.cells)) for book in (release, solution))
+    answers = {c.metadata.nbgrader.grade_id: c.source for c in solution.cells if _marks(c).get("solution")}
+    for name, notebook in (("solutions", solution), ("course", release)):
+        (folder / name / SLUG).mkdir(parents=True)
+        nbformat.write(notebook, folder / name / SLUG / NOTEBOOK)
+    if stock:
+        (folder / "nbgrader_config.py").write_text(STOCK.format(root=str(folder)))
+    else:
+        shutil.copy(ROOT / "nbgrader_config.py", folder)
+    _nbgrader(folder, "generate_assignment", SLUG)
+    for i in range(COUNT):
+        notebook = nbformat.read(folder / "course" / SLUG / NOTEBOOK, as_version=4)
+        kind = kinds[i % len(kinds)]
+        for n, cell in enumerate(c for c in notebook.cells if _marks(c).get("solution")):
+            if kind == "right" or (kind == "half" and n % 2 == 0):
+                cell.source = answers[_marks(cell)["grade_id"]]
+        target = folder / "submitted" / f"learner{i:02}" / SLUG
+        target.mkdir(parents=True)
+        nbformat.write(notebook, target / NOTEBOOK)
+
+
+def _marks(cell) -> dict:
+    return cell.metadata.get("nbgrader", {})
+
+
+def _runs(cell) -> bool:
+    return bool(_marks(cell)) or bool({"setup", "parameters"} & set(cell.metadata.get("tags", ())))
+
+
+def _nbgrader(folder: Path, *arguments: str) -> None:
+    _timed(folder, "nbgrader", *arguments)
+
+
+def _timed(folder: Path, *arguments: str) -> tuple[float, float]:
+    """Wall seconds and CPU seconds of one command with all its children."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    began = time.perf_counter()
+    command = [sys.executable, "-W", "ignore", "-m", *arguments]
+    own = {"NBGRADER_DB": "", "NBGRADER_EXCHANGE": "", "COURSEKIT_PROGRESS": "off"}
+    done = subprocess.run(command, cwd=folder, env=os.environ | own, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(arguments)} in {folder}\n{done.stderr[-2000:]}")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return time.perf_counter() - began, cpu
+
+
+def one(kinds: tuple[str, ...], cut: bool) -> dict[str, float]:
+    """Wall seconds of each way to grade the same submissions."""
+    seconds = {}
+    with tempfile.TemporaryDirectory() as home:
+        for name, stock, command in (
+            ("stock", True, ("nbgrader", "autograde", SLUG)),
+            ("one job", False, ("grader", "grade", SLUG)),
+            ("two jobs", False, ("grader", "grade", SLUG, "--jobs", "2")),
+        ):
+            folder = Path(home) / name.replace(" ", "")
+            course(folder, kinds, cut, stock)
+            seconds[name] = _timed(folder, *command)[0]
+            shutil.rmtree(folder, ignore_errors=True)
+    return seconds
+
+
+def per_submission(kinds: tuple[str, ...]) -> dict[str, float]:
+    """CPU seconds and memory of one submission, in a process that is warm: the learner's own compute, and ours."""
+    from grader.grading.grade import grade, prepare
+    from grader.grading.run import Runner
+
+    with tempfile.TemporaryDirectory() as home, Runner() as runner, contextlib.redirect_stdout(None):
+        folder = Path(home)
+        course(folder, kinds, False, False)
+        rows = []
+        for i in range(COUNT):
+            began = time.perf_counter()
+            cpu = time.process_time()
+            student = f"learner{i:02}"
+            result = grade(prepare(folder, SLUG, student, folder / "submitted" / student / SLUG), runner)
+            rows.append((time.perf_counter() - began, time.process_time() - cpu, result))
+        rows = rows[1:]  # the first also loads code
+    return {
+        "wall s": sum(row[0] for row in rows) / len(rows),
+        "grader CPU s": sum(row[1] for row in rows) / len(rows),
+        "kernel CPU s": sum(row[2].cpu_seconds for row in rows) / len(rows),
+        "peak MiB": max(row[2].peak_bytes for row in rows) / 2**20,
+    }
+
+
+def main() -> None:
+    print(f"\ngrading {COUNT} submissions of {SLUG}, wall seconds with start-up, and submissions per minute")
+    for cut in (False, True):
+        print("on the whole notebook" if not cut else "on the cells that ours runs too", flush=True)
+        for label, kinds in KINDS.items():
+            seconds = one(kinds, cut)
+            stock = seconds["stock"]
+            for name, value in seconds.items():
+                rate = 60 * COUNT / value
+                print(f"  {label:10} {name:9} {value:7.1f} s {rate:7.1f} a minute  x{stock / value:5.1f}", flush=True)
+    print("one submission in a warm process")
+    for label, kinds in KINDS.items():
+        row = per_submission(kinds)
+        print(f"  {label:10} " + "  ".join(f"{name} {value:.2f}" for name, value in row.items()), flush=True)
+    print("targets on the same cells: one job x6, two jobs x10; grader CPU < 0.4 s; peak < 350 MiB above the parent")
+
+
+if __name__ == "__main__":
+    main()
