@@ -3,6 +3,7 @@ PYTHON ?= python3
 HOST ?= localhost
 PORT ?= 8888
 OUT ?= dist/bundle
+SOAK ?= 500
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,7 +16,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test build bundle tensors gate bench lint clean
+.PHONY: help setup lab test soak build bundle tensors gate bench lint clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +49,9 @@ test: $(STAMP) ## run every check: lint, build, gate, then all tests
 	$(PY) -m grader build --check
 	$(PY) -m grader gate
 	$(PY) -m pytest
+
+soak: $(STAMP) ## grade 500 submissions, hostile ones among them, while processes are killed (SOAK=500)
+	COURSEKIT_SOAK=$(SOAK) $(PY) -m pytest -q -k disturbed tests/attacks/test_survival.py
 
 build: $(STAMP) ## make solutions/ and course/ from chapters/
 	$(PY) -m grader build

@@ -72,6 +72,9 @@ def main() -> None:
         for profile in ("smoke", "fast"):
             seconds, memory = chapter_run(chapter.slug, profile)
             print(f"{chapter.slug:<20} {profile:<8} {seconds:>8.1f} {memory:>16.0f}")
+    from bench import grading
+
+    grading.main()
 
 
 if __name__ == "__main__":

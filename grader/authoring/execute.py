@@ -29,6 +29,8 @@ def execute(notebook: NotebookNode, root: Path, name: str) -> NotebookNode:
         _run(notebook, folder, name)
         _clean(notebook)
         found = [*_lost_marks(notebook), *_unclean(notebook, [*_places(root), folder])]
+    if not found:
+        found = list(_needing_more(notebook, name))
     if found:
         raise BuildError("\n".join(f"{name}, cell {id}: {sentence}" for id, sentence in found))
     return notebook
@@ -81,6 +83,20 @@ def _lost_marks(notebook: NotebookNode):
                 cell.id,
                 f"the solution earns {', '.join(results) or 'nothing'} of {full[meta.grade_id]:g} points",
             )
+
+
+def _needing_more(notebook: NotebookNode, name: str):
+    """(cell id, sentence) for every check that passes only where demonstration cells ran: grading leaves them out."""
+    alone = nbformat.from_dict(notebook)
+    alone.cells = [cell for cell in alone.cells if cell.cell_type == "code" and _graded_with(cell)]
+    with tempfile.TemporaryDirectory() as folder:
+        _run(alone, folder, f"{name}, set-up, exercises and checks alone")
+    for id, sentence in _lost_marks(alone):
+        yield id, f"without the demonstration cells {sentence}: define what the exercise needs in a set-up cell"
+
+
+def _graded_with(cell: NotebookNode) -> bool:
+    return "nbgrader" in cell.metadata or bool({"setup", "parameters"} & set(cell.metadata.get("tags", ())))
 
 
 def _places(root: Path) -> list[str]:
