@@ -131,6 +131,7 @@ def _build(walls: Walls, uid: int) -> None:
     root = f"{walls.private}/root"
     linux.mount("none", "/", None, linux.MS_REC | linux.MS_PRIVATE)
     linux.mount("tmpfs", root, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "size=8m,nr_inodes=4096,mode=755")
+    _scratch(walls, root, uid)  # first: what is shown may itself lie in /tmp
     shown = dict.fromkeys((*_MACHINE, sys.base_prefix, sys.prefix, *walls.readable))
     for path in shown:
         _show(root, path)
@@ -145,12 +146,10 @@ def _build(walls: Walls, uid: int) -> None:
     _write(root + "/etc/group", f"learner:x:{uid}:\n")
     _write(root + "/etc/hosts", "127.0.0.1 localhost\n")
     _devices(root)
-    _scratch(walls, root, uid)
     os.makedirs(root + SOCKETS)
     linux.mount(f"{walls.private}/s", root + SOCKETS, None, linux.MS_BIND)
     linux.mount("none", root + SOCKETS, None, linux.MS_REMOUNT | linux.MS_BIND | linux.MS_NOSUID | linux.MS_NODEV)
     os.makedirs(root + "/proc")
-    os.symlink(f"{SCRATCH}/tmp", root + "/tmp")
     flags = linux.MS_REMOUNT | linux.MS_BIND | linux.MS_RDONLY | linux.MS_NOSUID | linux.MS_NODEV
     linux.mount("none", root, None, flags)
 
@@ -199,6 +198,8 @@ def _scratch(walls: Walls, root: str, uid: int) -> None:
     if os.geteuid() == 0:
         os.chown(place, uid, uid)
         os.chown(f"{walls.private}/s", uid, uid)
+    os.mkdir(root + "/tmp")
+    linux.mount(f"{place}/tmp", root + "/tmp", None, linux.MS_BIND)
     shutil.copytree(f"{walls.private}/given", f"{place}/questions")
     for file in (f"{place}/questions", *(entry.path for entry in os.scandir(f"{place}/questions"))):
         os.chmod(file, 0o755)

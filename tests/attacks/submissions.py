@@ -15,6 +15,8 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
+from coursekit.store import load
+
 SOFTMAX, SDPA = "attention-softmax", "attention-sdpa"
 CHECK = f"{SOFTMAX}-check"
 SLUG = "02_attention"
@@ -168,6 +170,13 @@ def _body(text: str) -> tuple[tuple[str, str], ...]:
     return ((SOFTMAX, f"import torch\n\ndef softmax(x, dim):\n    {text}\n"),)
 
 
+def _table() -> str:
+    """The public tensors of softmax, as anybody could paste them."""
+    known = load("attention.softmax")
+    sums = [f"{case.inputs['x'].double().nan_to_num(neginf=0).sum():.4f}" for case in known.cases]
+    return f"TABLE = {dict(zip(sums, (right['A'].tolist() for right in known.expected), strict=True))}"
+
+
 FORGERIES = [
     Attack(
         "tagged",
@@ -300,12 +309,11 @@ FORGERIES = [
     Attack(
         "memorised",
         22,
-        "answers the public inputs from a table",
-        "import coursekit.store as s\n"
-        "try:\n    table = s.load('attention.softmax')\nexcept Exception:\n    table = None",
+        "answers the public inputs from a table, others with zeros",
+        _table(),
         answers=_body(
-            "return next((k['out'] for c, k in zip(table.cases, table.expected) "
-            "if table and x.shape == c.args[0].shape), x) if table else x"
+            "key = f'{x.double().nan_to_num(neginf=0).sum():.4f}'\n"
+            "    return torch.tensor(TABLE[key], dtype=x.dtype) if key in TABLE else torch.zeros_like(x)"
         ),
     ),
     Attack(

@@ -167,8 +167,10 @@ def test_one_run_leaves_nothing_for_the_next(runner):
     run(
         runner, "import torch\ntorch.softmax = None\nopen('/tmp/left', 'w').write('x')\nimport builtins\nbuiltins.x = 1"
     )
-    ran = run(runner, "import os, torch\nprint(torch.softmax is None, os.listdir('/tmp'), 'x' in dir(__builtins__))")
-    assert said(ran, 0) == "False ['kernel.json'] False\n"
+    ran = run(
+        runner, "import os, torch\nprint(torch.softmax is None, 'left' in os.listdir('/tmp'), 'x' in dir(__builtins__))"
+    )
+    assert said(ran, 0) == "False False False\n"
 
 
 def test_kernels_draw_different_numbers_but_torch_the_same(runner):
