@@ -134,12 +134,13 @@ def _table(known: dict[str, dict]) -> Iterator[str]:
         for cell in release.cells
         if cell.cell_type == "code" and cell.metadata.get("nbgrader", {}).get("grade")
     }
-    wrong = 0
+    wrong = tried = 0
     rows = []
     for attack in (*ATTACKS, *HONEST):
         due = sum(worth.values()) if attack.solved is None else sum(worth[id] for id in attack.solved)
         neighbour = sum(worth[id] for id in ALL["honest_half"].solved)
         told = _told(known.get(attack.name), due, neighbour)
+        tried += told != "not tried"
         wrong += told not in ("as due", "not tried")
         rows.append(f"| {attack.row} | {attack.what} | {due:g} | {told} | as due |")
     yield "# Hostile submissions: stock nbgrader and this grader"
@@ -147,7 +148,11 @@ def _table(known: dict[str, dict]) -> Iterator[str]:
     yield "Made by `python tests/attacks/stock.py`; do not edit. Each line is one submission of chapter 02, graded"
     yield "beside an honest neighbour: by stock nbgrader 0.9.6 with its default settings, on a notebook cut down to"
     yield "set-up, exercises and checks, and by this grader on the whole notebook (`tests/attacks/test_attacks.py`"
-    yield f"proves that column, twice). `due` is what the submission solves. Stock: {wrong} of {len(rows)} not as due."
+    yield f"proves that column, twice). `due` is what the submission solves. Stock: {wrong} of {tried} not as due."
+    yield ""
+    yield "The table counts points and grades. What stock lets a submission read, change or leave behind on the machine"
+    yield "is not in it: there, learners' code runs as the instructor. Row 10 is about a second attempt, to which stock"
+    yield "leaves the first one's points; here it is a first one."
     yield ""
     yield "| row | submission | due | stock nbgrader | ours |"
     yield "|---|---|---|---|---|"
@@ -157,16 +162,17 @@ def _table(known: dict[str, dict]) -> Iterator[str]:
 def _told(result: dict | None, due: float, neighbour: float) -> str:
     if result is None:
         return "not tried"
+    if result["neighbour"] is None:
+        return f"batch {result['status']}, no grade for the neighbour"
     told = []
     if result["status"] != "done":
-        told.append("batch " + result["status"])
+        told.append("submission failed")
     if result["earned"] is None:
         told.append("no grade")
     elif result["earned"] != due:
         told.append(f"{result['earned']:g} points")
     if result["neighbour"] != neighbour:
-        what = "no grade" if result["neighbour"] is None else f"{result['neighbour']:g} of {neighbour:g} points"
-        told.append(f"neighbour: {what}")
+        told.append(f"neighbour: {result['neighbour']:g} of {neighbour:g} points")
     return ", ".join(told) or "as due"
 
 
