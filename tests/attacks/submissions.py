@@ -173,7 +173,7 @@ def _body(text: str) -> tuple[tuple[str, str], ...]:
 def _table() -> str:
     """The public tensors of softmax, as anybody could paste them."""
     known = load("attention.softmax")
-    sums = [f"{case.inputs['x'].double().nan_to_num(neginf=0).sum():.4f}" for case in known.cases]
+    sums = [f"{case.inputs['x'].double().nan_to_num(neginf=0).sum():.4f} {case.inputs['dim']}" for case in known.cases]
     return f"TABLE = {dict(zip(sums, (right['A'].tolist() for right in known.expected), strict=True))}"
 
 
@@ -312,7 +312,7 @@ FORGERIES = [
         "answers the public inputs from a table, others with zeros",
         _table(),
         answers=_body(
-            "key = f'{x.double().nan_to_num(neginf=0).sum():.4f}'\n"
+            "key = f'{x.double().nan_to_num(neginf=0).sum():.4f} {dim}'\n"
             "    return torch.tensor(TABLE[key], dtype=x.dtype) if key in TABLE else torch.zeros_like(x)"
         ),
     ),
