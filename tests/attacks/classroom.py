@@ -20,7 +20,7 @@ from grader.grading import integrity
 
 ROOT = Path(__file__).parents[2]
 # Tight, so that loops and bombs end soon. Honest submissions need a small part of this.
-LIMITS = {"wall": 25, "cell": 4, "memory": 1 << 30, "cpu": 30}
+LIMITS = {"wall": 35, "cell": 6, "memory": 1 << 30, "cpu": 30}
 
 
 @dataclass

@@ -48,8 +48,10 @@ def test_torch_works_with_all_its_threads(kernel):
 
 def test_it_is_interrupted_and_restarted(kernel):
     manager, client, _ = kernel
-    client.execute("import time\nfor _ in range(600): time.sleep(0.1)")
-    client.get_iopub_msg(timeout=30)
+    client.execute("import time\nprint('begun', flush=True)\nfor _ in range(600): time.sleep(0.1)")
+    # "busy" is said before the cell begins: only what it prints shows that there is something to interrupt.
+    while client.get_iopub_msg(timeout=30)["msg_type"] != "stream":
+        pass
     manager.interrupt_kernel()
     assert client.get_shell_msg(timeout=30)["content"]["ename"] == "KeyboardInterrupt"
     assert ask(client, "x = 1\nprint('after')")[0] == "after\n"
