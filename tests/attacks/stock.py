@@ -92,6 +92,7 @@ def _tried(attack: Attack, template: Path, release, answers) -> dict:
     status = _nbgrader(CAGE, folder, "autograde", SLUG)
     earned = dict(_earned(folder))
     subprocess.run(["pkill", "-KILL", "-f", CANARY], check=False)
+    Path(tempfile.gettempdir(), CANARY).unlink(missing_ok=True)
     return {"status": status, "earned": earned.get("a_hostile"), "neighbour": earned.get("b_honest")}
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ SOFTMAX, SDPA = "attention-softmax", "attention-sdpa"
 CHECK = f"{SOFTMAX}-check"
 SLUG = "02_attention"
 NOTEBOOK = f"{SLUG}.ipynb"
-CANARY = "canary-7f3a"
+CANARY = f"canary-{secrets.token_hex(4)}"  # what hostile code leaves behind where it gets out; new for each run
 
 
 @dataclass(frozen=True)
