@@ -81,8 +81,10 @@ class LargestTensor(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))
         # A sparse tensor has no storage of its own: its indices and values were counted when they were made.
-        made = (t for t in tree_leaves(result) if isinstance(t, Tensor) and t.layout == torch.strided)
-        self.elements = max(self.elements, 0, *(t.untyped_storage().nbytes() // t.element_size() for t in made))
+        # A plain tensor is by far the most frequent result, and walking a tree costs more than most operations.
+        for t in (result,) if type(result) is Tensor else tree_leaves(result):
+            if isinstance(t, Tensor) and t.layout == torch.strided:
+                self.elements = max(self.elements, t.untyped_storage().nbytes() // t.element_size())
         return result
 
 

@@ -37,7 +37,10 @@ _IMPORTED = (
     "matplotlib.pyplot",
     "matplotlib_inline.backend_inline",
     "safetensors.torch",
+    "torch._dynamo",  # by the first TorchDispatchMode, with sympy
+    "torch.fx.experimental.symbolic_shapes",  # by the first torch.autograd.grad
     "torch.nn.functional",
+    "transformers.models.bert.modeling_bert",
 )
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from grader.grading.grade import Job, grade
-from grader.grading.run import Limits, Runner
+from grader.grading.run import Limits, Runner, shared_runner
 from grader.grading.secret import STATE
 from grader.grading.store import Graded, Store
 
@@ -68,14 +68,19 @@ def submissions(course: Path, pattern: str, form: str, students: Sequence[str]) 
     return {name: path for name, path in found.items() if not students or name in students}
 
 
-def run(batch: Batch, folders: dict[str, Path], jobs: int, scheduler: str, progress: Progress) -> list[Line]:
-    """Grade and record every submission; one that fails is told in its line. Raises Busy."""
+def run(
+    batch: Batch, folders: dict[str, Path], runner: Runner, jobs: int, scheduler: str, progress: Progress
+) -> list[Line]:
+    """Grade and record every submission; one that fails is told in its line. Raises Busy.
+
+    `runner` grades here, or lends its parent to the workers of this machine.
+    """
     state = batch.course / STATE
     state.mkdir(mode=0o700, exist_ok=True)
     lock = FileLock(state / f"{batch.assignment}.lock", timeout=0)
     try:
         with lock:
-            return [_told(line, progress) for line in _lines(batch, folders, jobs, scheduler)]
+            return [_told(line, progress) for line in _lines(batch, folders, runner, jobs, scheduler)]
     except Timeout:
         raise Busy(f"another run is grading {batch.assignment}: wait for it, or end it") from None
 
@@ -85,7 +90,7 @@ def _told(line: Line, progress: Progress) -> Line:
     return line
 
 
-def _lines(batch: Batch, folders: dict[str, Path], jobs: int, scheduler: str) -> Iterator[Line]:
+def _lines(batch: Batch, folders: dict[str, Path], runner: Runner, jobs: int, scheduler: str) -> Iterator[Line]:
     store = Store(batch.course / STATE / "results")
     waiting: list[Job] = []
     for student, folder in folders.items():
@@ -99,7 +104,10 @@ def _lines(batch: Batch, folders: dict[str, Path], jobs: int, scheduler: str) ->
             waiting.append(job)
         else:
             yield _recorded(batch, job, stored, 0.0)
-    grading = _inline(batch, waiting) if jobs == 1 and not scheduler else _on_dask(batch, waiting, jobs, scheduler)
+    if jobs == 1 and not scheduler:
+        grading = _inline(batch, waiting, runner)
+    else:
+        grading = _on_dask(batch, waiting, runner, jobs, scheduler)
     for job, result, seconds in grading:
         if isinstance(result, Graded):
             store.put(result)  # first: from here on a kill costs nothing
@@ -127,33 +135,33 @@ def _recorded(batch: Batch, job: Job, result: Graded, seconds: float) -> Line:
 Result = Graded | BaseException
 
 
-def _inline(batch: Batch, jobs: Sequence[Job]) -> Iterator[tuple[Job, Result, float]]:
-    if not jobs:
-        return
-    with Runner(batch.unprotected) as runner:
-        for job in jobs:
-            began = time.monotonic()
-            try:
-                result: Result = grade(job, runner, batch.limits)
-            except Exception as error:
-                result = error
-            yield job, result, time.monotonic() - began
+def _inline(batch: Batch, jobs: Sequence[Job], runner: Runner) -> Iterator[tuple[Job, Result, float]]:
+    for job in jobs:
+        began = time.monotonic()
+        try:
+            result: Result = grade(job, runner, batch.limits)
+        except Exception as error:
+            result = error
+        yield job, result, time.monotonic() - began
 
 
-def _on_dask(batch: Batch, jobs: Sequence[Job], workers: int, scheduler: str) -> Iterator[tuple[Job, Result, float]]:
+def _on_dask(
+    batch: Batch, jobs: Sequence[Job], runner: Runner, workers: int, scheduler: str
+) -> Iterator[tuple[Job, Result, float]]:
     """Results in the order in which they come. A few jobs for each worker are under way at once."""
     if not jobs:
         return
     from distributed import as_completed
 
     with _client(workers, scheduler) as client:
+        parent = None if scheduler else runner.ready()
         rest, running = iter(jobs), {}
         ahead = 2 * max(1, len(client.scheduler_info()["workers"]), workers if not scheduler else 1)
         order = as_completed()
 
         def send() -> None:
             for job in rest:
-                arguments = (job, batch.unprotected, batch.limits)
+                arguments = (job, batch.unprotected, batch.limits, parent)
                 future = client.submit(_in_worker, *arguments, retries=RETRIES, pure=False)
                 running[future] = (job, time.monotonic())
                 order.add(future)
@@ -179,15 +187,13 @@ def _client(workers: int, scheduler: str) -> Iterator[Client]:
         with Client(scheduler) as client:
             yield client
         return
-    # Daemons may not have children, and each worker has a warm parent.
+    # Daemons may not have children, and a worker may need a warm parent of its own.
     dask.config.set({"distributed.worker.daemon": False})
     options = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": 50}
     with LocalCluster(processes=True, **options) as cluster, Client(cluster) as client:
         yield client
 
 
-def _in_worker(job: Job, unprotected: bool, limits: Limits) -> Graded:
+def _in_worker(job: Job, unprotected: bool, limits: Limits, parent: Path | None) -> Graded:
     """Runs in a worker, which never runs the learner's code itself: its runner forks a contained kernel."""
-    from grader.grading.seam import runner
-
-    return grade(job, runner(unprotected), limits)
+    return grade(job, shared_runner(unprotected, parent), limits)

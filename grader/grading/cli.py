@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from coursekit.kernels import sandbox
-from grader.grading import batch, integrity
+from grader.grading import integrity
+
+if TYPE_CHECKING:
+    from grader.grading.batch import Line
+    from grader.grading.run import Runner
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -32,18 +38,29 @@ def _positive(text: str) -> int:
 
 
 def _grade(args: argparse.Namespace) -> int:
-    if not args.unprotected and (why := sandbox.missing()):
+    unprotected = args.unprotected or bool(os.environ.get("NBGRADER_UNPROTECTED"))
+    if not unprotected and (why := sandbox.missing()):
         return _stop(f"{why}. To grade without protection all the same: --unprotected")
+    from grader.grading.run import Runner
+
+    with Runner(unprotected) as runner:
+        if not args.scheduler:
+            runner.start()  # it imports for seconds, and so does this process
+        return _graded(args, runner)
+
+
+def _graded(args: argparse.Namespace, runner: Runner) -> int:
+    from grader.grading import batch
     from grader.grading.course import Course
 
     try:
-        course = Course.here(args.unprotected)
+        course = Course.here(runner.unprotected)
         folders = course.submissions(args.assignment, args.student)
         if not folders:
             return _stop(f"no submission of {args.assignment} in {course.root}: run `nbgrader collect` first")
         work = course.batch(args.assignment, args.force)
         with _Progress(len(folders)) as progress:
-            lines = batch.run(work, folders, args.jobs, args.scheduler, progress.advance)
+            lines = batch.run(work, folders, runner, args.jobs, args.scheduler, progress.advance)
     except (LookupError, FileNotFoundError, ValueError, batch.Busy) as error:
         return _stop(str(error))
     except KeyboardInterrupt:
@@ -83,14 +100,14 @@ class _Progress:
     def __exit__(self, *error: object) -> None:
         self._bar.__exit__(*error)
 
-    def advance(self, line: batch.Line) -> None:
+    def advance(self, line: Line) -> None:
         self._done += 1
         self._bar.update(self._task, advance=1, last=f"{line.student}: {line.status}")
         if not self._console.is_terminal:
             print(f"{self._done}/{self._total} {line.student}: {line.status}, {line.points:g} points", flush=True)
 
 
-def _table(lines: list[batch.Line], log: Path) -> None:
+def _table(lines: list[Line], log: Path) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,8 +30,8 @@ class Course:
         if not (root / "nbgrader_config.py").is_file():
             raise FileNotFoundError(f"no nbgrader_config.py in {root}: run this in the course's folder")
         config = nbgrader_config(root)
-        config.TrustedExporter.unprotected = unprotected or bool(os.environ.get("NBGRADER_UNPROTECTED"))
-        return cls(root, config, config.TrustedExporter.unprotected)
+        config.TrustedExporter.unprotected = unprotected
+        return cls(root, config, unprotected)
 
     def directory(self, assignment: str, student: str = "*") -> CourseDirectory:
         directory = CourseDirectory(config=self.config)

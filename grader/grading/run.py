@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import os
 import secrets
 import select
@@ -81,11 +83,13 @@ class Ran:
 class Runner:
     """Owns a warm parent and runs one submission at a time in a kernel forked from it. A context manager.
 
-    Raises SandboxMissing where the machine cannot contain a kernel and `unprotected` is not set.
+    `lent` is the socket of another runner's parent on this machine: it is used for as long as it answers. Raises
+    SandboxMissing where the machine cannot contain a kernel and `unprotected` is not set.
     """
 
-    def __init__(self, unprotected: bool = False) -> None:
+    def __init__(self, unprotected: bool = False, lent: Path | None = None) -> None:
         self.unprotected = unprotected
+        self._lent = lent
         self._parent: subprocess.Popen | None = None
         self._folder: Path | None = None
         if not unprotected and (why := sandbox.missing()):
@@ -101,6 +105,7 @@ class Runner:
         """End the parent, and with it every kernel."""
         if self._parent:
             self._parent.stdin.close()
+            self._parent.terminate()  # while it imports it would not notice
             self._parent.stderr.close()
             self._parent.wait()
         if self._folder:
@@ -125,17 +130,20 @@ class Runner:
 
     def _contained(self, given: dict[str, bytes], limits: Limits) -> _Contained:
         for attempt in (1, 2):
-            path = self._warm()
+            path = self.ready()
             try:
                 return _Contained(path, given, limits)
             except OSError:  # the parent has ended meanwhile: it was idle, or somebody killed it
                 if attempt == 2:
                     raise
+                self._lent = None
                 self.close()
         raise AssertionError
 
-    def _warm(self) -> Path:
-        """The socket of this runner's parent, which is started where there is none."""
+    def start(self) -> Path | None:
+        """Begin to start this runner's parent, which imports for seconds; its socket, None without a sandbox."""
+        if self.unprotected:
+            return None
         if self._parent and self._parent.poll() is not None:
             self.close()
         if not self._parent:
@@ -144,11 +152,30 @@ class Runner:
             env = _environment(self._folder)
             try:
                 self._parent = warm.start(self._folder / "warm", env, _IDLE_SECONDS, leash=True)
-                warm.wait_until_ready(self._folder / "warm", self._parent)
             except warm.NotWarm as error:
                 self.close()
                 raise SandboxMissing(str(error)) from error
         return self._folder / "warm"
+
+    def ready(self) -> Path | None:
+        """The socket of a parent that listens; None without a sandbox."""
+        if self._lent:
+            return self._lent
+        if path := self.start():
+            try:
+                warm.wait_until_ready(path, self._parent)
+            except warm.NotWarm as error:
+                self.close()
+                raise SandboxMissing(str(error)) from error
+        return path
+
+
+@functools.cache
+def shared_runner(unprotected: bool, lent: Path | None = None) -> Runner:
+    """This process's runner, which lasts as long as it does; an idle parent ends by itself."""
+    runner = Runner(unprotected, lent)
+    atexit.register(runner.close)
+    return runner
 
 
 class _Contained:

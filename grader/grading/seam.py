@@ -8,7 +8,6 @@ take the same path.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import glob
 import json
@@ -35,20 +34,11 @@ from grader.grading import integrity
 from grader.grading.grade import Job, graded, prepare
 from grader.grading.intake import SECRET
 from grader.grading.record import KEY, record, reset
-from grader.grading.run import Limits, Runner
+from grader.grading.run import Limits, shared_runner
 from grader.grading.secret import STATE
 from grader.grading.store import Graded, Store
 
 INTAKE = f"{STATE}/intake"
-_runners: dict[bool, Runner] = {}
-
-
-def runner(unprotected: bool) -> Runner:
-    """This process's runner; its warm parent ends by itself when it has nothing to do."""
-    if unprotected not in _runners:
-        _runners[unprotected] = Runner(unprotected)
-        atexit.register(_runners[unprotected].close)
-    return _runners[unprotected]
 
 
 class TrustedExporter(NotebookExporter):
@@ -152,7 +142,7 @@ class Grade(NbGraderPreprocessor):
         job = exporter.jobs[student, assignment]
         store = Store(exporter.course / STATE / "results")
         try:
-            result = graded(job, store, lambda: runner(exporter.unprotected), exporter.bounds)
+            result = graded(job, store, lambda: shared_runner(exporter.unprotected), exporter.bounds)
         except Exception:
             with Gradebook(told["db_url"]) as gradebook:
                 reset(exporter.course, gradebook, assignment, student)

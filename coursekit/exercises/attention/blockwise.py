@@ -37,7 +37,7 @@ def cases(g):
         Case("causal", "T=7, block=2, scores near 300", offset(draw(1, 2, 7, 7, 4, 3, block=2, causal=True))),
         Case("memory", "T=64, block=8", long(causal=False)),
         Case("memory", "T=64, block=8, causal", long(causal=True)),
-        Case("memory", "T=8, S=1024, block=8", draw(1, 2, 8, 1024, 2, 2, block=8)),
+        Case("memory", "T=8, S=256, block=8", draw(1, 2, 8, 256, 2, 2, block=8)),
     ]
 
 
