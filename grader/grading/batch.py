@@ -11,7 +11,9 @@ import contextlib
 import glob
 import re
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -108,12 +110,18 @@ def _lines(batch: Batch, folders: dict[str, Path], runner: Runner, jobs: int, sc
         grading = _inline(batch, waiting, runner)
     else:
         grading = _on_dask(batch, waiting, runner, jobs, scheduler)
-    for job, result, seconds in grading:
-        if isinstance(result, Graded):
-            store.put(result)  # first: from here on a kill costs nothing
-            yield _recorded(batch, job, result, seconds)
-        else:
-            yield Line(job.student, "failed", told=f"{type(result).__name__}: {result}", seconds=seconds)
+    # One thread writes to the gradebook while the next submission is graded.
+    with ThreadPoolExecutor(1) as writer:
+        written: deque[Future[Line]] = deque()
+        for job, result, seconds in grading:
+            if isinstance(result, Graded):
+                store.put(result)  # first: from here on a kill costs nothing
+                written.append(writer.submit(_recorded, batch, job, result, seconds))
+            else:
+                yield Line(job.student, "failed", told=f"{type(result).__name__}: {result}", seconds=seconds)
+            while written and written[0].done():
+                yield written.popleft().result()
+        yield from (line.result() for line in written)
 
 
 def _recorded(batch: Batch, job: Job, result: Graded, seconds: float) -> Line:
