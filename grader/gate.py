@@ -17,7 +17,7 @@ from coursekit import store
 from coursekit.check import verdict_on
 from coursekit.contract import Exercise
 from coursekit.exercises import chapters, find
-from grader.contract import Trusted, expected, known_mistakes
+from grader.contract import Trusted, draw, known_mistakes
 from grader.exercises import trusted
 from grader.seeds import SECRET
 
@@ -66,9 +66,9 @@ def knowns(exercise: Exercise, secret: Trusted, seeds: tuple[int, ...]) -> Itera
     """What the checks know, by seed: first what learners have, then what is drawn from each secret seed."""
     yield "public", store.load(exercise.id)
     for seed in seeds:
-        cases = exercise.cases(torch.Generator().manual_seed(seed))
-        right = tuple(expected(exercise, secret, case) for case in cases)
-        yield f"seed {seed}", store.Known(tuple(cases), right, tuple(known_mistakes(exercise, secret, cases)))
+        drawn = draw(exercise, secret, seed)
+        mistakes = tuple(known_mistakes(exercise, secret, drawn.cases))
+        yield f"seed {seed}", store.Known(drawn.cases, drawn.expected, mistakes)
 
 
 def stubs(exercise: Exercise) -> tuple[Any, ...]:

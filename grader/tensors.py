@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 from coursekit import store
 from coursekit.contract import Chapter
 from coursekit.exercises import chapters, find
-from grader.contract import expected, known_mistakes
+from grader.contract import draw, known_mistakes
 from grader.exercises import trusted
 from grader.seeds import PUBLIC
 
@@ -17,9 +15,8 @@ from grader.seeds import PUBLIC
 def public(exercise_id: str) -> store.Known:
     """Cases from the public seed, the reference's outputs, and what the mistakes do on them."""
     exercise, secret = find(exercise_id), trusted(exercise_id)
-    cases = exercise.cases(torch.Generator().manual_seed(PUBLIC))
-    right = tuple(expected(exercise, secret, case) for case in cases)
-    return store.Known(tuple(cases), right, tuple(known_mistakes(exercise, secret, cases)))
+    drawn = draw(exercise, secret, PUBLIC)
+    return store.Known(drawn.cases, drawn.expected, tuple(known_mistakes(exercise, secret, drawn.cases)))
 
 
 def chapter_bytes(chapter: Chapter) -> bytes:

@@ -97,16 +97,16 @@ def grade(job: Job, runner: Runner, limits: Limits | None = None) -> Graded:
     """Run the learner's code in the sandbox, then judge what came out of it."""
     started = time.process_time()
     ids = _exercise_ids(job.assignment)
-    secret_cases = {id: secret.cases(id, job.seed) for id in ids}
+    hidden = {id: secret.drawn(id, job.seed) for id in ids}
     given = {
-        f"{job.assignment}.safetensors": secret.questions({id: [*known(id).cases, *secret_cases[id]] for id in ids})
+        f"{job.assignment}.safetensors": secret.questions({id: [*known(id).cases, *hidden[id].cases] for id in ids})
     }
     notebook = nbformat.from_dict(job.rebuilt.notebook)
     checks = {grade_id("check", id): id for id in ids}
     cells = [notebook.cells[i] for i in job.rebuilt.runs]
     sent = [Cell(cell.source, checks.get(_grade_id(cell), "")) for cell in cells]
     ran = runner.run(sent, given, limits or Limits()) if sent else _nothing_ran(runner)
-    verified = {id: verify(id, secret_cases[id], ran.files.get(f"{id}.safetensors"), ran.ended) for id in ids}
+    verified = {id: verify(id, hidden[id], ran.files.get(f"{id}.safetensors"), ran.ended) for id in ids}
     _show_outputs(notebook, job, ran)
     verdicts = {grade_id("check", id): v.verdict for id, v in verified.items()}
     if job.reason:

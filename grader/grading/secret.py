@@ -5,13 +5,14 @@ from __future__ import annotations
 import hmac
 import os
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
-
-import torch
 
 from coursekit import store
 from coursekit.contract import Case
 from coursekit.exercises import find
+from grader.contract import Drawn, draw
+from grader.exercises import trusted
 
 STATE = ".grading"
 BYTES = 32
@@ -45,11 +46,11 @@ def seed(secret: bytes, key: str) -> int:
     return int.from_bytes(hmac.digest(secret, key.encode(), "sha256")[:7], "big")
 
 
-def cases(exercise_id: str, seed: int) -> list[Case]:
-    """The secret cases of one exercise."""
-    return find(exercise_id).cases(torch.Generator().manual_seed(seed))
+def drawn(exercise_id: str, seed: int) -> Drawn:
+    """The secret cases of one exercise, and what is right on them."""
+    return draw(find(exercise_id), trusted(exercise_id), seed)
 
 
-def questions(cases: dict[str, list[Case]]) -> bytes:
+def questions(cases: dict[str, Sequence[Case]]) -> bytes:
     """What the kernel is asked, by exercise: the cases, without answers."""
     return store.dump({id: store.Known(tuple(drawn), tuple({} for _ in drawn), ()) for id, drawn in cases.items()})

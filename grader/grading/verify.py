@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from coursekit import store
-from coursekit.contract import Case, Exercise, Outputs
+from coursekit.contract import Exercise, Outputs
 from coursekit.exercises import find
 from coursekit.handover import Unreadable, read
 from coursekit.judge import judge
 from coursekit.observe import Outcome
 from coursekit.report import PartResult, Verdict
-from grader.contract import compared, known_mistakes, reference_outputs
+from grader.contract import Drawn, known_mistakes, reference_outputs
 from grader.exercises import trusted
 
 
@@ -26,7 +26,7 @@ class Verified:
     flag: str = ""
 
 
-def verify(exercise_id: str, secret: list[Case], data: bytes | None, ended: str = "") -> Verified:
+def verify(exercise_id: str, secret: Drawn, data: bytes | None, ended: str = "") -> Verified:
     """The verdict on one exercise from the bytes that the kernel left; never raises for what is in them.
 
     An exercise earns a part's points when the public and the secret cases of the part all pass. `ended` says why
@@ -37,20 +37,17 @@ def verify(exercise_id: str, secret: list[Case], data: bytes | None, ended: str 
         return Verified(_refused(exercise, ended or "the check handed over no result"))
     seen = len(known(exercise_id).cases)
 
-    @functools.cache
     def right(i: int) -> Outputs:
-        if i < seen:
-            return _public_outputs(exercise_id, i)
-        return reference_outputs(exercise, trusted(exercise_id), secret[i - seen])
+        return _public_outputs(exercise_id, i) if i < seen else secret.outputs[i - seen]
 
     try:
-        handed = read(data, seen + len(secret), right)
+        handed = read(data, seen + len(secret.cases), right)
     except Unreadable as error:
         sentence = "the result that was handed over cannot be read"
         return Verified(_refused(exercise, sentence), f"{exercise_id}: {sentence}: {error}")
     if handed.refused:
         return Verified(_refused(exercise, handed.refused))
-    return Verified(_verdict(exercise, secret, handed.outcomes, right))
+    return Verified(_verdict(exercise, secret, handed.outcomes))
 
 
 @functools.cache
@@ -64,24 +61,17 @@ def _public_outputs(exercise_id: str, i: int) -> Outputs:
     return reference_outputs(find(exercise_id), trusted(exercise_id), known(exercise_id).cases[i])
 
 
-def _verdict(
-    exercise: Exercise, secret: list[Case], outcomes: Sequence[Outcome], right: Callable[[int], Outputs]
-) -> Verdict:
+def _verdict(exercise: Exercise, secret: Drawn, outcomes: Sequence[Outcome]) -> Verdict:
     public = known(exercise.id)
     seen = len(public.cases)
     told = judge(exercise, public.cases, outcomes[:seen], public.expected, public.mistakes)
     if told.not_started:
         return told
     discreet = [_discreet(outcome) for outcome in outcomes[seen:]]
-    # A case without outputs is wrong whatever the reference says.
-    expected = [
-        compared(case, right(seen + i)) if outcome.outputs is not None else {}
-        for i, (case, outcome) in enumerate(zip(secret, discreet, strict=True))
-    ]
-    hidden = judge(exercise, secret, discreet, expected, (), reveal=False)
+    hidden = judge(exercise, secret.cases, discreet, secret.expected, (), reveal=False)
     if told.full and not hidden.full:
-        mistakes = known_mistakes(exercise, trusted(exercise.id), secret)
-        hidden = judge(exercise, secret, discreet, expected, mistakes, reveal=False)
+        mistakes = known_mistakes(exercise, trusted(exercise.id), secret.cases)
+        hidden = judge(exercise, secret.cases, discreet, secret.expected, mistakes, reveal=False)
         told = replace(told, mistake=hidden.mistake, advice=hidden.advice)
     return replace(told, parts=_both(exercise, told.parts, hidden.parts))
 

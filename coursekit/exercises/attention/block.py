@@ -37,8 +37,9 @@ def cases(g):
         Case("post-norm", "float64, causal mask", draw(1, 4, 6, 3, 10, False, torch.float64, hidden=True)),
         Case("pre-norm", "T=5, D=8, H=2, F=12", draw(2, 5, 8, 2, 12, True)),
         Case("pre-norm", "float64, causal mask", draw(1, 4, 6, 3, 10, True, torch.float64, hidden=True)),
-        Case("gradients", "post-norm, T=3, D=4", draw(2, 3, 4, 2, 6, False, upstream=True)),
-        Case("gradients", "pre-norm, T=3, D=4", draw(2, 3, 4, 2, 6, True, upstream=True)),
+        # Wide tokens: a norm over four numbers that happen to be nearly equal would magnify every rounding error.
+        Case("gradients", "post-norm, T=3, D=12", draw(2, 3, 12, 2, 8, False, upstream=True)),
+        Case("gradients", "pre-norm, T=3, D=12", draw(2, 3, 12, 2, 8, True, upstream=True)),
     ]
 
 
@@ -82,4 +83,6 @@ EXERCISE = Exercise(
     cases=cases,
     probe=probe,
     library=(Library,),
+    # Gradients of weights add up many products that partly cancel.
+    tolerance={torch.float32: (1e-5, 3e-5)},
 )

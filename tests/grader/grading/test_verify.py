@@ -13,13 +13,13 @@ from grader.grading import secret
 from grader.grading.verify import known, verify
 
 ID = "attention.softmax"
-SECRET = secret.cases(ID, 7)
+SECRET = secret.drawn(ID, 7)
 RIGHT = trusted(ID).reference[0]
 
 
 def handed(function):
     """What a check cell would hand over for `function`."""
-    cases = [*known(ID).cases, *SECRET]
+    cases = [*known(ID).cases, *SECRET.cases]
     return dump(Handed(tuple(observe(find(ID), (function,), case) for case in cases)))
 
 
@@ -37,7 +37,7 @@ def test_the_right_answer_earns_everything_on_more_cases_than_the_notebook_has()
     verified = verify(ID, SECRET, handed(RIGHT))
     assert verified.verdict.full
     assert verified.flag == ""
-    assert sum(part.cases for part in verified.verdict.parts) == len(known(ID).cases) + len(SECRET)
+    assert sum(part.cases for part in verified.verdict.parts) == len(known(ID).cases) + len(SECRET.cases)
 
 
 def test_an_answer_from_a_table_earns_nothing_and_learns_which_case_it_was():
@@ -61,7 +61,7 @@ def test_what_the_learners_code_says_on_secret_inputs_is_not_shown():
 
 def test_expected_values_of_secret_cases_are_not_shown():
     verdict = verify(ID, SECRET, handed(lambda x, dim: RIGHT(x, dim) if knows(x) else RIGHT(x, dim) * 1.5)).verdict
-    right = [RIGHT(case.inputs["x"], case.inputs["dim"]) for case in SECRET]
+    right = [RIGHT(case.inputs["x"], case.inputs["dim"]) for case in SECRET.cases]
     numbers = {f"{value:.3f}" for tensor in right for value in tensor.flatten()[:50].tolist()}
     findings = [finding for part in verdict.parts for finding in part.findings if finding.startswith("hidden")]
     assert findings
@@ -92,7 +92,7 @@ def test_a_result_that_never_came_says_why():
 
 
 def test_other_submissions_get_other_inputs():
-    first, second = (secret.cases(ID, seed)[0].inputs["x"] for seed in (1, 2))
+    first, second = (secret.drawn(ID, seed).cases[0].inputs["x"] for seed in (1, 2))
     assert first.shape != second.shape or not torch.equal(first, second)
 
 
