@@ -10,17 +10,17 @@ from __future__ import annotations
 import contextlib
 import glob
 import re
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from filelock import FileLock, Timeout
 
-from grader.grading.grade import Job, grade
+from grader.grading.grade import Job, grade, judged, plan
+from grader.grading.grade import run as run_kernel
 from grader.grading.run import Limits, Runner, shared_runner
 from grader.grading.secret import STATE
 from grader.grading.store import Graded, Store
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 RETRIES = 3
+T = TypeVar("T")
 Progress = Callable[["Line"], None]
 
 
@@ -45,7 +46,6 @@ class Line:
     points: float = 0.0
     possible: float = 0.0
     told: str = ""
-    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -96,16 +96,15 @@ def _lines(batch: Batch, folders: dict[str, Path], runner: Runner, jobs: int, sc
     store = Store(batch.course / STATE / "results")
     waiting: list[Job] = []
     for student, folder in folders.items():
-        try:
-            job = batch.prepare(student, folder)
-        except Exception as error:  # whatever is wrong with one submission is not the others' concern
-            yield Line(student, "failed", told=f"{type(error).__name__}: {error}")
+        job = _attempted(lambda at=(student, folder): batch.prepare(*at))
+        if isinstance(job, Exception):
+            yield Line(student, "failed", told=f"{type(job).__name__}: {job}")
             continue
         stored = None if batch.force else store.get(job.key)
         if stored is None:
             waiting.append(job)
         else:
-            yield _recorded(batch, job, stored, 0.0)
+            yield _recorded(batch, job, stored)
     if jobs == 1 and not scheduler:
         grading = _inline(batch, waiting, runner)
     else:
@@ -113,18 +112,18 @@ def _lines(batch: Batch, folders: dict[str, Path], runner: Runner, jobs: int, sc
     # One thread writes to the gradebook while the next submission is graded.
     with ThreadPoolExecutor(1) as writer:
         written: deque[Future[Line]] = deque()
-        for job, result, seconds in grading:
+        for job, result in grading:
             if isinstance(result, Graded):
                 store.put(result)  # first: from here on a kill costs nothing
-                written.append(writer.submit(_recorded, batch, job, result, seconds))
+                written.append(writer.submit(_recorded, batch, job, result))
             else:
-                yield Line(job.student, "failed", told=f"{type(result).__name__}: {result}", seconds=seconds)
+                yield Line(job.student, "failed", told=f"{type(result).__name__}: {result}")
             while written and written[0].done():
                 yield written.popleft().result()
         yield from (line.result() for line in written)
 
 
-def _recorded(batch: Batch, job: Job, result: Graded, seconds: float) -> Line:
+def _recorded(batch: Batch, job: Job, result: Graded) -> Line:
     possible = sum(
         cell.metadata.nbgrader.points
         for cell in result.notebook.cells
@@ -135,27 +134,51 @@ def _recorded(batch: Batch, job: Job, result: Graded, seconds: float) -> Line:
         if batch.force or not batch.written(job):
             batch.record(job)
     except Exception as error:
-        return Line(job.student, "failed", points, possible, f"not written to the gradebook: {error}", seconds)
+        return Line(job.student, "failed", points, possible, f"not written to the gradebook: {error}")
     told = result.reason or (result.flags[0] if result.flags else "")
-    return Line(job.student, "flagged" if result.flags else "graded", points, possible, told, seconds)
+    return Line(job.student, "flagged" if result.flags else "graded", points, possible, told)
 
 
 Result = Graded | BaseException
 
 
-def _inline(batch: Batch, jobs: Sequence[Job], runner: Runner) -> Iterator[tuple[Job, Result, float]]:
-    for job in jobs:
-        began = time.monotonic()
-        try:
-            result: Result = grade(job, runner, batch.limits)
-        except Exception as error:
-            result = error
-        yield job, result, time.monotonic() - began
+def _inline(batch: Batch, jobs: Sequence[Job], runner: Runner) -> Iterator[tuple[Job, Result]]:
+    """One kernel at a time; while it runs, the next inputs are drawn and the answers of the last one judged."""
+    kernel = ThreadPoolExecutor(1)
+    begun: deque[tuple[Job, Callable[[], Graded] | Exception]] = deque()
+    try:
+        for job in jobs:
+            begun.append((job, _attempted(lambda job=job: _begin(batch, job, runner, kernel))))
+            if len(begun) > 1:
+                yield _finished(*begun.popleft())
+        while begun:
+            yield _finished(*begun.popleft())
+    finally:
+        # Nobody waits for a kernel after Ctrl-C: it ends with the runner's parent.
+        kernel.shutdown(wait=False, cancel_futures=True)
+
+
+def _begin(batch: Batch, job: Job, runner: Runner, kernel: ThreadPoolExecutor) -> Callable[[], Graded]:
+    planned = plan(job)
+    ran = kernel.submit(run_kernel, planned, runner, batch.limits)
+    return lambda: judged(planned, ran.result())
+
+
+def _finished(job: Job, begun: Callable[[], Graded] | Exception) -> tuple[Job, Result]:
+    return job, begun if isinstance(begun, Exception) else _attempted(begun)
+
+
+def _attempted(step: Callable[[], T]) -> T | Exception:
+    """What `step` gives, or the error that it raises: one submission's failure is not the others' concern."""
+    try:
+        return step()
+    except Exception as error:
+        return error
 
 
 def _on_dask(
     batch: Batch, jobs: Sequence[Job], runner: Runner, workers: int, scheduler: str
-) -> Iterator[tuple[Job, Result, float]]:
+) -> Iterator[tuple[Job, Result]]:
     """Results in the order in which they come. A few jobs for each worker are under way at once."""
     if not jobs:
         return
@@ -171,16 +194,15 @@ def _on_dask(
             for job in rest:
                 arguments = (job, batch.unprotected, batch.limits, parent)
                 future = client.submit(_in_worker, *arguments, retries=RETRIES, pure=False)
-                running[future] = (job, time.monotonic())
+                running[future] = job
                 order.add(future)
                 return
 
         for _ in range(ahead):
             send()
         for future in order:
-            job, began = running.pop(future)
             error = future.exception()
-            yield job, error if error is not None else future.result(), time.monotonic() - began
+            yield running.pop(future), error if error is not None else future.result()
             send()
 
 

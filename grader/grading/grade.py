@@ -22,6 +22,7 @@ import coursekit
 from coursekit.exercises import chapters
 from coursekit.report import Verdict
 from grader.authoring.notebook import grade_id, points
+from grader.contract import Drawn
 from grader.grading import secret
 from grader.grading.conversation import Cell
 from grader.grading.feedback import sanitise
@@ -93,20 +94,48 @@ def graded(job: Job, store: Store, runner: Callable[[], Runner], limits: Limits 
     return found
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What one submission's kernel is sent and given, and the secret inputs behind it."""
+
+    job: Job
+    hidden: dict[str, Drawn]
+    cells: tuple[Cell, ...]
+    given: dict[str, bytes]
+    cpu_seconds: float
+
+
 def grade(job: Job, runner: Runner, limits: Limits | None = None) -> Graded:
     """Run the learner's code in the sandbox, then judge what came out of it."""
-    started = time.process_time()
+    planned = plan(job)
+    return judged(planned, run(planned, runner, limits))
+
+
+def plan(job: Job) -> Plan:
+    """Draw the submission's secret inputs, and say which cells run."""
+    started = time.thread_time()
     ids = _exercise_ids(job.assignment)
     hidden = {id: secret.drawn(id, job.seed) for id in ids}
-    given = {
-        f"{job.assignment}.safetensors": secret.questions({id: [*known(id).cases, *hidden[id].cases] for id in ids})
-    }
-    notebook = nbformat.from_dict(job.rebuilt.notebook)
+    questions = secret.questions({id: [*known(id).cases, *hidden[id].cases] for id in ids})
     checks = {grade_id("check", id): id for id in ids}
-    cells = [notebook.cells[i] for i in job.rebuilt.runs]
-    sent = [Cell(cell.source, checks.get(_grade_id(cell), "")) for cell in cells]
-    ran = runner.run(sent, given, limits or Limits()) if sent else _nothing_ran(runner)
-    verified = {id: verify(id, hidden[id], ran.files.get(f"{id}.safetensors"), ran.ended) for id in ids}
+    cells = [job.rebuilt.notebook.cells[i] for i in job.rebuilt.runs]
+    sent = tuple(Cell(cell.source, checks.get(_grade_id(cell), "")) for cell in cells)
+    return Plan(job, hidden, sent, {f"{job.assignment}.safetensors": questions}, time.thread_time() - started)
+
+
+def run(planned: Plan, runner: Runner, limits: Limits | None = None) -> Ran:
+    """What came of the submission's cells in a kernel of their own; no kernel where nothing is to run."""
+    if not planned.cells:
+        return Ran((), {}, "", (), 0.0, 0, not runner.unprotected)
+    return runner.run(planned.cells, planned.given, limits or Limits())
+
+
+def judged(planned: Plan, ran: Ran) -> Graded:
+    """The verdicts on what a kernel left, in the notebook and as points."""
+    started, job = time.thread_time(), planned.job
+    notebook = nbformat.from_dict(job.rebuilt.notebook)
+    answers = {id: ran.files.get(f"{id}.safetensors") for id in planned.hidden}
+    verified = {id: verify(id, drawn, answers[id], ran.ended) for id, drawn in planned.hidden.items()}
     _show_outputs(notebook, job, ran)
     verdicts = {grade_id("check", id): v.verdict for id, v in verified.items()}
     if job.reason:
@@ -122,7 +151,7 @@ def grade(job: Job, runner: Runner, limits: Limits | None = None) -> Graded:
         reason=job.reason or ran.ended,
         flags=flags,
         cpu_seconds=ran.cpu_seconds,
-        overhead_seconds=time.process_time() - started,
+        overhead_seconds=planned.cpu_seconds + time.thread_time() - started,
         peak_bytes=ran.peak_bytes,
         sandboxed=ran.sandboxed,
         mistakes={id: v.verdict.mistake for id, v in verified.items() if v.verdict.mistake},
@@ -131,10 +160,6 @@ def grade(job: Job, runner: Runner, limits: Limits | None = None) -> Graded:
 
 def _grade_id(cell: NotebookNode) -> str:
     return cell.metadata.get("nbgrader", {}).get("grade_id", "")
-
-
-def _nothing_ran(runner: Runner) -> Ran:
-    return Ran((), {}, "", (), 0.0, 0, not runner.unprotected)
 
 
 def _show_outputs(notebook: NotebookNode, job: Job, ran: Ran) -> None:

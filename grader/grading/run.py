@@ -92,6 +92,7 @@ class Runner:
         self._lent = lent
         self._parent: subprocess.Popen | None = None
         self._folder: Path | None = None
+        self._kernel: _Contained | _Fresh | None = None
         if not unprotected and (why := sandbox.missing()):
             raise SandboxMissing(f"{why}. To grade without protection all the same, set NBGRADER_UNPROTECTED=1")
 
@@ -102,7 +103,9 @@ class Runner:
         self.close()
 
     def close(self) -> None:
-        """End the parent, and with it every kernel."""
+        """End the parent, and the kernel that another thread may be waiting for."""
+        if kernel := self._kernel:
+            kernel.signal(signal.SIGKILL)
         if self._parent:
             self._parent.stdin.close()
             self._parent.terminate()  # while it imports it would not notice
@@ -115,9 +118,9 @@ class Runner:
     def run(self, cells: Sequence[Cell], given: dict[str, bytes], limits: Limits | None = None) -> Ran:
         """Run `cells` one after another in one new kernel, with the files `given` in its questions folder."""
         limits = limits or Limits()
-        kernel = _Fresh(given) if self.unprotected else self._contained(given, limits)
+        self._kernel = kernel = _Fresh(given) if self.unprotected else self._contained(given, limits)
         with contextlib.ExitStack() as stack:
-            stack.callback(kernel.clean)
+            stack.callback(self._cleared, kernel)
             try:
                 with Conversation(kernel.connection, kernel.signal, kernel.dead) as conversation:
                     spoken = conversation.hold(cells, limits.wall, limits.cell, limits.output)
@@ -127,6 +130,10 @@ class Runner:
         if told["broken"]:
             raise SandboxMissing(told["ended"])
         return _ran(spoken, told, files, not self.unprotected)
+
+    def _cleared(self, kernel: _Contained | _Fresh) -> None:
+        self._kernel = None
+        kernel.clean()
 
     def _contained(self, given: dict[str, bytes], limits: Limits) -> _Contained:
         for attempt in (1, 2):

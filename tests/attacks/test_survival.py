@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from classroom import Classroom
+from classroom import LIMITS, Classroom
 from submissions import ALL, SLUG
 
 from coursekit.kernels import sandbox
@@ -96,6 +96,29 @@ def test_a_disturbed_run_ends_like_an_undisturbed_one(tmp_path):
     finally:
         calm.close()
         wild.close()
+
+
+def interruptible():
+    """Have Ctrl-C interrupt a child even where this process was started in the background, which ignores it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def test_ctrl_c_ends_grading_in_the_middle_of_a_cell(tmp_path, monkeypatch):
+    monkeypatch.setitem(LIMITS, "cell", 3_000)
+    monkeypatch.setitem(LIMITS, "wall", 3_000)
+    room = filled(tmp_path, 2)
+    try:
+        room.submit(ALL["blocking"], "learner001")
+        pipe = subprocess.PIPE
+        process = room.start("grader", "grade", SLUG, stdout=pipe, stderr=pipe, preexec_fn=interruptible)
+        wait_for(lambda: len(results(room)) == 1, process)  # the other one runs by now, and would sleep for an hour
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=600)
+        assert process.returncode == 130
+        assert "nothing is lost" in said
+        assert len(results(room)) == 1
+    finally:
+        room.close()
 
 
 def test_a_damaged_result_is_graded_again_and_a_good_one_is_not(tmp_path):

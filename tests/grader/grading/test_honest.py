@@ -6,6 +6,7 @@ run without the grader.
 
 import inspect
 import itertools
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -24,8 +25,8 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(bool(sandbox.missing()), reason=sandbox.missing() or "a sandbox"),
 ]
-SLUG = "02_attention"
-EXERCISES = next(chapter.exercises for chapter in chapters() if chapter.slug == SLUG)
+ROOT = Path(__file__).parents[3]
+EXERCISES = {chapter.slug: chapter.exercises for chapter in chapters()}
 
 # Stands for `grader.contract` where the variants' sources are run.
 STAND_IN = """
@@ -36,7 +37,7 @@ class _Collected:
     def alternative(self, obj): return self.add_alternative(obj.__name__, obj) or obj
     def add_mistake(self, name, sentence, *objects): self.found["mistake " + name] = objects
     def add_alternative(self, name, *objects): self.found["alternative " + name] = objects
-for _name in ("grader", "grader.contract", "grader.exercises", "grader.exercises.attention"):
+for _name in ("grader", "grader.contract", "grader.exercises"):
     sys.modules[_name] = types.ModuleType(_name)
     sys.modules[_name].__path__ = []
 sys.modules["grader.contract"].Trusted = _Collected
@@ -55,7 +56,7 @@ def module_of(exercise_id):
     return inspect.getmodule(trusted(exercise_id).reference[0])
 
 
-ROUNDS = max(len(variants(id)) for id in EXERCISES)
+ROUNDS = [(slug, i) for slug, ids in EXERCISES.items() for i in range(max(len(variants(id)) for id in ids))]
 
 
 @pytest.fixture(scope="module")
@@ -64,24 +65,22 @@ def runner():
         yield runner
 
 
-@pytest.mark.parametrize("i", range(ROUNDS))
-def test_grading_gives_what_the_notebooks_check_gives(i, runner, tmp_path):
-    from pathlib import Path
-
-    root = Path(__file__).parents[3]
-    release = nbformat.read(root / "course" / SLUG / f"{SLUG}.ipynb", as_version=4)
-    chosen = {id: next(itertools.islice(itertools.cycle(variants(id)), i, None)) for id in EXERCISES}
+@pytest.mark.parametrize(("slug", "i"), ROUNDS)
+def test_grading_gives_what_the_notebooks_check_gives(slug, i, runner, tmp_path):
+    released = ROOT / "course" / slug / f"{slug}.ipynb"
+    release = nbformat.read(released, as_version=4)
+    chosen = {id: next(itertools.islice(itertools.cycle(variants(id)), i, None)) for id in EXERCISES[slug]}
     for cell in release.cells:
         for id, name in chosen.items():
             if cell.metadata.get("nbgrader", {}).get("grade_id") == grade_id("exercise", id):
                 cell.source = answer(id, name)
-    (tmp_path / "course" / SLUG).mkdir(parents=True)
-    (tmp_path / "course" / SLUG / f"{SLUG}.ipynb").write_bytes((root / "course" / SLUG / f"{SLUG}.ipynb").read_bytes())
+    (tmp_path / "course" / slug).mkdir(parents=True)
+    (tmp_path / "course" / slug / released.name).write_bytes(released.read_bytes())
     (tmp_path / "in").mkdir()
-    nbformat.write(release, tmp_path / "in" / f"{SLUG}.ipynb")
-    job = prepare(tmp_path, SLUG, "learner", tmp_path / "in")
+    nbformat.write(release, tmp_path / "in" / released.name)
+    job = prepare(tmp_path, slug, "learner", tmp_path / "in")
     graded = grade(job, runner)
-    expected = {grade_id("check", id): by_the_check(id, chosen[id]) for id in EXERCISES}
+    expected = {grade_id("check", id): by_the_check(id, chosen[id]) for id in EXERCISES[slug]}
     assert graded.scores == expected, chosen
     assert not graded.reason
     assert set(expected) == {id for id in points(release) if id.endswith("-check")}
