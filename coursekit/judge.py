@@ -23,9 +23,9 @@ class KnownMistake:
     sentence: str
     outcomes: tuple[Outcome, ...]
 
-    def on(self, device: torch.device) -> KnownMistake:
-        """The same mistake with its outputs on `device`."""
-        return replace(self, outcomes=tuple(outcome.on(device) for outcome in self.outcomes))
+    def on(self, *devices: torch.device) -> KnownMistake:
+        """The same mistake with its outputs on `devices`, one for each case."""
+        return replace(self, outcomes=tuple(o.on(place) for o, place in zip(self.outcomes, devices, strict=True)))
 
 
 def judge(

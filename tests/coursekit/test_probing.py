@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from coursekit.probing import LargestTensor, Wrong, gradients, leaves, load, returned
+from coursekit.probing import LargestTensor, Wrong, gradients, leaves, load, returned, whole_numbers
 
 
 def told(function, *args):
@@ -196,3 +196,23 @@ def test_results_and_gradients_are_as_without_it():
     with LargestTensor():
         y = (x**2).sum()
     assert torch.autograd.grad(y, x)[0].tolist() == [2.0, 4.0]
+
+
+@pytest.mark.parametrize("value", [[4, 0], (4, 0), torch.tensor([4, 0]), [torch.tensor(4), 0]])
+def test_whole_numbers_in_any_kind_of_list_become_a_tensor(value):
+    found = whole_numbers(value, "ids")
+    assert (found.tolist(), found.dtype) == ([4, 0], torch.int64)
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        (None, "it returned None, expected ids: a list of integers"),
+        ("40", "it returned a str, expected ids: a list of integers"),
+        ([4, "0"], "ids holds a str at place 1, expected an integer"),
+        ([4.0], "ids holds a float at place 0, expected an integer"),
+        ([True], "ids holds a bool at place 0, expected an integer"),
+    ],
+)
+def test_what_is_no_list_of_whole_numbers_is_told(value, sentence):
+    assert told(whole_numbers, value, "ids") == sentence
