@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float, Int
@@ -10,11 +11,46 @@ from torch import Tensor
 
 from coursekit.assets import File, checked_file
 
+if TYPE_CHECKING:
+    import transformers
+
+PROSE = File(
+    name="prose.txt",
+    sha256="6b0abcfa810e3b69f1d90f1b3b18ec07ee34f758206523fdebd65dd5060a81f6",
+    script="prepare.prose",
+)
+TOKENIZER = File(
+    name="tokenizer.json",
+    sha256="83c2dd0fa5900a059f662a949e8acf9308b9b9b1d85f13137db265c703bed173",
+    script="prepare.tokenizer",
+)
 MOVIE_SNIPPETS = File(
     name="movie_snippets.txt",
     sha256="4dfed4184602d9cef5011a256e1152e88bfb8b97e4a65edb97e619063b324d75",
     script="prepare.movie_snippets",
 )
+
+
+def load_prose() -> dict[str, list[str]]:
+    """The sentences of each document by its title, in the order in which they were spoken or written.
+
+    197 documents, 26,872 sentences: the addresses on the state of the Union from 1961 to 2021, and the chapters of
+    Moby-Dick (Melville 1851). Raises AssetError.
+    """
+    pages = checked_file(PROSE).read_text(encoding="utf-8").rstrip().split("\n\n")
+    lines = (page.split("\n") for page in pages)
+    return {title.removeprefix("# "): sentences for title, *sentences in lines}
+
+
+def load_tokenizer() -> transformers.PreTrainedTokenizerFast:
+    """A WordPiece tokenizer learned from the prose: 4,096 tokens, lower case, [CLS] first and [SEP] last.
+
+    Called like every tokenizer of transformers. Raises AssetError. Source: Devlin et al. 2019, section 3.
+    """
+    from transformers import PreTrainedTokenizerFast  # here, since it takes a second to import
+
+    special = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
+    return PreTrainedTokenizerFast(tokenizer_file=str(checked_file(TOKENIZER)), **special)
 
 
 @dataclass(frozen=True)
