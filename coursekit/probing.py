@@ -82,6 +82,19 @@ def whole_numbers(value: Any, name: str, like: Tensor | None = None) -> Tensor:
     return torch.tensor([int(i) for i in items], dtype=torch.int64, device=None if like is None else like.device)
 
 
+def number(value: Any, name: str, like: Tensor | None = None) -> Tensor:
+    """`value`, a number called `name`, as a float64 tensor () on the device of `like`. Raises Wrong otherwise.
+
+    For results that a learner may write as a Python number or as a tensor of one entry.
+    """
+    plain = value.item() if getattr(value, "shape", None) == () else value
+    if isinstance(plain, bool | int | float):
+        return torch.tensor(float(plain), dtype=torch.float64, device=None if like is None else like.device)
+    forgot = " (is there a return?)" if value is None else ""
+    shape = f" of shape {tuple(value.shape)}" if isinstance(value, Tensor) else ""
+    raise Wrong(f"it returned {_described(value)}{shape}{forgot}, expected one number: {name}")
+
+
 class LargestTensor(TorchDispatchMode):
     """`with LargestTensor() as m: ...` leaves in `m.elements` the size of the largest tensor that was made.
 

@@ -1,10 +1,11 @@
 """The helpers of probes: each turns a slip into one sentence."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from coursekit.probing import LargestTensor, Wrong, gradients, leaves, load, returned, whole_numbers
+from coursekit.probing import LargestTensor, Wrong, gradients, leaves, load, number, returned, whole_numbers
 
 
 def told(function, *args):
@@ -216,3 +217,20 @@ def test_whole_numbers_in_any_kind_of_list_become_a_tensor(value):
 )
 def test_what_is_no_list_of_whole_numbers_is_told(value, sentence):
     assert told(whole_numbers, value, "ids") == sentence
+
+
+@pytest.mark.parametrize("value", [0.5, torch.tensor(0.5), np.float32(0.5), torch.tensor(0.5, dtype=torch.float64)])
+def test_a_number_may_come_in_any_dress(value):
+    assert number(value, "f").item() == 0.5
+    assert number(value, "f").dtype == torch.float64
+
+
+def test_a_truth_value_is_a_number():
+    assert number(True, "e").item() == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "part"), [(None, "is there a return?"), (torch.ones(3), "shape (3,)"), ("0.5", "str"), ([0.5], "list")]
+)
+def test_what_is_no_number_is_told(value, part):
+    assert part in told(number, value, "f")
