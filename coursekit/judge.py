@@ -108,10 +108,14 @@ def same(exercise: Exercise, case: Case, expected: Outputs, one: Outcome, other:
 
 
 def _alike(one: torch.Tensor, other: torch.Tensor, exercise: Exercise) -> bool:
-    if one.shape != other.shape:
+    if one.shape != other.shape or _kind(one) != _kind(other):
         return False
     coarser = one.dtype if one.dtype.itemsize < other.dtype.itemsize else other.dtype
     return bool(close(one.to(coarser), other.to(one.device, coarser), exercise.tolerance.get(coarser)).all())
+
+
+def _kind(x: torch.Tensor) -> tuple[bool, bool]:
+    return x.dtype == torch.bool, x.is_floating_point()
 
 
 def _broken_law(exercise: Exercise, case: Case, expected: Outputs, outcome: Outcome) -> str:
