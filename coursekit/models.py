@@ -107,6 +107,36 @@ def attentions(encoder: Encoder, text: str) -> tuple[list[str], Float[Tensor, "L
     return tokens, torch.cat(output.attentions).float().cpu()
 
 
+# transformers' names of BERT's parts, and the flat ones of the course; "attention.output" before "output".
+FLAT_NAMES = {
+    "embeddings.word_embeddings.": "embeddings.token.",
+    "embeddings.token_type_embeddings.": "embeddings.segment.",
+    "embeddings.position_embeddings.": "embeddings.position.",
+    "embeddings.LayerNorm.": "embeddings.norm.",
+    "encoder.layer.": "layers.",
+    "attention.self.": "",
+    "attention.output.dense.": "output.",
+    "attention.output.LayerNorm.": "norm_attention.",
+    "intermediate.dense.": "up.",
+    "output.dense.": "down.",
+    "output.LayerNorm.": "norm_output.",
+}
+
+
+def flat_weights(encoder: Encoder) -> dict[str, Tensor]:
+    """The encoder's weights under flat names: `embeddings.token.weight`, `layers.0.query.weight`, `layers.0.up.bias`.
+
+    Without the pooler, BERT's last layer for [CLS] alone. The tensors are the encoder's own, not copies.
+    """
+    weights = {}
+    for name, weight in encoder.model.state_dict().items():
+        if not name.startswith("pooler."):
+            for theirs, ours in FLAT_NAMES.items():
+                name = name.replace(theirs, ours)
+            weights[name] = weight
+    return weights
+
+
 def checked_folder(package: Package) -> Path:
     """The folder of the package's model, with every file as it was published. Raises AssetError.
 
