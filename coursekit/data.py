@@ -31,7 +31,7 @@ MOVIE_SNIPPETS = File(
 )
 
 
-def load_prose() -> dict[str, list[str]]:
+def prose() -> dict[str, list[str]]:
     """The sentences of each document by its title, in the order in which they were spoken or written.
 
     197 documents, 26,872 sentences: the addresses on the state of the Union from 1961 to 2021, and the chapters of
@@ -42,7 +42,7 @@ def load_prose() -> dict[str, list[str]]:
     return {title.removeprefix("# "): sentences for title, *sentences in lines}
 
 
-def load_tokenizer() -> transformers.PreTrainedTokenizerFast:
+def prose_tokenizer() -> transformers.PreTrainedTokenizerFast:
     """A WordPiece tokenizer learned from the prose: 4,096 tokens, lower case, [CLS] first and [SEP] last.
 
     Called like every tokenizer of transformers. Raises AssetError. Source: Devlin et al. 2019, section 3.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from coursekit.assets import FOLDER
-from coursekit.data import load_prose
+from coursekit.data import prose
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 V = 4096
@@ -35,7 +35,7 @@ def empty(vocabulary: dict[str, int]) -> Tokenizer:
 
 
 def main() -> None:
-    sentences = [sentence for document in load_prose().values() for sentence in document]
+    sentences = [sentence for document in prose().values() for sentence in document]
     (FOLDER / "tokenizer.json").write_text(trained(sentences).to_str(pretty=True), encoding="utf-8", newline="\n")
 
 
