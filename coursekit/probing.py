@@ -83,13 +83,14 @@ def whole_numbers(value: Any, name: str, like: Tensor | None = None) -> Tensor:
 
 
 def number(value: Any, name: str, like: Tensor | None = None) -> Tensor:
-    """`value`, a number called `name`, as a float64 tensor () on the device of `like`. Raises Wrong otherwise.
+    """`value`, a number called `name`, as a tensor () with the device of `like`, and its dtype where that is a float's.
 
-    For results that a learner may write as a Python number or as a tensor of one entry.
+    For results that a learner may write as a Python number or as a tensor of one entry. Raises Wrong otherwise.
     """
     plain = value.item() if getattr(value, "shape", None) == () else value
     if isinstance(plain, bool | int | float):
-        return torch.tensor(float(plain), dtype=torch.float64, device=None if like is None else like.device)
+        dtype = like.dtype if like is not None and like.is_floating_point() else torch.float32
+        return torch.tensor(float(plain), dtype=dtype, device=None if like is None else like.device)
     forgot = " (is there a return?)" if value is None else ""
     shape = f" of shape {tuple(value.shape)}" if isinstance(value, Tensor) else ""
     raise Wrong(f"it returned {_described(value)}{shape}{forgot}, expected one number: {name}")

@@ -222,7 +222,12 @@ def test_what_is_no_list_of_whole_numbers_is_told(value, sentence):
 @pytest.mark.parametrize("value", [0.5, torch.tensor(0.5), np.float32(0.5), torch.tensor(0.5, dtype=torch.float64)])
 def test_a_number_may_come_in_any_dress(value):
     assert number(value, "f").item() == 0.5
-    assert number(value, "f").dtype == torch.float64
+    assert number(value, "f").dtype == torch.float32
+
+
+def test_a_number_takes_its_dtype_from_the_floats_it_was_made_of():
+    assert number(0.5, "f", torch.ones(2, dtype=torch.float64)).dtype == torch.float64
+    assert number(0.5, "f", torch.ones(2, dtype=torch.int64)).dtype == torch.float32
 
 
 def test_a_truth_value_is_a_number():
