@@ -83,7 +83,8 @@ def _pack(exercise_id: str, known: Known, tensors: dict[str, Tensor]) -> dict[st
             # An output equal to the expected one is not stored twice.
             right = known.expected[i]
             own = {n: v for n, v in (outcome.outputs or {}).items() if n not in right or not _equal(v, right[n])}
-            if list(outcome.outputs or ()) == list(right) and not own and not outcome.changed:
+            same_names = outcome.outputs is not None and list(outcome.outputs) == list(right)
+            if same_names and not own and not outcome.changed:
                 outcomes.append(None)  # most mistakes are right on most cases
                 continue
             note: dict[str, Any] = {"kind": outcome.kind, "changed": outcome.changed}

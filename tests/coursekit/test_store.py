@@ -49,6 +49,13 @@ def test_mistakes_that_raise_keep_their_kind(reloaded):
     assert outcome.kind == "RuntimeError: no"
 
 
+def test_a_mistake_that_raises_where_only_laws_judge_keeps_its_kind(known, tmp_path):
+    raising = KnownMistake("raises", "It raises.", (Outcome(None, kind="RuntimeError: no"),))
+    only_laws = store.Known(known.cases, ({},), (raising,))
+    (tmp_path / "02_attention.safetensors").write_bytes(store.dump({ID: only_laws}))
+    assert store.load(ID, tmp_path).mistakes[0].outcomes[0].kind == "RuntimeError: no"
+
+
 def test_mistakes_that_are_right_on_a_case_give_what_is_right(reloaded):
     outcome = reloaded.mistakes[2].outcomes[0]
     assert list(outcome.outputs) == ["Y"]
