@@ -214,6 +214,26 @@ class MaskInvertedFinite(Parts):
 
 
 @TRUSTED.mistake(
+    "The mask is upside down: `attn_mask` of F.scaled_dot_product_attention is True where a token may be read (the "
+    "masks of nn.MultiheadAttention ask the opposite question). Hand over `real` as it is."
+)
+class MaskInvertedFused(Parts):
+    def attention(self, X, real):
+        Q, K, V = (self.split(x) for x in self.project(X))
+        hidden = ~real[:, None, None, :]
+        return self.output(self.merge(functional.scaled_dot_product_attention(Q, K, V, attn_mask=hidden)))
+
+
+@TRUSTED.mistake(
+    "The mask is added to the scores as the numbers 0 and 1: filler is still read, only a little less. Keep `real` "
+    "Boolean, or add 0 and -inf."
+)
+class MaskAddedAsNumbers(Parts):
+    def weights(self, Z, real):
+        return (Z + real[:, None, None, :]).softmax(-1)
+
+
+@TRUSTED.mistake(
     "The mask comes after the softmax: filler has already taken its share, and the weights of a row no longer sum to 1."
 )
 class MaskAfterSoftmax(Parts):
