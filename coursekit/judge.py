@@ -81,17 +81,21 @@ def recognise(
     wrong = [i for i, told in enumerate(findings) if told]
     if not wrong:
         return None
+
+    def alike(mistake: KnownMistake, i: int) -> bool:
+        case, right, one, other = cases[i], expected[i], outcomes[i], mistake.outcomes[i]
+        # Where the mistake happens to be right it explains no finding: a narrower dtype, say, is another slip.
+        explains = not findings[i] or bool(finding(exercise, case, other, right))
+        return explains and same(exercise, case, right, one, other)
+
     best, most = None, (len(wrong) - 1) / 2
     for mistake in mistakes:
-        rows = zip(cases, expected, outcomes, mistake.outcomes, findings, strict=True)
-        alike = [
-            # Where the mistake happens to be right it explains no finding: a narrower dtype, say, is another slip.
-            same(exercise, case, right, one, other) and (not told or bool(finding(exercise, case, other, right)))
-            for case, right, one, other, told in rows
-        ]
-        if all(alike):
+        if not alike(mistake, wrong[0]):
+            continue  # most mistakes end here: an exercise may have many
+        score = sum(alike(mistake, i) for i in wrong)
+        if score == len(wrong) and all(alike(mistake, i) for i in range(len(cases))):
             return mistake
-        if alike[wrong[0]] and (score := sum(alike[i] for i in wrong)) > most:
+        if score > most:
             best, most = mistake, score
     return best
 
