@@ -190,7 +190,8 @@ def _heatmap_size(floats: dict, across: int, down: int, row_labels: Sequence[str
     side = min(5.0, max(2.4, 0.24 * width)) if row_labels else 2.6
     if across > 1:
         side = min(side, 9.0 / across)
-    beside = 0.09 * max(0, max(map(len, row_labels), default=0) - 12)  # a token fits, a sentence needs room
+    letters = max(map(len, row_labels), default=0)
+    beside = 0.1 * letters if letters > 16 else 0.0  # a token fits, a sentence needs room of its own
     return across * side + 1.4 + beside, down * (side * min(height / width, 1.2) + (1.1 if row_labels else 0.7))
 
 
