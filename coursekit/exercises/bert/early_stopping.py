@@ -23,11 +23,11 @@ def cases(g):
         return Case(part, label, inputs)
 
     return [
-        draw("best", "it gets worse after epoch 2", [0.9, 0.6, 0.5, 0.55, 0.7], 9),
+        draw("best", "it gets worse after epoch 2", [40.0, 0.6, 0.5, 0.55, 0.7], 9),
         draw("best", "the first epoch is the best, float64", [0.4, 0.6, 0.5, 0.45], 9, torch.float64),
-        draw("best", "worse, then better than ever", [0.8, 0.5, 0.7, 0.6, 0.4, 0.45], 9),
+        draw("best", "worse, then better than ever by a hair", [0.8, 0.5, 0.7, 0.6, 0.4999, 0.55], 9),
         draw("best", "a tie", [0.8, 0.5, 0.6, 0.5, 0.7], 9),
-        draw("patience", "patience 2", [0.9, 0.7, 0.8, 0.75, 0.72, 0.71], 2),
+        draw("patience", "patience 2", [20.0, 0.7, 0.8, 0.75, 0.72, 0.71], 2),
         draw("patience", "patience 1", [0.9, 0.7, 0.6, 0.65, 0.5], 1),
         draw("patience", "patience 3, with a new best on the way", [0.9, 0.7, 0.8, 0.75, 0.6, 0.65, 0.7, 0.8, 0.9], 3),
         draw("patience", "patience 2, with ties", [0.9, 0.7, 0.7, 0.7, 0.7], 2),

@@ -200,8 +200,15 @@ class OneMask(Parts):
 
 
 @TRUSTED.mistake(
-    "The share that is dropped is not p. nn.Dropout(p) takes the probability of dropping, not that of keeping, and "
-    "0.5 where it is given nothing."
+    "Dropout is told how much to keep: nn.Dropout(p) takes the probability of dropping an entry, and that is p itself."
+)
+class KeptShare(Parts):
+    def drop(self, Y):
+        return F.dropout(Y, 1 - self.p, self.training)
+
+
+@TRUSTED.mistake(
+    "The share that is dropped is not p: hand p on to nn.Dropout, which takes 0.5 where it is given nothing."
 )
 class DefaultShare(Parts):
     def drop(self, Y):
