@@ -1,4 +1,4 @@
-"""bert.classifier to bert.early_stopping: slips that the probes turn into one sentence, and how little a check costs."""
+"""bert.classifier to bert.early_stopping: slips that the probes turn into one sentence."""
 
 import pytest
 import torch
