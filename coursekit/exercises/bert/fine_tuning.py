@@ -124,6 +124,17 @@ def _batches(case):
     return batches
 
 
+class _ByPosition(nn.Module):
+    """Trainer calls a model by its parameters' names, the exercise by their places."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, ids, real):
+        return self.model(ids, real)
+
+
 def _trainer(model, batches, device, optimizers=(None, None), **options):
     """transformers' Trainer, its examples whole batches in order, with the losses and hits that it sees."""
     from transformers import Trainer, TrainingArguments  # here, because it takes seconds to import
@@ -154,7 +165,9 @@ def _trainer(model, batches, device, optimizers=(None, None), **options):
         **options,
     )
     data = [{name: x.to(device) for name, x in zip(NAMES, batch, strict=True)} for batch in batches]
-    trainer = Trainer(model, arguments, lambda one: one[0], data, compute_loss_func=loss, optimizers=optimizers)
+    trainer = Trainer(
+        _ByPosition(model), arguments, lambda one: one[0], data, compute_loss_func=loss, optimizers=optimizers
+    )
     return trainer, losses, hits
 
 

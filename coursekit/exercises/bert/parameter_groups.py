@@ -22,6 +22,7 @@ def cases(g):
         Case("decay", "1 layer, embeddings frozen", groups(1, 1.0, drawn(0.01, 0.1), [0])),
         Case("rates", "3 layers", groups(3, drawn(0.6, 0.9), drawn(0.01, 0.1))),
         Case("rates", "2 layers, embeddings and layer 0 frozen", groups(2, drawn(0.5, 0.8), drawn(0.01, 0.1), [0, 1])),
+        Case("rates", "1 layer, decay 0", groups(1, drawn(0.6, 0.9), 0.0)),
         Case("warm-up", f"warm={warm}, total={warm + 6}", {"warm": warm, "total": warm + 6}),
         Case("warm-up", "warm=1, total=7", {"warm": 1, "total": 7}),
         Case("warm-up", "warm=0, total=5", {"warm": 0, "total": 5}),
@@ -102,9 +103,9 @@ def _groups(parts, rate, factor, decay):
     for part, lr in zip(parts, (rate * torch.pow(factor, depths)).tolist(), strict=True):
         decayed = get_parameter_names(part, [nn.LayerNorm], ["bias"])
         trained = [(n, p) for n, p in part.named_parameters() if p.requires_grad]
-        for weight_decay in (decay, 0.0):
-            params = [p for n, p in trained if (n in decayed) == bool(weight_decay)]
-            groups.append({"params": params, "lr": lr, "weight_decay": weight_decay})
+        for decays in (True, False):
+            params = [p for n, p in trained if (n in decayed) == decays]
+            groups.append({"params": params, "lr": lr, "weight_decay": decays * decay})
     return groups
 
 
