@@ -15,12 +15,12 @@ def cases(g):
     def draw(part, label, V, lengths):
         """Sentences of these lengths between [CLS] and [SEP]; their words come from the lower half of the vocabulary.
 
-        So a random token drawn from the sentences is told from one drawn from the vocabulary. The words' ids begin
-        at 0: only `real` says what is padding.
+        So a random token drawn from the sentences is told from one drawn from the vocabulary. Some words have the id
+        of the filler, 0: only `real` says what is padding.
         """
         B, T = len(lengths), max(lengths)
-        words = torch.randint(-1, V // 2 - 4, (B, T), generator=g)
-        ids = torch.where(words < 0, 1, words + 4 + (words >= 0))  # no word looks like [CLS], [SEP] or [MASK]
+        words = torch.randint(MASK + 1, V // 2, (B, T), generator=g)
+        ids = words.masked_fill(torch.rand(B, T, generator=g) < 0.05, 0)
         real = torch.arange(T) < torch.tensor(lengths)[:, None]
         ids[:, 0] = CLS
         ids[torch.arange(B), torch.tensor(lengths) // 2] = SEP  # between two sentences
@@ -76,10 +76,12 @@ def counted(ids, real, case, C, labels):
     early = torch.arange(ids.shape[1], device=ids.device) < (real.sum(1, keepdim=True) / 2)  # (B, T)
     tokens, p = C[other], asked.sum() / (len(C) * words.sum())
     columns = words.sum(0)  # (T), words at each place
-    dispersion = ((asked.sum(1) - p * columns) ** 2 / (p * (1 - p) * columns))[:, columns > 0]
-    rows = asked.sum(2)  # (N, B)
+    dispersion = spread(asked.sum(1), columns.expand(len(C), -1), p)
+    both = words[:, 1:] & words[:, :-1]
     share = masked.sum() / asked.sum()
-    clumps = ((masked.sum(2) - share * rows) ** 2 / (share * (1 - share) * rows))[rows > 0]
+    clumps = [spread(masked.sum(d), asked.sum(d), share) for d in (2, 1)]  # by sentence, by place
+    where = other.nonzero()  # call, sentence, place of each random token
+    twins = [repeated(where[:, [0, d]], tokens, case["V"]) for d in (1, 2)]
     quarters = torch.histc(tokens.double(), 4, 0, case["V"])
     return {
         "places": labels.numel(),
@@ -93,15 +95,17 @@ def counted(ids, real, case, C, labels):
         "changed_unasked": (changed & ~labelled).sum(),
         "asked": asked.sum(),
         "asked_twice": (asked[1::2] & asked[::2]).sum(),
-        "columns": dispersion.numel(),
-        "dispersion": dispersion.sum(),
+        "never": (words & ~asked.any(0)).sum(),
+        "neighbours": len(C) * both.sum(),
+        "both_asked": (asked[:, :, 1:] & asked[:, :, :-1]).sum(),
+        "dispersion": dispersion,
         "masked": masked.sum(),
         "kept": kept.sum(),
         "other": other.sum(),
         "asked_early": (asked & early).sum(),
         "masked_early": (masked & early).sum(),
-        "rows": clumps.numel(),
-        "clumps": clumps.sum(),
+        "clumps": max(clumps),
+        "twins": max(twins),
         "outside": ((tokens < 0) | (tokens >= case["V"])).sum(),
         "distinct": tokens.unique().numel(),
         "fullest": quarters.max(),
@@ -132,6 +136,20 @@ def library(ids, real, special, mask_id, V, g):
     collator.generator = torch.Generator().manual_seed(torch.randint(2**31, (), generator=g, device=g.device).item())
     never = ~real | torch.isin(ids, torch.tensor(special, device=ids.device))
     return tuple(x.to(ids.device) for x in collator.torch_mask_tokens(ids.cpu().clone(), never.cpu()))
+
+
+def spread(count, n, p):
+    """How many sigma the squared differences between `count` and n p lie above what chance gives."""
+    squares = ((count - p * n) ** 2 / (p * (1 - p) * n))[n > 0]
+    return ((squares.sum() - len(squares)) / math.sqrt(4 * max(len(squares), 1))).item()
+
+
+def repeated(groups, tokens, V):
+    """How many sigma more tokens occur twice in a group (rows of `groups` that are equal) than chance gives."""
+    _, group, sizes = groups.unique(dim=0, return_inverse=True, return_counts=True)
+    expected = (sizes * (sizes - 1) / 2).sum().item() / V
+    twice = len(tokens) - (group * (V + 1) + tokens.clamp(0, V)).unique().numel()
+    return (twice - expected) / math.sqrt(expected + 1)
 
 
 def _n(outputs):
@@ -196,6 +214,14 @@ def every_call_chooses_anew(case, outputs):
     return None
 
 
+def every_word_can_be_chosen(case, outputs):
+    n = _n(outputs)
+    # Of a thousand words, each is left out with probability 0.85^60. Where few are chosen, the share says more.
+    if n["never"] > 5 and n["asked"] > 0.1 * n["words"]:
+        return f"{n['never']:.0f} words of the batch are not chosen in any of {CALLS} calls: every word can be"
+    return None
+
+
 def fifteen_percent_are_chosen(case, outputs):
     n = _n(outputs)
     if n["asked"] < 0.15 * n["words"] and _far(n["asked"], n["words"], 0.15):
@@ -214,9 +240,18 @@ def _share(n):
 
 def sentences_are_masked_at_places_of_their_own(case, outputs):
     n = _n(outputs)
-    # Squared differences from the expected count, by column, in units of its variance: their mean is 1.
-    if not n["dispersion"] < n["columns"] + 5 * math.sqrt(4 * n["columns"]):
+    if not n["dispersion"] < 5:
         return "sentences of a batch are chosen at the same places: each word is chosen on its own"
+    return None
+
+
+def neighbours_are_chosen_independently(case, outputs):
+    n = _n(outputs)
+    # A word is in two pairs, so their number varies by a quarter more than that of independent ones.
+    if _far(n["both_asked"] / 1.26, n["neighbours"] / 1.26, 0.15**2):
+        return (
+            f"two neighbours are chosen together in {n['both_asked'] / n['neighbours']:.1%} of all cases, expected 2.3%"
+        )
     return None
 
 
@@ -269,18 +304,18 @@ def _kept(n):
     return f"of the chosen words {kept} stay as they are and {other} become a random token, expected 10% each"
 
 
-def each_token_has_a_fate_of_its_own(case, outputs):
-    n = _n(outputs)
-    if case["counted"] and not n["clumps"] < n["rows"] + 5 * math.sqrt(4 * n["rows"]):
-        return "whether a word becomes [MASK] is decided for many words at once: draw for each word on its own"
-    return None
-
-
 def fate_does_not_depend_on_the_place(case, outputs):
     n = _n(outputs)
     if case["counted"] and _far(n["masked_early"], n["asked_early"], 0.8):
         share = n["masked_early"] / n["asked_early"]
         return f"{share:.1%} of the words chosen in the first half of a sentence become [MASK], expected 80% everywhere"
+    return None
+
+
+def each_token_has_a_fate_of_its_own(case, outputs):
+    n = _n(outputs)
+    if case["counted"] and not n["clumps"] < 5:
+        return "whether a word becomes [MASK] is decided for many words at once: draw for each word on its own"
     return None
 
 
@@ -294,6 +329,12 @@ def random_tokens_differ(case, outputs):
     n, V = _n(outputs), case["V"]
     if case["counted"] and n["distinct"] < 0.4 * V * (1 - (1 - 1 / V) ** n["other"]):
         return f"only {n['distinct']:.0f} different tokens stand in {n['other']:.0f} random places"
+    return None
+
+
+def random_tokens_of_a_batch_differ(case, outputs):
+    if case["counted"] and _n(outputs)["twins"] > 10:
+        return "the same random token stands in several places of a sentence or of a column: draw one for each place"
     return None
 
 
@@ -324,9 +365,11 @@ EXERCISE = Exercise(
         what_is_not_asked_is_not_changed,
         most_words_are_left_alone,
         every_call_chooses_anew,
+        every_word_can_be_chosen,
         fifteen_percent_are_chosen,
         no_more_than_fifteen_percent_are_chosen,
         sentences_are_masked_at_places_of_their_own,
+        neighbours_are_chosen_independently,
         equal_generators_give_equal_masks,
         not_all_are_masked,
         more_are_masked_than_exchanged,
@@ -334,10 +377,11 @@ EXERCISE = Exercise(
         some_are_kept,
         some_are_exchanged,
         ten_percent_are_kept,
-        each_token_has_a_fate_of_its_own,
         fate_does_not_depend_on_the_place,
+        each_token_has_a_fate_of_its_own,
         random_tokens_are_in_the_vocabulary,
         random_tokens_differ,
+        random_tokens_of_a_batch_differ,
         random_tokens_come_from_the_whole_vocabulary,
     ),
 )

@@ -29,7 +29,9 @@ def cases(g):
         draw("pairs", "4 documents, every pair fits", 30, [some(4, 2, 9), some(1, 3, 9), some(6, 2, 9), some(3, 2, 9)]),
         draw("pairs", "3 documents, every pair fits", 45, [some(5, 3, 12), some(2, 3, 12), some(4, 3, 12)]),
         # Long after short, short after long, both too long, one just fitting: every way in which a cut can go.
-        draw("truncation", "longest=14", 14, [[3, 17, 4, 13, 12], [9, *some(2, 2, 17), 3], [15, 2], some(3, 5, 20)]),
+        draw(
+            "truncation", "longest=14", 14, [[3, 17, 4, 13, 12, 5, 4], [9, *some(2, 2, 17), 3], [15, 2], some(3, 5, 20)]
+        ),
         draw("truncation", "longest=23", 23, [[18, 5, *some(3, 4, 30)], [6, 25, 11], [12, 21, *some(2, 8, 30)]]),
     ]
 
@@ -89,7 +91,7 @@ def counted(documents, case, pairs):
             where |= dict.fromkeys(sentence, (d, s))
     n = dict.fromkeys(COUNTED, 0)
     n["pairs"] = len(pairs)
-    firsts, seconds = {}, set()
+    firsts, seconds, met = {}, set(), {}
     for ids, segments, is_next in pairs:
         n["no_cls"] += ids[:1] != [case["cls"]]
         n["no_last_sep"] += ids[-1:] != [case["sep"]]
@@ -125,12 +127,14 @@ def counted(documents, case, pairs):
             n["strangers"] += 1
             n["same_document"] += A[0] == B[0]
             seconds.add(B)
+            met.setdefault(A[0], set()).add(B[0])
     expected = {(d, s) for d, document in enumerate(documents) for s in range(len(document) - 1)}
     n["no_pair"] = sum(firsts.get(A, 0) < CALLS for A in expected)
     n["beyond"] = len(set(firsts) - expected)
     n["twice"] = sum(count > CALLS for count in firsts.values())
     n["turns"] = sum(one[2] != other[2] for one, other in itertools.pairwise(pairs))
     n["unseen"] = sum(len(document) for document in documents) - len(seconds)
+    n["met"] = min(map(len, met.values()), default=0)
     n["sentences"] = sum(len(document) for document in documents)
     return n
 
@@ -180,6 +184,12 @@ def coins_are_tossed(case, outputs):
     n, turns = outputs["_pairs"].item() - 1, outputs["_turns"].item()
     if abs(turns / n - 0.5) > 5 * math.sqrt(0.25 / n):
         return f"is_next changes from one pair to the next in {turns / n:.0%} of all cases: toss a coin for each pair"
+    return None
+
+
+def strangers_come_from_several_documents(case, outputs):
+    if outputs["_met"] < 2:
+        return "the strangers of one document all come from one other document: draw the document too"
     return None
 
 
@@ -241,6 +251,7 @@ EXERCISE = Exercise(
         _law("again", says="two calls with the same state of g differ: draw every random number from g"),
         half_follow,
         coins_are_tossed,
+        strangers_come_from_several_documents,
         every_sentence_can_be_the_stranger,
         _law("segment_of_sep", says="{n} count the [SEP] behind A to segment 1: it belongs to A"),
         _law("segments_unlike", says="{n} have segments that are not 0 up to the first [SEP] and 1 after it"),

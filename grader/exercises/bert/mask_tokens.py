@@ -202,8 +202,8 @@ def shares_exchanged(ids, real, special, mask_id, V, g):
 
 
 @TRUSTED.mistake(
-    "One draw decides for the whole sentence whether its chosen words become [MASK], are exchanged or stay: draw for "
-    "each word."
+    "One draw decides for a whole sentence, or for one place of all sentences, what becomes of the chosen words: draw "
+    "for each word of the batch."
 )
 def one_fate_per_sentence(ids, real, special, mask_id, V, g):
     chosen = _words(ids, real, special) & (_uniform(ids, g) < 0.15)
@@ -245,6 +245,36 @@ def random_from_the_batch(ids, real, special, mask_id, V, g):
     fate = _uniform(ids, g)
     words = ids[_words(ids, real, special)]
     tokens = words[torch.randint(len(words), ids.shape, generator=g, device=ids.device)]
+    corrupted = torch.where(chosen & (fate < 0.8), mask_id, ids)
+    return torch.where(chosen & (fate >= 0.9), tokens, corrupted), torch.where(chosen, ids, -100)
+
+
+@TRUSTED.mistake(
+    "Words whose id is 0 are taken for filler. Here they are words, and another vocabulary has another filler: only "
+    "`real` says what is filler."
+)
+def zero_is_filler(ids, real, special, mask_id, V, g):
+    return reference(ids, real & (ids != 0), special, mask_id, V, g)
+
+
+@TRUSTED.mistake(
+    "Words are hidden in runs of neighbours. That is another objective (Joshi et al. 2020, SpanBERT); here each word "
+    "is chosen on its own."
+)
+def runs_of_words(ids, real, special, mask_id, V, g):
+    words = _words(ids, real, special)
+    begins = _uniform(ids, g) < 1 - 0.85 ** (1 / 3)
+    chosen = words & (begins | begins.roll(1, 1) | begins.roll(2, 1))
+    return corrupted_as(ids, chosen, mask_id, V, g), torch.where(chosen, ids, -100)
+
+
+@TRUSTED.mistake(
+    "One random token is drawn for each sentence: draw one for each place, `torch.randint(V, ids.shape, ...)`."
+)
+def one_random_token_per_sentence(ids, real, special, mask_id, V, g):
+    chosen = _words(ids, real, special) & (_uniform(ids, g) < 0.15)
+    fate = _uniform(ids, g)
+    tokens = torch.randint(V, (len(ids), 1), generator=g, device=ids.device)
     corrupted = torch.where(chosen & (fate < 0.8), mask_id, ids)
     return torch.where(chosen & (fate >= 0.9), tokens, corrupted), torch.where(chosen, ids, -100)
 

@@ -203,6 +203,13 @@ class FirstSentences(Steps):
         return documents[other + (other >= d)][0]
 
 
+@wrong("The strangers of a document all come from the document after it: draw the document by chance as well.")
+class FromTheNextDocument(Steps):
+    def stranger(self, documents, d, s, g):
+        document = documents[(d + 1) % len(documents)]
+        return document[torch.randint(len(document), (), generator=g).item()]
+
+
 @wrong("The random numbers do not come from g, so the same seed gives other pairs each time: pass `generator=g`.")
 class GeneratorIgnored(Steps):
     def __call__(self, documents, longest, cls, sep, g):
