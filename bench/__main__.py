@@ -72,8 +72,9 @@ def main() -> None:
         for profile in ("smoke", "fast"):
             seconds, memory = chapter_run(chapter.slug, profile)
             print(f"{chapter.slug:<20} {profile:<8} {seconds:>8.1f} {memory:>16.0f}")
-    from bench import grading
+    from bench import bert, grading
 
+    bert.main()
     grading.main()
 
 

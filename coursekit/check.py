@@ -66,10 +66,11 @@ def use(exercise_id: str, *objects: Any) -> Any:
 def verdict_on(exercise: Exercise, objects: tuple[Any, ...], known: store.Known, device: torch.device) -> Verdict:
     """The verdict on `objects` against what is known of the exercise, with inputs on `device`."""
     cases = [case.on(device) for case in known.cases]
-    expected = [{name: value.to(device) for name, value in right.items()} for right in known.expected]
+    where = [case.device(device) for case in cases]
+    expected = [{n: v.to(place) for n, v in right.items()} for right, place in zip(known.expected, where, strict=True)]
     outcomes = [observe(exercise, objects, case) for case in cases]
     # Where the learner's outputs are: a mistake left on another device would seem to err in its device.
-    mistakes = [mistake.on(device) for mistake in known.mistakes]
+    mistakes = [mistake.on(*where) for mistake in known.mistakes]
     return judge(exercise, cases, outcomes, expected, mistakes)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import re
 from collections.abc import Callable
@@ -34,6 +35,10 @@ class Case:
         floats = (v.dtype for v in self.inputs.values() if isinstance(v, Tensor) and v.is_floating_point())
         return next(floats, torch.float32)
 
+    def device(self, wanted: torch.device) -> torch.device:
+        """Where the results belong: on `wanted` with the tensors of the inputs, on the CPU where there are none."""
+        return wanted if any(isinstance(v, Tensor) for v in self.inputs.values()) else torch.device("cpu")
+
     def cast(self, dtype: torch.dtype) -> Case:
         """The same case with every floating tensor as `dtype`; layout and other values stay."""
         inputs = {n: v.to(dtype) if _is_float(v) else v for n, v in self.inputs.items()}
@@ -45,8 +50,8 @@ class Case:
         return dataclasses.replace(self, inputs=inputs)
 
     def copy(self) -> Case:
-        """The same case with tensors of its own, laid out in memory as the originals are."""
-        inputs = {n: v.clone() if isinstance(v, Tensor) else v for n, v in self.inputs.items()}
+        """The same case with inputs of its own: tensors laid out in memory as the originals, lists down to the last."""
+        inputs = {n: v.clone() if isinstance(v, Tensor) else copy.deepcopy(v) for n, v in self.inputs.items()}
         return dataclasses.replace(self, inputs=inputs)
 
 

@@ -23,9 +23,9 @@ class KnownMistake:
     sentence: str
     outcomes: tuple[Outcome, ...]
 
-    def on(self, device: torch.device) -> KnownMistake:
-        """The same mistake with its outputs on `device`."""
-        return replace(self, outcomes=tuple(outcome.on(device) for outcome in self.outcomes))
+    def on(self, *devices: torch.device) -> KnownMistake:
+        """The same mistake with its outputs on `devices`, one for each case."""
+        return replace(self, outcomes=tuple(o.on(place) for o, place in zip(self.outcomes, devices, strict=True)))
 
 
 def judge(
@@ -81,17 +81,21 @@ def recognise(
     wrong = [i for i, told in enumerate(findings) if told]
     if not wrong:
         return None
+
+    def alike(mistake: KnownMistake, i: int) -> bool:
+        case, right, one, other = cases[i], expected[i], outcomes[i], mistake.outcomes[i]
+        # Where the mistake happens to be right it explains no finding: a narrower dtype, say, is another slip.
+        explains = not findings[i] or bool(finding(exercise, case, other, right))
+        return explains and same(exercise, case, right, one, other)
+
     best, most = None, (len(wrong) - 1) / 2
     for mistake in mistakes:
-        rows = zip(cases, expected, outcomes, mistake.outcomes, findings, strict=True)
-        alike = [
-            # Where the mistake happens to be right it explains no finding: a narrower dtype, say, is another slip.
-            same(exercise, case, right, one, other) and (not told or bool(finding(exercise, case, other, right)))
-            for case, right, one, other, told in rows
-        ]
-        if all(alike):
+        if not alike(mistake, wrong[0]):
+            continue  # most mistakes end here: an exercise may have many
+        score = sum(alike(mistake, i) for i in wrong)
+        if score == len(wrong) and all(alike(mistake, i) for i in range(len(cases))):
             return mistake
-        if alike[wrong[0]] and (score := sum(alike[i] for i in wrong)) > most:
+        if score > most:
             best, most = mistake, score
     return best
 
@@ -108,10 +112,14 @@ def same(exercise: Exercise, case: Case, expected: Outputs, one: Outcome, other:
 
 
 def _alike(one: torch.Tensor, other: torch.Tensor, exercise: Exercise) -> bool:
-    if one.shape != other.shape:
+    if one.shape != other.shape or _kind(one) != _kind(other):
         return False
     coarser = one.dtype if one.dtype.itemsize < other.dtype.itemsize else other.dtype
     return bool(close(one.to(coarser), other.to(one.device, coarser), exercise.tolerance.get(coarser)).all())
+
+
+def _kind(x: torch.Tensor) -> tuple[bool, bool]:
+    return x.dtype == torch.bool, x.is_floating_point()
 
 
 def _broken_law(exercise: Exercise, case: Case, expected: Outputs, outcome: Outcome) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,14 +13,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from coursekit.assets import AssetError, altered
 from coursekit.device import device as find_device
 
 if TYPE_CHECKING:
     import transformers
-
-
-class AssetError(RuntimeError):
-    """A model is missing or altered; the message says which command mends it."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +107,36 @@ def attentions(encoder: Encoder, text: str) -> tuple[list[str], Float[Tensor, "L
     return tokens, torch.cat(output.attentions).float().cpu()
 
 
+# transformers' names of BERT's parts, and the flat ones of the course; "attention.output" before "output".
+FLAT_NAMES = {
+    "embeddings.word_embeddings.": "embeddings.token.",
+    "embeddings.token_type_embeddings.": "embeddings.segment.",
+    "embeddings.position_embeddings.": "embeddings.position.",
+    "embeddings.LayerNorm.": "embeddings.norm.",
+    "encoder.layer.": "layers.",
+    "attention.self.": "",
+    "attention.output.dense.": "output.",
+    "attention.output.LayerNorm.": "norm_attention.",
+    "intermediate.dense.": "up.",
+    "output.dense.": "down.",
+    "output.LayerNorm.": "norm_output.",
+}
+
+
+def flat_weights(encoder: Encoder) -> dict[str, Tensor]:
+    """The encoder's weights under flat names: `embeddings.token.weight`, `layers.0.query.weight`, `layers.0.up.bias`.
+
+    Without the pooler, BERT's last layer for [CLS] alone. The tensors are the encoder's own, not copies.
+    """
+    weights = {}
+    for name, weight in encoder.model.state_dict().items():
+        if not name.startswith("pooler."):
+            for theirs, ours in FLAT_NAMES.items():
+                name = name.replace(theirs, ours)
+            weights[name] = weight
+    return weights
+
+
 def checked_folder(package: Package) -> Path:
     """The folder of the package's model, with every file as it was published. Raises AssetError.
 
@@ -121,19 +147,9 @@ def checked_folder(package: Package) -> Path:
         raise AssetError(f"the package {package.name} is missing; run `{package.command}`")
     folder = Path(spec.submodule_search_locations[0]) / package.folder
     for name, expected in package.sha256.items():
-        found = _sha256(folder / name)
-        if found != expected:
-            state = f"sha256 {found[:12]}..., expected {expected[:12]}..." if found else "it is missing"
-            raise AssetError(f"{name} of the package {package.name} was altered ({state}); run `{package.command}`")
+        if wrong := altered(folder / name, expected):
+            raise AssetError(f"{name} of the package {package.name} was altered ({wrong}); run `{package.command}`")
     return folder
-
-
-def _sha256(path: Path) -> str:
-    """The file's sha256, empty where there is no such file."""
-    if not path.is_file():
-        return ""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _load(source: str | Path, where: torch.device, **options: Any) -> Encoder:

@@ -99,12 +99,16 @@ def _plain(name: str, value: Any) -> Tensor:
 
 
 def _changed(before: Case, after: Case) -> tuple[str, ...]:
-    """Names of the input tensors that the call altered in place."""
-    pairs = ((n, v, after.inputs.get(n)) for n, v in before.inputs.items() if isinstance(v, Tensor))
-    return tuple(
-        name
-        for name, was, now in pairs
-        if not isinstance(now, Tensor)
+    """Names of the inputs that the call altered in place."""
+    pairs = ((name, was, after.inputs.get(name)) for name, was in before.inputs.items())
+    return tuple(name for name, was, now in pairs if _differs(was, now))
+
+
+def _differs(was: Any, now: Any) -> bool:
+    if not isinstance(was, Tensor):
+        return repr(was) != repr(now)  # a list may by now hold anything, and != on a tensor is no Boolean
+    return (
+        not isinstance(now, Tensor)
         or was.shape != now.shape
         or was.dtype != now.dtype
         or not torch.isclose(was, now.detach(), rtol=0, atol=0, equal_nan=True).all()

@@ -68,6 +68,34 @@ def returned(value: Any, *names: str) -> Any:
     return value
 
 
+def whole_numbers(value: Any, name: str, like: Tensor | None = None) -> Tensor:
+    """`value`, a list of integers called `name`, as an int64 tensor on the device of `like`. Raises Wrong otherwise.
+
+    For results that are lists: they are compared as tensors. An array of integers is as good as a list.
+    """
+    items = value.tolist() if hasattr(value, "tolist") else value
+    if not isinstance(items, Sequence) or isinstance(items, str):
+        raise Wrong(f"it returned {_described(value)}, expected {name}: a list of integers")
+    for place, item in enumerate(items):
+        if isinstance(item, bool) or not hasattr(item, "__index__"):
+            raise Wrong(f"{name} holds {_described(item)} at place {place}, expected an integer")
+    return torch.tensor([int(i) for i in items], dtype=torch.int64, device=None if like is None else like.device)
+
+
+def number(value: Any, name: str, like: Tensor | None = None) -> Tensor:
+    """`value`, a number called `name`, as a tensor () with the device of `like`, and its dtype where that is a float's.
+
+    For results that a learner may write as a Python number or as a tensor of one entry. Raises Wrong otherwise.
+    """
+    plain = value.item() if getattr(value, "shape", None) == () else value
+    if isinstance(plain, bool | int | float):
+        dtype = like.dtype if like is not None and like.is_floating_point() else torch.float32
+        return torch.tensor(float(plain), dtype=dtype, device=None if like is None else like.device)
+    forgot = " (is there a return?)" if value is None else ""
+    shape = f" of shape {tuple(value.shape)}" if isinstance(value, Tensor) else ""
+    raise Wrong(f"it returned {_described(value)}{shape}{forgot}, expected one number: {name}")
+
+
 class LargestTensor(TorchDispatchMode):
     """`with LargestTensor() as m: ...` leaves in `m.elements` the size of the largest tensor that was made.
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from IPython.display import display
+from jaxtyping import Float, Int
 from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import ListedColormap
@@ -24,6 +25,7 @@ from torch import Tensor
 # Okabe and Ito (2008), dark and light in turns; the dashes tell lines apart in print.
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 3)))
+MARKERS = ("o", "x", "^", "s", "+", "d")
 HIDDEN_SEEN = ListedColormap(["#00224E", "#FDE737"])
 STYLE = {
     "figure.facecolor": "white",  # a picture of its own in light and dark themes alike
@@ -155,6 +157,31 @@ def draw_curves(
         ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))  # beside the axes: it never hides a line
 
 
+def clouds(
+    panels: Mapping[str, Float[Tensor, "n 2"]],
+    labels: Int[Tensor, " n"],
+    names: Sequence[str],
+    *,
+    x_label: str,
+    y_label: str,
+    per_row: int = 3,
+) -> Figure:
+    """The points (n, 2) of each panel, by title; `labels` choose colour and shape, `names` say what the labels mean."""
+    down = -(-len(panels) // per_row)
+    with rc_context(STYLE):
+        fig = Figure(figsize=(2.9 * per_row, 2.5 * down + 0.3), layout="constrained")
+        grid = fig.subplots(down, per_row, squeeze=False, sharex=True, sharey=True)
+        for ax, (title, XY) in zip(grid.flat, panels.items(), strict=False):
+            ax.set_title(title)
+            for c, name in enumerate(names):
+                look = {"color": COLOURS[c + 1], "marker": MARKERS[c], "s": 14, "linewidths": 0.8}
+                ax.scatter(*_numbers(XY[labels == c].T), label=name, **look)
+        fig.supxlabel(x_label, fontsize="medium")
+        fig.supylabel(y_label, fontsize="medium")
+        fig.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=len(names))
+    return fig
+
+
 def _small_png(fig: Figure) -> bytes:
     """The figure with 256 colours: a third of the size, and no difference that an eye would see."""
     fig.set_dpi(DPI)
@@ -190,7 +217,9 @@ def _heatmap_size(floats: dict, across: int, down: int, row_labels: Sequence[str
     side = min(5.0, max(2.4, 0.24 * width)) if row_labels else 2.6
     if across > 1:
         side = min(side, 9.0 / across)
-    return across * side + 1.4, down * (side * min(height / width, 1.2) + (1.1 if row_labels else 0.7))
+    letters = max(map(len, row_labels), default=0)
+    beside = 0.1 * letters if letters > 16 else 0.0  # a token fits, a sentence needs room of its own
+    return across * side + 1.4 + beside, down * (side * min(height / width, 1.2) + (1.1 if row_labels else 0.7))
 
 
 def _name_axis(axis: Any, name: str, n: int, labels: Sequence[str], outer: bool) -> None:

@@ -1,7 +1,8 @@
 """Sliders that teach: each draws a figure at once, and again whenever a control moves."""
 
+from coursekit.widgets.before_after import before_and_after
 from coursekit.widgets.explorer import attention_explorer
 from coursekit.widgets.rotary import rotary_frequencies
 from coursekit.widgets.scale import scale_entropy
 
-__all__ = ["attention_explorer", "rotary_frequencies", "scale_entropy"]
+__all__ = ["attention_explorer", "before_and_after", "rotary_frequencies", "scale_entropy"]

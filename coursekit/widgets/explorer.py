@@ -41,7 +41,7 @@ def draw_attention(read: Any, sentence: Any, layer: Any, head: Any, temperature:
 
     `read(sentence)` returns tokens and A (L H T T), as `coursekit.models.attentions` does.
     """
-    if wrong := _wrong_sentence(sentence) or _wrong_temperature(temperature):
+    if wrong := wrong_sentence(sentence) or _wrong_temperature(temperature):
         return Notice(wrong)
     tokens, A = read(sentence.strip())
     if len(tokens) > MOST_TOKENS:
@@ -69,7 +69,8 @@ def at_temperature(A: Float[Tensor, "T S"], temperature: float) -> Float[Tensor,
     return (A.clamp_min(1e-30).log() / temperature).softmax(-1)
 
 
-def _wrong_sentence(sentence: Any) -> str:
+def wrong_sentence(sentence: Any) -> str:
+    """Why `sentence` cannot be drawn; empty where it can."""
     if not isinstance(sentence, str) or not sentence.strip():
         return "The sentence is empty: type a few words."
     if len(sentence) > LONGEST:

@@ -9,7 +9,7 @@ import torch
 import transformers
 
 from coursekit import models
-from coursekit.models import ENCODER, AssetError, Package, attentions, checked_folder, load_encoder
+from coursekit.models import ENCODER, AssetError, Package, attentions, checked_folder, flat_weights, load_encoder
 
 LONG = "attention " * 600
 
@@ -186,3 +186,22 @@ def test_the_encoder_gives_the_same_attentions_on_a_gpu(encoder):
     _, expected = attentions(encoder, "a word")
     _, A = attentions(load_encoder(device="cuda"), "a word")
     torch.testing.assert_close(A, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_flat_weights_are_the_encoders_own_under_the_names_of_the_course(encoder):
+    weights = flat_weights(encoder)
+    layer = encoder.model.encoder.layer[2]
+    assert weights["embeddings.position.weight"].data_ptr() == (
+        encoder.model.embeddings.position_embeddings.weight.data_ptr()
+    )
+    for name, theirs in {
+        "query": layer.attention.self.query,
+        "output": layer.attention.output.dense,
+        "norm_attention": layer.attention.output.LayerNorm,
+        "up": layer.intermediate.dense,
+        "down": layer.output.dense,
+        "norm_output": layer.output.LayerNorm,
+    }.items():
+        assert weights[f"layers.2.{name}.weight"].data_ptr() == theirs.weight.data_ptr()
+    assert len(weights) == 5 + 6 * 16
+    assert not any("pooler" in name or "LayerNorm" in name or "dense" in name for name in weights)

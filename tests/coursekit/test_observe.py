@@ -124,6 +124,14 @@ def test_the_case_itself_is_never_changed():
     assert case.inputs["x"].tolist() == [1.0, 2.0]
 
 
+@pytest.mark.parametrize("change", [lambda x: x[0].append(9), lambda x: x.clear(), lambda x: x.sort()])
+def test_a_list_that_is_changed_in_place_is_told_and_the_case_keeps_its_own(change):
+    case = Case("values", "a case", {"x": [[3, 1], [2]]})
+    outcome = observe(EXERCISE, (lambda x: change(x) or torch.ones(2),), case)
+    assert outcome.changed == ("x",)
+    assert case.inputs["x"] == [[3, 1], [2]]
+
+
 def test_an_input_with_nan_and_infinity_counts_as_unchanged():
     odd = torch.tensor([float("nan"), float("-inf")])
     assert seen(right, x=odd).changed == ()

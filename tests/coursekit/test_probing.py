@@ -1,10 +1,11 @@
 """The helpers of probes: each turns a slip into one sentence."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from coursekit.probing import LargestTensor, Wrong, gradients, leaves, load, returned
+from coursekit.probing import LargestTensor, Wrong, gradients, leaves, load, number, returned, whole_numbers
 
 
 def told(function, *args):
@@ -196,3 +197,45 @@ def test_results_and_gradients_are_as_without_it():
     with LargestTensor():
         y = (x**2).sum()
     assert torch.autograd.grad(y, x)[0].tolist() == [2.0, 4.0]
+
+
+@pytest.mark.parametrize("value", [[4, 0], (4, 0), torch.tensor([4, 0]), [torch.tensor(4), 0]])
+def test_whole_numbers_in_any_kind_of_list_become_a_tensor(value):
+    found = whole_numbers(value, "ids")
+    assert (found.tolist(), found.dtype) == ([4, 0], torch.int64)
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        (None, "it returned None, expected ids: a list of integers"),
+        ("40", "it returned a str, expected ids: a list of integers"),
+        ([4, "0"], "ids holds a str at place 1, expected an integer"),
+        ([4.0], "ids holds a float at place 0, expected an integer"),
+        ([True], "ids holds a bool at place 0, expected an integer"),
+    ],
+)
+def test_what_is_no_list_of_whole_numbers_is_told(value, sentence):
+    assert told(whole_numbers, value, "ids") == sentence
+
+
+@pytest.mark.parametrize("value", [0.5, torch.tensor(0.5), np.float32(0.5), torch.tensor(0.5, dtype=torch.float64)])
+def test_a_number_may_come_in_any_dress(value):
+    assert number(value, "f").item() == 0.5
+    assert number(value, "f").dtype == torch.float32
+
+
+def test_a_number_takes_its_dtype_from_the_floats_it_was_made_of():
+    assert number(0.5, "f", torch.ones(2, dtype=torch.float64)).dtype == torch.float64
+    assert number(0.5, "f", torch.ones(2, dtype=torch.int64)).dtype == torch.float32
+
+
+def test_a_truth_value_is_a_number():
+    assert number(True, "e").item() == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "part"), [(None, "is there a return?"), (torch.ones(3), "shape (3,)"), ("0.5", "str"), ([0.5], "list")]
+)
+def test_what_is_no_number_is_told(value, part):
+    assert part in told(number, value, "f")

@@ -11,7 +11,7 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from coursekit.show import COLOURS, DASHES, Picture, curves, heatmap, picture, show
+from coursekit.show import COLOURS, DASHES, Picture, clouds, curves, heatmap, picture, show
 
 
 @pytest.fixture
@@ -117,3 +117,12 @@ def test_a_figure_of_pyplot_is_closed_and_not_shown_twice():
     shown = picture(fig, "empty axes")
     assert not plt.fignum_exists(fig.number)
     assert Image.open(io.BytesIO(shown.png)).convert("RGB").getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_clouds_have_a_panel_for_each_title_and_every_class_in_the_legend():
+    XY = torch.randn(7, 2, generator=torch.Generator().manual_seed(0))
+    fig = clouds({"one": XY, "two": -XY}, torch.tensor([0, 1, 0, 1, 1, 0, 0]), ("no", "yes"), x_label="a", y_label="b")
+    assert [ax.get_title() for ax in fig.axes if ax.get_title()] == ["one", "two"]
+    assert [text.get_text() for text in fig.legends[0].get_texts()] == ["no", "yes"]
+    assert (fig.get_supxlabel(), fig.get_supylabel()) == ("a", "b")
+    assert picture(fig, "points").png

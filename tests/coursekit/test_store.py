@@ -19,7 +19,8 @@ def known():
         "negated", "The sign is wrong.", (Outcome({"Y": -x, "_size": torch.tensor(6)}, changed=("x",)),)
     )
     raising = KnownMistake("raises", "It raises.", (Outcome(None, kind="RuntimeError: no"),))
-    return store.Known((case,), ({"Y": x},), (wrong, raising))
+    blind = KnownMistake("blind", "It is right here.", (Outcome({"Y": x.clone()}),))
+    return store.Known((case,), ({"Y": x},), (wrong, raising, blind))
 
 
 @pytest.fixture
@@ -46,6 +47,20 @@ def test_mistakes_that_raise_keep_their_kind(reloaded):
     outcome = reloaded.mistakes[1].outcomes[0]
     assert outcome.outputs is None
     assert outcome.kind == "RuntimeError: no"
+
+
+def test_a_mistake_that_raises_where_only_laws_judge_keeps_its_kind(known, tmp_path):
+    raising = KnownMistake("raises", "It raises.", (Outcome(None, kind="RuntimeError: no"),))
+    only_laws = store.Known(known.cases, ({},), (raising,))
+    (tmp_path / "02_attention.safetensors").write_bytes(store.dump({ID: only_laws}))
+    assert store.load(ID, tmp_path).mistakes[0].outcomes[0].kind == "RuntimeError: no"
+
+
+def test_mistakes_that_are_right_on_a_case_give_what_is_right(reloaded):
+    outcome = reloaded.mistakes[2].outcomes[0]
+    assert list(outcome.outputs) == ["Y"]
+    assert torch.equal(outcome.outputs["Y"], reloaded.expected[0]["Y"])
+    assert (outcome.kind, outcome.changed) == ("", ())
 
 
 def test_the_same_content_gives_the_same_bytes(known):

@@ -1,0 +1,121 @@
+"""Chapter 03: the course's loops against transformers', on the same model and data, in one run."""
+
+from __future__ import annotations
+
+import copy
+import os
+import statistics
+import time
+
+import torch
+from torch import nn
+
+SENTENCES, BATCH, ROUNDS = 192, 32, int(os.environ.get("COURSEKIT_BENCH_ROUNDS", "5"))
+
+
+class _Reader(nn.Module):
+    """transformers' BertModel, called as the course's classifier calls an encoder."""
+
+    def __init__(self, bert):
+        super().__init__()
+        self.bert = bert
+
+    def forward(self, ids, real):
+        return self.bert(ids, attention_mask=real).last_hidden_state
+
+
+def _examples():
+    """Film snippets as lists of ids with their labels, a classifier for them, and the same in batches by length."""
+    from coursekit.data import movie_snippets
+    from coursekit.models import load_encoder
+    from grader.exercises import trusted
+
+    encoder, part = load_encoder("fast"), movie_snippets().train[:SENTENCES]
+    sentences = encoder.tokenizer(part.texts, truncation=True, max_length=48)["input_ids"]
+    pad, by_length, _ = trusted("bert.batches").reference
+    rows = by_length([len(sentence) for sentence in sentences], BATCH)
+    batches = [(*pad([sentences[i] for i in row], 0), part.labels[row]) for row in rows]
+    torch.manual_seed(0)
+    model = trusted("bert.classifier").alternatives["FromTorch"][0](_Reader(encoder.model), _mean, 384, 2, 0.1)
+    model.encoder.bert.embeddings.requires_grad_(False)
+    single = [{"ids": torch.tensor(s), "labels": label} for s, label in zip(sentences, part.labels, strict=True)]
+    return model, batches, single
+
+
+def _mean(X, real):
+    return (X * real[:, :, None]).sum(1) / real.sum(1, keepdim=True)
+
+
+def _tools(model):
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=1e-5)
+    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
+
+
+def _course(model, batches):
+    from grader.exercises.bert.fine_tuning import train_as_in_the_chapter
+
+    train_as_in_the_chapter(model, batches, *_tools(model), 1.0, torch.device("cpu"))
+
+
+def _trainer(model, data, collate, size):
+    from transformers import Trainer, TrainingArguments
+
+    arguments = TrainingArguments(
+        "/tmp/coursekit-bench",
+        num_train_epochs=1,
+        per_device_train_batch_size=size,
+        max_grad_norm=1.0,
+        use_cpu=True,
+        label_names=["labels"],
+        remove_unused_columns=False,
+        report_to=[],
+        save_strategy="no",
+        logging_strategy="no",
+        disable_tqdm=True,
+    )
+
+    def loss(logits, labels, **_):
+        return nn.functional.cross_entropy(logits, labels)
+
+    trainer = Trainer(model, arguments, collate, data, compute_loss_func=loss, optimizers=_tools(model))
+    trainer.train()
+
+
+def _padded(examples):
+    """One batch as a collator of transformers makes it: filled up to its longest sentence."""
+    ids = nn.utils.rnn.pad_sequence([e["ids"] for e in examples], batch_first=True)
+    return {"ids": ids, "real": ids != 0, "labels": torch.stack([e["labels"] for e in examples])}
+
+
+def fine_tuning() -> list[tuple[str, float, float]]:
+    """Sentences per second of one epoch: median over rounds, in which the ways take turns."""
+    model, batches, single = _examples()
+    ready = [dict(zip(("ids", "real", "labels"), batch, strict=True)) for batch in batches]
+    ways = {
+        "the course's train": lambda m: _course(m, batches),
+        "Trainer, the same batches": lambda m: _trainer(m, ready, lambda one: one[0], 1),
+        "Trainer, its own batches": lambda m: _trainer(m, single, _padded, BATCH),
+    }
+    seconds = {name: [] for name in ways}
+    for _ in range(ROUNDS):
+        for name, way in ways.items():
+            fresh = copy.deepcopy(model)
+            started = time.perf_counter()
+            way(fresh)
+            seconds[name].append(time.perf_counter() - started)
+    course = seconds["the course's train"]
+    return [
+        (name, SENTENCES / statistics.median(took), statistics.median(t / c for t, c in zip(took, course, strict=True)))
+        for name, took in seconds.items()
+    ]
+
+
+def main() -> None:
+    print(f"\nfine-tuning, batches of {BATCH}{'':9} {'sentences/s':>12} {'the course is faster by':>24}")
+    for name, speed, ratio in fine_tuning():
+        print(f"{name:<32} {speed:>12.1f} {'x' + format(ratio, '.2f'):>24}")
+
+
+if __name__ == "__main__":
+    main()

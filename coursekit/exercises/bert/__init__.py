@@ -1,0 +1,24 @@
+"""Chapter 03, BERT."""
+
+from coursekit.contract import Chapter
+
+CHAPTER = Chapter(
+    slug="03_bert",
+    title="BERT",
+    exercises=(
+        "bert.wordpiece",
+        "bert.batches",
+        "bert.embeddings",
+        "bert.encoder_layer",
+        "bert.mask_tokens",
+        "bert.mlm_head",
+        "bert.sentence_pairs",
+        "bert.pooling",
+        "bert.classifier",
+        "bert.parameter_groups",
+        "bert.fine_tuning",
+        "bert.early_stopping",
+        "bert.metrics",
+        "bert.spans",
+    ),
+)

@@ -1,0 +1,214 @@
+"""train(...) and evaluate(...): one pass of a training loop, and the loss and accuracy of a model at rest."""
+
+import contextlib
+import io
+import tempfile
+
+import torch
+from torch import nn
+
+from coursekit.contract import Case, Exercise, normal
+from coursekit.elsewhere import Elsewhere
+from coursekit.probing import Wrong, number
+
+V, D, C, LONGEST = 11, 4, 3, 6
+NAMES = ("ids", "real", "labels")
+
+
+def cases(g):
+    def draw(sizes, dtype=torch.float32):
+        """Batches of these sizes, one below the other, and the weights of a small model."""
+        B, T = sum(sizes), LONGEST
+        length = torch.randint(2, T + 1, (B,), generator=g)
+        length[0] = T
+        return {
+            "sizes": list(sizes),
+            "ids": torch.randint(V, (B, T), generator=g),
+            "real": torch.arange(T) < length[:, None],
+            "labels": torch.randint(C, (B,), generator=g),
+            "token.weight": 2 * normal(g, V, D, dtype=dtype),
+            "position.weight": normal(g, T, D, dtype=dtype),
+            "linear.weight": 1.5 * normal(g, C, D, dtype=dtype),
+            "linear.bias": normal(g, C, dtype=dtype),
+        }
+
+    def training(sizes, clip, optimizer="sgd", dtype=torch.float32, **more):
+        return draw(sizes, dtype) | {"clip": clip, "optimizer": optimizer, "mode": "evaluation"} | more
+
+    def evaluation(sizes, mode, dtype=torch.float32, **more):
+        return draw(sizes, dtype) | {"mode": mode} | more
+
+    double = torch.float64
+    return [
+        Case("training", "batches of 4, 4, 4 and 2, large clip", training((4, 4, 4, 2), 1e3)),
+        Case("training", "batches of 5, 5 and 1, small clip", training((5, 5, 1), 0.2)),
+        Case("training", "float64, clip in between", training((6, 6, 6, 6, 2), 1.0, dtype=double)),
+        Case("training", "AdamW, clip in between", training((3, 3, 3, 1), 0.7, "adamw", mode="training")),
+        Case("training", "batches on another device", training((3, 3, 2), 0.5, elsewhere=True)),
+        Case("evaluation", "batches of 6, 6 and 1, model in training mode", evaluation((6, 6, 1), "training")),
+        Case("evaluation", "batches of 5, 5 and 3, model in evaluation mode", evaluation((5, 5, 3), "evaluation")),
+        Case("evaluation", "one batch, float64", evaluation((7,), "training", double)),
+        Case("evaluation", "batches on another device", evaluation((4, 2), "evaluation", elsewhere=True)),
+    ]
+
+
+class Model(nn.Module):
+    """A classifier whose dropout is the same in every step, and which notes how it is called."""
+
+    def __init__(self):
+        super().__init__()
+        self.token, self.position = nn.Embedding(V, D), nn.Embedding(LONGEST, D)
+        self.linear = nn.Linear(D, C)
+        self.position.requires_grad_(False)
+        self.sentences, self.with_graph = 0, 0
+
+    def forward(self, ids, real):
+        self.sentences += len(ids)
+        self.with_graph += torch.is_grad_enabled()
+        X = self.token(ids) + self.position.weight[: ids.shape[1]]
+        weights = real.to(X.dtype)[:, :, None]
+        Y = (X * weights).sum(1) / weights.sum(1)
+        if self.training:
+            # Not random, so that the CPU and a GPU drop the same.
+            kept = torch.arange(Y.numel(), device=Y.device).reshape(Y.shape) % 3 > 0
+            Y = Y * kept * 1.5
+        return self.linear(Y)
+
+
+def probe(case, train, evaluate):
+    model = Model().to(case["token.weight"])
+    model.load_state_dict({name: value for name, value in case.items() if "." in name})
+    model.train(case["mode"] == "training")
+    device, batches = case["ids"].device, _batches(case)
+    if "clip" in case:
+        return _trained(case, train, model, batches, device)
+    result = evaluate(model, batches, device)
+    if not isinstance(result, (tuple, list)) or len(result) != 2:
+        raise Wrong("evaluate returns two numbers, the loss and the accuracy: return loss, accuracy")
+    loss, accuracy = (
+        number(value, name, model.linear.bias) for value, name in zip(result, ("loss", "accuracy"), strict=True)
+    )
+    return {
+        "loss": loss,
+        "accuracy": accuracy,
+        "sentences read": torch.tensor(model.sentences, device=device),
+        "calls that kept a graph": torch.tensor(model.with_graph, device=device),
+        "training mode afterwards": torch.tensor([m.training for m in model.modules()], device=device),
+    }
+
+
+def _trained(case, train, model, batches, device):
+    trained = [p for p in model.parameters() if p.requires_grad]
+    if case["optimizer"] == "adamw":
+        # A large eps: without it, rounding decides the sign of a step where the gradient is near 0.
+        optimizer = torch.optim.AdamW(trained, lr=0.1, eps=1e-2)
+    else:
+        optimizer = torch.optim.SGD(trained, lr=0.5, momentum=0.5)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 / (1 + step))
+    loss = number(train(model, batches, optimizer, scheduler, case["clip"], device), "the mean loss", model.linear.bias)
+    return {
+        **{f"{name} afterwards": p.detach() for name, p in model.named_parameters()},
+        "mean loss": loss,
+        "steps of the scheduler": torch.tensor(scheduler.last_epoch, device=device),
+        "sentences read": torch.tensor(model.sentences, device=device),
+    }
+
+
+def _batches(case):
+    """The batches as a loader gives them, on the CPU, each cut to its longest sentence."""
+    batches = []
+    for ids, real, labels in zip(*(case[name].cpu().split(case["sizes"]) for name in NAMES), strict=True):
+        T = int(real.sum(1).max())
+        batch = ids[:, :T], real[:, :T], labels
+        batches.append(tuple(map(Elsewhere.of, batch)) if case.get("elsewhere") else batch)
+    return batches
+
+
+class _ByPosition(nn.Module):
+    """Trainer calls a model by its parameters' names, the exercise by their places."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, ids, real):
+        return self.model(ids, real)
+
+
+def _trainer(model, batches, device, optimizers=(None, None), **options):
+    """transformers' Trainer, its examples whole batches in order, with the losses and hits that it sees."""
+    from transformers import Trainer, TrainingArguments  # here, because it takes seconds to import
+
+    losses, hits = [], []
+
+    def loss(logits, labels, **_):
+        each = nn.functional.cross_entropy(logits, labels, reduction="none")
+        losses.append(each.detach())
+        hits.append((logits.argmax(-1) == labels).double())
+        return each.mean()
+
+    arguments = TrainingArguments(
+        tempfile.gettempdir(),
+        num_train_epochs=1,
+        per_device_train_batch_size=1,
+        per_device_eval_batch_size=1,
+        train_sampling_strategy="sequential",
+        use_cpu=torch.device(device).type == "cpu",
+        label_names=["labels"],
+        remove_unused_columns=False,
+        dataloader_pin_memory=False,
+        report_to=[],
+        save_strategy="no",
+        logging_strategy="no",
+        disable_tqdm=True,
+        prediction_loss_only=True,
+        **options,
+    )
+    data = [{name: x.to(device) for name, x in zip(NAMES, batch, strict=True)} for batch in batches]
+    trainer = Trainer(
+        _ByPosition(model), arguments, lambda one: one[0], data, compute_loss_func=loss, optimizers=optimizers
+    )
+    return trainer, losses, hits
+
+
+def _train(model, batches, optimizer, scheduler, clip, device):
+    with _silent():
+        trainer, losses, _ = _trainer(model, batches, device, (optimizer, scheduler), max_grad_norm=clip)
+        trainer.train()
+    return torch.cat(losses).mean()
+
+
+def _evaluate(model, batches, device):
+    mode = model.training
+    with _silent():
+        trainer, losses, hits = _trainer(model, batches, device)
+        trainer.predict(trainer.train_dataset)
+    model.train(mode)
+    return torch.cat(losses).mean(), torch.cat(hits).mean()
+
+
+@contextlib.contextmanager
+def _silent():
+    from transformers.utils import logging
+
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.set_verbosity(level)
+
+
+EXERCISE = Exercise(
+    id="bert.fine_tuning",
+    title="Train and evaluate",
+    parts={"training": 2, "evaluation": 2},
+    minutes=30,
+    difficulty="core",
+    calls=("train(model, batches, optimizer, scheduler, clip, device)", "evaluate(model, batches, device)"),
+    cases=cases,
+    probe=probe,
+    library=(_train, _evaluate),
+    ordered=False,
+)

@@ -1,0 +1,217 @@
+"""Stop when `patience` epochs in a row brought no new lowest validation loss; give back the weights of the lowest.
+
+Goodfellow, Bengio and Courville 2016, algorithm 7.1.
+"""
+
+import copy
+
+import torch
+
+from grader.contract import Trusted
+
+
+class Steps:
+    """Early stopping in steps, so that a mistake is written as the one in which it differs."""
+
+    lowest = float("inf")
+
+    def __init__(self, model, patience):
+        self.model, self.patience = model, patience
+        self.best, self.bad, self.kept = self.lowest, 0, None
+
+    def update(self, loss):
+        if self.better(loss):
+            self.best = loss
+            self.kept = self.copy()
+            self.bad = 0
+        else:
+            self.worse(loss)
+        return self.enough()
+
+    def better(self, loss):
+        return loss < self.best
+
+    def copy(self):
+        return copy.deepcopy(self.model.state_dict())
+
+    def worse(self, loss):
+        self.bad += 1
+
+    def enough(self):
+        return self.bad >= self.patience
+
+    def restore(self):
+        self.model.load_state_dict(self.kept)
+
+
+TRUSTED = Trusted(Steps)
+
+
+@TRUSTED.mistake(
+    "restore leaves the model as it is. Most likely the best weights are kept by reference: state_dict() gives the "
+    "model's own tensors, and training changes them, so copy them with copy.deepcopy or clone each one. Or restore "
+    "does not load the copy with load_state_dict."
+)
+class ByReference(Steps):
+    def copy(self):
+        return dict(self.model.state_dict())
+
+
+@TRUSTED.mistake(
+    "The last epoch's weights come back in place of the best one's: keep a copy only when the loss is lower than "
+    "any before."
+)
+class LastKept(Steps):
+    def worse(self, loss):
+        super().worse(loss)
+        self.kept = self.copy()
+
+
+@TRUSTED.mistake("The first epoch's weights are kept for ever: replace the copy at every new best.")
+class FirstKept(Steps):
+    def copy(self):
+        return super().copy() if self.kept is None else self.kept
+
+
+@TRUSTED.mistake("Parameters are kept and buffers are not: state_dict() has both, named_parameters() only the first.")
+class WithoutBuffers(Steps):
+    def copy(self):
+        return {name: p.detach().clone() for name, p in self.model.named_parameters()}
+
+    def restore(self):
+        self.model.load_state_dict(self.kept, strict=False)
+
+
+@TRUSTED.mistake(
+    "It takes the highest loss for the best: for a loss, lower is better. (For an accuracy it would be the other "
+    "way round.)"
+)
+class HigherIsBetter(Steps):
+    lowest = -float("inf")
+
+    def better(self, loss):
+        return loss > self.best
+
+
+@TRUSTED.mistake(
+    "A tie counts as an improvement: only a loss that is lower than the best so far resets the count and replaces "
+    "the copy."
+)
+class TiesImprove(Steps):
+    def better(self, loss):
+        return loss <= self.best
+
+
+@TRUSTED.mistake(
+    "Each loss is compared with the one before, not with the best so far: falling back slowly after a bad epoch "
+    "looks like progress."
+)
+class ComparedWithThePrevious(Steps):
+    def worse(self, loss):
+        super().worse(loss)
+        self.best = loss
+
+
+@TRUSTED.mistake(
+    "It stops one epoch too late: with patience 2, the second epoch in a row without a new best is the last one."
+)
+class OneTooLate(Steps):
+    def enough(self):
+        return self.bad > self.patience
+
+
+@TRUSTED.mistake("It stops one epoch too early: with patience 2, one epoch without a new best is allowed.")
+class OneTooEarly(Steps):
+    def enough(self):
+        return self.bad >= self.patience - 1 and self.bad > 0
+
+
+@TRUSTED.mistake("It never asks to stop: is True returned when the count reaches the patience?")
+class NeverStops(Steps):
+    def enough(self):
+        return False
+
+
+@TRUSTED.mistake("The count of bad epochs is not set back to 0 at a new best: they have to come in a row.")
+class CountNotReset(Steps):
+    def update(self, loss):
+        bad = self.bad
+        stop = super().update(loss)
+        if self.bad == 0:
+            self.bad = bad
+            return self.enough()
+        return stop
+
+
+@TRUSTED.mistake("update says True while training should go on, and False when it should stop: True means stop.")
+class SaysGoOn(Steps):
+    def enough(self):
+        return not super().enough()
+
+
+@TRUSTED.mistake(
+    "It restores the weights of the epoch before the best one: copy them after the epoch whose loss was measured."
+)
+class OneEpochBehind(Steps):
+    before = None
+
+    def update(self, loss):
+        new = self.better(loss)
+        stop = super().update(loss)
+        if new:
+            self.kept = self.before or self.kept
+        self.before = super().copy()
+        return stop
+
+
+@TRUSTED.alternative
+class WithHistory:
+    def __init__(self, model, patience):
+        self.model = model
+        self.patience = patience
+        self.history = []
+
+    def update(self, loss):
+        if not self.history or loss < min(self.history):
+            self.state = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+        self.history.append(loss)
+        best = self.history.index(min(self.history))
+        return len(self.history) - 1 - best >= self.patience
+
+    def restore(self):
+        self.model.load_state_dict(self.state)
+
+
+@TRUSTED.alternative
+class WithACopiedModel:
+    def __init__(self, model, patience):
+        self.model, self.left, self.patience = model, patience, patience
+        self.best_loss, self.best_model = None, copy.deepcopy(model)
+
+    def update(self, loss):
+        if self.best_loss is None or loss < self.best_loss:
+            self.best_loss, self.left = loss, self.patience
+            self.best_model = copy.deepcopy(self.model)
+            return False
+        self.left -= 1
+        return self.left == 0
+
+    def restore(self):
+        self.model.load_state_dict(self.best_model.state_dict())
+
+
+@TRUSTED.alternative
+class InPlace(Steps):
+    def update(self, loss):
+        improved = torch.tensor(float(loss), dtype=torch.float64) < self.best
+        if improved:
+            self.best, self.bad = loss, 0
+            self.kept = [t.clone() for t in (*self.model.parameters(), *self.model.buffers())]
+        self.bad += not improved
+        if self.bad == self.patience:
+            return True
+
+    @torch.no_grad()
+    def restore(self):
+        for mine, kept in zip((*self.model.parameters(), *self.model.buffers()), self.kept, strict=True):
+            mine.copy_(kept)

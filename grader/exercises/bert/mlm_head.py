@@ -1,0 +1,281 @@
+"""The head for masked words and its loss. Devlin et al. 2019, section 3.1; Press and Wolf 2017 (tied weights).
+
+logits = Norm(GELU(X W + b)) E^T + c with the embedding matrix E (V, D) itself and a bias c of its own. The loss is
+the mean of -log softmax(logits)[label] over the places whose label is not -100.
+"""
+
+import math
+
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy, gelu, relu
+
+from grader.contract import Trusted
+
+
+class Parts(nn.Module):
+    """The modules of the head, tied; forward and its steps are what an implementation writes."""
+
+    def __init__(self, token):
+        super().__init__()
+        V, D = token.weight.shape
+        self.dense, self.norm = nn.Linear(D, D), nn.LayerNorm(D, eps=1e-12)
+        self.decoder = nn.Linear(D, V)
+        self.decoder.weight = token.weight
+
+    def forward(self, X):
+        return self.decode(self.norm(self.activation(self.dense(X))))
+
+    def activation(self, X):
+        return gelu(X)
+
+    def decode(self, Y):
+        return self.decoder(Y)
+
+
+class Reference(Parts):
+    def forward(self, X):
+        Z = X @ self.dense.weight.T + self.dense.bias
+        Z = Z * 0.5 * (1 + torch.erf(Z / math.sqrt(2)))
+        E, c = self.decoder.weight, self.decoder.bias
+        return self.norm(Z) @ E.T + c
+
+
+def reference_loss(head, X, labels):
+    asked = labels != -100
+    log_p = head(X).log_softmax(-1)
+    terms = [-log_p[b, t, labels[b, t]] for b, t in asked.nonzero().tolist()]
+    return sum(terms) / len(terms)
+
+
+TRUSTED = Trusted((Reference, reference_loss))
+
+
+def wrong_head(sentence):
+    def register(head):
+        TRUSTED.add_mistake(head.__name__, sentence, head, masked_loss)
+        return head
+
+    return register
+
+
+def wrong_loss(sentence):
+    def register(loss):
+        TRUSTED.add_mistake(loss.__name__, sentence, Parts, loss)
+        return loss
+
+    return register
+
+
+def masked_loss(head, X, labels):
+    return cross_entropy(head(X).flatten(0, 1), labels.flatten())
+
+
+@wrong_head(
+    "The decoder starts as a copy of the embedding and goes its own way from the first step on: assign the Parameter "
+    "itself, `self.decoder.weight = token.weight`."
+)
+class UntiedCopy(Parts):
+    def __init__(self, token):
+        super().__init__(token)
+        self.decoder.weight = nn.Parameter(token.weight.detach().clone())
+
+
+@wrong_head("The decoder has no bias: each token of the vocabulary needs one, `nn.Linear(D, V)` brings it.")
+class DecoderWithoutBias(Parts):
+    def __init__(self, token):
+        super().__init__(token)
+        self.decoder = nn.Linear(*reversed(token.weight.shape), bias=False)
+        self.decoder.weight = token.weight
+
+
+@wrong_head("The logits are Y E^T without the decoder's bias: call the decoder, or add `self.decoder.bias`.")
+class BiasNotAdded(Parts):
+    def decode(self, Y):
+        return Y @ self.decoder.weight.T
+
+
+@wrong_head("The decoder reads X itself: dense, GELU and norm come before it.")
+class DecoderAlone(Parts):
+    def forward(self, X):
+        return self.decode(X)
+
+
+@wrong_head("The norm is missing: between GELU and decoder the vectors are normalised.")
+class NoNorm(Parts):
+    def forward(self, X):
+        return self.decode(self.activation(self.dense(X)))
+
+
+@wrong_head("The norm comes before the GELU: the order is dense, GELU, norm, decoder.")
+class NormBeforeGelu(Parts):
+    def forward(self, X):
+        return self.decode(self.activation(self.norm(self.dense(X))))
+
+
+@wrong_head("The norm comes first: the order is dense, GELU, norm, decoder.")
+class NormFirst(Parts):
+    def forward(self, X):
+        return self.decode(self.activation(self.dense(self.norm(X))))
+
+
+@wrong_head("The GELU is missing: without it dense and decoder are one linear map, apart from the norm.")
+class NoGelu(Parts):
+    def activation(self, X):
+        return X
+
+
+@wrong_head("The activation is ReLU; BERT's is GELU.")
+class ReluForGelu(Parts):
+    def activation(self, X):
+        return relu(X)
+
+
+@wrong_head("This is the tanh approximation of GELU, GPT-2's; BERT uses the exact one, the default of `gelu`.")
+class TanhGelu(Parts):
+    def activation(self, X):
+        return gelu(X, approximate="tanh")
+
+
+@wrong_head("X is added to the result of dense: the head has no residual.")
+class WithResidual(Parts):
+    def forward(self, X):
+        return self.decode(self.norm(X + self.activation(self.dense(X))))
+
+
+@wrong_head("The head returns probabilities. Cross-entropy takes logits: it has the softmax inside.")
+class SoftmaxInTheHead(Parts):
+    def decode(self, Y):
+        return self.decoder(Y).softmax(-1)
+
+
+@wrong_head(
+    "The embedding is used through `.data` or `.detach()`: the value is right, but no gradient comes back to it from "
+    "the decoder."
+)
+class EmbeddingDetached(Parts):
+    def decode(self, Y):
+        return Y @ self.decoder.weight.detach().T + self.decoder.bias
+
+
+@wrong_loss(
+    "The sum is divided by all B T places. Only the places with a label count, or the loss depends on how much was "
+    "masked and how long the padding is."
+)
+def averaged_over_all_places(head, X, labels):
+    return cross_entropy(head(X).flatten(0, 1), labels.flatten(), reduction="sum") / labels.numel()
+
+
+@wrong_loss("The terms are summed: divide by the number of places that have a label.")
+def summed(head, X, labels):
+    return cross_entropy(head(X).flatten(0, 1), labels.flatten(), reduction="sum")
+
+
+@wrong_loss(
+    "The mean is taken in each sentence first: then a masked word in a sentence with one counts more than one in a "
+    "sentence with four. Take one mean over all masked words."
+)
+def mean_of_means(head, X, labels):
+    log_p = head(X).log_softmax(-1).gather(-1, labels.clamp_min(0)[..., None])[..., 0]
+    asked = labels != -100
+    rows = -(log_p * asked).sum(1) / asked.sum(1).clamp_min(1)
+    return rows.sum() / asked.any(1).sum()
+
+
+@wrong_loss(
+    "A label of -100 is taken for token 0, so every place counts, seen words and padding too. Leave those places out."
+)
+def ignored_label_counts_as_token_0(head, X, labels):
+    return cross_entropy(head(X).flatten(0, 1), labels.clamp_min(0).flatten())
+
+
+@wrong_loss(
+    "A label of -100 is used as an index, and counts from the end of the vocabulary or fails. Choose the places with "
+    "`labels != -100` first."
+)
+def ignored_label_as_index(head, X, labels):
+    return cross_entropy(head(X).flatten(0, 1), labels.flatten() % head.decoder.bias.numel())
+
+
+@wrong_loss(
+    "Cross-entropy is given probabilities: it applies log-softmax itself, so that would be two of them. Give it logits."
+)
+def softmax_before_cross_entropy(head, X, labels):
+    return cross_entropy(head(X).softmax(-1).flatten(0, 1), labels.flatten())
+
+
+@wrong_loss(
+    "Logits and labels are shifted against each other by one place. That is how a model that predicts the next token "
+    "is trained; a masked word is asked for at its own place."
+)
+def shifted_by_one(head, X, labels):
+    return cross_entropy(head(X)[:, :-1].flatten(0, 1), labels[:, 1:].flatten())
+
+
+@wrong_loss("The sign is wrong: the loss is minus the logarithm of the probability, and falls when that rises.")
+def sign_wrong(head, X, labels):
+    return -masked_loss(head, X, labels)
+
+
+@wrong_loss("The loss is minus the probability, not minus its logarithm.")
+def probability_without_logarithm(head, X, labels):
+    asked = labels != -100
+    p = head(X)[asked].softmax(-1)
+    return -p.gather(-1, labels[asked][:, None]).mean()
+
+
+@wrong_loss("The loss leaves the graph (`.item()`, `.detach()`, `.data`): nothing would be learned from it.")
+def loss_detached(head, X, labels):
+    return masked_loss(head, X, labels).detach()
+
+
+@wrong_loss("The softmax runs over the places of the batch, not over the vocabulary: the last dimension of the logits.")
+def softmax_over_places(head, X, labels):
+    asked = labels != -100
+    log_p = head(X)[asked].log_softmax(0)
+    return -log_p.gather(-1, labels[asked][:, None]).mean()
+
+
+@wrong_loss("Places with label 0 are left out: the label that asks for nothing is -100, and 0 is a token.")
+def ignores_token_0(head, X, labels):
+    labels = labels.masked_fill(labels == -100, 0)
+    return cross_entropy(head(X).flatten(0, 1), labels.flatten(), ignore_index=0)
+
+
+def chosen_first(head, X, labels):
+    """The head runs on masked places only: the same value for a seventh of the work."""
+    asked = labels != -100
+    return cross_entropy(head(X[asked]), labels[asked])
+
+
+def transposed(head, X, labels):
+    return cross_entropy(head(X).transpose(1, 2), labels, ignore_index=-100)
+
+
+def by_hand(head, X, labels):
+    logits = head(X)
+    log_p = logits - torch.logsumexp(logits, -1, keepdim=True)
+    asked = (labels >= 0).to(X.dtype)
+    picked = log_p.gather(-1, labels.clamp_min(0).unsqueeze(-1)).squeeze(-1)
+    return -(picked * asked).sum() / asked.sum()
+
+
+class StepByStep(nn.Module):
+    """Modules for every step, and the decoder as a function."""
+
+    def __init__(self, token):
+        super().__init__()
+        D = token.embedding_dim
+        self.dense = nn.Linear(D, D)
+        self.norm = nn.LayerNorm(D, eps=1e-12)
+        self.decoder = nn.Linear(D, token.num_embeddings)
+        self.decoder.weight = token.weight
+        self.act = nn.GELU()
+
+    def forward(self, X):
+        return nn.functional.linear(self.norm(self.act(self.dense(X))), self.decoder.weight, self.decoder.bias)
+
+
+TRUSTED.add_alternative("chosen_first", Parts, chosen_first)
+TRUSTED.add_alternative("transposed", StepByStep, transposed)
+TRUSTED.add_alternative("by_hand", StepByStep, by_hand)
