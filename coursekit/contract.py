@@ -86,9 +86,11 @@ class Exercise:
     `parts` maps each part to its points, in order: a part earns its points when it and every part before it
     pass. `calls` says how the learner's objects are called. `cases(generator)` draws the inputs.
     `probe(inputs, *objects)` calls the objects and returns named tensors, the same names whatever the objects
-    do; a name with a leading underscore is not compared but there for the `laws`. `library` holds objects from
-    public libraries that stand in for an unsolved exercise. `tolerance` overrides `torch.testing`'s (rtol, atol)
-    for a dtype. `ordered=False` where the parts are skills of their own, each paid for by itself.
+    do; a name with a leading underscore is not compared but there for the `laws`. Where a right answer is random,
+    `measure(inputs, outputs)` turns what the probe gives into what the laws look at; while grading it runs outside of
+    the learner's process. `library` holds objects from public libraries that stand in for an unsolved exercise.
+    `tolerance` overrides `torch.testing`'s (rtol, atol) for a dtype. `ordered=False` where the parts are skills of
+    their own, each paid for by itself.
     """
 
     id: str
@@ -101,6 +103,7 @@ class Exercise:
     probe: Callable[..., Outputs]
     library: tuple[Any, ...]
     laws: tuple[Law, ...] = ()
+    measure: Callable[[dict[str, Any], Outputs], Outputs] | None = None
     ordered: bool = True
     tolerance: dict[torch.dtype, tuple[float, float]] = field(default_factory=dict)
 

@@ -46,8 +46,11 @@ class Outcome:
         return replace(self, outputs={name: value.to(device) for name, value in self.outputs.items()})
 
 
-def observe(exercise: Exercise, objects: tuple[Any, ...], case: Case) -> Outcome:
-    """What `objects` do on one case; the learner's prints and warnings are kept, their errors told."""
+def observe(exercise: Exercise, objects: tuple[Any, ...], case: Case, measured: bool = True) -> Outcome:
+    """What `objects` do on one case; the learner's prints and warnings are kept, their errors told.
+
+    `measured=False` leaves the exercise's `measure` to whoever reads the outcome.
+    """
     mine = case.copy()
     watched = [_watched(obj, call) for obj, call in zip(objects, exercise.signatures, strict=True)]
     printed = _Capped()
@@ -55,13 +58,15 @@ def observe(exercise: Exercise, objects: tuple[Any, ...], case: Case) -> Outcome
     with _quiet(printed), _reproducible():
         try:
             outputs = {name: _plain(name, value) for name, value in exercise.probe(mine.inputs, *watched).items()}
+            if exercise.measure and measured:
+                outputs = exercise.measure(case.inputs, outputs)
         except Wrong as wrong:
-            kind, problem = f"Wrong: {wrong}", str(wrong)
+            outputs, kind, problem = None, f"Wrong: {wrong}", str(wrong)
         except (
             Exception,
             SystemExit,
         ) as error:  # whatever the learner's code raises is told, never passed on
-            kind, problem = kind_of(error), told(error)
+            outputs, kind, problem = None, kind_of(error), told(error)
     return Outcome(outputs, kind, problem, _changed(case, mine), printed.getvalue())
 
 

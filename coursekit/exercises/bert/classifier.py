@@ -90,18 +90,26 @@ def probe(case, Classifier):
         trained = dict(module.named_parameters())
         sources = {name: trained[name] for name in ("encoder.token.weight", "linear.weight", "linear.bias")}
         return {"logits": Y} | gradients(Y, sources, case["dY"])
-    own = load(Encoder(V, D), {n.removeprefix("encoder."): v for n, v in weights.items() if n.startswith("encoder")})
-    pooled = pool(own(case["ids"], case["real"]), case["real"])
     module.train()
-    training = _shaped(logits(), pooled)
+    training = logits()
     module.eval()
-    return _counted(training, _shaped(logits(), pooled), pooled, case["linear.bias"])
+    return {"training": training, "evaluation": logits()}
 
 
-def _shaped(Y, pooled):
-    if Y.shape != pooled.shape:
-        raise Wrong(f"the logits have shape {tuple(Y.shape)}, expected {tuple(pooled.shape)}")
-    return Y
+@torch.no_grad()
+def measure(case, outputs):
+    """With dropout, what its laws look at; without, the outputs themselves."""
+    if case["p"] == 0:
+        return outputs
+    own = {n.removeprefix("encoder."): v for n, v in case.items() if n.startswith("encoder.")}
+    encoder = load(Encoder(*own["token.weight"].shape), own)
+    pooled = POOLS[case["pool"]](encoder(case["ids"], case["real"]), case["real"])
+    for Y in outputs.values():
+        if Y.shape != pooled.shape:
+            raise Wrong(f"the logits have shape {tuple(Y.shape)}, expected {tuple(pooled.shape)}")
+    return _counted(
+        *(outputs[name].to(pooled.dtype) for name in ("training", "evaluation")), pooled, case["linear.bias"]
+    )
 
 
 def _counted(training, evaluation, pooled, bias):
@@ -215,6 +223,7 @@ EXERCISE = Exercise(
     calls=("Classifier(encoder, pool, D, C, p)",),
     cases=cases,
     probe=probe,
+    measure=measure,
     library=(Library,),
     laws=(
         dropout_follows_the_mode,

@@ -54,15 +54,22 @@ def probe(case, mask_tokens):
                 raise Wrong(f"{name} is {found}, expected {want}: shape, dtype and device of ids")
         return corrupted.detach().clone(), labels.detach().clone()
 
-    before, now = ids.clone(), real.clone()
+    before = ids.clone()
     g.manual_seed(case["seed"])
     found = [call(ids)]  # the input itself, so that a change in place is told
     found += [call(before.clone()) for _ in range(CALLS - 1)]
     g.manual_seed(case["seed"])
-    again = call(before.clone())
-    counts = counted(before, now, case, *(torch.stack(x) for x in zip(*found, strict=True)))
-    counts["again"] = sum(int((one != other).sum()) for one, other in zip(found[0], again, strict=True))
-    return {f"_{name}": torch.tensor(float(n), dtype=torch.float64, device=ids.device) for name, n in counts.items()}
+    found.append(call(before.clone()))
+    corrupted, labels = (torch.stack(x).to(torch.int32) for x in zip(*found, strict=True))  # (CALLS + 1, B, T) each
+    return {"corrupted": corrupted, "labels": labels}
+
+
+def measure(case, outputs):
+    """Counts over all calls; the last one is the first one again."""
+    C, labels = (outputs[name].long().reshape(CALLS + 1, *case["ids"].shape) for name in ("corrupted", "labels"))
+    counts = counted(case["ids"], case["real"], case, C[:-1], labels[:-1])
+    counts["again"] = (C[0] != C[-1]).sum() + (labels[0] != labels[-1]).sum()
+    return {f"_{name}": torch.tensor(float(n), dtype=torch.float64, device=C.device) for name, n in counts.items()}
 
 
 def counted(ids, real, case, C, labels):
@@ -354,6 +361,7 @@ EXERCISE = Exercise(
     calls=("mask_tokens(ids, real, special, mask_id, V, g) -> corrupted, labels",),
     cases=cases,
     probe=probe,
+    measure=measure,
     library=(library,),
     # One law for each kind of mistake, in the order in which a learner should mend them.
     laws=(

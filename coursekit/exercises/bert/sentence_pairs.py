@@ -47,9 +47,40 @@ def probe(case, sentence_pairs):
         calls.append(_plain(sentence_pairs(given, *arguments[1:], g)))
     given = [[list(sentence) for sentence in document] for document in copies]
     again = _plain(sentence_pairs(given, *arguments[1:], g.manual_seed(case["seed"])))
-    counts = counted(copies, case, list(itertools.chain.from_iterable(calls)))
-    counts |= {"again": float(again != first), "same": float(len({str(call) for call in calls}) < CALLS / 2)}
+    return {"calls": _packed([*calls, again])}
+
+
+def measure(case, outputs):
+    """Counts over all calls; the last one is the first one again."""
+    *calls, again = _unpacked(outputs["calls"].tolist())
+    if len(calls) != CALLS:
+        raise ValueError(f"{len(calls)} calls, expected {CALLS}")
+    counts = counted(case["documents"], case, list(itertools.chain.from_iterable(calls)))
+    counts |= {"again": float(again != calls[0]), "same": float(len({str(call) for call in calls}) < CALLS / 2)}
     return {f"_{name}": torch.tensor(float(n), dtype=torch.float64) for name, n in counts.items()}
+
+
+def _packed(calls):
+    """One row of numbers: how many pairs a call gives; of each pair both lengths and is_next, then ids and segments."""
+    row = []
+    for pairs in calls:
+        row.append(len(pairs))
+        for ids, segments, is_next in pairs:
+            row += [len(ids), len(segments), is_next, *ids, *segments]
+    return torch.tensor([min(max(i, -(2**31)), 2**31 - 1) for i in row], dtype=torch.int32)
+
+
+def _unpacked(row):
+    """The calls in a row of numbers. Raises StopIteration or ValueError where it is not one."""
+    numbers, calls = iter(row), []
+    for count in numbers:
+        pairs = []
+        for _ in range(count):
+            n, m, is_next = next(numbers), next(numbers), next(numbers)
+            ids, segments = list(itertools.islice(numbers, n)), list(itertools.islice(numbers, m))
+            pairs.append((ids, segments, is_next))
+        calls.append(pairs)
+    return calls
 
 
 def _plain(pairs):
@@ -230,6 +261,7 @@ EXERCISE = Exercise(
     calls=("sentence_pairs(documents, longest, cls, sep, g)",),
     cases=cases,
     probe=probe,
+    measure=measure,
     library=(_library,),
     # One law for each kind of mistake, in the order in which a learner should mend them.
     laws=(
