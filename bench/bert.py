@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import io
 import os
 import statistics
 import time
+from pathlib import Path
 
 import torch
 from torch import nn
 
+ROOT = Path(__file__).parents[1]
+PAIRS = 20  # batches of pairs
 SENTENCES, BATCH, ROUNDS = 192, 32, int(os.environ.get("COURSEKIT_BENCH_ROUNDS", "5"))
 
 
@@ -79,7 +84,8 @@ def _trainer(model, data, collate, size):
         return nn.functional.cross_entropy(logits, labels)
 
     trainer = Trainer(model, arguments, collate, data, compute_loss_func=loss, optimizers=_tools(model))
-    trainer.train()
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints its own summary
+        trainer.train()
 
 
 def _padded(examples):
@@ -111,10 +117,63 @@ def fine_tuning() -> list[tuple[str, float, float]]:
     ]
 
 
+def pretraining() -> list[tuple[str, float, float]]:
+    """Tokens per second of pretraining steps: the chapter's cells against transformers' model, taking turns."""
+    from prepare.tiny_bert import SIZE, SIZES, chapter_names, seeded
+
+    names = chapter_names(ROOT / "chapters" / "03_bert.py")
+    batches = list(names["pair_batches"](names["held_out"], SIZE, seeded(0)))[:PAIRS]
+    torch.manual_seed(0)
+    course = names["Pretraining"](names["V"], **SIZES, longest=names["longest"])
+    theirs = _for_pretraining(names["V"], names["longest"], **SIZES)
+    tools = {model: names["with_warm_up"](model, 1e-4, 10 * ROUNDS * PAIRS) for model in (course, theirs)}
+    ways = {
+        "the chapter's pretrain": lambda: list(names["pretrain"](course, *tools[course], batches)),
+        "transformers' model, same loop": lambda: _pretrain(theirs, *tools[theirs], batches),
+    }
+    seconds = {name: [] for name in ways}
+    for _ in range(ROUNDS):
+        for name, way in ways.items():
+            started = time.perf_counter()
+            way()
+            seconds[name].append(time.perf_counter() - started)
+    tokens = sum(int(real.sum()) for _, _, real, _, _ in batches)
+    first = seconds["the chapter's pretrain"]
+    return [
+        (name, tokens / statistics.median(took), statistics.median(t / c for t, c in zip(took, first, strict=True)))
+        for name, took in seconds.items()
+    ]
+
+
+def _for_pretraining(V, longest, D, L, H):
+    """transformers' BERT with both heads, as large as the chapter's, without dropout like it."""
+    from transformers import BertConfig, BertForPreTraining
+
+    sizes = {"vocab_size": V, "hidden_size": D, "num_hidden_layers": L, "num_attention_heads": H}
+    off = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    return BertForPreTraining(BertConfig(**sizes, **off, intermediate_size=4 * D, max_position_embeddings=longest))
+
+
+def _pretrain(model, optimizer, schedule, batches):
+    model.train()
+    for ids, segments, real, labels, is_next in batches:
+        inputs = {"input_ids": ids, "token_type_ids": segments, "attention_mask": real, "labels": labels}
+        loss = model(**inputs, next_sentence_label=1 - is_next).loss
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+        loss.item()
+
+
 def main() -> None:
     print(f"\nfine-tuning, batches of {BATCH}{'':9} {'sentences/s':>12} {'the course is faster by':>24}")
     for name, speed, ratio in fine_tuning():
         print(f"{name:<32} {speed:>12.1f} {'x' + format(ratio, '.2f'):>24}")
+    print(f"\n{'pretraining, tiny BERT':<32} {'tokens/s':>12} {'the course is faster by':>24}")
+    for name, speed, ratio in pretraining():
+        print(f"{name:<32} {speed:>12.0f} {'x' + format(ratio, '.2f'):>24}")
 
 
 if __name__ == "__main__":

@@ -50,7 +50,8 @@ def prose_tokenizer() -> transformers.PreTrainedTokenizerFast:
     from transformers import PreTrainedTokenizerFast  # here, since it takes a second to import
 
     special = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
-    return PreTrainedTokenizerFast(tokenizer_file=str(checked_file(TOKENIZER)), **special)
+    inputs = ["input_ids", "token_type_ids", "attention_mask"]
+    return PreTrainedTokenizerFast(tokenizer_file=str(checked_file(TOKENIZER)), model_input_names=inputs, **special)
 
 
 @dataclass(frozen=True)

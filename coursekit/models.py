@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from coursekit.assets import AssetError, altered
+from coursekit.assets import AssetError, File, altered, checked_file
+from coursekit.data import prose_tokenizer
 from coursekit.device import device as find_device
 
 if TYPE_CHECKING:
@@ -135,6 +137,88 @@ def flat_weights(encoder: Encoder) -> dict[str, Tensor]:
                 name = name.replace(theirs, ours)
             weights[name] = weight
     return weights
+
+
+TINY_BERT = File("tiny_bert.safetensors", "9ea7865af388e61d3350a5ee14897199b79e7cc4482b6bc72bdb31e030f453db", "prepare.tiny_bert")
+TINY_BERT_RUN = File("tiny_bert.json", "eb8adfbb4480164ea0f61d0ff287ba6b9480f24cb8359d5754f33ef487c440a5", "prepare.tiny_bert")
+HEAD_NAMES = {
+    "bert.pooler.dense.": "pool.",
+    "cls.predictions.transform.dense.": "words.dense.",
+    "cls.predictions.transform.LayerNorm.": "words.norm.",
+    "cls.predictions.": "words.decoder.",
+    "cls.seq_relationship.": "next.",
+}
+
+
+def tiny_bert_run() -> dict[str, Any]:
+    """How the tiny BERT was trained: its sizes, seed, steps, tokens, seconds, and its curve, an entry an epoch.
+
+    Raises AssetError.
+    """
+    return json.loads(checked_file(TINY_BERT_RUN).read_text(encoding="utf-8"))
+
+
+def tiny_bert_weights() -> dict[str, Tensor]:
+    """The tiny BERT's weights in float32 under the names of chapter 3: `bert.layers.0.query.weight`, `words.norm.bias`.
+
+    `words.decoder.weight` and `bert.embeddings.token.weight` are one tensor. Raises AssetError.
+    """
+    from safetensors.torch import load_file
+
+    weights = {name: weight.float() for name, weight in load_file(checked_file(TINY_BERT)).items()}
+    return weights | {"words.decoder.weight": weights["bert.embeddings.token.weight"]}
+
+
+def load_tiny_bert(device: str | torch.device = "cpu") -> Encoder:
+    """The tiny BERT of chapter 3, trained for longer, with its tokenizer: transformers' BertForPreTraining.
+
+    In transformers, class 0 of the second head means that B follows A; in the chapter it is class 1. Raises AssetError.
+    """
+    from transformers import BertConfig, BertForPreTraining  # here, since a notebook without a model need not wait
+
+    run, ours = tiny_bert_run(), tiny_bert_weights()
+    config = BertConfig(
+        vocab_size=run["V"],
+        hidden_size=run["D"],
+        num_hidden_layers=run["L"],
+        num_attention_heads=run["H"],
+        intermediate_size=4 * run["D"],
+        max_position_embeddings=run["longest"],
+        attn_implementation="eager",
+    )
+    ours |= {name: ours[name].flip(0) for name in ("next.weight", "next.bias")}
+    with _quiet():
+        model = BertForPreTraining(config)
+    model.load_state_dict({name: ours[_our_name(name)] for name in model.state_dict()})
+    return Encoder(prose_tokenizer(), model.to(find_device(device)).eval())
+
+
+def _our_name(name: str) -> str:
+    """The chapter's name of a weight of BertForPreTraining."""
+    for theirs, ours in (HEAD_NAMES if name.startswith(("cls.", "bert.pooler.")) else FLAT_NAMES).items():
+        name = name.replace(theirs, ours)
+    return name.replace("words.decoder.decoder.", "words.decoder.")
+
+
+def masked_words(encoder: Encoder, text: str, k: int = 5) -> list[list[tuple[str, float]]]:
+    """For each [MASK] in `text` the k most probable tokens with their probabilities, the likeliest first.
+
+    `encoder.model` has a head for masked words, as `load_tiny_bert` gives it. Raises ValueError for a text without
+    [MASK] and for one that is too long. Source: Devlin et al. 2019, section 3.1.
+    """
+    inputs = encoder.tokenizer(text, return_tensors="pt")
+    ids = inputs["input_ids"]  # (1, T)
+    where = (ids[0] == encoder.tokenizer.mask_token_id).nonzero()[:, 0]
+    if not len(where):
+        raise ValueError("the text has no [MASK]: write [MASK] where a word is to be guessed")
+    if ids.shape[1] > encoder.longest:
+        raise ValueError(f"the text has {ids.shape[1]} tokens; the encoder reads at most {encoder.longest}")
+    with torch.no_grad():
+        outputs = encoder.model(**inputs.to(encoder.model.device))
+    logits = getattr(outputs, "prediction_logits", None)
+    p, tokens = (outputs.logits if logits is None else logits)[0, where].float().softmax(-1).topk(k)  # (n, k)
+    words = [encoder.tokenizer.convert_ids_to_tokens(row) for row in tokens.tolist()]
+    return [list(zip(row, shares, strict=True)) for row, shares in zip(words, p.tolist(), strict=True)]
 
 
 def checked_folder(package: Package) -> Path:

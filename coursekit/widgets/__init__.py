@@ -2,7 +2,16 @@
 
 from coursekit.widgets.before_after import before_and_after
 from coursekit.widgets.explorer import attention_explorer
+from coursekit.widgets.fill import fill_the_mask
 from coursekit.widgets.rotary import rotary_frequencies
 from coursekit.widgets.scale import scale_entropy
+from coursekit.widgets.threshold import precision_and_recall
 
-__all__ = ["attention_explorer", "before_and_after", "rotary_frequencies", "scale_entropy"]
+__all__ = [
+    "attention_explorer",
+    "before_and_after",
+    "fill_the_mask",
+    "precision_and_recall",
+    "rotary_frequencies",
+    "scale_entropy",
+]
