@@ -15,8 +15,11 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 # Jupyter refuses to start as root without being told; containers have no other user.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
+HUB := $(VENV)/.hub
+CLASS ?= class.toml
+
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test soak build bundle tensors gate bench lint clean
+.PHONY: help setup lab hub test soak build bundle tensors gate bench lint clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +46,15 @@ lab: $(STAMP) ## open JupyterLab on the course (PORT=8888 HOST=localhost)
 	@$(BIN)/jupyter trust solutions/*/*.ipynb course/*/*.ipynb >/dev/null
 	@$(BIN)/jupyter lab --ServerApp.root_dir=. --ip=$(HOST) --port=$(PORT) $(AS_ROOT) \
 	  --LabApp.default_url="/lab/tree/$$(ls course/*/*.ipynb | head -n 1)"
+
+hub: $(HUB) ## run JupyterHub for a class on this machine, as root (CLASS=class.toml)
+	$(PY) -m hub --class $(CLASS) run
+
+$(HUB): $(STAMP) requirements-hub.txt hub/proxy/package-lock.json
+	@command -v npm >/dev/null || { echo "the hub's proxy needs Node.js 20 or newer with npm: apt-get install nodejs npm" >&2; exit 1; }
+	$(PY) -m pip install --quiet -r requirements-hub.txt
+	@npm ci --prefix hub/proxy --no-audit --no-fund --silent
+	@touch $@
 
 test: $(STAMP) ## run every check: lint, build, gate, then all tests
 	@$(MAKE) --no-print-directory lint
