@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from hub import settings
+from hub.links import ToFormgrader
 from hub.spawner import LearnerSpawner
 
 c = get_config()
@@ -29,12 +30,13 @@ c.JupyterHub.cleanup_servers = False
 # Who may log in: system users with their system passwords, and of these only the class.
 c.JupyterHub.authenticator_class = "pam"
 c.PAMAuthenticator.open_sessions = False
-c.Authenticator.allowed_users = {*the.instructors, *the.usernames}
+# The course account is a user to nbgrader, which asks for its courses. It has no password: nobody logs in as it.
+c.Authenticator.allowed_users = {*the.instructors, *the.usernames, the.account}
 c.Authenticator.admin_users = set()
 c.JupyterHub.load_groups = {
     # nbgrader knows learners and instructors of a course by these names.
     f"nbgrader-{the.course}": {"users": list(the.usernames)},
-    f"formgrade-{the.course}": {"users": list(the.instructors)},
+    f"formgrade-{the.course}": {"users": [*the.instructors, the.account]},
 }
 
 # A learner's server.
@@ -91,12 +93,15 @@ c.JupyterHub.load_roles = [
     },
 ]
 
+c.JupyterHub.extra_handlers = [(r"/(tree|notebooks|edit)/(.*)", ToFormgrader, {"service": the.course})]
+
 # Services end with the hub, even with one that is killed: a port or a gradebook is never held by an old one.
 leash = ["setpriv", "--pdeathsig", "TERM"]
 c.JupyterHub.services = [
     {
         # Formgrader in a tab of its own: the hub forbids frames, and so keeps one server's page from driving another's.
         "name": the.course,
+        "oauth_no_confirm": True,  # it is the hub's own; only instructors get further
         "url": f"http://127.0.0.1:{the.formgrader_port}",
         "user": the.account,
         "cwd": str(places.course),
