@@ -17,12 +17,14 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 HUB := $(VENV)/.hub
 CLASS ?= class.toml
+LEARNERS ?= 40
+FRESH ?= 8
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab hub test soak build bundle tensors gate bench lint clean
+.PHONY: help setup lab hub hub-setup load test soak build bundle tensors gate bench lint clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## create .venv, install everything, register the kernel and the extensions
 
@@ -46,6 +48,11 @@ lab: $(STAMP) ## open JupyterLab on the course (PORT=8888 HOST=localhost)
 	@$(BIN)/jupyter trust solutions/*/*.ipynb course/*/*.ipynb >/dev/null
 	@$(BIN)/jupyter lab --ServerApp.root_dir=. --ip=$(HOST) --port=$(PORT) $(AS_ROOT) \
 	  --LabApp.default_url="/lab/tree/$$(ls course/*/*.ipynb | head -n 1)"
+
+hub-setup: $(HUB) ## install what the hub needs, without running it
+
+load: $(HUB) ## how many learners a hub on this machine serves, warm and ordinary kernels (LEARNERS=40 FRESH=8)
+	LEARNERS=$(LEARNERS) FRESH=$(FRESH) $(PY) -m bench.hub
 
 hub: $(HUB) ## run JupyterHub for a class on this machine, as root (CLASS=class.toml)
 	$(PY) -m hub --class $(CLASS) run

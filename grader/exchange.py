@@ -9,6 +9,7 @@ a hub whose learners are system users of their own.
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import stat
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from nbgrader.exchange.default import ExchangeCollect
 from nbgrader.utils import parse_utc
+from traitlets import Unicode
 
 from coursekit.kernels import sandbox
 
@@ -29,16 +31,23 @@ _TIMESTAMP = "timestamp.txt"
 class OwnedCollect(ExchangeCollect):
     """nbgrader's collect for folders that belong to the user in their name."""
 
+    owners = Unicode(
+        "", help="A JSON file with a learner's name for each user id, where learners are no users of this machine."
+    ).tag(config=True)
+
     def _path_to_record(self, path: str) -> dict:
         try:
             record = super()._path_to_record(path)
-            why = refusal(path, record["username"])
+            why = refusal(path, record["username"], self._names())
         except Exception as error:  # a name that nbgrader never gives
             record, why = {"filename": os.path.basename(path), "timestamp": datetime.min}, str(error)
         if why:
             self.log.warning("not collected: %s %s", ascii(os.path.basename(path)), why)
             record["username"] = None
         return record
+
+    def _names(self) -> dict[str, str]:
+        return json.loads(Path(self.owners).read_bytes()) if self.owners else {}
 
     def init_src(self) -> None:
         super().init_src()
@@ -64,20 +73,24 @@ class OwnedCollect(ExchangeCollect):
             Path(dest, name).write_bytes(data)
 
 
-def refusal(path: str, username: str) -> str:
+def refusal(path: str, username: str, names: dict[str, str]) -> str:
     """Why a folder in the exchange is not `username`'s submission; empty where it is."""
     facts = os.lstat(path)
     if not stat.S_ISDIR(facts.st_mode):
         return "is no folder"
-    try:
-        owner = pwd.getpwuid(facts.st_uid).pw_name
-    except KeyError:
-        owner = f"the unknown user {facts.st_uid}"
+    owner = names.get(str(facts.st_uid)) or _system_user(facts.st_uid)
     if owner != username:
         return f"claims to be {username}'s and was made by {owner}"
     if stat.S_IMODE(facts.st_mode) & 0o777 != _COMPLETE:
         return "is being handed in at this moment, or was not handed in by nbgrader: collect again later"
     return ""
+
+
+def _system_user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"the unknown user {uid}"
 
 
 def honest_time(claimed: bytes, written: datetime) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -18,7 +19,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--class", dest="file", type=Path, default=Path("class.toml"), help="(default: %(default)s)")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("install", help="users, environment, course folder and exchange; changes only what is new")
-    commands.add_parser("run", help="install, then run the hub until it is interrupted")
+    run = commands.add_parser("run", help="install, then run the hub until it is interrupted")
+    run.add_argument("--containers", action="store_true", help="a container for each learner (hub/docker)")
     grader = commands.add_parser("nbgrader", help="run nbgrader as the course account: collect, autograde, export")
     grader.add_argument("arguments", nargs=argparse.REMAINDER)
     args = parser.parse_args(argv)
@@ -42,7 +44,7 @@ def _command(args: argparse.Namespace) -> int:
         return 0
     if made := install.install(the):
         print(f"new users: {', '.join(made)}; their first passwords: {the.places.state / 'passwords.csv'}")
-    return _run(the, args.file) if args.command == "run" else 0
+    return _run(the, args.file, "docker/" if args.containers else "") if args.command == "run" else 0
 
 
 def _first_files(path: Path) -> None:
@@ -56,7 +58,7 @@ def _first_files(path: Path) -> None:
     print(f"wrote {path} and {roster}: name your class there, then run this again")
 
 
-def _run(the: settings.Class, file: Path) -> int:
+def _run(the: settings.Class, file: Path, kind: str) -> int:
     """Become the hub, from root's own copy of everything."""
     places = the.places
     env = {name: os.environ[name] for name in ("LANG", "LC_ALL", "TZ", "HOME") if name in os.environ}
@@ -65,8 +67,10 @@ def _run(the: settings.Class, file: Path) -> int:
     env["COURSEKIT_CLASS"] = str(file.resolve())
     os.chdir(places.state)
     os.umask(0o022)
+    # Started in the background, a shell lets it ignore interrupts, and with it the services that it stops by them.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     print(f"the hub is at {the.address}", flush=True)
-    config = str(places.prefix / "hub" / "jupyterhub_config.py")
+    config = str(places.prefix / "hub" / f"{kind}jupyterhub_config.py")
     os.execve(places.python, [str(places.python), "-P", "-m", "jupyterhub", "-f", config], env)
 
 

@@ -130,6 +130,7 @@ def as_account(the: Class, *arguments: str) -> str:
         "PATH": f"{places.prefix}/env/bin:/usr/bin:/bin",
         "LANG": "C.UTF-8",
         "PYTHONPATH": f"{places.prefix}/instructor",
+        "JUPYTER_CONFIG_PATH": f"{places.prefix}/etc/instructor",
         "NBGRADER_EXCHANGE": str(places.exchange),
         "NBGRADER_COURSE": the.course,
         "OMP_NUM_THREADS": "1",

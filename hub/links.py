@@ -6,7 +6,7 @@ from jupyterhub.handlers import BaseHandler
 
 
 class ToFormgrader(BaseHandler):
-    """`/tree/...`, `/notebooks/...` and `/edit/...` belong to the course account's server, which lets instructors in."""
+    """`/tree/...`, `/notebooks/...` and `/edit/...` lead to the course account's server, for instructors."""
 
     def initialize(self, service: str) -> None:
         self.service = service

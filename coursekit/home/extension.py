@@ -19,6 +19,14 @@ _DONE = {
     "fetch": "The chapter is in your home now.",
     "submit": "Handed in. The list below shows it; feedback will appear beside it.",
 }
+# What nbgrader's tracebacks say, and what a learner can do with it.
+_TROUBLE = {
+    "[Errno 28]": "The folder for handing in is full.",
+    "[Errno 122]": "The folder for handing in is full.",
+    "[Errno 30]": "The folder for handing in is closed for writing.",
+    "Unwritable directory": "The folder for handing in is closed for writing.",
+    "You don't have write permissions": "The folder for handing in is closed for writing.",
+}
 
 
 class Home:
@@ -80,7 +88,11 @@ def _value(answer: dict[str, Any]) -> Any:
     """What nbgrader's list gave. Raises RuntimeError with the last line of what went wrong."""
     if answer["success"]:
         return answer.get("value")
-    lines = str(answer["value"]).strip().splitlines()
+    told = str(answer["value"]).strip()
+    for sign, sentence in _TROUBLE.items():
+        if sign in told:
+            raise RuntimeError(f"{sentence} Your work is safe in your home; tell your instructor, and try again later.")
+    lines = told.splitlines()
     said = lines[-1].split("Error: ", 1)[-1].strip() if lines else "no reason was given"
     raise RuntimeError(f"nbgrader says: {said}")
 

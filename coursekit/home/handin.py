@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-_EXERCISE = re.compile(r"^#+\s*Exercise\s+[\d.]+:?\s*(.*)$", re.MULTILINE)
+_HEADING = re.compile(r"^#+\s*(?:Exercise|Question)\s+[\w.]+:?\s*(.*)$", re.MULTILINE)
 _CHECK = re.compile(r"""check\(\s*["']([\w.]+)["']""")
 
 
@@ -54,7 +54,7 @@ def _items(release: dict[str, Any], sources: dict[str, str]) -> tuple[Item, ...]
     items, title, written = [], "", None
     for cell in release["cells"]:
         grading, source = _grading(cell), _source(cell)
-        if cell.get("cell_type") == "markdown" and (match := _EXERCISE.search(source)):
+        if cell.get("cell_type") == "markdown" and (match := _HEADING.search(source)):
             title = match[1]
         if grading.get("solution"):
             written = (grading["grade_id"], source)
@@ -62,8 +62,9 @@ def _items(release: dict[str, Any], sources: dict[str, str]) -> tuple[Item, ...]
             continue
         check = _CHECK.search(source)
         untouched = sources.get(written[0], "").strip() in ("", written[1].strip())
-        name = title if check and title else written[0]
-        items.append(Item(written[0], check[1] if check else "", name, float(grading.get("points", 0)), untouched))
+        items.append(
+            Item(written[0], check[1] if check else "", title or written[0], float(grading.get("points", 0)), untouched)
+        )
         title, written = "", None
     return tuple(items)
 
