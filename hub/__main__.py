@@ -58,6 +58,22 @@ def _first_files(path: Path) -> None:
     print(f"wrote {path} and {roster}: name your class there, then run this again")
 
 
+def _leave_the_terminal() -> None:
+    """Learners' servers inherit these three files: none of them may be root's terminal, which could be read."""
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    if not (os.isatty(1) or os.isatty(2)):
+        return
+    source, sink = os.pipe()
+    if os.fork() == 0:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends with the last who writes
+        os.dup2(source, 0)
+        os.close(sink)
+        os.execvp("cat", ["cat", "-v"])  # -v: nor may they send it control sequences
+    os.close(source)
+    os.dup2(sink, 1)
+    os.dup2(sink, 2)
+
+
 def _run(the: settings.Class, file: Path, kind: str) -> int:
     """Become the hub, from root's own copy of everything."""
     places = the.places
@@ -70,6 +86,7 @@ def _run(the: settings.Class, file: Path, kind: str) -> int:
     # Started in the background, a shell lets it ignore interrupts, and with it the services that it stops by them.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     print(f"the hub is at {the.address}", flush=True)
+    _leave_the_terminal()
     config = str(places.prefix / "hub" / f"{kind}jupyterhub_config.py")
     os.execve(places.python, [str(places.python), "-P", "-m", "jupyterhub", "-f", config], env)
 

@@ -31,13 +31,30 @@ def make(root: Path, target: Path) -> None:
         for pattern in _NOT_FOR_LEARNERS:
             for path in (target / _site(target)).glob(pattern):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-    package = target / _site(target) / "coursekit"
-    shutil.rmtree(package, ignore_errors=True)
-    shutil.copytree(root / "coursekit", package, ignore=shutil.ignore_patterns("__pycache__"))
-    _run(str(target / "bin" / "python"), "-m", "compileall", "-q", str(package))
+    _coursekit(root / "coursekit", target / _site(target) / "coursekit", target / "bin" / "python")
     _kernels(target)
     _check(target)
     stamp.write_text(packages)
+
+
+def _coursekit(source: Path, package: Path, python: Path) -> None:
+    """Bring coursekit up to date: whole, because learners may be working with it, and only where it has changed."""
+    if _contents(source) == _contents(package):
+        return
+    new, old = package.with_name("coursekit.new"), package.with_name("coursekit.old")
+    for left in (new, old):
+        shutil.rmtree(left, ignore_errors=True)
+    shutil.copytree(source, new, ignore=shutil.ignore_patterns("__pycache__"))
+    if package.exists():
+        package.rename(old)
+    new.rename(package)
+    shutil.rmtree(old, ignore_errors=True)
+    _run(str(python), "-m", "compileall", "-q", str(package))
+
+
+def _contents(package: Path) -> dict[str, bytes]:
+    files = (path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return {str(path.relative_to(package)): path.read_bytes() for path in files}
 
 
 def reachable_python() -> str:

@@ -110,7 +110,9 @@ def _exchange(the: Class) -> None:
 
 def _gradebook(the: Class) -> None:
     """Enter the roster in the gradebook, by nbgrader's own import, as the course account."""
-    if not the.learners:
+    stamp = the.places.state / "roster"
+    roster = repr((the.learners, (the.places.course / "gradebook.db").exists()))
+    if not the.learners or (stamp.exists() and stamp.read_text() == roster):
         return
     with tempfile.NamedTemporaryFile("w", suffix=".csv", newline="") as file:
         writer = csv.writer(file)
@@ -119,6 +121,7 @@ def _gradebook(the: Class) -> None:
         file.flush()
         os.chmod(file.name, 0o644)
         as_account(the, "-m", "nbgrader", "db", "student", "import", file.name)
+    stamp.write_text(repr((the.learners, True)))
 
 
 def as_account(the: Class, *arguments: str) -> str:

@@ -81,7 +81,7 @@ def preview(chapter: Chapter) -> str:
 def _chapter(chapter: Chapter) -> str:
     title = chapter.notebook.title if chapter.notebook else chapter.slug
     if not chapter.path:
-        body = f"<p>{_button('fetch', chapter.slug, 'Start', first=True)}</p>"
+        body = _promise(chapter) + f"<p>{_button('fetch', chapter.slug, 'Start', first=True)}</p>"
     elif chapter.notebook is None:
         body = f'<p class="message wrong">{escape(chapter.trouble)}</p>' + _open(chapter)
     else:
@@ -89,6 +89,15 @@ def _chapter(chapter: Chapter) -> str:
     number = f"{int(chapter.slug[:2])}. " if chapter.slug[:2].isdecimal() else ""
     heading = f'<h2 id="{escape(chapter.slug)}">{number}{escape(title)}</h2>'
     return f"<section aria-labelledby='{escape(chapter.slug)}'>{heading}{body}{_handed(chapter)}</section>"
+
+
+def _promise(chapter: Chapter) -> str:
+    """What a chapter holds, before it is started."""
+    if chapter.notebook is None:
+        return ""
+    points, minutes = sum(item.points for item in chapter.notebook.items), chapter.notebook.minutes
+    time = f", about {minutes / 60:.0f} hours" if minutes >= 90 else f", about {minutes} minutes" if minutes else ""
+    return f'<p class="quiet">{len(chapter.notebook.items)} exercises and questions, {points:g} points{time}</p>'
 
 
 def _open(chapter: Chapter) -> str:

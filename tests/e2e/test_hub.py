@@ -249,6 +249,15 @@ def test_whoever_is_late_can_hand_in_and_is_told_that_nothing_is_written(late):
     assert f"0 of {EXERCISES + 1} written" in late[1]
 
 
+def test_formgrader_has_a_tab_of_its_own_since_the_hub_refuses_frames(room, released):
+    answer = released.request.get(f"{room.address}/services/{COURSE}/formgrader/manage_assignments")
+    assert answer.ok
+    assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+    assert released.evaluate("window === window.top")
+    tree = released.request.get(f"{room.address}/tree/course/{SLUG}")
+    assert tree.url.endswith(f"/services/{COURSE}/tree/course/{SLUG}"), "formgrader's links lead to its own server"
+
+
 def grades(room, exporter):
     path = room.places["course"] / f"{exporter.lower()}.csv"
     room.nbgrader("export", f"--exporter=grader.exports.{exporter}", f"--to={path}")

@@ -18,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 COURSE = "large-models"
-PATIENCE = 120  # seconds that a busy machine may take for one step
+PATIENCE = 300  # seconds that a busy machine may take for one step
 
 
 def missing():

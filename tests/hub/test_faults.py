@@ -4,12 +4,14 @@ import json
 import os
 import pwd
 import signal
+import socket
 import subprocess
 import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from hub import limits
 from tests.hub.classroom import COURSE, Classroom, missing, wait_for
 from tests.hub.learner import SLUG, Died, Learner, released
 
@@ -23,7 +25,7 @@ CHECK = 'check("attention.sdpa", sdpa)'
 
 @pytest.fixture(scope="module")
 def room():
-    made = Classroom(["ada", "ben", "eve"])
+    made = Classroom(["ada", "ben", "eve"], 'memory = "2G"\nprocesses = 200')
     try:
         made.start()
         released(made)
@@ -112,6 +114,50 @@ def test_a_kernel_that_is_killed_during_a_check_is_replaced_and_progress_stays(p
         kernel.execute(f"def sdpa(Q, K, V):\n    os.kill(os.getpid(), 9)\n{CHECK}")
     kernel = kernel.connect()
     assert kernel.execute(f"{SETUP}\nprint(progress())") == before
+    kernel.delete()
+
+
+def test_a_learner_cannot_take_more_memory_or_processes_than_allowed(people):
+    kernel = people["eve"].kernel()
+    assert "MemoryError" in kernel.execute("block = bytearray(3 << 30)")
+    bomb = "import subprocess\nchildren = [subprocess.Popen(['sleep', '600']) for _ in range(400)]"
+    assert "BlockingIOError" in kernel.execute(bomb)
+    assert kernel.execute("import os; os.system('pkill sleep'); print(6 * 7)").strip().endswith("42")
+    kernel.delete()
+
+
+def test_a_kernel_from_the_shared_parent_is_inside_its_learners_control_group(room, people):
+    uid = pwd.getpwnam(room.name("eve")).pw_uid
+    if not limits.prepare(uid, limits.Bounds(2 << 30, 200, 2.0)):
+        pytest.skip("no control groups can be made on this machine")
+    kernel = people["eve"].kernel()
+    assert "hub.warm" in kernel.execute("import os; print(open(f'/proc/{os.getppid()}/cmdline').read())")
+    assert f"/coursekit/{uid}" in kernel.execute("print(open('/proc/self/cgroup').read())")
+    kernel.delete()
+
+
+def test_the_shared_parent_serves_the_class_only_and_nobody_as_root(room):
+    [path] = (room.places["run"] / "warm").glob("warm-*.sock")
+    with socket.socket(socket.AF_UNIX) as root:
+        root.connect(str(path))
+        assert root.recv(1) == b"", "root was given a kernel"
+    nobody = pwd.getpwnam("nobody")
+    code = f"import socket; socket.socket(socket.AF_UNIX).connect({str(path)!r})"
+    python = str(room.places["prefix"] / "env/bin/python")
+    done = subprocess.run(
+        [python, "-c", code], user=nobody.pw_uid, group=nobody.pw_gid, extra_groups=[], capture_output=True
+    )
+    assert b"PermissionError" in done.stderr
+
+
+def test_what_a_kernel_inherits_from_the_parent_holds_no_secret_of_the_hub(room, people):
+    kernel = people["eve"].kernel()
+    said = kernel.execute(
+        "import os; print(open('/proc/self/environ').read(), os.listdir('/proc/self/fd'), os.umask(0o077))"
+    )
+    assert "TOKEN" not in said
+    assert "COOKIE" not in said
+    assert said.strip().endswith("63"), "files of a learner are closed to others"
     kernel.delete()
 
 
