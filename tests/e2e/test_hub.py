@@ -23,7 +23,7 @@ return (Q @ K.mT).softmax(-1) @ V
 RIGHT = """def scaled_dot_product_attention(Q, K, V):
 return (Q @ K.mT / Q.shape[-1] ** 0.5).softmax(-1) @ V
 """
-COMMENT = "You read the row well. Say next time which head you look at."
+COMMENT = "A point for what you said about it in class. Write it down next time."
 # Run in a learner's own kernel: what it says it could do.
 TRESPASS = """
 import importlib.util, os, pathlib
@@ -222,7 +222,7 @@ def mark(page, room):
     formgrader(page, room, f"manage_students/{room.name('ada')}/{SLUG}")
     page.locator("tbody tr a", has_text=SLUG).first.click()
     question = page.locator(".nbgrader_cell").filter(has=page.locator(f"input.score[id='{QUESTION}']"))
-    for field, value, kind in (("input.score", "3", "grade"), ("textarea.comment", COMMENT, "comment")):
+    for field, value, kind in (("input.score", "1", "grade"), ("textarea.comment", COMMENT, "comment")):
         with page.expect_response(lambda r, kind=kind: f"/api/{kind}/" in r.url and r.request.method == "PUT") as saved:
             question.locator(field).fill(value)
             question.locator(field).press("Tab")
@@ -266,7 +266,7 @@ def grades(room, exporter):
 
 
 def test_grades_reach_moodle_and_canvas(room, graded):
-    points = {"ada": "5", "ben": "0", "eve": "0"}
+    points = {"ada": "3", "ben": "0", "eve": "0"}
     header, *rows = grades(room, "Moodle")
     assert header == ["username", "firstname", "lastname", "email", SLUG]
     assert {row[0]: row[-1] for row in rows} == {room.name(p): n for p, n in points.items()}
