@@ -40,8 +40,9 @@ class Learner:
         return self
 
     def _ready(self):
-        answer = self.session.get(f"{self.base}api/status", timeout=PATIENCE)
-        return answer.status_code == 200 and "last_activity" in answer.text
+        # A page, not the API: only pages lead through the hub's login.
+        answer = self.session.get(f"{self.base}lab", timeout=PATIENCE)
+        return answer.status_code == 200 and "jupyter-config-data" in answer.text
 
     def call(self, method, path, body=None):
         """A request to the learner's server; its answer's text. Raises Refused."""
