@@ -15,11 +15,16 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 # Jupyter refuses to start as root without being told; containers have no other user.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
+HUB := $(VENV)/.hub
+CLASS ?= class.toml
+LEARNERS ?= 40
+FRESH ?= 8
+
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test soak build bundle tensors gate bench lint clean
+.PHONY: help setup lab hub hub-setup load test soak build bundle tensors gate bench lint clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## create .venv, install everything, register the kernel and the extensions
 
@@ -43,6 +48,20 @@ lab: $(STAMP) ## open JupyterLab on the course (PORT=8888 HOST=localhost)
 	@$(BIN)/jupyter trust solutions/*/*.ipynb course/*/*.ipynb >/dev/null
 	@$(BIN)/jupyter lab --ServerApp.root_dir=. --ip=$(HOST) --port=$(PORT) $(AS_ROOT) \
 	  --LabApp.default_url="/lab/tree/$$(ls course/*/*.ipynb | head -n 1)"
+
+hub-setup: $(HUB) ## install what the hub needs, without running it
+
+load: $(HUB) ## how many learners a hub on this machine serves, warm and ordinary kernels (LEARNERS=40 FRESH=8)
+	LEARNERS=$(LEARNERS) FRESH=$(FRESH) $(PY) -m bench.hub
+
+hub: $(HUB) ## run JupyterHub for a class on this machine, as root (CLASS=class.toml)
+	$(PY) -m hub --class $(CLASS) run
+
+$(HUB): $(STAMP) requirements-hub.txt hub/proxy/package-lock.json
+	@command -v npm >/dev/null || { echo "the hub's proxy needs Node.js 20 or newer with npm: apt-get install nodejs npm" >&2; exit 1; }
+	$(PY) -m pip install --quiet -r requirements-hub.txt
+	@npm ci --prefix hub/proxy --no-audit --no-fund --silent
+	@touch $@
 
 test: $(STAMP) ## run every check: lint, build, gate, then all tests
 	@$(MAKE) --no-print-directory lint

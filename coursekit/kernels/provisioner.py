@@ -98,6 +98,9 @@ class WarmProvisioner(LocalProvisioner):
         argv = cmd[cmd.index("-f") :] if "-f" in cmd else cmd[1:]
         request = {"env": env, "cwd": cwd, "argv": argv}
         with _streams(kwargs) as streams:
+            if machine := warm.machine_path(env):
+                with contextlib.suppress(OSError, warm.NotWarm):  # then this user's own parent
+                    return WarmProcess(warm.ask(machine, request, streams))
             try:
                 return WarmProcess(warm.ask(path, request, streams))
             except (FileNotFoundError, ConnectionRefusedError):

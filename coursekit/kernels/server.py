@@ -24,6 +24,7 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from coursekit.kernels import sandbox
@@ -59,11 +60,9 @@ def main() -> int:
         if why := unsafe():
             print(f"kernels cannot be forked here: {why}", file=sys.stderr)
             return 3
-        gc.collect()
-        gc.freeze()  # collections in a kernel then leave the shared pages alone
         listener.listen(64)
         partial.replace(args.socket)  # whoever sees the socket finds somebody there
-        _serve(listener, args.idle, sys.stdin.fileno() if args.leash else None)
+        serve(listener, args.idle, sys.stdin.fileno() if args.leash else None)
     finally:
         partial.unlink(missing_ok=True)
         args.socket.unlink(missing_ok=True)
@@ -81,6 +80,8 @@ def import_everything() -> None:
         importlib.import_module(name)
     import coursekit.exercises
 
+    for name in coursekit.__all__:
+        getattr(coursekit, name)
     # Loaded on first use otherwise, in every kernel again.
     for name in ("AutoModel", "AutoTokenizer"):
         getattr(transformers, name)
@@ -99,7 +100,20 @@ def unsafe() -> str:
     return f"{threads} threads are running, expected 1" if threads > 1 else ""
 
 
-def _serve(listener: socket.socket, idle: float, leash: int | None) -> None:
+def serve(
+    listener: socket.socket,
+    idle: float,
+    leash: int | None = None,
+    interrupt: signal.Handlers | Callable = signal.SIG_IGN,  # Ctrl-C is for the client, which then closes
+    admit: Callable[[socket.socket, list], Callable[[], None] | None] = lambda connection, busy: _as_it_is,
+) -> None:
+    """Fork a monitor for each connection, until nobody has asked for `idle` seconds.
+
+    `admit(connection, busy)` says what the monitor does first, before it reads a byte of the request, or None to
+    refuse; `busy` holds what `admit` gave for each monitor that is alive.
+    """
+    gc.collect()
+    gc.freeze()  # collections in a kernel then leave the shared pages alone
     poll = select.poll()
     poll.register(listener, select.POLLIN)
     if leash is not None:
@@ -110,28 +124,31 @@ def _serve(listener: socket.socket, idle: float, leash: int | None) -> None:
     signal.set_wakeup_fd(signalled)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the client, which then closes its connections
-    monitors, last = set(), time.monotonic()
+    signal.signal(signal.SIGINT, interrupt)
+    monitors: dict[int, Callable[[], None]] = {}
+    last = time.monotonic()
     while monitors or time.monotonic() - last < idle:
         ready = {file for file, _ in poll.poll(1000 * min(idle, 60))}
         if leash in ready:
             return
         if wake in ready:
             os.read(wake, 4096)
-        monitors -= _reaped(monitors)
+        for pid in [pid for pid in monitors if os.waitpid(pid, os.WNOHANG)[0] == pid]:
+            del monitors[pid]
         last = time.monotonic() if monitors else last
         if listener.fileno() in ready:
             connection, _ = listener.accept()
             last = time.monotonic()
             with connection:
-                monitors.add(_forked(connection, [listener.fileno(), wake, signalled]))
+                if enter := admit(connection, list(monitors.values())):
+                    monitors[_forked(connection, [listener.fileno(), wake, signalled], enter)] = enter
 
 
-def _reaped(monitors: set[int]) -> set[int]:
-    return {pid for pid in monitors if os.waitpid(pid, os.WNOHANG)[0] == pid}
+def _as_it_is() -> None:
+    """The monitor is a process of this user."""
 
 
-def _forked(connection: socket.socket, ours: list[int]) -> int:
+def _forked(connection: socket.socket, ours: list[int], enter: Callable[[], None]) -> int:
     pid = os.fork()
     if pid:
         return pid
@@ -142,6 +159,7 @@ def _forked(connection: socket.socket, ours: list[int]) -> int:
             signal.signal(name, signal.SIG_DFL)
         for file in ours:
             os.close(file)
+        enter()
         _answer(connection)
         status = 0
     except BaseException:

@@ -17,6 +17,8 @@ from pathlib import Path
 # Read when a package is imported: kernels with other values need another parent.
 _READ_AT_IMPORT = ("HF_", "TRANSFORMERS_", "TORCH", "PYTORCH", "PYTHON", "OMP_", "MKL_", "CUDA_", "MPL", "KMP_", "LD_")
 START_SECONDS = 120
+# The environment variable with the folder in which a parent for all users of this machine listens, see hub/warm.py.
+MACHINE = "COURSEKIT_WARM"
 
 
 class NotWarm(RuntimeError):
@@ -83,9 +85,27 @@ def shared_path(env: dict[str, str]) -> Path:
     """The socket of this user's parent for kernels with that environment."""
     from jupyter_core.paths import jupyter_runtime_dir
 
+    return shared_name(Path(jupyter_runtime_dir()), env)
+
+
+def machine_path(env: dict[str, str]) -> Path | None:
+    """The socket of the parent that serves every user of this machine, where there is one for that environment.
+
+    Only root can have made it: whoever answers is given this user's code to run.
+    """
+    folder = env.get(MACHINE)
+    path = shared_name(Path(folder), env) if folder else None
+    try:
+        return path if path and path.stat().st_uid == path.parent.stat().st_uid == 0 else None
+    except OSError:
+        return None
+
+
+def shared_name(folder: Path, env: dict[str, str]) -> Path:
+    """The socket in `folder` of a parent for kernels with that environment."""
     read = sorted((name, value) for name, value in env.items() if name.startswith(_READ_AT_IMPORT))
     key = hashlib.sha256(json.dumps([sys.executable, sys.version, read, _code()]).encode()).hexdigest()[:12]
-    return Path(jupyter_runtime_dir()) / f"warm-{key}.sock"
+    return folder / f"warm-{key}.sock"
 
 
 def _code() -> list:

@@ -1,0 +1,84 @@
+"""System users of a class: made where they are missing, never changed where they exist."""
+
+from __future__ import annotations
+
+import csv
+import grp
+import os
+import pwd
+import secrets
+import subprocess
+from pathlib import Path
+
+from hub.settings import Class
+
+_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that is taken for another
+
+
+class AccountError(Exception):
+    """A system user that cannot be made, and what the operating system said."""
+
+
+def ensure(the: Class) -> list[str]:
+    """Make the class's group, the course account and every missing user; the names of the new users.
+
+    First passwords of new users are added to `passwords.csv` in the state folder, which only root can read.
+    """
+    if not _group_exists(the.group):
+        _run("groupadd", the.group)
+    if not _user_exists(the.account):
+        home = str(the.places.course.parent / "home")
+        _run("useradd", "--system", "--user-group", "--home-dir", home, "--shell", "/usr/sbin/nologin", the.account)
+    known = {learner.username: learner for learner in the.learners}
+    made = []
+    for name in (*the.instructors, *the.usernames):
+        if not _user_exists(name):
+            learner = known.get(name)
+            person = f"{learner.first_name} {learner.last_name}".strip() if learner else ""
+            _add(the, name, person.replace(":", " ").replace(",", " "))
+            made.append(name)
+        if the.group not in _groups(name):
+            _run("usermod", "--append", "--groups", the.group, name)
+    _give_passwords(the.places.state / "passwords.csv", made)
+    return made
+
+
+def _add(the: Class, name: str, person: str) -> None:
+    homes = the.places.homes
+    homes.mkdir(mode=0o755, parents=True, exist_ok=True)
+    options = ["--create-home", "--user-group", "--key", "HOME_MODE=0700", "--shell", "/bin/bash"]
+    _run("useradd", *options, "--base-dir", str(homes), "--comment", person, name)
+
+
+def _give_passwords(path: Path, names: list[str]) -> None:
+    words = {name: "-".join("".join(secrets.choice(_LETTERS) for _ in range(5)) for _ in range(3)) for name in names}
+    if not words:
+        return
+    # Kept before they are set: a run that is interrupted leaves no user whose password nobody knows.
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a", newline="") as file:
+        csv.writer(file).writerows(words.items())
+    _run("chpasswd", given="".join(f"{name}:{word}\n" for name, word in words.items()))
+
+
+def _run(*command: str, given: str | None = None) -> None:
+    done = subprocess.run(command, input=given, capture_output=True, text=True)
+    if done.returncode:
+        raise AccountError(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")
+
+
+def _user_exists(name: str) -> bool:
+    try:
+        return bool(pwd.getpwnam(name))
+    except KeyError:
+        return False
+
+
+def _group_exists(name: str) -> bool:
+    try:
+        return bool(grp.getgrnam(name))
+    except KeyError:
+        return False
+
+
+def _groups(name: str) -> set[str]:
+    return {group.gr_name for group in grp.getgrall() if name in group.gr_mem}

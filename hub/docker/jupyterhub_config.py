@@ -1,0 +1,64 @@
+"""The same class with a container for each learner: what differs from hub/jupyterhub_config.py.
+
+Learners log in with accounts of the hub's own (sign up, then an instructor lets them in), since a container knows no
+system users. Each container runs under a user id of its own, sees its home and the exchange, and nothing else.
+"""
+
+import os
+from pathlib import Path
+
+from hub import settings
+from hub.owners import uid_of
+
+c = get_config()
+load_subconfig("../jupyterhub_config.py")
+the = settings.read(Path(os.environ["COURSEKIT_CLASS"]))
+register = the.places.exchange.parent / "owners.json"
+
+c.JupyterHub.authenticator_class = "native"
+c.NativeAuthenticator.minimum_password_length = 10
+c.NativeAuthenticator.check_common_password = True
+c.NativeAuthenticator.open_signup = False
+c.Authenticator.admin_users = set(the.instructors)  # who let learners in
+
+c.JupyterHub.bind_url = "http://0.0.0.0:8000"
+c.JupyterHub.hub_ip = "0.0.0.0"  # containers reach it on the network below, which nobody else is on
+c.JupyterHub.hub_connect_ip = os.environ.get("HUB_NAME", "hub")
+
+c.JupyterHub.spawner_class = "dockerspawner.DockerSpawner"
+c.DockerSpawner.image = os.environ.get("LEARNER_IMAGE", "coursekit-learner:latest")
+c.DockerSpawner.network_name = os.environ.get("LEARNER_NETWORK", "coursekit")
+c.DockerSpawner.use_internal_ip = True
+c.DockerSpawner.remove = True
+c.DockerSpawner.notebook_dir = "/home/learner"
+c.DockerSpawner.cmd = ["python", "-P", "-m", "jupyterhub.singleuser"]
+c.DockerSpawner.mem_limit = the.limits.memory
+c.DockerSpawner.cpu_limit = the.limits.cpus
+c.DockerSpawner.volumes = {
+    "coursekit-home-{username}": "/home/learner",
+    os.environ.get("EXCHANGE_VOLUME", "coursekit-exchange"): str(the.places.exchange),
+}
+c.DockerSpawner.environment = {
+    "HOME": "/home/learner",
+    "OMP_NUM_THREADS": "1",
+    "JUPYTER_CONFIG_PATH": "/opt/coursekit/etc/learner",
+    "NBGRADER_EXCHANGE": str(the.places.exchange),
+    "NBGRADER_COURSE": the.course,
+}
+c.DockerSpawner.extra_host_config = {
+    "cap_drop": ["ALL"],
+    "security_opt": ["no-new-privileges"],
+    "pids_limit": the.limits.processes,
+}
+# Kernels are forked from a parent in each container: one that all share would have to reach into all of them.
+c.JupyterHub.services = [service for service in c.JupyterHub.services if service["name"] != "warm-kernels"]
+
+
+def own_user(spawner):
+    """The learner's number, and its name inside the container, for nbgrader."""
+    uid = uid_of(spawner.user.name, register)
+    spawner.extra_create_kwargs = {"user": f"{uid}:{uid}"}
+    spawner.environment = spawner.environment | {"LEARNER": spawner.user.name, "LEARNER_UID": str(uid)}
+
+
+c.Spawner.pre_spawn_hook = own_user
