@@ -139,8 +139,12 @@ def flat_weights(encoder: Encoder) -> dict[str, Tensor]:
     return weights
 
 
-TINY_BERT = File("tiny_bert.safetensors", "9ea7865af388e61d3350a5ee14897199b79e7cc4482b6bc72bdb31e030f453db", "prepare.tiny_bert")
-TINY_BERT_RUN = File("tiny_bert.json", "eb8adfbb4480164ea0f61d0ff287ba6b9480f24cb8359d5754f33ef487c440a5", "prepare.tiny_bert")
+TINY_BERT = File(
+    "tiny_bert.safetensors", "9ea7865af388e61d3350a5ee14897199b79e7cc4482b6bc72bdb31e030f453db", "prepare.tiny_bert"
+)
+TINY_BERT_RUN = File(
+    "tiny_bert.json", "eb8adfbb4480164ea0f61d0ff287ba6b9480f24cb8359d5754f33ef487c440a5", "prepare.tiny_bert"
+)
 HEAD_NAMES = {
     "bert.pooler.dense.": "pool.",
     "cls.predictions.transform.dense.": "words.dense.",

@@ -245,11 +245,16 @@ def _share(n):
     return f"{n['asked'] / n['words']:.1%} of the words are chosen, expected 15% (counted in {CALLS} calls)"
 
 
+def sentences_are_not_masked_alike(case, outputs):
+    return _alike() if _n(outputs)["dispersion"] > 100 else None
+
+
 def sentences_are_masked_at_places_of_their_own(case, outputs):
-    n = _n(outputs)
-    if not n["dispersion"] < 5:
-        return "sentences of a batch are chosen at the same places: each word is chosen on its own"
-    return None
+    return None if _n(outputs)["dispersion"] < 5 else _alike()
+
+
+def _alike():
+    return "sentences of a batch are chosen at the same places: each word is chosen on its own"
 
 
 def neighbours_are_chosen_independently(case, outputs):
@@ -373,6 +378,7 @@ EXERCISE = Exercise(
         what_is_not_asked_is_not_changed,
         most_words_are_left_alone,
         every_call_chooses_anew,
+        sentences_are_not_masked_alike,
         every_word_can_be_chosen,
         fifteen_percent_are_chosen,
         no_more_than_fifteen_percent_are_chosen,
