@@ -525,12 +525,12 @@ quiz("bert.filler")
 # Where do good weights come from? Labelled sentences are few and cost money. Plain text costs nothing, and it
 # contains questions with their answers: cover a word, and the text itself knows what stood there.
 #
-# A model like GPT asks for the **next** word and sees only the past. BERT reads in both directions, so it cannot be
+# A model like GPT is asked for the **next** word and sees only the past. BERT reads in both directions, so it cannot be
 # asked for the next word: it would see it. It is asked for words that were hidden from it, and may use what stands
 # before *and* after. That is **masked language modelling**.
 #
 # Our text: the addresses on the state of the Union from 1961 to 2021, and *Moby-Dick*. Every twentieth document is
-# held out, and nothing below trains on it. The vocabulary was learned from this text.
+# held out, and no model below trains on it. The vocabulary of 4,096 pieces was learned from this text.
 
 # %%
 from coursekit.data import prose, prose_tokenizer
@@ -560,14 +560,15 @@ print(tokenizer.decode(documents[-1][0]))
 # In all three cases the word that stood there is the answer. The **label** of a chosen word is its id. All other
 # labels are $-100$, the number that PyTorch's cross-entropy leaves out.
 #
-# **Predict**: a batch of 16 pairs has about 900 tokens. How many of them give the model something to learn?
+# **Predict**: of 100 words, how many will stand in the text as `[MASK]`?
 #
 # ### Exercise 3.5: Hide words: 15%, and of those 80/10/10
 # core · 25 minutes · 3 points
 #
 # Every word is chosen with probability 0.15, independently of all others. What is no word is never chosen and never
-# changed: filler (`real` is False) and every id in `special`. Random tokens come from the whole vocabulary, 0 to
-# $V - 1$. Draw every random number from the generator `g`, so that a run can be repeated; `ids` stays as it is.
+# changed: filler (`real` is False) and every id in `special`, here `[CLS]` and `[SEP]`. `mask_id` is the id of
+# `[MASK]`. Random tokens come from the whole vocabulary, 0 to $V - 1$. Draw every random number from the generator `g`,
+# so that a run can be repeated. `ids` stays as it is.
 #
 # <details><summary>Hint 1</summary>
 #
@@ -616,9 +617,9 @@ for _ in range(3):
     print(tokenizer.decode(hidden[0]), "  asks for:", *tokenizer.convert_ids_to_tokens(labels[asked]))
 
 # %% [markdown]
-# Every call hides other words, so one sentence is a new riddle in every epoch. But look how little is asked each
-# time: 15% of the tokens, some 130 in a batch of 900. A model that predicts the next token learns from each token of
-# the batch. That is the price for reading in both directions, and why BERT needs many epochs.
+# Every call hides other words, so a sentence is a new riddle in every epoch. But little is asked each time: 15 words
+# of 100, of which 12 become `[MASK]`. A model that predicts the next token learns from every token. That is the price
+# for reading in both directions, and why BERT needs many epochs.
 #
 # ### Answer with the embedding
 # The encoder gives a vector $x_t$ for each token. To name the hidden word, it needs a score for each of the $V$
@@ -742,7 +743,7 @@ check("bert.sentence_pairs", sentence_pairs)
 # %%
 paired = use("bert.sentence_pairs", sentence_pairs)
 g = torch.Generator().manual_seed(seed)
-for ids, segments, is_next in paired(held_out, 40, *special, g)[30:34]:
+for ids, _, is_next in paired(held_out, 40, *special, g)[30:34]:
     print("next " if is_next else "other", tokenizer.decode(ids))
 
 # %% [markdown]
@@ -750,8 +751,8 @@ for ids, segments, is_next in paired(held_out, 40, *special, g)[30:34]:
 #
 # ### The real run
 # One encoder, two heads, one sum of two losses. The first weights are drawn with BERT's 0.02, but that is for
-# $D = 768$. A sum of $D$ products grows with $\sqrt D$, so at our width the same start needs
-# $0.02 \sqrt{768 / D}$. (With 0.02 this small model learned nothing but word frequencies for a million tokens.)
+# $D = 768$. A sum of $D$ products grows with $\sqrt D$, so at our width the same start needs $0.02 \sqrt{768 / D}$.
+# With less, attention starts out almost uniform, and learning begins late.
 
 # %%
 Head, word_loss = use("bert.mlm_head", MaskedWordHead, masked_word_loss)
@@ -766,7 +767,8 @@ class Pretraining(nn.Module):
         self.words = Head(self.bert.embeddings.token)
         self.pool, self.next = nn.Linear(D, D), nn.Linear(D, 2)
         for p in self.parameters():
-            nn.init.normal_(p, std=0.02 * math.sqrt(768 / D)) if p.dim() == 2 else None
+            if p.dim() == 2:                                      # matrices; biases and norms stay
+                nn.init.normal_(p, std=0.02 * math.sqrt(768 / D))
 
     def forward(self, ids, segments, real):
         X = self.bert(ids, segments, real)                        # (B, T, D)
@@ -779,10 +781,6 @@ def losses(model, batch):
     X, follows = model(ids, segments, real)
     asked = labels != -100                                        # one long row of all that is asked
     return word_loss(model.words, X[asked][None], labels[asked][None]), F.cross_entropy(follows, is_next)
-
-# %% [markdown]
-# A batch: pairs of like length, filled up, with words hidden anew each time. Your three exercises and your two from
-# section 2 do all of it.
 
 # %%
 longest = 64
@@ -808,10 +806,11 @@ print(f"{len(answers):,} hidden words are held out; always answering {tokenizer.
 
 # %% [markdown]
 # That is the **unigram baseline**: what you can get without reading the sentence. A model must beat it to have
-# learned anything about language.
+# learned anything about language. All that a batch needs came from your exercises, and its words are hidden anew each
+# time.
 #
-# **Predict**, before you train: what is the loss of the masked words before the first step? (With $V$ words and no
-# idea, each has the probability $1/V$.) And which of the two tasks is learned first?
+# **Predict**, before you train: what is the loss of the masked words before the first step? (With no idea, each of $V$
+# words has the probability $1/V$.) And which of the two tasks is learned first?
 
 # %%
 def pretrain(model, optimizer, schedule, batches):
@@ -863,8 +862,8 @@ batches = itertools.islice(itertools.chain.from_iterable(epochs), steps)
 optimizer, schedule = with_warm_up(model, 1.5e-3, steps)
 print(f"{sum(p.numel() for p in model.parameters()):,} weights; with no idea the loss is ln V = {math.log(V):.2f}")
 
-curve, started = [(0, *scores(model, riddles[::4]))], time.perf_counter()
-for step, _ in enumerate(pretrain(model, optimizer, schedule, batches), 1):
+curve, started = [], time.perf_counter()
+for step, _ in enumerate(itertools.chain([None], pretrain(model, optimizer, schedule, batches))):
     if step % (steps // 10) == 0:
         curve.append((step, *scores(model, riddles[::4])))
         print("step {:5}: word loss {:.2f}, words right {:.1%}, pairs right {:.1%}".format(*curve[-1]))
@@ -872,22 +871,23 @@ loss, words, pairs = scores(model, riddles)
 print(f"{time.perf_counter() - started:.0f} s; on all riddles {words:.1%} of the words (unigram {unigram:.1%}), {pairs:.1%} of the pairs")
 
 # %%
-at, _, words_right, pairs_right = zip(*curve)
-lines = {"masked words": words_right, "unigram baseline": [unigram] * len(at), "next sentence": pairs_right}
+at, _, words_right, pairs_right = zip(*curve, strict=True)
+lines = {"next sentence": pairs_right, "masked words": words_right, "unigram baseline": [unigram] * len(at)}
 show(
     curves(at, lines, x_label=f"steps of {size} pairs", y_label="share right, held-out documents"),
-    alt="Share of right answers on held-out documents over the steps of pretraining. Masked words start at zero, rest for a "
-    "while on the unigram baseline, then leave it and keep rising. The next sentence starts at one half and leaves it late.",
+    alt="Share of right answers on held-out documents over the steps of pretraining. Masked words start at zero, reach the "
+    "unigram baseline at once and then climb slowly above it. The next sentence stays near one half for most of the run "
+    "and rises at its end.",
 )
 
 # %% [markdown]
-# Two stages. At first the loss falls steeply and yet no more words are right than at the baseline: the model learns
-# **how frequent** each word is, and the bias $c$ can do that alone. Then the curve leaves the baseline: attention has
-# found the neighbours. The second task starts late, because it needs vectors that say what a sentence is about.
+# In the first tenth of the run the loss falls by more than 1, and yet no more words are right than at the baseline. The
+# model has learned **how frequent** each word is, and for that the bias $c$ is enough. Only then does it begin to read.
+# The second task starts later still: it needs vectors that say what a sentence is about.
 #
 # ### What patience gives
-# A minute is short. The course carries a model of the **same class**, trained by these very cells for longer
-# (`prepare/tiny_bert.py`), with the curve of that run.
+# A minute is short. The course carries a model of the **same class**, trained for longer by the cells above, and the
+# curve of that run.
 
 # %%
 from coursekit.models import tiny_bert_run, tiny_bert_weights
@@ -902,13 +902,17 @@ print(f"loaded: word loss {loss:.2f}, {words:.1%} of the words, {pairs:.1%} of t
 lines = {"training text": epochs["word_loss"], "held-out documents": epochs["held_out_word_loss"]}
 show(
     curves(epochs["step"], lines, x_label=f"steps of {run['batch']} pairs", y_label="loss of the masked words", marker="o"),
-    alt="Loss of the masked words over the steps of the longer run, an epoch a point. On the training text and on held-out "
-    "documents it falls steeply at first, then ever more slowly; the held-out loss is the higher one at the end.",
+    alt="Loss of the masked words over the steps of the longer run, an epoch a point. It nearly levels off, then drops steeply "
+    "within two epochs, and falls more slowly after that. At the end the held-out loss is a little above the training loss.",
 )
 
 # %% [markdown]
-# **Predict** what each of the two models puts into these gaps. The last two lines are the same gap, once without and
-# once with the words *after* it.
+# The curve has a **step**: it nearly levels off, and then the loss drops further in two epochs than in the three
+# before. Chen et al. (2024) see such a drop in BERT itself, and find that at that moment some heads begin to look
+# along the grammar of a sentence. Our minute ends before it.
+#
+# **Predict** what each of the two models puts into these gaps. Two lines begin alike, and only the words *after* the gap
+# differ.
 
 # %%
 @torch.no_grad()
@@ -916,21 +920,26 @@ def guesses(model, text, k=5):
     """The k likeliest words for the first [MASK] of a text, with their probabilities."""
     ids = tokenizer(text, return_tensors="pt")["input_ids"].to(device)
     X, _ = model.eval()(ids, torch.zeros_like(ids), torch.ones_like(ids, dtype=torch.bool))
-    p = model.words(X[ids == tokenizer.mask_token_id][:1]).softmax(-1)  # (1, V)
-    return " ".join(f"{word} {share:.0%} " for share, word in zip(p.topk(k)[0][0], tokenizer.convert_ids_to_tokens(p.topk(k)[1][0])))
+    p, words = model.words(X[ids == tokenizer.mask_token_id][0]).softmax(-1).topk(k)  # (k), (k)
+    return "  ".join(f"{word} {share:.0%}" for word, share in zip(tokenizer.convert_ids_to_tokens(words), p, strict=True))
 
 
 for text in (
     "The president of the [MASK] states.",
-    "Captain Ahab stood upon the [MASK].",
-    "We must cut [MASK] and create new jobs.",
-    "The white [MASK]",
-    "The white [MASK] announced a new plan for health care.",
+    "The white [MASK] was seen near the ship.",
+    "The white [MASK] announced a new plan.",
+    "We must protect social [MASK] for our seniors.",
+    "The capital of France is [MASK].",
 ):
     print(f"{text}\n   {steps:6,} steps: {guesses(model, text)}\n   {run['steps']:6,} steps: {guesses(longer, text)}")
 
 # %% [markdown]
-# READ
+# A minute teaches which words are frequent, and little more. The longer run knows phrases and topics, and it reads in
+# **both directions**: *white* is followed by a whale or by a house, and what comes after the gap decides. It does not
+# know what the capital of France is. Nothing in its text told it, so it says what a president says of the union.
+#
+# Now look at the three fates of exercise 3.5. **Predict**: where is the model right most often, at `[MASK]`, at a random
+# token, or where the word itself stands?
 
 # %%
 found = {"[MASK]": [], "a random token": [], "the word itself": []}
@@ -941,22 +950,24 @@ with torch.no_grad():
         seen, y = ids[asked], labels[asked]
         right = longer.words(X[asked]).argmax(-1) == y
         hidden = seen == tokenizer.mask_token_id
-        for name, kind in zip(found, (hidden, ~hidden & (seen != y), seen == y)):
+        for name, kind in zip(found, (hidden, ~hidden & (seen != y), seen == y), strict=True):
             found[name].append(right[kind])
 for name, parts in found.items():
     right = torch.cat(parts).float()
     print(f"the model sees {name:16}: right in {right.mean():6.1%} of {len(right):,}")
 
 # %% [markdown]
-# READ
+# It has learned all three lessons. Where the word itself stands, it nearly always lets it stand. Where a random token
+# stands, it is not fooled: it does almost as well as at `[MASK]`. And the share of right words above is a mixture of the
+# three. Before you compare such numbers between papers, ask which places they count.
+#
+# Your turn. Write `[MASK]`, or just `_`, where a word is to be guessed.
 
 # %%
 from coursekit.models import load_tiny_bert
 from coursekit.widgets import fill_the_mask
 
 fill_the_mask(load_tiny_bert())
-
-# %%
 quiz("bert.masking")
 
 # %% [markdown]
@@ -1784,7 +1795,8 @@ lower.encoder.layer = lower.encoder.layer[: 2 * len(lower.encoder.layer) // 3]  
 @torch.no_grad()
 def read(questions):
     """Features (n, T, D) from the frozen layers, real and context (n, T), where answers start and end (n), the encoding."""
-    inputs = encoder.tokenizer(*zip(*((q.question, q.passage) for q in questions)), padding=True, return_tensors="pt")
+    asked, passages = [q.question for q in questions], [q.passage for q in questions]
+    inputs = encoder.tokenizer(asked, passages, padding=True, return_tensors="pt")
     X = torch.cat([lower(**{name: x[i : i + 50].to(device) for name, x in inputs.items()}).last_hidden_state
                    for i in range(0, len(questions), 50)])
     context = torch.tensor([[part == 1 for part in inputs.sequence_ids(b)] for b in range(len(questions))])
