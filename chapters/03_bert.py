@@ -853,7 +853,7 @@ import itertools
 import time
 
 D, L, H = 128, 3, 4
-steps, size = {"smoke": (20, 8), "fast": (1200, 16), "full": (20_000, 64)}[profile]
+steps, size = {"smoke": (20, 8), "fast": (1000, 16), "full": (20_000, 64)}[profile]
 torch.manual_seed(seed)
 model = Pretraining(V, D, L, H, longest).to(device)
 g = torch.Generator().manual_seed(seed)
@@ -1968,6 +1968,8 @@ before_and_after(encoder, tuned)
 #   Well Calibrated Probabilities Using Bayesian Binning (AAAI)
 # - Tenney et al. 2019, [BERT Rediscovers the Classical NLP Pipeline](https://arxiv.org/abs/1905.05950); Merchant et al. 2020,
 #   [What Happens To BERT Embeddings During Fine-tuning?](https://arxiv.org/abs/2004.14448)
+# - Press and Wolf 2017, [Using the Output Embedding](https://arxiv.org/abs/1608.05859); Chen et al. 2024, [Sudden Drops in the
+#   Loss](https://arxiv.org/abs/2309.07311)
 # - Hutto and Gilbert 2014, VADER (ICWSM): the rated film snippets
 
 # %%
