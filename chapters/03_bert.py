@@ -647,7 +647,8 @@ for _ in range(3):
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# `self.decoder.weight = token.weight` ties them. `clone()`, `.data` and `load_state_dict` would copy. The order in
+# `self.decoder.weight = token.weight` ties them. `clone()` and `load_state_dict` copy; `.data` shares
+# the numbers, but leaves two Parameters with two gradients. The order in
 # `forward` is dense, GELU, norm, decoder, and no softmax.
 # </details>
 # <details><summary>Hint 3</summary>
@@ -886,7 +887,8 @@ show(
 # The second task starts later still: it needs vectors that say what a sentence is about.
 #
 # ### What patience gives
-# A minute is short. The course carries a model of the **same class**, trained for longer by the cells above, and the
+# A thousand steps are few. The course carries a model of the **same class**, trained for longer by the same functions (in
+# batches of 32, at a rate of 0.002), and the
 # curve of that run.
 
 # %%
@@ -909,7 +911,7 @@ show(
 # %% [markdown]
 # The curve has a **step**: it nearly levels off, and then the loss drops further in two epochs than in the three
 # before. Chen et al. (2024) see such a drop in BERT itself, and find that at that moment some heads begin to look
-# along the grammar of a sentence. Our minute ends before it.
+# along the grammar of a sentence. Our run ends before it.
 #
 # **Predict** what each of the two models puts into these gaps. Two lines begin alike, and only the words *after* the gap
 # differ.
@@ -934,7 +936,7 @@ for text in (
     print(f"{text}\n   {steps:6,} steps: {guesses(model, text)}\n   {run['steps']:6,} steps: {guesses(longer, text)}")
 
 # %% [markdown]
-# A minute teaches which words are frequent, and little more. The longer run knows phrases and topics, and it reads in
+# The short run knows which words are frequent, and little more. The longer run knows phrases and topics, and it reads in
 # **both directions**: *white* is followed by a whale or by a house, and what comes after the gap decides. It does not
 # know what the capital of France is. Nothing in its text told it, so it says what a president says of the union.
 #
@@ -980,9 +982,9 @@ quiz("bert.masking")
 # attended to all the others, so training can make it a summary. Sentence encoders take the mean of all real
 # tokens (Reimers and Gurevych 2019):
 #
-# $$y^{\text{cls}}_b = X_{b,0}, \qquad y^{\text{mean}}_b = \frac{1}{n_b} \sum_{t\,:\,m_{bt} = 1} X_{bt}, \qquad n_b = \sum_t m_{bt}$$
+# $$y^{\text{cls}}_b = X_{b,0}, \qquad y^{\text{mean}}_b = \frac{1}{n_b} \sum_{t\,:\,r_{bt} = 1} X_{bt}, \qquad n_b = \sum_t r_{bt}$$
 #
-# where $m_{bt}$ is `real`: 1 on a token, 0 on padding.
+# where $r_{bt}$ is `real`: 1 on a token, 0 on padding.
 #
 # ### Exercise 3.8: One vector for a sentence
 # core · 15 minutes · 3 points
@@ -1174,7 +1176,7 @@ for mode in (True, False):
 # <details><summary>Hint 3</summary>
 #
 # For each part, make a list of the parameters that need a gradient and split it by `ndim`. The rate of both groups is
-# `rate * factor**k`. In `warm_up`, ask for `step < warm` first: then nothing is divided by 0.
+# `rate * factor**k`. In `warm_up`, ask for `step < warm` first: then nothing is divided by $w = 0$.
 # </details>
 
 # %% exercise="bert.parameter_groups"
@@ -1235,9 +1237,8 @@ show(
 # $$g = \nabla_\theta \frac1B \sum_{i=1}^B -\log \operatorname{softmax}(\text{logits}_i)_{c_i}, \qquad
 # g \leftarrow g \cdot \min\left(1, \frac{\text{clip}}{\lVert g \rVert}\right), \qquad \theta \leftarrow \text{AdamW}(\theta, g)$$
 #
-# with $c_i$ the class of sentence $i$ and $\lVert g \rVert$ the norm of **all** gradients together. Each line is
-# easy. Almost everyone who writes this loop gets one of them wrong for the first time, and the loss falls all the
-# same.
+# with $c_i$ the class of sentence $i$ and $\lVert g \rVert$ the norm of **all** gradients together. Each step is easy.
+# It is just as easy to put one in the wrong place, and the loss may fall all the same.
 #
 # ### Exercise 3.11: Train and evaluate
 # core · 30 minutes · 4 points
@@ -1413,9 +1414,9 @@ for name, n in lowest.items():
     print(f"frozen: {name:17} {free:11,} numbers learn, {milliseconds:5.0f} ms a step")
 
 # %% [markdown]
-# The embeddings are a table: a lookup forward, and backward only the rows that occurred. Freezing them saves the
-# optimiser's work on millions of numbers, and memory: AdamW keeps two more for each. The layers are where the
-# time goes. With everything below the head frozen, only the way forward is left.
+# The embeddings are a table, and a lookup costs almost nothing. But their gradient is a table of the same size, nearly all
+# zeros, and clipping and AdamW go through all of it. Freezing saves that, and memory: AdamW keeps two more numbers for
+# each. Most of the time goes to the layers. With everything below the head frozen, only the way forward is left.
 #
 # So freeze it all? Then the encoder's vectors never change, and it is enough to compute them **once**. Each epoch
 # is then a matter of milliseconds. The question is what it costs.
@@ -1484,8 +1485,9 @@ tuned = classifier.encoder.bert
 # %% [markdown]
 # Two things to see. The layers brought what the head alone could not: the gap between the two accuracies is the
 # price of freezing everything. And in the second epoch, when every sentence is an old acquaintance, the training
-# loss falls far below the validation loss. Part of what the model learns now is these sentences, not the language
-# of reviews. With more epochs the validation loss would rise, and `restore` would go back to where it was lowest.
+# loss lies below the validation loss, although dropout handicaps it. Part of what the model learns now is these
+# sentences, not the language of reviews. Here the validation loss still falls. If it rose with more epochs, `restore`
+# would go back to where it was lowest.
 #
 # Now the test split, which we have not looked at, neither for training nor to choose the best weights. That is
 # what it is for. And then we **break it on purpose**: we forget `eval()`, and ask for the same sentences three
@@ -1668,8 +1670,8 @@ show(
 )
 
 # %% [markdown]
-# Where the points lie below the diagonal, the model claims more than it knows. Bins with few sentences jump: a share
-# among twenty sentences is uncertain by about 0.2. Guo et al. found large modern networks overconfident, and one number
+# Where the points lie below the diagonal, the model claims more than it knows; at the left end it claims less. But these
+# bins are small: a share among seventy sentences is uncertain by about 0.1. Guo et al. found large modern networks overconfident, and one number
 # repairs much of it: divide all logits by a **temperature** that is chosen on the validation split.
 #
 # ### What does it get wrong?
@@ -1695,10 +1697,10 @@ print(f"readers nearly neutral, below 1.5: {share_wrong(strength < 1.5)}   clear
 print(f"with a word that turns the sense:  {share_wrong(turns)}   without: {share_wrong([not t for t in turns])}")
 
 # %% [markdown]
-# Two things stand out. Where the readers themselves were lukewarm, the model errs several times as often as where they
+# Two things stand out. Where the readers themselves were lukewarm, the model errs almost three times as often as where they
 # were sure: part of the "errors" are labels that could have gone the other way. And among the most confident errors are
 # sentences that praise first and take it back. The words are positive, the sentence is not. But beware of explaining by
-# eight examples: the last two lines show that over all sentences, a word that turns the sense makes hardly a difference. Look
+# eight examples: the last line shows that over all sentences, a word that turns the sense makes hardly a difference. Look
 # also for irony, for names, and for comparisons with another film.
 #
 # ### One threshold, two kinds of error
@@ -1776,8 +1778,9 @@ check("bert.spans", best_spans)
 # %% [markdown]
 # Now questions. SQuAD has a hundred thousand, written by people. Ours are **synthetic**: true facts about buildings,
 # elements, books and countries, put into sentences by a handful of templates, and asked about by others. A quarter have no
-# answer in their passage. The test asks about things that training never mentions. Whatever comes out says something about
-# these templates, not about English.
+# answer in their passage. The test asks about things that training never mentions. Whatever comes out says something
+# about these templates, not about English. To save time we do not fine-tune the whole encoder: its lower two thirds stay
+# frozen, and above them one layer of exercise 3.4 learns together with the head.
 
 # %%
 from coursekit.questions import synthetic_questions
@@ -1864,9 +1867,9 @@ for p, q in [(p, q) for p, q in zip(given, distracting, strict=True) if not exac
 
 # %% [markdown]
 # On new things the reader does well: it has learned what an answer looks like. Then we add one sentence that tells the same
-# fact of **another** thing, and half of it is gone. It looks for a year where a year is asked for, and not for the year of
-# the thing that is asked about. Jia and Liang (2017) did this to the best readers of SQuAD, whose F1 fell from 75% to
-# 36% on average. A test set that is made like the training set does not show it. So the numbers of the second line are true,
+# fact of **another** thing. Of the questions with an answer, more than half of what was right is now lost. When asked for a
+# year, it may take the year of the wrong thing, or say that there is no answer. Jia and Liang (2017) added such sentences
+# for sixteen published readers of SQuAD: their F1 fell from 75% to 36% on average. A test set that is made like the training set does not show it. So the numbers of the second line are true,
 # and say less than they seem to.
 #
 # ## 9. What it learned, layer by layer
@@ -1913,10 +1916,11 @@ show(clouds(panels, held_out.labels, movies.names, x_label="between the averages
      "average. Above, negative and positive ones overlap at every depth; below they lie apart after the last layer.")
 
 # %% [markdown]
-# The embeddings are the same: they were frozen. The lower layers hardly moved. Towards the top the tuned encoder pulls the two
-# opinions apart until they are two clouds, with the misclassified sentences on the wrong side and the doubtful between.
-# This fits what Tenney et al. (2019) and Merchant et al. (2020) found: words and grammar low, meaning high, and fine-tuning
-# works mostly on the top layers. What you saw is a picture of a few hundred sentences, seen from the side that shows the
+# The embeddings are the same: they were frozen. After two layers the tuned encoder is ahead by a little, after four by
+# more, and the last two add hardly any right answers: they draw the two opinions apart, with the doubtful sentences
+# between.
+# Tenney et al. (2019) found words and grammar low and meaning high, Merchant et al. (2020) that fine-tuning works
+# mostly on the top layers. Ours is a small encoder, and in it the change begins further down. What you saw is a picture of a few hundred sentences, seen from the side that shows the
 # difference best. It is no proof of what the layers are *for*.
 #
 # And attention? Choose a head and compare. The widget begins with the head that changed most on this sentence.
@@ -1931,7 +1935,8 @@ before_and_after(encoder, tuned)
 #
 # - **RoBERTa** (Liu et al. 2019) kept the architecture and changed the recipe: ten times the text, larger batches, longer
 #   training, new masks each time a sentence is seen (as your exercise 3.5 draws them) and **no next-sentence prediction**.
-#   Your exercise 3.7 was worth writing, since pairs of segments stayed, but as a task it was not needed.
+#   What stayed of exercise 3.7 is the form: a question and its passage are still read as two texts with a
+#   separator between them.
 # - **ALBERT** (Lan et al. 2020) shares one layer's weights among all; **ELECTRA** (Clark et al. 2020) learns from every token, by
 #   telling real words from replaced ones; **DeBERTa** (He et al. 2021) keeps a word and its place in vectors of their own.
 # - **DistilBERT** (Sanh et al. 2019) and **MiniLM** (Wang et al. 2020, your encoder's ancestor) are small students of large
@@ -1970,6 +1975,7 @@ before_and_after(encoder, tuned)
 #   [What Happens To BERT Embeddings During Fine-tuning?](https://arxiv.org/abs/2004.14448)
 # - Press and Wolf 2017, [Using the Output Embedding](https://arxiv.org/abs/1608.05859); Chen et al. 2024, [Sudden Drops in the
 #   Loss](https://arxiv.org/abs/2309.07311)
+# - Howard and Ruder 2018, [ULMFiT](https://arxiv.org/abs/1801.06146): rates for each layer
 # - Hutto and Gilbert 2014, VADER (ICWSM): the rated film snippets
 
 # %%
