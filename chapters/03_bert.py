@@ -1539,7 +1539,7 @@ quiz("bert.loop")
 # Answers in words need a measure too, and we need it in section 8. **Exact match** is 1 or 0. **Token F1** is the same
 # $F$ with *both* the number of common words (Rajpurkar et al. 2016).
 #
-# ### Exercise 3.13: Accuracy, macro F1, exact match, token F1
+# ### Exercise 3.13: Accuracy, macro F1, exact match and token F1
 # core · 40 minutes · 5 points
 #
 # Five short functions; each returns a number from 0 to 1, apart from `words`.
