@@ -756,7 +756,7 @@ for ids, _, is_next in paired(held_out, 40, *special, g)[30:34]:
 # With less, attention starts out almost uniform, and learning begins late.
 
 # %%
-Head, word_loss = use("bert.mlm_head", MaskedWordHead, masked_word_loss)
+WordHead, word_loss = use("bert.mlm_head", MaskedWordHead, masked_word_loss)
 
 
 class Pretraining(nn.Module):
@@ -765,7 +765,7 @@ class Pretraining(nn.Module):
     def __init__(self, V: int, D: int, L: int, H: int, longest: int):
         super().__init__()
         self.bert = TinyBert(V, D, L, H, longest)
-        self.words = Head(self.bert.embeddings.token)
+        self.words = WordHead(self.bert.embeddings.token)
         self.pool, self.next = nn.Linear(D, D), nn.Linear(D, 2)
         for p in self.parameters():
             if p.dim() == 2:                                      # matrices; biases and norms stay
@@ -1884,7 +1884,7 @@ for p, q in [(p, q) for p, q in zip(given, distracting, strict=True) if not exac
 from coursekit.show import clouds
 
 n = 16 if profile == "smoke" else 300
-looked_at, held_out = movies.train[:n], test[:n]
+looked_at, shown = movies.train[:n], test[:n]
 
 
 @torch.no_grad()
@@ -1900,7 +1900,7 @@ def panel(name, layer):
     """Title and coordinates (n, 2): along the line between the averages, and the widest direction across it."""
     known, new = states[name][0][layer], states[name][1][layer]
     low, high = (known[looked_at.labels == c].mean(0) for c in (0, 1))
-    right = ((new - high).norm(dim=1) < (new - low).norm(dim=1)) == held_out.labels.bool()
+    right = ((new - high).norm(dim=1) < (new - low).norm(dim=1)) == shown.labels.bool()
     along, rest = F.normalize(high - low, dim=0), new - new.mean(0)
     across = torch.linalg.svd(rest - (rest @ along)[:, None] * along, full_matrices=False).U[:, 0]
     XY = torch.stack([(new - (low + high) / 2) @ along, across], 1)
@@ -1908,10 +1908,10 @@ def panel(name, layer):
 
 
 models = {"as it came": encoder.model, "fine-tuned": tuned.eval()}
-states = {name: (by_layer(model, looked_at), by_layer(model, held_out)) for name, model in models.items()}
+states = {name: (by_layer(model, looked_at), by_layer(model, shown)) for name, model in models.items()}
 L = len(tuned.encoder.layer)
 panels = dict(panel(name, layer) for name in models for layer in range(0, L + 1, L // 3))
-show(clouds(panels, held_out.labels, movies.names, x_label="between the averages", y_label="widest across", per_row=4),
+show(clouds(panels, shown.labels, movies.names, x_label="between the averages", y_label="widest across", per_row=4),
      alt="Test sentences as points at four depths, above as the encoder came, below fine-tuned, with the accuracy of the nearest "
      "average. Above, negative and positive ones overlap at every depth; below they lie apart after the last layer.")
 

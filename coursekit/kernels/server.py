@@ -32,6 +32,12 @@ from coursekit.kernels import sandbox
 READY = b"+"
 REQUEST_LIMIT = 1 << 20
 _IMPORTED = (
+    "IPython.core.completerlib",
+    "IPython.core.debugger",
+    "IPython.core.logger",
+    "IPython.core.oinspect",
+    "IPython.extensions.storemagic",
+    "ipykernel.debugger",  # with debugpy, by every kernel when it starts
     "ipykernel.ipkernel",
     "ipykernel.kernelapp",
     "ipywidgets",
@@ -41,6 +47,7 @@ _IMPORTED = (
     "torch._dynamo",  # by the first TorchDispatchMode, with sympy
     "torch.fx.experimental.symbolic_shapes",  # by the first torch.autograd.grad
     "torch.nn.functional",
+    "tornado.platform.asyncio",
     "transformers.models.bert.modeling_bert",
 )
 
@@ -74,6 +81,7 @@ def main() -> int:
 def import_everything() -> None:
     """What takes seconds in a fresh kernel. No tensor operation: it would start threads, which a fork loses."""
     os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # debugpy warns of Python's own frozen modules
     import transformers
 
     for name in _IMPORTED:

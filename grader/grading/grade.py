@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib.metadata
@@ -10,12 +11,13 @@ import math
 import platform
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import nbformat
+import torch
 from nbformat import NotebookNode
 
 import coursekit
@@ -115,7 +117,8 @@ def plan(job: Job) -> Plan:
     """Draw the submission's secret inputs, and say which cells run."""
     started = time.thread_time()
     ids = _exercise_ids(job.assignment)
-    hidden = {id: secret.drawn(id, job.seed) for id in ids}
+    with _one_thread():
+        hidden = {id: secret.drawn(id, job.seed) for id in ids}
     questions = secret.questions({id: [*known(id).cases, *hidden[id].cases] for id in ids})
     checks = {grade_id("check", id): id for id in ids}
     cells = [job.rebuilt.notebook.cells[i] for i in job.rebuilt.runs]
@@ -135,7 +138,8 @@ def judged(planned: Plan, ran: Ran) -> Graded:
     started, job = time.thread_time(), planned.job
     notebook = nbformat.from_dict(job.rebuilt.notebook)
     answers = {id: ran.files.get(f"{id}.safetensors") for id in planned.hidden}
-    verified = {id: verify(id, drawn, answers[id], ran.ended) for id, drawn in planned.hidden.items()}
+    with _one_thread():
+        verified = {id: verify(id, drawn, answers[id], ran.ended) for id, drawn in planned.hidden.items()}
     _show_outputs(notebook, job, ran)
     verdicts = {grade_id("check", id): v.verdict for id, v in verified.items()}
     if job.reason:
@@ -156,6 +160,17 @@ def judged(planned: Plan, ran: Ran) -> Graded:
         sandboxed=ran.sandboxed,
         mistakes={id: v.verdict.mistake for id, v in verified.items() if v.verdict.mistake},
     )
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """The tensors are small: more threads would be slower, and wait on the processor that the kernel needs."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _grade_id(cell: NotebookNode) -> str:

@@ -37,6 +37,19 @@ def test_inputs_keep_values_order_and_layout(known, reloaded):
     assert before["x"].stride() == after["x"].stride()
 
 
+@pytest.mark.parametrize(
+    "x",
+    [torch.arange(12)[::3], torch.arange(24.0).reshape(2, 3, 4).permute(2, 0, 1)[1:], torch.arange(3.0).expand(2, 3)],
+    ids=["gaps", "another order, and gaps", "rows that share their memory"],
+)
+def test_inputs_lie_in_memory_as_they_did(x, known, tmp_path):
+    case = Case("values", "a case", {"x": x})
+    (tmp_path / "02_attention.safetensors").write_bytes(store.dump({ID: store.Known((case,), ({},), ())}))
+    after = store.load(ID, tmp_path).cases[0]["x"]
+    assert torch.equal(after, x)
+    assert (after.stride(), after.dtype) == (x.stride(), x.dtype)
+
+
 def test_mistakes_keep_their_outputs(reloaded):
     outcome = reloaded.mistakes[0].outcomes[0]
     assert torch.equal(outcome.outputs["Y"], -reloaded.expected[0]["Y"])

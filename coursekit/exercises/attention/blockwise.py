@@ -8,17 +8,17 @@ from coursekit.probing import LargestTensor
 
 
 def cases(g):
-    def draw(B, H, T, S, d, e, block, causal=False, dtype=torch.float32):
+    def draw(B, H, T, S, d, e, block, causal=False, dtype=torch.float32, watched=False):
         shapes = {"Q": (B, H, T, d), "K": (B, H, S, d), "V": (B, H, S, e)}
         tensors = {name: normal(g, *shape, dtype=dtype) for name, shape in shapes.items()}
-        return tensors | {"block": block, "causal": causal}
+        return tensors | {"block": block, "causal": causal, "watched": watched}
 
     def offset(inputs):
         # A common part of all keys shifts a query's scores by up to several hundred: exp overflows, softmax does not.
         return inputs | {"K": inputs["K"] + 300}
 
     def long(causal):
-        return draw(1, 2, 64, 64, 4, 4, block=8, causal=causal)
+        return draw(1, 2, 64, 64, 4, 4, block=8, causal=causal, watched=True)
 
     double = torch.float64
     strided = draw(2, 1, 5, 7, 4, 3, block=3)
@@ -37,23 +37,29 @@ def cases(g):
         Case("causal", "T=7, block=2, scores near 300", offset(draw(1, 2, 7, 7, 4, 3, block=2, causal=True))),
         Case("memory", "T=64, block=8", long(causal=False)),
         Case("memory", "T=64, block=8, causal", long(causal=True)),
-        Case("memory", "T=8, S=256, block=8", draw(1, 2, 8, 256, 2, 2, block=8)),
+        Case("memory", "T=8, S=256, block=8", draw(1, 2, 8, 256, 2, 2, block=8, watched=True)),
     ]
 
 
 def probe(case, attend):
+    arguments = (case["Q"], case["K"], case["V"], case["block"], case["causal"])
+    if not case["watched"]:  # to look at every tensor takes longer than to make it
+        return {"Y": attend(*arguments)}
     with LargestTensor() as made:
-        Y = attend(case["Q"], case["K"], case["V"], case["block"], case["causal"])
+        Y = attend(*arguments)
     return {"Y": Y, "_largest": torch.tensor(made.elements)}
 
 
 def memory_is_bounded(inputs, outputs):
-    """At most twice what the inputs, the result, or the scores of all queries with one block of keys take.
+    """Where it is watched: at most twice what the inputs, the result, or the scores of all queries with one block of
+    keys take.
 
     So keys and values may be padded or joined, and query blocks are welcome but not needed. T times S numbers
     for a single head are more than that in the cases with T = S = 64, and a block of queries with all keys is more
     in the case with few queries.
     """
+    if not inputs["watched"]:
+        return None
     B, H, T, d = inputs["Q"].shape
     S, e = inputs["V"].shape[-2:]
     most = 2 * B * H * max(max(T, S) * max(d, e), T * inputs["block"])
