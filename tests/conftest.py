@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+LONGEST = ("solutions/03_bert", "tests/attacks", "test_hub.py", "test_faults.py", "test_chapters.py", "test_honest.py")
 
 TINY = '''# ---
 # jupyter:
@@ -78,6 +79,21 @@ def pytest_configure(config):
     os.environ["COURSEKIT_HOME"] = home
     os.environ.pop("NBGRADER_EXCHANGE", None)
     os.environ.pop("NBGRADER_DB", None)
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        # Each worker has a core: threads of one that wait on each other would take it from the other.
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items):
+    """Several workers (`-n`) share the files out whole, for what they build; hostile submissions stay with one worker.
+
+    What takes longest comes first, so that no worker is left with it at the end.
+    """
+    for item in items:
+        hostile = "attacks" in item.path.parts
+        item.add_marker(pytest.mark.xdist_group("attacks" if hostile else str(item.path.relative_to(ROOT))))
+    items.sort(key=lambda item: next((i for i, name in enumerate(LONGEST) if name in str(item.path)), len(LONGEST)))
 
 
 @pytest.fixture(scope="session")

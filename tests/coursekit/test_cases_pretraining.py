@@ -62,6 +62,19 @@ def test_a_mask_with_other_shares_is_told_by_its_share(wrong, says):
 
 
 @pytest.mark.parametrize(
+    "extreme",
+    [mask(p=0), mask(p=1), mask(hidden=1), mask(hidden=0, kept=1), mask(hidden=0, kept=0)],
+    ids=["nothing chosen", "all chosen", "all hidden", "all kept", "all exchanged"],
+)
+def test_every_mask_can_be_measured(extreme):
+    """While grading, a measurement that is no number is taken for a forged one."""
+    exercise = find("bert.mask_tokens")
+    for case in draw(exercise, trusted(exercise.id), PUBLIC).cases:
+        assert all(value.isfinite() for value in observe(exercise, (extreme,), case).outputs.values())
+    assert told(exercise.id, extreme)
+
+
+@pytest.mark.parametrize(
     ("change", "says"),
     [
         (lambda c, y: (c, y.float()), "labels is .*float32.*expected .*int64"),

@@ -45,7 +45,7 @@ def test_inputs_keep_values_order_and_layout(known, reloaded):
 def test_inputs_lie_in_memory_as_they_did(x, known, tmp_path):
     case = Case("values", "a case", {"x": x})
     (tmp_path / "02_attention.safetensors").write_bytes(store.dump({ID: store.Known((case,), ({},), ())}))
-    after = store.load(ID, tmp_path).cases[0]["x"]
+    after = store.load(ID, tmp_path).cases[0].inputs["x"]
     assert torch.equal(after, x)
     assert (after.stride(), after.dtype) == (x.stride(), x.dtype)
 

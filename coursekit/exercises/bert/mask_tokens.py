@@ -81,11 +81,11 @@ def counted(ids, real, case, C, labels):
     masked, kept = asked & (case["mask_id"] == C), asked & ~changed
     other = asked & ~masked & ~kept
     early = torch.arange(ids.shape[1], device=ids.device) < (real.sum(1, keepdim=True) / 2)  # (B, T)
-    tokens, p = C[other], asked.sum() / (len(C) * words.sum())
+    tokens, p = C[other], asked.double().sum() / (len(C) * words.sum())
     columns = words.sum(0)  # (T), words at each place
     dispersion = spread(asked.sum(1), columns.expand(len(C), -1), p)
     both = words[:, 1:] & words[:, :-1]
-    share = masked.sum() / asked.sum()
+    share = masked.double().sum() / asked.sum().clamp_min(1)
     clumps = [spread(masked.sum(d), asked.sum(d), share) for d in (2, 1)]  # by sentence, by place
     where = other.nonzero()  # call, sentence, place of each random token
     twins = [repeated(where[:, [0, d]], tokens, case["V"]) for d in (1, 2)]
@@ -146,7 +146,12 @@ def library(ids, real, special, mask_id, V, g):
 
 
 def spread(count, n, p):
-    """How many sigma the squared differences between `count` and n p lie above what chance gives."""
+    """How many sigma the squared differences between `count` and n p lie above what chance gives.
+
+    Where all or none are counted, chance has no part in it, and the answer is 0.
+    """
+    if not 0 < p < 1:
+        return 0.0
     squares = ((count - p * n) ** 2 / (p * (1 - p) * n))[n > 0]
     return ((squares.sum() - len(squares)) / math.sqrt(4 * max(len(squares), 1))).item()
 

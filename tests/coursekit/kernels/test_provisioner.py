@@ -88,3 +88,10 @@ def test_a_parent_with_threads_refuses(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, timeout=120)
     assert "threads are running" in done.stdout
+
+
+def test_it_can_be_debugged(kernel):
+    _, client, _ = kernel
+    request = {"type": "request", "seq": 1, "command": "initialize", "arguments": {"adapterID": "", "clientID": "test"}}
+    client.control_channel.send(client.session.msg("debug_request", request))
+    assert client.get_control_msg(timeout=60)["content"]["success"]
