@@ -67,7 +67,7 @@ test: $(STAMP) ## run every check: lint, build, gate, then all tests
 	@$(MAKE) --no-print-directory lint
 	$(PY) -m grader build --check
 	$(PY) -m grader gate
-	$(PY) -m pytest -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+	$(PY) -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 soak: $(STAMP) ## grade 500 submissions, hostile ones among them, while processes are killed (SOAK=500)
 	COURSEKIT_SOAK=$(SOAK) $(PY) -m pytest -q -k disturbed tests/attacks/test_survival.py

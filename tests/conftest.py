@@ -84,12 +84,6 @@ def pytest_configure(config):
         os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-def pytest_itemcollected(item):
-    """Several workers (`-n`) share the files out whole, for what they build; hostile submissions stay with one worker."""
-    group = "attacks" if "attacks" in item.path.parts else str(item.path.relative_to(ROOT))
-    item.add_marker(pytest.mark.xdist_group(group))
-
-
 def pytest_collection_modifyitems(items):
     """What takes longest comes first, so that no worker is left with it at the end."""
     items.sort(key=lambda item: next((i for i, name in enumerate(LONGEST) if name in str(item.path)), len(LONGEST)))
