@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -14,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
-import psutil
 from nbgrader.api import Gradebook
 from submissions import ALL, CANARY, NOTEBOOK, SLUG, Attack, write
 
@@ -110,13 +108,14 @@ class Classroom:
 
 
 def survivors() -> list[int]:
-    """Processes of this machine that carry the mark of a hostile submission, and no longer belong to a grader."""
+    """Processes of this machine that carry the mark of a hostile submission."""
     found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            graders = (parent for parent in process.parents() if any("grader" in word for word in parent.cmdline()))
-            if any(CANARY in word for word in process.cmdline()) and not any(graders):
-                found.append(process.pid)
+    for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
+        try:
+            if CANARY.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
+        except OSError:
+            continue
     return found
 
 
