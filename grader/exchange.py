@@ -17,10 +17,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from nbgrader.exchange.default import ExchangeCollect
-from nbgrader.utils import parse_utc
 from traitlets import Unicode
 
 from coursekit.kernels import sandbox
+from grader.grading.intake import read_time
 
 LIMIT = 50 << 20  # bytes of one submission
 _COMPLETE = 0o777  # nbgrader's submit gives a folder this mode when all is in it
@@ -56,21 +56,33 @@ class OwnedCollect(ExchangeCollect):
     def do_copy(self, src: str, dest: str, log: object = None) -> None:
         os.makedirs(dest)
         try:
-            folder = os.open(src, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            files, notes = _read(src)
         except OSError as error:
-            self.log.error("%s cannot be read: %s", ascii(src), error.strerror)
-            return
-        try:
-            files, notes = sandbox.collect(folder, LIMIT)
-            times = [os.stat(name, dir_fd=folder, follow_symlinks=False).st_ctime for name in files]
-        finally:
-            os.close(folder)
+            files, notes = {}, [f"cannot be read: {error.strerror}"]
         for note in notes:
             self.log.warning("%s: %s", ascii(os.path.basename(src)), note)
-        if times:
-            files[_TIMESTAMP] = honest_time(files.get(_TIMESTAMP, b""), datetime.fromtimestamp(max(times), UTC))
         for name, data in files.items():
             Path(dest, name).write_bytes(data)
+
+
+def _read(src: str) -> tuple[dict[str, bytes], list[str]]:
+    """The plain files of a submission, with a time that can be believed, and why others were not taken."""
+    folder = os.open(src, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        files, notes = sandbox.collect(folder, LIMIT)
+        times = [_changed(name, folder) for name in files]
+    finally:
+        os.close(folder)
+    if times:
+        files[_TIMESTAMP] = honest_time(files.get(_TIMESTAMP, b""), max(times))
+    return files, notes
+
+
+def _changed(name: str, folder: int) -> datetime:
+    try:
+        return datetime.fromtimestamp(os.stat(name, dir_fd=folder, follow_symlinks=False).st_ctime, UTC)
+    except FileNotFoundError:  # taken away while it was read
+        return datetime.now(UTC)
 
 
 def refusal(path: str, username: str, names: dict[str, str]) -> str:
@@ -96,9 +108,8 @@ def _system_user(uid: int) -> str:
 def honest_time(claimed: bytes, written: datetime) -> bytes:
     """The claimed time, or that at which the files were written where the claim is much earlier, or is no time."""
     try:
-        time = parse_utc(claimed.decode("ascii").strip()[:100]).replace(tzinfo=UTC)
-    except (ValueError, OverflowError, TypeError, AttributeError):
-        time = datetime.min.replace(tzinfo=UTC)
-    if time > written - _CLOCKS_DIFFER:
-        return claimed
-    return written.strftime("%Y-%m-%d %H:%M:%S.%f UTC").encode()
+        time = read_time(claimed.decode("ascii").strip())
+    except (ValueError, OverflowError):
+        time = written
+    counts = time if time > written - _CLOCKS_DIFFER else written
+    return counts.strftime("%Y-%m-%d %H:%M:%S.%f UTC").encode()

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from hub import settings
 from hub.accounts import AccountError
@@ -40,11 +41,13 @@ def _command(args: argparse.Namespace) -> int:
     from hub import install
 
     if args.command == "nbgrader":
-        print(install.as_account(the, "-m", "nbgrader", *args.arguments), end="")
+        said = install.as_account(the, "-m", "nbgrader", *args.arguments)
+        print("".join(c if c.isprintable() or c == "\n" else "?" for c in said), end="")  # names come from learners
         return 0
-    if made := install.install(the):
+    containers = args.command == "run" and args.containers
+    if made := install.install(the, shared=not containers):
         print(f"new users: {', '.join(made)}; their first passwords: {the.places.state / 'passwords.csv'}")
-    return _run(the, args.file, "docker/" if args.containers else "") if args.command == "run" else 0
+    return _run(the, args.file, "docker/" if containers else "") if args.command == "run" else 0
 
 
 def _first_files(path: Path) -> None:
@@ -86,6 +89,8 @@ def _run(the: settings.Class, file: Path, kind: str) -> int:
     # Started in the background, a shell lets it ignore interrupts, and with it the services that it stops by them.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     print(f"the hub is at {the.address}", flush=True)
+    if (urlsplit(the.address).port or 80) >= 1024:
+        print("on such a port a learner's program can stand in for the hub while it is down: below 1024 only root can")
     _leave_the_terminal()
     config = str(places.prefix / "hub" / f"{kind}jupyterhub_config.py")
     os.execve(places.python, [str(places.python), "-P", "-m", "jupyterhub", "-f", config], env)

@@ -109,7 +109,9 @@ def _kernels(target: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     command = [str(target / "bin" / "python"), *spec()["argv"][1:]]
     warm = spec() | {"argv": command, "display_name": "Python 3 (ipykernel)"}
-    fresh = {"argv": command, "display_name": "Python 3 (fresh)", "language": "python", "metadata": {"debugger": True}}
+    fresh = {"argv": command, "display_name": "Python 3 (fresh)", "language": "python", "metadata": {}}
+    # No debugger: it listens on a port of the machine, where whoever comes first is served, as the learner.
+    warm["metadata"] = warm["metadata"] | {"debugger": False}
     for name, content in (("python3", warm), (NAME, warm), ("python3-fresh", fresh)):
         (folder / name).mkdir(parents=True)
         (folder / name / "kernel.json").write_text(json.dumps(content, indent=1))

@@ -10,6 +10,7 @@ import stat
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import IO
 
 from hub import accounts, environment
 from hub.environment import InstallError
@@ -19,10 +20,15 @@ ROOT = Path(__file__).parents[1]
 _COURSE_PARTS = ("solutions", "course", "nbgrader_config.py")
 
 
-def install(the: Class) -> list[str]:
-    """Everything that a hub for this class needs; the names of the users that were made."""
+def install(the: Class, shared: bool = True) -> list[str]:
+    """Everything that a hub for this class needs; the names of the users that were made.
+
+    `shared` says that learners are users of this machine, and do not have containers.
+    """
     os.umask(0o022)
     places = the.places
+    if shared and not the.open_checkout:
+        _closed_checkout()
     for folder in (places.prefix, places.course.parent, places.exchange.parent, places.run):
         _open_folder(folder)
     places.state.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -34,6 +40,12 @@ def install(the: Class) -> list[str]:
     (places.run / "warm").mkdir(mode=0o755, exist_ok=True)
     _gradebook(the)
     return made
+
+
+def _closed_checkout() -> None:
+    """Raises InstallError where learners could read the answers in the checkout from which this is run."""
+    if all(folder.stat().st_mode & stat.S_IXOTH for folder in (ROOT, *ROOT.parents)):
+        raise InstallError(f"learners can read {ROOT}, which holds the answers: chmod o-rwx {ROOT}")
 
 
 def _open_folder(folder: Path) -> None:
@@ -72,20 +84,22 @@ def _newer(lock: Path, prefix: Path) -> bool:
 
 
 def _course(the: Class) -> None:
-    """The course account's folder. Sources and releases are brought up to date; submissions and grades stay."""
+    """The course account's folder. Sources and releases are brought up to date; submissions and grades stay.
+
+    Root makes the folders in its own; what goes into them, the account puts there: it could have left links.
+    """
     course, owner = the.places.course, pwd.getpwnam(the.account)
-    course.mkdir(mode=0o750, parents=True, exist_ok=True)
-    for name in _COURSE_PARTS:
-        source, target = ROOT / name, course / name
-        if source.is_dir():
-            shutil.copytree(source, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
-        else:
-            shutil.copy(source, target)
-    home = course.parent / "home"
-    home.mkdir(mode=0o700, exist_ok=True)
-    for path in (course, home, *(p for name in _COURSE_PARTS for p in [course / name, *(course / name).rglob("*")])):
-        os.chown(path, owner.pw_uid, owner.pw_gid, follow_symlinks=False)
-    course.chmod(0o750)
+    for folder, mode in ((course, 0o750), (course.parent / "home", 0o700)):
+        folder.mkdir(exist_ok=True)
+        os.chown(folder, owner.pw_uid, owner.pw_gid, follow_symlinks=False)
+        folder.chmod(mode)
+    packed = subprocess.Popen(
+        ["tar", "-C", ROOT, "-c", "--exclude=.ipynb_checkpoints", *_COURSE_PARTS], stdout=subprocess.PIPE
+    )
+    _run_as(the, "tar", "-C", str(course), "-x", "--no-same-owner", stdin=packed.stdout)
+    packed.stdout.close()
+    if packed.wait():
+        raise InstallError(f"{ROOT} cannot be read")
 
 
 def _exchange(the: Class) -> None:
@@ -93,19 +107,16 @@ def _exchange(the: Class) -> None:
 
     Submissions lie in `inbound`, which learners can enter and write to, but not list.
     """
-    owner = pwd.getpwnam(the.account)
-    course = the.places.exchange / the.course
-    modes = {
-        the.places.exchange: 0o1777,
-        course: 0o755,
-        course / "outbound": 0o755,
-        course / "inbound": 0o3733,
-        course / "feedback": 0o711,
-    }
-    for folder, mode in modes.items():
-        folder.mkdir(exist_ok=True)
-        os.chown(folder, owner.pw_uid, owner.pw_gid)
-        folder.chmod(mode)
+    exchange, owner = the.places.exchange, pwd.getpwnam(the.account)
+    exchange.mkdir(exist_ok=True)
+    os.chown(exchange, owner.pw_uid, owner.pw_gid, follow_symlinks=False)
+    exchange.chmod(0o1777)
+    course = exchange / the.course
+    if os.path.lexists(course) and course.lstat().st_uid != owner.pw_uid:
+        raise InstallError(f"{course} belongs to user {course.lstat().st_uid}, expected {the.account}: move it away")
+    for folder, mode in ((course, "755"), ("outbound", "755"), ("inbound", "3733"), ("feedback", "711")):
+        _run_as(the, "mkdir", "-p", str(course / folder))
+        _run_as(the, "chmod", mode, str(course / folder))
 
 
 def _gradebook(the: Class) -> None:
@@ -138,16 +149,30 @@ def as_account(the: Class, *arguments: str) -> str:
         "NBGRADER_COURSE": the.course,
         "OMP_NUM_THREADS": "1",
     }
+    return _run_as(the, str(places.python), "-P", *arguments, cwd=places.course, env=env)
+
+
+def _run_as(
+    the: Class,
+    *command: str,
+    stdin: int | IO = subprocess.DEVNULL,
+    cwd: str | Path = "/",
+    env: dict[str, str] | None = None,
+) -> str:
+    """Run a command as the course account, away from root's terminal; what it printed. Raises InstallError."""
+    owner = pwd.getpwnam(the.account)
     done = subprocess.run(
-        [str(places.python), "-P", *arguments],
-        cwd=places.course,
-        env=env,
+        command,
+        stdin=stdin,
+        capture_output=True,
+        text=True,
         user=owner.pw_uid,
         group=owner.pw_gid,
         extra_groups=[],
-        capture_output=True,
-        text=True,
+        start_new_session=True,
+        cwd=cwd,
+        env=env,
     )
     if done.returncode:
-        raise InstallError(f"{' '.join(arguments)}: {(done.stderr or done.stdout).strip()[-2000:]}")
+        raise InstallError(f"{' '.join(command)}: {(done.stderr or done.stdout).strip()[-2000:]}")
     return done.stdout

@@ -17,6 +17,7 @@ system_path = "/usr/local/bin:/usr/bin:/bin"
 # Where it listens, and where it keeps what must survive a restart.
 c.JupyterHub.bind_url = the.address
 c.JupyterHub.ssl_cert, c.JupyterHub.ssl_key = the.certificate, the.key
+c.JupyterHub.subdomain_host = the.subdomains
 c.JupyterHub.hub_port = the.hub_port
 c.JupyterHub.db_url = f"sqlite:///{places.state}/jupyterhub.sqlite"
 c.JupyterHub.cookie_secret_file = f"{places.state}/cookie_secret"
@@ -32,6 +33,7 @@ c.JupyterHub.authenticator_class = "pam"
 c.PAMAuthenticator.open_sessions = False
 # The course account is a user to nbgrader, which asks for its courses. It has no password: nobody logs in as it.
 c.Authenticator.allowed_users = {*the.instructors, *the.usernames, the.account}
+c.Authenticator.allow_existing_users = False  # who is taken from the class cannot log in again
 c.Authenticator.admin_users = set()
 c.JupyterHub.load_groups = {
     # nbgrader knows learners and instructors of a course by these names.
@@ -97,16 +99,20 @@ c.JupyterHub.extra_handlers = [(r"/(tree|notebooks|edit)/(.*)", ToFormgrader, {"
 
 # Services end with the hub, even with one that is killed: a port or a gradebook is never held by an old one.
 leash = ["setpriv", "--pdeathsig", "TERM"]
+# Only root, or who is given this, can take a port below 1024: no learner's program can stand there in its place.
+as_account = [*leash, f"--reuid={the.account}", f"--regid={the.account}", "--init-groups"]
+as_account += ["--inh-caps=+net_bind_service", "--ambient-caps=+net_bind_service"]
 c.JupyterHub.services = [
     {
-        # Formgrader in a tab of its own: the hub forbids frames, and so keeps one server's page from driving another's.
+        # Formgrader in a tab of its own: the hub forbids frames.
         "name": the.course,
         "oauth_no_confirm": True,  # it is the hub's own; only instructors get further
         "url": f"http://127.0.0.1:{the.formgrader_port}",
-        "user": the.account,
         "cwd": str(places.course),
-        "command": [*leash, python, "-P", "-m", "jupyterhub.singleuser"],
+        "command": [*as_account, python, "-P", "-m", "jupyterhub.singleuser"],
         "environment": {
+            "HOME": str(places.course.parent / "home"),
+            "USER": the.account,
             "PATH": f"{places.prefix}/env/bin:{system_path}",
             "PYTHONPATH": f"{places.prefix}/instructor",
             "JUPYTER_CONFIG_PATH": f"{places.prefix}/etc/instructor",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,8 +93,12 @@ def enter(entrances: list[Path], bounds: Bounds) -> None:
     os.umask(0o077)
 
 
-def forget(uid: int) -> None:
-    """Remove the control groups of one user, where nothing runs in them any more."""
+def end(uid: int) -> None:
+    """Kill what one user still runs within the limits, and remove the control groups that are empty then."""
     for controller in _controllers():
+        group = ROOT / controller / NAME / str(uid)
         with contextlib.suppress(OSError):
-            (ROOT / controller / NAME / str(uid)).rmdir()
+            for pid in (group / "cgroup.procs").read_text().split():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGKILL)
+            group.rmdir()

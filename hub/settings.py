@@ -15,7 +15,7 @@ FIRST = """\
 course = "large-models"
 instructors = ["instructor"]
 roster = "roster.csv" # username,first_name,last_name,email; beside this file
-address = "http://127.0.0.1:8000"
+address = "http://127.0.0.1:8000" # for more than a trial, a port below 1024: no learner's program can take that
 
 [limits] # for everything that one learner runs, together
 memory = "4G"
@@ -76,10 +76,13 @@ class Class:
     address: str = "http://127.0.0.1:8000"
     certificate: str = ""
     key: str = ""
-    hub_port: int = 8081
-    proxy_port: int = 8001
-    formgrader_port: int = 9999
+    subdomains: str = ""  # "https://hub.example.org": each server gets a name, and so an origin, of its own below it
+    # Below 1024: while the hub is down, no learner's program can take them.
+    hub_port: int = 881
+    proxy_port: int = 882
+    formgrader_port: int = 883
     account: str = ""
+    open_checkout: bool = False  # for trials: let learners read the checkout, which holds the answers
     limits: Limits = field(default_factory=Limits)
     places: Places = field(default_factory=Places)
 

@@ -11,7 +11,7 @@ parent's memory copy-on-write: it reads what was imported and writes to pages of
 
 from __future__ import annotations
 
-import ctypes
+import contextlib
 import functools
 import grp
 import os
@@ -45,6 +45,8 @@ class Peer:
         if os.getresuid() != (self.user.pw_uid,) * 3 or 0 in os.getresgid():
             os._exit(1)  # whatever happened: no kernel with root's rights
         linux.prctl(linux.PR_SET_DUMPABLE, 1)  # else its own /proc/self is closed to it
+        with contextlib.suppress(OSError):  # containers may refuse all keyrings
+            linux.new_keyring()
         os.chdir("/")
 
 
@@ -77,7 +79,7 @@ def main() -> int:
     if why := server.unsafe():
         print(f"kernels cannot be forked here: {why}", file=sys.stderr)
         return 3
-    _keep_to_itself()
+    os.umask(0o077)
     listener = socket.socket(socket.AF_UNIX)
     partial = place.with_name(f"{place.name}.new")
     listener.bind(str(partial))
@@ -92,12 +94,6 @@ def main() -> int:
     finally:
         place.unlink(missing_ok=True)
     return 0
-
-
-def _keep_to_itself() -> None:
-    """A session keyring of its own: children that hold root's would possess root's keys."""
-    ctypes.CDLL(None).syscall({"x86_64": 250, "aarch64": 219}[os.uname().machine], 1, None, 0, 0, 0)
-    os.umask(0o077)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ import signal
 import socket
 import struct
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -149,7 +150,8 @@ def serve(
             last = time.monotonic()
             with connection:
                 if enter := admit(connection, list(monitors.values())):
-                    monitors[_forked(connection, [listener.fileno(), wake, signalled], enter)] = enter
+                    with contextlib.suppress(BlockingIOError):  # no process or memory to be had: this one is refused
+                        monitors[_forked(connection, [listener.fileno(), wake, signalled], enter)] = enter
 
 
 def _as_it_is() -> None:
@@ -268,6 +270,7 @@ def _become(env: dict[str, str]) -> None:
     os.environ.clear()
     os.environ.update(env)
     os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
+    tempfile.tempdir = None  # TMPDIR is another one now
     time.tzset()
     if matplotlib.rcParams._get_backend_or_none() is None:  # else a chapter's import has chosen one
         matplotlib.rcParams["backend"] = os.environ["MPLBACKEND"]

@@ -1,5 +1,6 @@
 """A real hub for a test: system users of its own, a proxy, ports that are free; all of it is removed afterwards."""
 
+import contextlib
 import csv
 import importlib.util
 import json
@@ -51,13 +52,14 @@ class Classroom:
         self.base.chmod(0o755)
         self.learners = [self.name(learner) for learner in learners]
         self.instructor, self.account = self.name("prof"), self.name("grader")
-        self.port, hub, proxy, formgrader = _free_ports(4)
+        [self.port], (hub, proxy, formgrader) = _free_ports(1), _free_ports(3, range(700, 1000))
         self.address = f"http://127.0.0.1:{self.port}"
         self.file, self.log = self.base / "class.toml", self.base / "hub.log"
         places = {n: self.base / n for n in ("prefix", "exchange", "state", "run", "homes")}
         places["course"] = self.base / "srv" / "course"
         self.places = places
         lines = [f'course = "{COURSE}"', f'account = "{self.account}"', f'instructors = ["{self.instructor}"]']
+        lines += ["open_checkout = true"]  # it may lie in /tmp
         lines += ['roster = "roster.csv"', f'address = "{self.address}"', f"hub_port = {hub}"]
         lines += [f"proxy_port = {proxy}", f"formgrader_port = {formgrader}", "[limits]", limits, "[places]"]
         lines += [f'{name} = "{path}"' for name, path in places.items()]
@@ -170,11 +172,15 @@ def _alive(process, uid):
     return f"\nUid:\t{uid}\t" in status and "State:\tZ" not in status
 
 
-def _free_ports(number):
-    probes = [socket.socket() for _ in range(number)]
+def _free_ports(number, among=(0,)):
+    """Ports on which nobody listens; any, or some of `among`."""
+    probes, among = [], list(among)
     try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
+        while len(probes) < number:
+            probe = socket.socket()
+            with contextlib.suppress(OSError):  # taken
+                probe.bind(("127.0.0.1", secrets.choice(among)))
+                probes.append(probe)
         return [probe.getsockname()[1] for probe in probes]
     finally:
         for probe in probes:

@@ -95,6 +95,23 @@ def test_containers_get_a_user_of_their_own_and_no_shared_parent(class_file, mon
     assert "warm-kernels" not in [service["name"] for service in config.JupyterHub.services]
 
 
+def test_nobody_signs_up_as_an_instructor_or_as_the_course_account(class_file, monkeypatch):
+    from jupyterhub.orm import new_session_factory
+
+    config = load(ROOT / "hub" / "docker" / "jupyterhub_config.py", class_file, monkeypatch)
+    (class_file.parent / "state").mkdir()
+    session = new_session_factory("sqlite:///:memory:")()
+    authenticator = config.JupyterHub.authenticator_class(config=config, db=session)
+    made = (class_file.parent / "state" / "passwords.csv").read_text()
+    assert made.startswith("prof,")
+    for name in ("prof", "ada", "grader-large-models"):
+        authenticator.create_user(name, "a long enough password")
+        data = {"username": name, "password": "a long enough password"}
+        assert asyncio.run(authenticator.authenticate(None, data)) is None
+    word = made.strip().split(",")[1]
+    assert asyncio.run(authenticator.authenticate(None, {"username": "prof", "password": word})) == "prof"
+
+
 def test_a_user_id_is_never_given_twice(tmp_path):
     register = tmp_path / "owners.json"
     ids = [uid_of(name, register) for name in ("ada", "ben", "eve", "ben")]

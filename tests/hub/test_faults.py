@@ -9,9 +9,10 @@ import subprocess
 import threading
 from datetime import UTC, datetime, timedelta
 
+import psutil
 import pytest
 
-from hub import limits
+from hub import install, limits
 from tests.hub.classroom import COURSE, Classroom, missing, wait_for
 from tests.hub.learner import SLUG, Died, Learner, released
 
@@ -168,23 +169,46 @@ def test_what_a_kernel_inherits_from_the_parent_holds_no_secret_of_the_hub(room,
     kernel.delete()
 
 
+def test_what_a_server_writes_stays_in_its_learners_own_places(room, people):
+    user = pwd.getpwnam(room.name("eve"))
+    [server] = [
+        process
+        for process in psutil.process_iter()
+        if process.uids().real == user.pw_uid and "jupyterhub.singleuser" in process.cmdline()
+    ]
+    streams = {os.readlink(f"/proc/{server.pid}/fd/{stream}") for stream in (0, 1, 2)}
+    assert streams == {"/dev/null", f"{user.pw_dir}/.cache/jupyter-server.log"}
+    kernel = people["eve"].kernel()
+    assert kernel.execute("import tempfile; print(tempfile.gettempdir())").strip() == f"{user.pw_dir}/.cache/tmp"
+    kernel.delete()
+    runtime = os.statvfs(room.places["run"] / "u" / str(user.pw_uid))
+    assert runtime.f_blocks * runtime.f_frsize <= 16 << 20, "one learner could fill /run"
+
+
+def test_an_answer_in_a_checkout_that_all_can_read_stops_the_installation(room, monkeypatch):
+    open_to_all = all(folder.stat().st_mode & 0o001 for folder in (install.ROOT, *install.ROOT.parents))
+    monkeypatch.setattr(install, "ROOT", install.ROOT if open_to_all else room.base)
+    with pytest.raises(install.InstallError, match="chmod o-rwx"):
+        install._closed_checkout()
+
+
 FORGE = """
 import os, pathlib
 folder = pathlib.Path({inbound!r}) / {name!r}
 folder.mkdir()
 notebook = pathlib.Path({notebook!r}).expanduser()
 (folder / "{slug}.ipynb").write_bytes(notebook.read_bytes())
-(folder / "timestamp.txt").write_text({time!r})
+(folder / "timestamp.txt").write_text({stamp!r})
 for path in folder.iterdir(): path.chmod(0o644)
 folder.chmod(0o777)
 """
 
 
-def forge(room, person, claimed, time):
+def forge(room, person, claimed, time, stamp=""):
     """By hand, make a folder in the exchange that claims to be somebody's submission at some time."""
-    stamp = time.strftime("%Y-%m-%d %H:%M:%S.%f UTC")
-    name = f"{room.name(claimed)}+{SLUG}+{stamp}+byhand"
-    values = {"inbound": str(room.places["exchange"] / COURSE / "inbound"), "name": name, "time": stamp}
+    told = time.strftime("%Y-%m-%d %H:%M:%S.%f UTC")
+    name = f"{room.name(claimed)}+{SLUG}+{told}+byhand"
+    values = {"inbound": str(room.places["exchange"] / COURSE / "inbound"), "name": name, "stamp": stamp or told}
     as_user(room, person, FORGE.format(**values, notebook=f"~/{SLUG}/{SLUG}.ipynb", slug=SLUG))
 
 
@@ -192,6 +216,14 @@ def test_a_time_before_the_deadline_that_is_only_claimed_does_not_count(room, pe
     forge(room, "eve", "eve", datetime.now(UTC) - timedelta(days=2))
     stamp = (collected(room, "eve") / "timestamp.txt").read_text()
     assert abs(datetime.fromisoformat(stamp.replace(" UTC", "+00:00")) - datetime.now(UTC)) < timedelta(minutes=5)
+
+
+def test_a_time_that_two_readers_understand_differently_stops_no_collect_and_does_not_count(room, people):
+    soon = datetime.now(UTC) + timedelta(minutes=2)
+    for number, stamp in enumerate(("23:59" + " " * 100 + "2026-06-10", "2026-06-10 12:00:00 /etc/shadow")):
+        forge(room, "eve", "eve", soon + timedelta(seconds=number), stamp)
+        told = (collected(room, "eve") / "timestamp.txt").read_text()
+        assert abs(datetime.fromisoformat(told.replace(" UTC", "+00:00")) - datetime.now(UTC)) < timedelta(minutes=5)
 
 
 def test_a_clock_that_is_a_few_minutes_off_costs_nobody_the_deadline(room, people):

@@ -69,7 +69,14 @@ def test_a_thousand_files_do_not_fill_the_log(folder):
     assert len(take(folder, "nb", NOW).flags) < 30
 
 
-@pytest.mark.parametrize("text", ["2090-01-01", "1970-01-01 00:00:00 UTC", "yesterday", "\xff", "9" * 500])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("2090-01-01", "1970-01-01 00:00:00 UTC", "yesterday", "\xff", "9" * 500),
+        "23:59" + " " * 90 + "2026-06-10",
+        "2026-06-10 12:00:00 /etc/shadow",
+    ],
+)
 def test_an_impossible_time_gives_way_to_the_servers(folder, text):
     (folder / "timestamp.txt").write_bytes(text.encode("latin-1"))
     taken = take(folder, "nb", datetime.now(UTC))
