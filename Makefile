@@ -19,6 +19,7 @@ HUB := $(VENV)/.hub
 CLASS ?= class.toml
 LEARNERS ?= 40
 FRESH ?= 8
+TOGETHER ?= 8
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lab hub hub-setup load test soak build bundle tensors gate bench lint clean
@@ -51,8 +52,8 @@ lab: $(STAMP) ## open JupyterLab on the course (PORT=8888 HOST=localhost)
 
 hub-setup: $(HUB) ## install what the hub needs, without running it
 
-load: $(HUB) ## how many learners a hub on this machine serves, warm and ordinary kernels (LEARNERS=40 FRESH=8)
-	LEARNERS=$(LEARNERS) FRESH=$(FRESH) $(PY) -m bench.hub
+load: $(HUB) ## how many learners a hub on this machine serves, warm and ordinary kernels (LEARNERS=40 FRESH=8 TOGETHER=8)
+	LEARNERS=$(LEARNERS) FRESH=$(FRESH) TOGETHER=$(TOGETHER) $(PY) -m bench.hub
 
 hub: $(HUB) ## run JupyterHub for a class on this machine, as root (CLASS=class.toml)
 	$(PY) -m hub --class $(CLASS) run

@@ -1,16 +1,18 @@
 """`make load`: a class on a real hub. Learners log in, open a chapter, run checks and hand in, until one fails.
 
 Each is a system user with a server and a kernel of its own. The first few have ordinary kernels, the others kernels
-forked from the warm parent: in one run, on one machine, under growing load. Prints tables; nothing here passes or
-fails. Memory is PSS: pages that several processes share are divided among them.
+forked from the warm parent: in one run, on one machine, under growing load. In the end some come all at once. Prints
+tables; nothing here passes or fails. Memory is PSS: pages that several processes share are divided among them.
 """
 
 from __future__ import annotations
 
 import os
+import pwd
 import statistics
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,7 +28,7 @@ WORK = (
     "def sdpa(Q, K, V):\n    return (Q @ K.mT / Q.shape[-1] ** 0.5).softmax(-1) @ V",
     'check("attention.sdpa", sdpa)',
 )
-FRESH, WARM = "python3-fresh", "python3"
+FRESH, WARM, TOGETHER = "python3-fresh", "python3", "at once"
 RESERVE = 2 << 30  # bytes that stay free: this measures the hub, not the machine's death
 
 
@@ -55,7 +57,7 @@ def visit(room: Classroom, name: str, kind: str) -> Visit:
         learner.home()
         learner.act("fetch")
         began = time.perf_counter()
-        kernel = learner.kernel(kind)
+        kernel = learner.kernel(FRESH if kind == FRESH else WARM)
         kernel.execute(READY)
         done.kernel = time.perf_counter() - began
         began = time.perf_counter()
@@ -114,10 +116,8 @@ def available() -> int:
     return 0
 
 
-def run(learners: int, fresh: int) -> None:
-    import pwd
-
-    room = Classroom([f"l{number:03d}" for number in range(learners)])
+def run(learners: int, fresh: int, together: int) -> None:
+    room = Classroom([f"l{number:03d}" for number in range(learners + together)])
     visits: dict[int, Visit] = {}
     ended = f"all {learners} learners were served: nothing broke"
     try:
@@ -125,7 +125,7 @@ def run(learners: int, fresh: int) -> None:
         released(room)
         print(f"{learners} learners, {fresh} of them with ordinary kernels; {os.cpu_count()} cores, ", end="")
         print(f"{available() >> 20} MiB free at the start", flush=True)
-        for number, name in enumerate(room.learners):
+        for number, name in enumerate(room.learners[:learners]):
             if available() < RESERVE:
                 ended = f"memory: {available() >> 20} MiB were left before learner {number + 1}"
                 break
@@ -136,6 +136,13 @@ def run(learners: int, fresh: int) -> None:
             if done.failed:
                 ended = f"learner {number + 1}: {'; '.join(done.failed)}"
                 break
+        else:
+            crowd = room.learners[learners:]
+            with ThreadPoolExecutor(together) as pool:
+                found = pool.map(lambda name: visit(room, name, TOGETHER), crowd)
+            visits |= {pwd.getpwnam(name).pw_uid: done for name, done in zip(crowd, found, strict=True)}
+            if failed := [told for done in visits.values() for told in done.failed]:
+                ended = f"{together} learners at once: {'; '.join(failed)}"
         parent, rest = memory(visits)
         report(list(visits.values()), parent, rest)
         print(f"\nwhat broke first: {ended}")
@@ -145,14 +152,14 @@ def run(learners: int, fresh: int) -> None:
 
 def report(visits: list[Visit], parent: float, rest: float) -> None:
     """Medians and 95th percentiles by kind of kernel."""
-    kinds = {kind: [v for v in visits if v.kind == kind and not v.failed] for kind in (FRESH, WARM)}
+    kinds = {kind: [v for v in visits if v.kind == kind and not v.failed] for kind in (FRESH, WARM, TOGETHER)}
     rows = ("server", "kernel", "checks", "submit", "server_memory", "kernel_memory")
-    print(f"\n{'':<30} {'ordinary kernels':>24} {'warm kernels':>24}")
-    print(f"{'learners':<30} {len(kinds[FRESH]):>24} {len(kinds[WARM]):>24}")
+    print(f"\n{'':<30} {'ordinary kernels':>24} {'warm kernels':>24} {'warm, all at once':>24}")
+    print(f"{'learners':<30} {''.join(f'{len(some):>25}' for some in kinds.values())[1:]}")
     for row in rows:
         unit = "MiB" if "memory" in row else "s"
-        cells = [_two([getattr(v, row) for v in kinds[kind]]) for kind in (FRESH, WARM)]
-        print(f"{row.replace('_', ' ') + f', {unit}: median, p95':<30} {cells[0]:>24} {cells[1]:>24}")
+        cells = "".join(f"{_two([getattr(v, row) for v in some]):>25}" for some in kinds.values())
+        print(f"{row.replace('_', ' ') + f', {unit}: median, p95':<30} {cells[1:]}")
     requests, failed = sum(v.requests for v in visits), sum(len(v.failed) for v in visits)
     print(f"requests {requests}, failed {failed}")
     print(f"shared by all: the warm parent {parent:.0f} MiB, hub, proxy and services {rest:.0f} MiB")
@@ -168,4 +175,4 @@ def _two(values: list[float]) -> str:
 if __name__ == "__main__":
     if why := missing():
         sys.exit(why)
-    run(int(os.environ.get("LEARNERS", "40")), int(os.environ.get("FRESH", "8")))
+    run(*(int(os.environ.get(name, most)) for name, most in (("LEARNERS", "40"), ("FRESH", "8"), ("TOGETHER", "8"))))
