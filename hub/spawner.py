@@ -49,8 +49,8 @@ class LearnerSpawner(LocalProcessSpawner):
         return preexec
 
     def user_env(self, env: dict[str, str]) -> dict[str, str]:
-        own = {"JUPYTER_RUNTIME_DIR": str(self.runtime), "TMPDIR": str(_scratch(Path(env.get("HOME", "/"))))}
-        return super().user_env(env) | own
+        scratch = _scratch(Path(pwd.getpwnam(self.user.name).pw_dir))
+        return super().user_env(env) | {"JUPYTER_RUNTIME_DIR": str(self.runtime), "TMPDIR": str(scratch)}
 
     async def start(self) -> tuple[str, int]:
         user = pwd.getpwnam(self.user.name)
@@ -76,7 +76,7 @@ class LearnerSpawner(LocalProcessSpawner):
     async def _signal(self, sig: int) -> bool:
         """After a restart the hub knows a server by its number only, and a number may by now be another's process."""
         with contextlib.suppress(FileNotFoundError):
-            if os.stat(f"/proc/{self.pid}").st_uid not in (0, pwd.getpwnam(self.user.name).pw_uid):
+            if os.stat(f"/proc/{self.pid}").st_uid != pwd.getpwnam(self.user.name).pw_uid:
                 return False
         return await super()._signal(sig)
 

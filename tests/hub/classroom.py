@@ -133,6 +133,8 @@ class Classroom:
             _end_processes(name)
             subprocess.run(["userdel", "--remove", "--force", name], capture_output=True)
         subprocess.run(["groupdel", f"{self.account}-users"], capture_output=True)
+        for runtime in (self.places["run"] / "u").glob("*"):
+            subprocess.run(["umount", "--lazy", runtime], capture_output=True)
         shutil.rmtree(self.base, ignore_errors=True)
 
 
