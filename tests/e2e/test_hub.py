@@ -248,6 +248,13 @@ def test_the_right_answer_gets_its_points_and_the_known_mistake_its_sentence(lea
     assert "not scaled" in learners["ben"][1]
 
 
+def test_handing_in_is_in_the_command_palette(late):
+    page = late[0]
+    command(page, "apputils:activate-command-palette")
+    page.locator(".lm-CommandPalette-item", has_text="Course: hand in this chapter").wait_for()
+    page.keyboard.press("Escape")
+
+
 def test_whoever_is_late_can_hand_in_and_is_told_that_nothing_is_written(late):
     assert f"0 of {EXERCISES + 1} written" in late[1]
 

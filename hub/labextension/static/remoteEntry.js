@@ -22,7 +22,7 @@
     return text;
   }
 
-  function activate(app, Widget) {
+  function activate(app, palette, Widget) {
     const widget = new Widget();
     widget.id = "coursekit-home";
     widget.title.label = "Home";
@@ -77,6 +77,9 @@
         return path.includes("/") ? actions.preview(path.split("/")[0]) : undefined;
       },
     });
+    for (const command of ["coursekit:home", "coursekit:hand-in"]) {
+      palette?.addItem({ command, category: "Course" });
+    }
     app.restored.then(home);
   }
 
@@ -87,9 +90,15 @@
       shared = scope;
     },
     get: async () => {
-      const versions = Object.values(shared["@lumino/widgets"]);
-      const { Widget } = (await versions[0].get())();
-      const plugin = { id: "coursekit-home:plugin", autoStart: true, activate: app => activate(app, Widget) };
+      const load = async name => (await Object.values(shared[name])[0].get())();
+      const { Widget } = await load("@lumino/widgets");
+      const { ICommandPalette } = await load("@jupyterlab/apputils");
+      const plugin = {
+        id: "coursekit-home:plugin",
+        autoStart: true,
+        optional: [ICommandPalette],
+        activate: (app, palette) => activate(app, palette, Widget),
+      };
       return () => ({ __esModule: true, default: plugin });
     },
   };
