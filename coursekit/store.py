@@ -41,7 +41,7 @@ def load(exercise_id: str, folder: Path | None = None) -> Known:
             notes = json.loads((file.metadata() or {}).get("coursekit", "{}"))
             if exercise_id not in notes:
                 raise StoreError(f"{path.name} holds nothing for {exercise_id}: run `make tensors`")
-            return _unpack(exercise_id, notes[exercise_id], file.get_tensor)
+            return _unpack(exercise_id, json.loads(notes[exercise_id]), file.get_tensor)
     except (OSError, SafetensorError) as error:
         raise StoreError(
             f"the reference tensors {path.name} cannot be read ({error}): reinstall coursekit, or run `make tensors`"
@@ -51,8 +51,10 @@ def load(exercise_id: str, folder: Path | None = None) -> Known:
 def dump(known: dict[str, Known]) -> bytes:
     """A chapter's public tensors as the bytes of a safetensors file: same content, same bytes."""
     tensors: dict[str, Tensor] = {}
-    notes = {exercise_id: _pack(exercise_id, item, tensors) for exercise_id, item in known.items()}
-    return save(tensors, {"coursekit": json.dumps(notes, sort_keys=True)})
+    # Each exercise's notes as a text of its own: who asks for one need not read the others'. Several entries of
+    # safetensors' metadata would do as well, but are written in a random order.
+    notes = {id: json.dumps(_pack(id, item, tensors), sort_keys=True) for id, item in known.items()}
+    return save(tensors, {"coursekit": json.dumps(notes)})
 
 
 def _pack(exercise_id: str, known: Known, tensors: dict[str, Tensor]) -> dict[str, Any]:
