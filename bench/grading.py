@@ -84,7 +84,7 @@ def _watched(folder: Path, *arguments: str) -> tuple[float, list[float]]:
     with subprocess.Popen(command, cwd=folder, env=os.environ | own, text=True, **pipe) as process:
         for line in process.stdout:
             said.append(line)
-            if re.match(r"\d+/\d+ |.*Converting notebook", line):
+            if re.match(r"\d+/\d+ |.*Sanitizing ", line):
                 seen.append(time.perf_counter())
     if process.returncode:
         raise RuntimeError(f"{' '.join(arguments)} in {folder}\n{''.join(said)[-2000:]}")
