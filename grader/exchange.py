@@ -13,19 +13,17 @@ import json
 import os
 import pwd
 import stat
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 from nbgrader.exchange.default import ExchangeCollect
 from traitlets import Unicode
 
 from coursekit.kernels import sandbox
-from grader.grading.intake import read_time
+from grader.grading.intake import CLOCKS_DIFFER, TIMESTAMP, read_time, write_time
 
 LIMIT = 50 << 20  # bytes of one submission
 _COMPLETE = 0o777  # nbgrader's submit gives a folder this mode when all is in it
-_CLOCKS_DIFFER = timedelta(minutes=10)
-_TIMESTAMP = "timestamp.txt"
 
 
 class OwnedCollect(ExchangeCollect):
@@ -74,7 +72,7 @@ def _read(src: str) -> tuple[dict[str, bytes], list[str]]:
     finally:
         os.close(folder)
     if times:
-        files[_TIMESTAMP] = honest_time(files.get(_TIMESTAMP, b""), max(times))
+        files[TIMESTAMP] = honest_time(files.get(TIMESTAMP, b""), max(times))
     return files, notes
 
 
@@ -111,5 +109,5 @@ def honest_time(claimed: bytes, written: datetime) -> bytes:
         time = read_time(claimed.decode("ascii").strip())
     except (ValueError, OverflowError):
         time = written
-    counts = time if time > written - _CLOCKS_DIFFER else written
-    return counts.strftime("%Y-%m-%d %H:%M:%S.%f UTC").encode()
+    counts = time if time > written - CLOCKS_DIFFER else written
+    return write_time(counts).encode()

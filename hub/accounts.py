@@ -39,7 +39,8 @@ def ensure(the: Class) -> list[str]:
             made.append(name)
         if the.group not in _groups(name):
             _run("usermod", "--append", "--groups", the.group, name)
-    _give_passwords(the.places.state / "passwords.csv", made)
+    if words := first_passwords(made, the.places.state):
+        _run("chpasswd", given="".join(f"{name}:{word}\n" for name, word in words.items()))
     return made
 
 
@@ -50,14 +51,17 @@ def _add(the: Class, name: str, person: str) -> None:
     _run("useradd", *options, "--base-dir", str(homes), "--comment", person, name)
 
 
-def _give_passwords(path: Path, names: list[str]) -> None:
+def first_passwords(names: list[str], state: Path) -> dict[str, str]:
+    """A new password for each name, written down in `state` before anybody sets it.
+
+    So a run that is interrupted leaves no user whose password nobody knows.
+    """
     words = {name: "-".join("".join(secrets.choice(_LETTERS) for _ in range(5)) for _ in range(3)) for name in names}
-    if not words:
-        return
-    # Kept before they are set: a run that is interrupted leaves no user whose password nobody knows.
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a", newline="") as file:
-        csv.writer(file).writerows(words.items())
-    _run("chpasswd", given="".join(f"{name}:{word}\n" for name, word in words.items()))
+    if words:
+        opened = os.open(state / "passwords.csv", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        with os.fdopen(opened, "a", newline="") as file:
+            csv.writer(file).writerows(words.items())
+    return words
 
 
 def _run(*command: str, given: str | None = None) -> None:

@@ -12,14 +12,14 @@ from pathlib import Path
 LIMIT = 10 << 20  # bytes of a notebook
 _TIMESTAMP_LIMIT = 200
 _FLAGS_SHOWN = 20
-_CLOCKS_DIFFER = timedelta(minutes=10)
+CLOCKS_DIFFER = timedelta(minutes=10)
 _FIRST_YEAR = datetime(2000, 1, 1, tzinfo=UTC)
-_TIMESTAMP = "timestamp.txt"
+TIMESTAMP = "timestamp.txt"
 _TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,6})?( UTC| ?[+-]\d\d:?\d\d)?", re.ASCII)
 SECRET = "submission_secret.txt"  # nbgrader's own: names the folder in which the learner finds the feedback
 # What Jupyter, editors and file managers leave beside a notebook.
 _HARMLESS = frozenset(
-    {_TIMESTAMP, SECRET, ".ipynb_checkpoints", ".DS_Store", "__pycache__", ".virtual_documents", "Thumbs.db"}
+    {TIMESTAMP, SECRET, ".ipynb_checkpoints", ".DS_Store", "__pycache__", ".virtual_documents", "Thumbs.db"}
 )
 
 
@@ -73,6 +73,11 @@ def read_time(text: str) -> datetime:
         raise ValueError(f"{text[:40]!a} is no time like 2026-09-01 12:00:00.000000 UTC")
     time = datetime.fromisoformat(text.removesuffix(" UTC").replace(" +", "+").replace(" -", "-"))
     return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def write_time(time: datetime) -> str:
+    """The counterpart of `read_time`, as nbgrader writes it."""
+    return time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f UTC")
 
 
 def _file(folder: int, name: str, limit: int) -> bytes:
@@ -148,19 +153,19 @@ def _timestamp(
     folder: int, entries: list[str], now: datetime, received: datetime | None
 ) -> tuple[datetime | None, tuple[str, ...]]:
     """The time that counts, and what is wrong with the one that was claimed."""
-    if _TIMESTAMP not in entries:
+    if TIMESTAMP not in entries:
         return received, ()
     try:
-        text = _file(folder, _TIMESTAMP, _TIMESTAMP_LIMIT).decode("ascii").strip()
+        text = _file(folder, TIMESTAMP, _TIMESTAMP_LIMIT).decode("ascii").strip()
         claimed = read_time(text)
-        if not _FIRST_YEAR <= claimed <= now + _CLOCKS_DIFFER:
-            raise _Refused(f"{_TIMESTAMP} says {claimed:%Y-%m-%d %H:%M}, which cannot be")
+        if not _FIRST_YEAR <= claimed <= now + CLOCKS_DIFFER:
+            raise _Refused(f"{TIMESTAMP} says {claimed:%Y-%m-%d %H:%M}, which cannot be")
     except (_Refused, ValueError, OverflowError) as error:
-        why = str(error) if isinstance(error, _Refused) else f"{_TIMESTAMP} holds no time"
+        why = str(error) if isinstance(error, _Refused) else f"{TIMESTAMP} holds no time"
         counts = received or _changed(folder, now)
         return counts, (f"{why}: {counts:%Y-%m-%d %H:%M} UTC counts, by the server's clock",)
-    if received and claimed < received - _CLOCKS_DIFFER:
-        says = f"{_TIMESTAMP} says {claimed:%Y-%m-%d %H:%M}"
+    if received and claimed < received - CLOCKS_DIFFER:
+        says = f"{TIMESTAMP} says {claimed:%Y-%m-%d %H:%M}"
         return received, (f"{says}, but it came at {received:%Y-%m-%d %H:%M} UTC, which counts",)
     return claimed, ()
 
@@ -178,7 +183,7 @@ def _secret(folder: int, entries: list[str]) -> str:
 
 def _changed(folder: int, now: datetime) -> datetime:
     try:
-        facts = os.stat(_TIMESTAMP, dir_fd=folder, follow_symlinks=False)
+        facts = os.stat(TIMESTAMP, dir_fd=folder, follow_symlinks=False)
         return min(now, datetime.fromtimestamp(facts.st_ctime, UTC))
     except (OSError, OverflowError, ValueError):
         return now

@@ -32,7 +32,7 @@ from coursekit.kernels import sandbox
 from grader.authoring.notebook import write
 from grader.grading import integrity
 from grader.grading.grade import Job, graded, prepare
-from grader.grading.intake import SECRET
+from grader.grading.intake import SECRET, TIMESTAMP, write_time
 from grader.grading.record import KEY, record, reset
 from grader.grading.run import Limits, shared_runner
 from grader.grading.secret import STATE
@@ -99,8 +99,7 @@ class TrustedExporter(NotebookExporter):
         target.mkdir(parents=True)
         (target / f"{assignment}.ipynb").write_text(write(job.rebuilt.notebook), encoding="utf-8")
         if job.taken.timestamp:
-            told = job.taken.timestamp.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f UTC")
-            (target / "timestamp.txt").write_text(told)
+            (target / TIMESTAMP).write_text(write_time(job.taken.timestamp))
         if job.taken.secret:
             (target / SECRET).write_text(job.taken.secret)
         done = Path(courses.format_path(courses.autograded_directory, student, assignment))
@@ -119,7 +118,7 @@ def shown_key(path: Path) -> str | None:
 def received(exchange: str, course_id: str, student: str, assignment: str, folder: Path) -> datetime | None:
     """When the exchange got this submission, by the clock of the machine that keeps it; None where it has it not."""
     try:
-        claimed = (folder / "timestamp.txt").read_text(errors="replace").strip()[:100]
+        claimed = (folder / TIMESTAMP).read_text(errors="replace").strip()[:100]
     except OSError:
         return None
     if not exchange or not claimed:

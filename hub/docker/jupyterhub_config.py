@@ -5,19 +5,18 @@ system users. Each container runs under a user id of its own, sees its home and 
 """
 
 import os
-import secrets
 from pathlib import Path
 
 from nativeauthenticator import NativeAuthenticator
 
 from hub import settings
+from hub.accounts import first_passwords
 from hub.owners import uid_of
 
 c = get_config()
 load_subconfig("../jupyterhub_config.py")
 the = settings.read(Path(os.environ["COURSEKIT_CLASS"]))
 register = the.places.exchange.parent / "owners.json"
-passwords = the.places.state / "passwords.csv"
 
 
 class ClassAuthenticator(NativeAuthenticator):
@@ -25,13 +24,9 @@ class ClassAuthenticator(NativeAuthenticator):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        for name in sorted(self.admin_users):
-            if not self.user_exists(name):
-                word = secrets.token_urlsafe(12)
-                self.create_user(name, word)
-                opened = os.open(passwords, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-                with os.fdopen(opened, "a") as file:
-                    file.write(f"{name},{word}\n")
+        missing = [name for name in sorted(self.admin_users) if not self.user_exists(name)]
+        for name, word in first_passwords(missing, the.places.state).items():
+            self.create_user(name, word)
 
 
 c.JupyterHub.authenticator_class = ClassAuthenticator
