@@ -174,7 +174,8 @@ def test_what_a_server_writes_stays_in_its_learners_own_places(room, people):
     [server] = [
         process
         for process in psutil.process_iter(["uids", "cmdline"])  # read at once: others end while this looks
-        if process.info["uids"].real == user.pw_uid and "jupyterhub.singleuser" in process.info["cmdline"]
+        if process.info["uids"].real == user.pw_uid
+        and "jupyterhub.singleuser" in (process.info["cmdline"] or ())  # none once it ended
     ]
     streams = {os.readlink(f"/proc/{server.pid}/fd/{stream}") for stream in (0, 1, 2)}
     assert streams == {"/dev/null", f"{user.pw_dir}/.cache/jupyter-server.log"}
