@@ -19,16 +19,20 @@ class AccountError(Exception):
     """A system user that cannot be made, and what the operating system said."""
 
 
-def ensure(the: Class) -> list[str]:
-    """Make the class's group, the course account and every missing user; the names of the new users.
-
-    First passwords of new users are added to `passwords.csv` in the state folder, which only root can read.
-    """
+def ensure_course(the: Class) -> None:
+    """Make the class's group and the course account where they are missing."""
     if not _group_exists(the.group):
         _run("groupadd", the.group)
     if not _user_exists(the.account):
         home = str(the.places.course.parent / "home")
         _run("useradd", "--system", "--user-group", "--home-dir", home, "--shell", "/usr/sbin/nologin", the.account)
+
+
+def ensure_people(the: Class) -> list[str]:
+    """Make every missing instructor and learner, and enter all in the class's group; the names of the new users.
+
+    First passwords of new users are added to `passwords.csv` in the state folder, which only root can read.
+    """
     known = {learner.username: learner for learner in the.learners}
     made = []
     for name in (*the.instructors, *the.usernames):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,11 @@ _NOT_FOR_LEARNERS = ("__editable__*", "coursekit_grader*", "coursekit", "coursek
 
 class InstallError(Exception):
     """Why the environment cannot be made, and what to do."""
+
+
+def closed(folder: Path) -> Path | None:
+    """Of this folder and those above it, the nearest that other users cannot enter; None where they can enter all."""
+    return next((place for place in (folder, *folder.parents) if not place.stat().st_mode & stat.S_IXOTH), None)
 
 
 def make(root: Path, target: Path) -> None:
@@ -62,7 +68,7 @@ def reachable_python() -> str:
     name = f"python{sys.version_info.major}.{sys.version_info.minor}"
     for folder in (os.path.join(sys.base_prefix, "bin"), "/usr/local/bin", "/usr/bin"):
         path = Path(os.path.realpath(os.path.join(folder, name)))
-        if path.is_file() and all(parent.stat().st_mode & 0o001 for parent in path.parents):
+        if path.is_file() and not closed(path.parent):
             return str(path)
     raise InstallError(
         f"{sys.base_prefix} is closed to other users, and there is no {name} in /usr/bin: install it "

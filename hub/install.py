@@ -6,14 +6,13 @@ import csv
 import os
 import pwd
 import shutil
-import stat
 import subprocess
 import tempfile
 from pathlib import Path
 from typing import IO
 
 from hub import accounts, environment
-from hub.environment import InstallError
+from hub.environment import InstallError, closed
 from hub.settings import Class
 
 ROOT = Path(__file__).parents[1]
@@ -32,7 +31,8 @@ def install(the: Class, shared: bool = True) -> list[str]:
     for folder in (places.prefix, places.course.parent, places.exchange.parent, places.run):
         _open_folder(folder)
     places.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    made = accounts.ensure(the)
+    accounts.ensure_course(the)
+    made = accounts.ensure_people(the) if shared else []
     environment.make(ROOT, places.prefix / "env")
     _programs(the)
     _course(the)
@@ -44,16 +44,15 @@ def install(the: Class, shared: bool = True) -> list[str]:
 
 def _closed_checkout() -> None:
     """Raises InstallError where learners could read the answers in the checkout from which this is run."""
-    if all(folder.stat().st_mode & stat.S_IXOTH for folder in (ROOT, *ROOT.parents)):
+    if not closed(ROOT):
         raise InstallError(f"learners can read {ROOT}, which holds the answers: chmod o-rwx {ROOT}")
 
 
 def _open_folder(folder: Path) -> None:
     """Make a folder of root's that everybody can enter. Raises InstallError where a parent is closed."""
     folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-    for parent in (folder, *folder.parents):
-        if not parent.stat().st_mode & stat.S_IXOTH:
-            raise InstallError(f"{parent} is closed to other users (chmod o+x it, or choose another place)")
+    if place := closed(folder):
+        raise InstallError(f"{place} is closed to other users (chmod o+x it, or choose another place)")
 
 
 def _programs(the: Class) -> None:

@@ -6,7 +6,9 @@ system users. Each container runs under a user id of its own, sees its home and 
 
 import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from jupyterhub.handlers.login import LoginHandler
 from nativeauthenticator import NativeAuthenticator
 
 from hub import settings
@@ -14,7 +16,7 @@ from hub.accounts import first_passwords
 from hub.owners import uid_of
 
 c = get_config()
-load_subconfig("../jupyterhub_config.py")
+load_subconfig(str(Path(__file__).parents[1] / "jupyterhub_config.py"))
 the = settings.read(Path(os.environ["COURSEKIT_CLASS"]))
 register = the.places.exchange.parent / "owners.json"
 
@@ -28,6 +30,10 @@ class ClassAuthenticator(NativeAuthenticator):
         for name, word in first_passwords(missing, the.places.state).items():
             self.create_user(name, word)
 
+    def get_handlers(self, app):
+        """The hub's own login page: NativeAuthenticator's reports to statsd, which JupyterHub 6 no longer has."""
+        return [(path, LoginHandler if path == "/login" else page) for path, page in super().get_handlers(app)]
+
 
 c.JupyterHub.authenticator_class = ClassAuthenticator
 c.Authenticator.allowed_users = set()  # the authenticator would let in at once who signs up under such a name
@@ -37,14 +43,18 @@ c.NativeAuthenticator.minimum_password_length = 10
 c.NativeAuthenticator.check_common_password = True
 c.NativeAuthenticator.open_signup = False
 c.Authenticator.admin_users = set(the.instructors)  # who let learners in
+c.JupyterHub.template_vars = {
+    "announcement_login": 'New here? <a href="signup">Sign up</a>, and log in when your instructor has let you in.',
+}
 
-c.JupyterHub.bind_url = "http://0.0.0.0:8000"
-c.JupyterHub.hub_ip = "0.0.0.0"  # containers reach it on the network below, which nobody else is on
-c.JupyterHub.hub_connect_ip = os.environ.get("HUB_NAME", "hub")
+# Containers reach it by its host's name on the network below, which nobody else is on.
+address = urlsplit(the.address)
+c.JupyterHub.bind_url = f"{address.scheme}://0.0.0.0" + (f":{address.port}" if address.port else "")
+c.JupyterHub.hub_ip = "0.0.0.0"
 
 c.JupyterHub.spawner_class = "dockerspawner.DockerSpawner"
-c.DockerSpawner.image = os.environ.get("LEARNER_IMAGE", "coursekit-learner:latest")
-c.DockerSpawner.network_name = os.environ.get("LEARNER_NETWORK", "coursekit")
+c.DockerSpawner.image = "coursekit-learner:latest"
+c.DockerSpawner.network_name = "coursekit"
 c.DockerSpawner.use_internal_ip = True
 c.DockerSpawner.remove = True
 c.DockerSpawner.notebook_dir = "/home/learner"
@@ -53,7 +63,7 @@ c.DockerSpawner.mem_limit = the.limits.memory
 c.DockerSpawner.cpu_limit = the.limits.cpus
 c.DockerSpawner.volumes = {
     "coursekit-home-{username}": "/home/learner",
-    os.environ.get("EXCHANGE_VOLUME", "coursekit-exchange"): str(the.places.exchange),
+    "coursekit-exchange": str(the.places.exchange),
 }
 c.DockerSpawner.environment = {
     "HOME": "/home/learner",

@@ -77,12 +77,13 @@ class Classroom:
         command = [sys.executable, "-m", "hub", "--class", str(self.file), *arguments]
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, **options).stdout
 
-    def start(self):
+    def start(self, *options):
         """Install and run; returns when learners can log in and kernels are warm."""
         with self.log.open("ab") as log:
-            command = [sys.executable, "-m", "hub", "--class", str(self.file), "run"]
+            command = [sys.executable, "-m", "hub", "--class", str(self.file), "run", *options]
             self.process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
-        self._wait(lambda: any((self.places["run"] / "warm").glob("warm-*.sock")), "the warm parent")
+        if "--containers" not in options:
+            self._wait(lambda: any((self.places["run"] / "warm").glob("warm-*.sock")), "the warm parent")
         self._wait(self._answers, "the hub")
         self.passwords = dict(csv.reader((self.places["state"] / "passwords.csv").open()))
         return self

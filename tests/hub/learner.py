@@ -33,6 +33,14 @@ class Learner:
             raise Refused(f"login of {self.name}: {answer.status_code}")
         return self
 
+    def sign_up(self, word):
+        """Ask for an account of the hub's own."""
+        address = f"{self.room.address}/hub/signup"
+        self.session.get(address, timeout=PATIENCE).raise_for_status()
+        words = dict.fromkeys(("signup_password", "signup_password_confirmation"), word)
+        form = {"username": self.name, "_xsrf": self._xsrf("/hub/")} | words
+        self.session.post(address, data=form, timeout=PATIENCE).raise_for_status()
+
     def start_server(self):
         """Ask for the server, and wait until it answers."""
         self.session.get(f"{self.room.address}/hub/spawn", timeout=PATIENCE)

@@ -5,6 +5,7 @@ import json
 import subprocess
 from types import SimpleNamespace
 
+import jsonschema
 import pytest
 import yaml
 
@@ -76,7 +77,7 @@ def test_scopes_are_ones_that_jupyterhub_knows(class_file, monkeypatch):
 
     config = load(ROOT / "hub" / "jupyterhub_config.py", class_file, monkeypatch)
     roles = [*config.JupyterHub.load_roles, {"scopes": config.Spawner.server_token_scopes}]
-    roles += yaml.safe_load((ROOT / "hub/kubernetes/values.yaml").read_text())["hub"]["loadRoles"].values()
+    roles += kubernetes()["hub"]["loadRoles"].values()
     named = {scope.split("!")[0] for role in roles for scope in role["scopes"]}
     assert named <= set(scope_definitions)
 
@@ -120,6 +121,30 @@ def test_a_user_id_is_never_given_twice(tmp_path):
     assert json.loads(register.read_text())[str(ids[2])] == "eve"
 
 
+# What the chart's schema (values.schema.yaml, chart for JupyterHub 5.4.5) allows where the values set something:
+# each name, and what may stand there. Everywhere here it forbids other names.
+OBJECT, ARRAY, STRING, NUMBER, INTEGER, BOOLEAN = "object", "array", "string", "number", "integer", "boolean"
+VOLUMES = {"extraVolumes": ARRAY, "extraVolumeMounts": ARRAY}
+SWITCH = {"enabled": BOOLEAN}
+SCHEMA = {
+    "hub": {"config": OBJECT, "loadRoles": OBJECT, "extraConfig": OBJECT, **VOLUMES},
+    "proxy": {"https": {**SWITCH, "hosts": ARRAY, "letsencrypt": {"contactEmail": STRING, "acmeServer": STRING}}},
+    "singleuser": {
+        "image": {"name": STRING, "tag": STRING, "pullPolicy": STRING, "pullSecrets": ARRAY},
+        "cmd": [ARRAY, STRING, "null"],
+        "defaultUrl": STRING,
+        "startTimeout": INTEGER,
+        "memory": {"limit": [NUMBER, STRING], "guarantee": [NUMBER, STRING]},
+        "cpu": {"limit": NUMBER, "guarantee": NUMBER},
+        "extraEnv": [OBJECT, ARRAY],
+        "storage": {"type": STRING, "capacity": STRING, "homeMountPath": STRING, **VOLUMES},
+        "cloudMetadata": {"blockWithIptables": BOOLEAN, "ip": STRING},
+        "networkPolicy": SWITCH,
+    },
+    "cull": {**SWITCH, "timeout": INTEGER, "every": INTEGER, "maxAge": INTEGER, "concurrency": INTEGER},
+    "prePuller": {"hook": SWITCH, "continuous": SWITCH},
+    "scheduling": {"userScheduler": SWITCH, "userPlaceholder": {**SWITCH, "replicas": INTEGER}},
+}
 # What the chart's singleuser values become, in its own jupyterhub_config.py.
 CHART = {
     ("memory", "limit"): "mem_limit",
@@ -156,8 +181,49 @@ def kube_spawner(tmp_path, monkeypatch):
     return lambda **given: asyncio.run(made(**given))
 
 
+def kubernetes():
+    return yaml.safe_load((ROOT / "hub/kubernetes/values.yaml").read_text())
+
+
+def schema(allowed):
+    """The JSON schema of a tree of names and types."""
+    if not isinstance(allowed, dict):
+        return {"type": allowed}
+    parts = {name: schema(part) for name, part in allowed.items()}
+    return {"type": OBJECT, "properties": parts, "additionalProperties": False}
+
+
+def test_the_values_for_kubernetes_are_ones_that_the_chart_takes():
+    jsonschema.validate(kubernetes(), schema(SCHEMA))
+
+
+@pytest.mark.parametrize("wrong", [{"singleuser": {"memroy": {}}}, {"cull": {"every": "600"}}, {"jupyterhub": {}}])
+def test_values_that_the_chart_refuses_would_be_found(wrong):
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(wrong, schema(SCHEMA))
+
+
+def kubernetes_config(folder):
+    """The configuration that the extra Python in the values makes, with `folder` in place of the shared storage."""
+    from traitlets.config import Config
+
+    c = Config()
+    for _, code in sorted(kubernetes()["hub"]["extraConfig"].items()):
+        exec(code.replace("/srv/coursekit", str(folder)), {"c": c})
+    return c
+
+
+def test_people_log_in_on_the_hubs_own_page(tmp_path):
+    from jupyterhub.handlers.login import LoginHandler
+    from jupyterhub.orm import new_session_factory
+
+    authenticator = kubernetes_config(tmp_path).JupyterHub.authenticator_class
+    session = new_session_factory("sqlite:///:memory:")()
+    assert dict(authenticator(db=session).get_handlers(None))["/login"] is LoginHandler
+
+
 def test_the_values_for_kubernetes_are_ones_that_its_spawner_takes(kube_spawner):
-    values = yaml.safe_load((ROOT / "hub/kubernetes/values.yaml").read_text())
+    values = kubernetes()
     given = {}
     for path, trait in CHART.items():
         value = values["singleuser"]
@@ -170,12 +236,7 @@ def test_the_values_for_kubernetes_are_ones_that_its_spawner_takes(kube_spawner)
 
 
 def test_the_hook_for_kubernetes_gives_each_learner_a_number(tmp_path, kube_spawner):
-    from traitlets.config import Config
-
-    values = yaml.safe_load((ROOT / "hub/kubernetes/values.yaml").read_text())
-    c = Config()
-    for code in values["hub"]["extraConfig"].values():
-        exec(code.replace("/srv/coursekit", str(tmp_path)), {"c": c})
+    c = kubernetes_config(tmp_path)
     spawners = []
     for name in ("ada", "ben", "ada"):
         spawner = kube_spawner(user=SimpleNamespace(name=name, id=1, url="/", settings={}))

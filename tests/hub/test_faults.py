@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from hub import install, limits
+from hub.environment import closed
 from tests.hub.classroom import COURSE, Classroom, missing, wait_for
 from tests.hub.learner import SLUG, Died, Learner, released
 
@@ -187,8 +188,7 @@ def test_what_a_server_writes_stays_in_its_learners_own_places(room, people):
 
 
 def test_an_answer_in_a_checkout_that_all_can_read_stops_the_installation(room, monkeypatch):
-    open_to_all = all(folder.stat().st_mode & 0o001 for folder in (install.ROOT, *install.ROOT.parents))
-    monkeypatch.setattr(install, "ROOT", install.ROOT if open_to_all else room.base)
+    monkeypatch.setattr(install, "ROOT", room.base if closed(install.ROOT) else install.ROOT)
     with pytest.raises(install.InstallError, match="chmod o-rwx"):
         install._closed_checkout()
 
