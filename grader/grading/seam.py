@@ -60,13 +60,18 @@ class TrustedExporter(NotebookExporter):
         if not isinstance(parent, Autograde):
             return
         if not self.unprotected and (why := sandbox.missing()):
-            raise NbGraderException(f"{why}. To grade without protection all the same, set NBGRADER_UNPROTECTED=1")
+            raise self._refusal(f"{why}. To grade without protection all the same, set NBGRADER_UNPROTECTED=1")
         self.course = Path(parent.coursedir.root)
         self._take_in(parent)
 
     @property
     def bounds(self) -> Limits:
         return Limits.given(self.limits)
+
+    def _refusal(self, why: str) -> NbGraderException:
+        """The error with which nbgrader ends. It prints no message of it: whoever raises it says why."""
+        self.log.error(why)
+        return NbGraderException(why)
 
     def _take_in(self, converter: Autograde) -> None:
         """Rebuild every submission that the converter has found, and have it convert those."""
@@ -92,7 +97,7 @@ class TrustedExporter(NotebookExporter):
             came = received(self.exchange, courses.course_id, student, assignment, folder)
             job = prepare(self.course, assignment, student, folder, came, self.unprotected)
         except FileNotFoundError as error:
-            raise NbGraderException(str(error)) from error
+            raise self._refusal(str(error)) from error
         self.jobs[student, assignment] = job
         target = self.course / INTAKE / student / assignment
         shutil.rmtree(target, ignore_errors=True)

@@ -56,14 +56,15 @@ class Classroom:
         shutil.rmtree(folder, ignore_errors=True)
         write(attack, self.release, self.answers, folder, places)
 
-    def start(self, *arguments: str, **options: object) -> subprocess.Popen:
+    def start(self, *arguments: str, wrap: tuple[str, ...] = (), **options: object) -> subprocess.Popen:
+        """Run one of the project's commands in the course folder; `wrap` is a command to run it by."""
         own = {"NBGRADER_LIMITS": json.dumps(LIMITS), "NBGRADER_DB": self.database, "NBGRADER_EXCHANGE": ""}
-        command = [sys.executable, "-W", "ignore", "-m", *arguments]
+        command = [*wrap, sys.executable, "-W", "ignore", "-m", *arguments]
         return subprocess.Popen(command, cwd=self.course, env=os.environ | own, text=True, **options)
 
-    def command(self, *arguments: str) -> subprocess.CompletedProcess:
+    def command(self, *arguments: str, **options: object) -> subprocess.CompletedProcess:
         pipe = subprocess.PIPE
-        with self.start(*arguments, stdout=pipe, stderr=pipe) as process:
+        with self.start(*arguments, stdout=pipe, stderr=pipe, **options) as process:
             out, err = process.communicate(timeout=7200)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 

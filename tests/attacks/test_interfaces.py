@@ -58,6 +58,19 @@ def test_a_missing_sandbox_stops_grading_with_a_sentence(room, monkeypatch):
     assert not (room.course / "autograded" / "honest").exists()
 
 
+def test_the_command_says_why_it_does_not_grade(room):
+    room.submit(ALL["honest_half"], "honest")
+    done = room.command("nbgrader", "generate_assignment", SLUG)
+    assert done.returncode == 0, done.stderr
+    # In a namespace that allows no other below it.
+    forbid = 'echo 0 > /proc/sys/user/max_user_namespaces; exec "$@"'
+    wrap = ("unshare", "--user", "--map-root-user", "sh", "-c", forbid, "sh")
+    done = room.command("nbgrader", "autograde", SLUG, wrap=wrap)
+    assert done.returncode == 1
+    assert "does not let a process contain another" in done.stderr
+    assert not (room.course / "autograded" / "honest").exists()
+
+
 def test_an_unfinished_notebook_is_graded_again(room):
     """A run that is killed between nbgrader's two steps leaves a notebook without a verdict."""
     room.submit(ALL["honest_half"], "honest")
