@@ -116,7 +116,8 @@ def _differs(was: Any, now: Any) -> bool:
         not isinstance(now, Tensor)
         or was.shape != now.shape
         or was.dtype != now.dtype
-        or not torch.isclose(was, now.detach(), rtol=0, atol=0, equal_nan=True).all()
+        # `equal` is the quicker one, and takes no NaN for another.
+        or not (torch.equal(was, now) or torch.isclose(was, now.detach(), rtol=0, atol=0, equal_nan=True).all())
     )
 
 

@@ -35,7 +35,8 @@ def main(argv: list[str] | None = None) -> int:
 def _command(args: argparse.Namespace) -> int:
     if os.geteuid() != 0:
         raise InstallError("the hub starts each learner's server as that learner, and so must be started by root: sudo")
-    if args.command != "nbgrader":
+    containers = args.command == "run" and args.containers
+    if args.command != "nbgrader" and not containers:  # into a container nobody's files are written
         _first_files(args.file)
     the = settings.read(args.file)
     from hub import install
@@ -44,7 +45,6 @@ def _command(args: argparse.Namespace) -> int:
         said = install.as_account(the, "-m", "nbgrader", *args.arguments)
         print("".join(c if c.isprintable() or c == "\n" else "?" for c in said), end="")  # names come from learners
         return 0
-    containers = args.command == "run" and args.containers
     if made := install.install(the, shared=not containers):
         print(f"new users: {', '.join(made)}; their first passwords: {the.places.state / 'passwords.csv'}")
     return _run(the, args.file, "docker/" if containers else "") if args.command == "run" else 0

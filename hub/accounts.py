@@ -24,8 +24,18 @@ def ensure_course(the: Class) -> None:
     if not _group_exists(the.group):
         _run("groupadd", the.group)
     if not _user_exists(the.account):
-        home = str(the.places.course.parent / "home")
-        _run("useradd", "--system", "--user-group", "--home-dir", home, "--shell", "/usr/sbin/nologin", the.account)
+        course = the.places.course
+        options = [
+            "--system",
+            "--user-group",
+            "--home-dir",
+            str(course.parent / "home"),
+            "--shell",
+            "/usr/sbin/nologin",
+        ]
+        if course.exists() and (owner := course.stat().st_uid):
+            options += ["--uid", str(owner)]  # a course that outlived its machine, as a container's does
+        _run("useradd", *options, the.account)
 
 
 def ensure_people(the: Class) -> list[str]:

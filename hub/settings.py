@@ -101,7 +101,7 @@ def read(path: Path) -> Class:
     try:
         told = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ClassError(f"no {path}: `make hub` writes a first one") from None
+        raise ClassError(f"no {path}: `make hub` writes a first one, docs/instructors.md explains it") from None
     except tomllib.TOMLDecodeError as error:
         raise ClassError(f"{path}: {error}") from None
     roster = told.pop("roster", None)

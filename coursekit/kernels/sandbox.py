@@ -422,7 +422,7 @@ def missing() -> str:
     said = (done.stdout.strip() or done.stderr.strip() or f"exit status {done.returncode}").splitlines()[-1]
     return (
         f"this machine does not let a process contain another ({said}): allow user namespaces "
-        "(in a container: a seccomp profile with unshare and mount, or --privileged)"
+        "(in a container: --security-opt seccomp=unconfined --security-opt systempaths=unconfined, or --privileged)"
     )
 
 

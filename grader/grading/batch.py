@@ -217,8 +217,8 @@ def _client(workers: int, scheduler: str) -> Iterator[Client]:
         with Client(scheduler) as client:
             yield client
         return
-    # Daemons may not have children, and a worker may need a warm parent of its own. Nobody looks at the profiles, which
-    # take a tenth of the processor.
+    # Daemons may not have children, and a worker may need a warm parent of its own. Nobody looks at the profiles, for
+    # which each worker would look at its threads a hundred times a second.
     dask.config.set({"distributed.worker.daemon": False, "distributed.worker.profile.enabled": False})
     options = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": 50}
     with LocalCluster(processes=True, **options) as cluster, Client(cluster) as client:

@@ -5,6 +5,7 @@ system users. Each container runs under a user id of its own, sees its home and 
 """
 
 import os
+import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,17 +19,22 @@ from hub.owners import uid_of
 c = get_config()
 load_subconfig(str(Path(__file__).parents[1] / "jupyterhub_config.py"))
 the = settings.read(Path(os.environ["COURSEKIT_CLASS"]))
+people = (*the.instructors, *the.usernames)
 register = the.places.exchange.parent / "owners.json"
 
 
 class ClassAuthenticator(NativeAuthenticator):
-    """Instructors have accounts from the beginning: whoever signs up under an instructor's name would be one."""
+    """Only names of the class have accounts, and instructors from the beginning: who signs up as one would be one."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         missing = [name for name in sorted(self.admin_users) if not self.user_exists(name)]
         for name, word in first_passwords(missing, the.places.state).items():
             self.create_user(name, word)
+
+    def check_allowed(self, username, authentication=None):
+        """Whom an instructor has let in, for as long as they are in the class; never the course account."""
+        return username in people
 
     def get_handlers(self, app):
         """The hub's own login page: NativeAuthenticator's reports to statsd, which JupyterHub 6 no longer has."""
@@ -37,8 +43,7 @@ class ClassAuthenticator(NativeAuthenticator):
 
 c.JupyterHub.authenticator_class = ClassAuthenticator
 c.Authenticator.allowed_users = set()  # the authenticator would let in at once who signs up under such a name
-c.Authenticator.allow_all = True  # of those whom an instructor has let in
-c.Authenticator.blocked_users = {the.account}  # nobody logs in as the course account
+c.Authenticator.username_pattern = "|".join(map(re.escape, (*people, the.account)))
 c.NativeAuthenticator.minimum_password_length = 10
 c.NativeAuthenticator.check_common_password = True
 c.NativeAuthenticator.open_signup = False
@@ -49,7 +54,7 @@ c.JupyterHub.template_vars = {
 
 # Containers reach it by its host's name on the network below, which nobody else is on.
 address = urlsplit(the.address)
-c.JupyterHub.bind_url = f"{address.scheme}://0.0.0.0" + (f":{address.port}" if address.port else "")
+c.JupyterHub.bind_url = address._replace(netloc=f"0.0.0.0:{address.port}" if address.port else "0.0.0.0").geturl()
 c.JupyterHub.hub_ip = "0.0.0.0"
 
 c.JupyterHub.spawner_class = "dockerspawner.DockerSpawner"

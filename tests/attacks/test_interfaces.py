@@ -62,9 +62,8 @@ def test_the_command_says_why_it_does_not_grade(room):
     room.submit(ALL["honest_half"], "honest")
     done = room.command("nbgrader", "generate_assignment", SLUG)
     assert done.returncode == 0, done.stderr
-    # In a namespace that allows no other below it.
-    forbid = 'echo 0 > /proc/sys/user/max_user_namespaces; exec "$@"'
-    wrap = ("unshare", "--user", "--map-root-user", "sh", "-c", forbid, "sh")
+    # The root of a namespace that knows no other user cannot give a kernel one of its own.
+    wrap = ("unshare", "--user", "--map-root-user")
     done = room.command("nbgrader", "autograde", SLUG, wrap=wrap)
     assert done.returncode == 1
     assert "does not let a process contain another" in done.stderr

@@ -96,21 +96,51 @@ def test_containers_get_a_user_of_their_own_and_no_shared_parent(class_file, mon
     assert "warm-kernels" not in [service["name"] for service in config.JupyterHub.services]
 
 
-def test_nobody_signs_up_as_an_instructor_or_as_the_course_account(class_file, monkeypatch):
-    from jupyterhub.orm import new_session_factory
+WORD = "a long enough password"
 
-    config = load(ROOT / "hub" / "docker" / "jupyterhub_config.py", class_file, monkeypatch)
-    (class_file.parent / "state").mkdir()
+
+def accounts(config, *approved):
+    """The authenticator of a configuration, with the accounts of people whom an instructor has let in."""
+    from jupyterhub.orm import new_session_factory
+    from nativeauthenticator.orm import UserInfo
+
     session = new_session_factory("sqlite:///:memory:")()
     authenticator = config.JupyterHub.authenticator_class(config=config, db=session)
-    made = (class_file.parent / "state" / "passwords.csv").read_text()
-    assert made.startswith("prof,")
-    for name in ("prof", "ada", "grader-large-models"):
-        authenticator.create_user(name, "a long enough password")
-        data = {"username": name, "password": "a long enough password"}
-        assert asyncio.run(authenticator.authenticate(None, data)) is None
-    word = made.strip().split(",")[1]
-    assert asyncio.run(authenticator.authenticate(None, {"username": "prof", "password": word})) == "prof"
+    for name in approved:
+        authenticator.create_user(name, WORD)
+        if authenticator.user_exists(name):
+            UserInfo.change_authorization(session, name)
+    return authenticator
+
+
+def logs_in(authenticator, name, word=WORD):
+    data = {"username": name, "password": word}
+    return bool(asyncio.run(authenticator.get_authenticated_user(None, data)))
+
+
+def test_containers_let_in_the_class_and_nobody_else(class_file, monkeypatch):
+    config = load(ROOT / "hub" / "docker" / "jupyterhub_config.py", class_file, monkeypatch)
+    (class_file.parent / "state").mkdir()
+    account = "grader-large-models"
+    authenticator = accounts(config, "ada", account, "stranger")
+    assert [logs_in(authenticator, name) for name in ("ada", account, "stranger")] == [True, False, False]
+    assert not authenticator.user_exists("stranger"), "who is not in the class cannot sign up"
+    [made] = (class_file.parent / "state" / "passwords.csv").read_text().split()
+    name, word = made.split(",")
+    assert name == "prof"
+    authenticator.create_user("prof", WORD)  # signing up under a name that has an account
+    assert not logs_in(authenticator, "prof")
+    assert logs_in(authenticator, "prof", word)
+
+
+def test_containers_shut_out_who_is_taken_from_the_class(class_file, monkeypatch):
+    path = ROOT / "hub" / "docker" / "jupyterhub_config.py"
+    (class_file.parent / "state").mkdir()
+    assert logs_in(accounts(load(path, class_file, monkeypatch), "ada"), "ada")
+    (class_file.parent / "roster.csv").write_text("username,first_name,last_name,email\n")
+    config = load(path, class_file, monkeypatch)
+    config.Authenticator.username_pattern = ""  # the account is there from before
+    assert not logs_in(accounts(config, "ada"), "ada")
 
 
 def test_a_user_id_is_never_given_twice(tmp_path):
@@ -213,13 +243,16 @@ def kubernetes_config(folder):
     return c
 
 
-def test_people_log_in_on_the_hubs_own_page(tmp_path):
+def test_kubernetes_lets_in_whom_the_instructor_has_let_in(tmp_path):
     from jupyterhub.handlers.login import LoginHandler
-    from jupyterhub.orm import new_session_factory
+    from traitlets.config import Config
 
-    authenticator = kubernetes_config(tmp_path).JupyterHub.authenticator_class
-    session = new_session_factory("sqlite:///:memory:")()
-    assert dict(authenticator(db=session).get_handlers(None))["/login"] is LoginHandler
+    config = kubernetes_config(tmp_path)
+    config.merge(Config(kubernetes()["hub"]["config"]))
+    authenticator = accounts(config, "ada")
+    authenticator.create_user("ben", WORD)
+    assert [logs_in(authenticator, name) for name in ("ada", "ben")] == [True, False]
+    assert dict(authenticator.get_handlers(None))["/login"] is LoginHandler
 
 
 def test_the_values_for_kubernetes_are_ones_that_its_spawner_takes(kube_spawner):

@@ -4,8 +4,8 @@ import pwd
 
 import pytest
 
-from tests.hub.classroom import PATIENCE, Classroom, missing
-from tests.hub.learner import Learner, Refused
+from tests.hub.classroom import COURSE, PATIENCE, Classroom, missing
+from tests.hub.learner import SLUG, Learner, Refused
 
 if why := missing():
     pytest.skip(why, allow_module_level=True)
@@ -42,3 +42,13 @@ def test_who_signs_up_waits_until_an_instructor_lets_them_in(room):
     prof.session.get(f"{room.address}/hub/authorize/{ada.name}", timeout=PATIENCE).raise_for_status()
     ada.login()
     assert ada.session.get(f"{room.address}/hub/authorize", timeout=PATIENCE).status_code == 403
+
+
+def test_formgrader_knows_what_is_released(room):
+    """It asks the hub for the course account's groups."""
+    room.nbgrader("generate_assignment", SLUG)
+    room.nbgrader("release_assignment", SLUG)
+    prof = Learner(room, room.instructor).login()
+    address = f"{room.address}/services/{COURSE}/formgrader/api/assignment/{SLUG}"
+    told = prof.session.get(address, timeout=PATIENCE).json()
+    assert told["status"] == "released"
