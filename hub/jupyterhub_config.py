@@ -21,8 +21,9 @@ c.JupyterHub.subdomain_host = the.subdomains
 c.JupyterHub.hub_port = the.hub_port
 c.JupyterHub.db_url = f"sqlite:///{places.state}/jupyterhub.sqlite"
 c.JupyterHub.cookie_secret_file = f"{places.state}/cookie_secret"
-c.JupyterHub.pid_file = f"{places.state}/hub.pid"
-c.ConfigurableHTTPProxy.pid_file = f"{places.state}/proxy.pid"
+# In a folder that a restart of the machine empties: the hub ends whatever process has the number that it finds there.
+c.JupyterHub.pid_file = f"{places.run}/hub.pid"
+c.ConfigurableHTTPProxy.pid_file = f"{places.run}/proxy.pid"
 c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{the.proxy_port}"
 c.ConfigurableHTTPProxy.command = [str(places.prefix / "proxy/node_modules/.bin/configurable-http-proxy")]
 # Learners work on while the hub is restarted.

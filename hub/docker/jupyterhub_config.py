@@ -5,7 +5,6 @@ system users. Each container runs under a user id of its own, sees its home and 
 """
 
 import os
-import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -32,6 +31,10 @@ class ClassAuthenticator(NativeAuthenticator):
         for name, word in first_passwords(missing, the.places.state).items():
             self.create_user(name, word)
 
+    def create_user(self, username, password, **more):
+        """An account, but for no name that is not in the class."""
+        return super().create_user(username, password, **more) if username in people else None
+
     def check_allowed(self, username, authentication=None):
         """Whom an instructor has let in, for as long as they are in the class; never the course account."""
         return username in people
@@ -43,7 +46,7 @@ class ClassAuthenticator(NativeAuthenticator):
 
 c.JupyterHub.authenticator_class = ClassAuthenticator
 c.Authenticator.allowed_users = set()  # the authenticator would let in at once who signs up under such a name
-c.Authenticator.username_pattern = "|".join(map(re.escape, (*people, the.account)))
+c.Authenticator.any_allow_config = True  # check_allowed, above
 c.NativeAuthenticator.minimum_password_length = 10
 c.NativeAuthenticator.check_common_password = True
 c.NativeAuthenticator.open_signup = False
