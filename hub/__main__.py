@@ -36,7 +36,7 @@ def _command(args: argparse.Namespace) -> int:
     if os.geteuid() != 0:
         raise InstallError("the hub starts each learner's server as that learner, and so must be started by root: sudo")
     containers = args.command == "run" and args.containers
-    if args.command != "nbgrader" and not containers:  # into a container nobody's files are written
+    if args.command != "nbgrader" and not containers:  # a container cannot write to the class's folder
         _first_files(args.file)
     the = settings.read(args.file)
     from hub import install

@@ -25,17 +25,10 @@ def ensure_course(the: Class) -> None:
         _run("groupadd", the.group)
     if not _user_exists(the.account):
         course = the.places.course
-        options = [
-            "--system",
-            "--user-group",
-            "--home-dir",
-            str(course.parent / "home"),
-            "--shell",
-            "/usr/sbin/nologin",
-        ]
+        options = ["--system", "--user-group", "--shell", "/usr/sbin/nologin"]
         if course.exists() and (owner := course.stat().st_uid):
             options += ["--uid", str(owner)]  # a course that outlived its machine, as a container's does
-        _run("useradd", *options, the.account)
+        _run("useradd", *options, "--home-dir", str(course.parent / "home"), the.account)
 
 
 def ensure_people(the: Class) -> list[str]:

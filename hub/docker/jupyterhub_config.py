@@ -93,7 +93,7 @@ def own_user(spawner):
     """The learner's number, and its name inside the container, for nbgrader."""
     uid = uid_of(spawner.user.name, register)
     spawner.extra_create_kwargs = {"user": f"{uid}:{uid}"}
-    spawner.environment = spawner.environment | {"LEARNER": spawner.user.name, "LEARNER_UID": str(uid)}
+    spawner.environment = spawner.environment | {"LEARNER": spawner.user.name}
 
 
 c.Spawner.pre_spawn_hook = own_user

@@ -19,6 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 COURSE = "large-models"
+WORD = "a long enough password"  # that somebody chooses where accounts are the hub's own
 PATIENCE = 300  # seconds that a busy machine may take for one step
 
 

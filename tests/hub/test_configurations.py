@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from hub.owners import uid_of
-from tests.hub.classroom import ROOT
+from tests.hub.classroom import ROOT, WORD
 
 pytest.importorskip("jupyterhub", reason="`make hub-setup`")
 pytest.importorskip("dockerspawner", reason="`make hub-setup`")
@@ -96,15 +96,18 @@ def test_containers_get_a_user_of_their_own_and_no_shared_parent(class_file, mon
     assert "warm-kernels" not in [service["name"] for service in config.JupyterHub.services]
 
 
-WORD = "a long enough password"
-
-
-def accounts(config, *approved):
-    """The authenticator of a configuration, with the accounts of people whom an instructor has let in."""
+@pytest.fixture
+def session():
+    """The hub's database."""
     from jupyterhub.orm import new_session_factory
+
+    return new_session_factory("sqlite:///:memory:")()
+
+
+def accounts(config, session, *approved):
+    """The authenticator of a configuration, with the accounts of people whom an instructor has let in."""
     from nativeauthenticator.orm import UserInfo
 
-    session = new_session_factory("sqlite:///:memory:")()
     authenticator = config.JupyterHub.authenticator_class(config=config, db=session)
     for name in approved:
         authenticator.create_user(name, WORD)
@@ -118,11 +121,11 @@ def logs_in(authenticator, name, word=WORD):
     return bool(asyncio.run(authenticator.get_authenticated_user(None, data)))
 
 
-def test_containers_let_in_the_class_and_nobody_else(class_file, monkeypatch):
+def test_containers_let_in_the_class_and_nobody_else(class_file, session, monkeypatch):
     config = load(ROOT / "hub" / "docker" / "jupyterhub_config.py", class_file, monkeypatch)
     (class_file.parent / "state").mkdir()
     account = "grader-large-models"
-    authenticator = accounts(config, "ada", account, "stranger")
+    authenticator = accounts(config, session, "ada", account, "stranger")
     assert [logs_in(authenticator, name) for name in ("ada", account, "stranger")] == [True, False, False]
     assert not authenticator.user_exists("stranger"), "who is not in the class cannot sign up"
     [made] = (class_file.parent / "state" / "passwords.csv").read_text().split()
@@ -133,14 +136,14 @@ def test_containers_let_in_the_class_and_nobody_else(class_file, monkeypatch):
     assert logs_in(authenticator, "prof", word)
 
 
-def test_containers_shut_out_who_is_taken_from_the_class(class_file, monkeypatch):
+def test_containers_shut_out_who_is_taken_from_the_class(class_file, session, monkeypatch):
     path = ROOT / "hub" / "docker" / "jupyterhub_config.py"
     (class_file.parent / "state").mkdir()
-    assert logs_in(accounts(load(path, class_file, monkeypatch), "ada"), "ada")
+    assert logs_in(accounts(load(path, class_file, monkeypatch), session, "ada"), "ada")
     (class_file.parent / "roster.csv").write_text("username,first_name,last_name,email\n")
-    config = load(path, class_file, monkeypatch)
-    config.Authenticator.username_pattern = ""  # the account is there from before
-    assert not logs_in(accounts(config, "ada"), "ada")
+    authenticator = accounts(load(path, class_file, monkeypatch), session)
+    assert authenticator.user_exists("ada"), "the account is still there"
+    assert not logs_in(authenticator, "ada")
 
 
 def test_a_user_id_is_never_given_twice(tmp_path):
@@ -243,13 +246,13 @@ def kubernetes_config(folder):
     return c
 
 
-def test_kubernetes_lets_in_whom_the_instructor_has_let_in(tmp_path):
+def test_kubernetes_lets_in_whom_the_instructor_has_let_in(tmp_path, session):
     from jupyterhub.handlers.login import LoginHandler
     from traitlets.config import Config
 
     config = kubernetes_config(tmp_path)
     config.merge(Config(kubernetes()["hub"]["config"]))
-    authenticator = accounts(config, "ada")
+    authenticator = accounts(config, session, "ada")
     authenticator.create_user("ben", WORD)
     assert [logs_in(authenticator, name) for name in ("ada", "ben")] == [True, False]
     assert dict(authenticator.get_handlers(None))["/login"] is LoginHandler

@@ -4,14 +4,13 @@ import pwd
 
 import pytest
 
-from tests.hub.classroom import COURSE, PATIENCE, Classroom, missing
-from tests.hub.learner import SLUG, Learner, Refused
+from tests.hub.classroom import COURSE, PATIENCE, WORD, Classroom, missing
+from tests.hub.learner import SLUG, Learner, Refused, released
 
 if why := missing():
     pytest.skip(why, allow_module_level=True)
 pytest.importorskip("dockerspawner", reason="`make hub-setup`")
 pytestmark = pytest.mark.slow
-WORD = "a long enough password"
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +45,7 @@ def test_who_signs_up_waits_until_an_instructor_lets_them_in(room):
 
 def test_formgrader_knows_what_is_released(room):
     """It asks the hub for the course account's groups."""
-    room.nbgrader("generate_assignment", SLUG)
-    room.nbgrader("release_assignment", SLUG)
+    released(room)
     prof = Learner(room, room.instructor).login()
     address = f"{room.address}/services/{COURSE}/formgrader/api/assignment/{SLUG}"
     told = prof.session.get(address, timeout=PATIENCE).json()
