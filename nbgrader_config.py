@@ -30,11 +30,11 @@ if os.environ.get("NBGRADER_DB"):
 c.GenerateAssignment.force = True
 
 # Grading: a submission is rebuilt from the release, runs in a sandbox, and is judged outside of it (docs/grading.md).
-c.Autograde.exporter_class = "grader.grading.seam.TrustedExporter"
+c.Autograde.exporter_class = "grader.plugins.autograde.TrustedExporter"
 c.Autograde.sanitize_preprocessors = []
 c.Autograde.autograde_preprocessors = [
-    "grader.grading.seam.Grade",
-    "grader.grading.seam.Record",
+    "grader.plugins.autograde.Grade",
+    "grader.plugins.autograde.Record",
     "nbgrader.preprocessors.AssignLatePenalties",
 ]
 # What one submission may use: seconds and bytes, for example {"wall": 300, "memory": 4 << 30}.

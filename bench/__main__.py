@@ -16,7 +16,7 @@ REPEATS = 7
 
 def check_latency() -> list[tuple[str, float]]:
     """Median milliseconds of one `check` on the reference answer, by exercise."""
-    from coursekit.check import check
+    from coursekit.checking.checks import check
     from coursekit.exercises import chapters
     from grader.exercises import trusted
 

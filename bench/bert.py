@@ -31,8 +31,8 @@ class _Reader(nn.Module):
 
 def _examples():
     """Film snippets as lists of ids with their labels, a classifier for them, and the same in batches by length."""
-    from coursekit.data import movie_snippets
-    from coursekit.models import load_encoder
+    from coursekit.material.data import movie_snippets
+    from coursekit.material.models import load_encoder
     from grader.exercises import trusted
 
     encoder, part = load_encoder("fast"), movie_snippets().train[:SENTENCES]

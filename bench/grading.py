@@ -111,8 +111,8 @@ def wall(name: str, kinds: tuple[str, ...], cut: bool) -> tuple[float, float]:
 
 def per_submission(kinds: tuple[str, ...]) -> dict[str, float]:
     """CPU seconds and memory of one submission, in a process that is warm: the learner's own compute, and ours."""
-    from grader.grading.grade import grade, prepare
-    from grader.grading.run import Runner
+    from grader.grading.pipeline import grade, prepare
+    from grader.grading.running import Runner
 
     with tempfile.TemporaryDirectory() as home, Runner() as runner, contextlib.redirect_stdout(None):
         folder = Path(home)

@@ -51,7 +51,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 import coursekit as ck
 from coursekit import check, progress, quiz, show, use
-from coursekit.show import curves, heatmap
+from coursekit.figures import curves, heatmap
 device = ck.device(device)
 
 # %% [markdown]
@@ -63,7 +63,7 @@ device = ck.device(device)
 # *them* at *keys*. (That is picking the prettiest of many. Hold the thought, we come back to it.)
 
 # %%
-from coursekit.models import attentions
+from coursekit.material.models import attentions
 
 encoder = ck.load_encoder(profile, device)
 sentence = "My brother lost his keys, so we helped him find them."
@@ -1309,7 +1309,7 @@ def blockwise_attention(
 check("attention.blockwise", blockwise_attention)
 
 # %%
-from coursekit.probing import LargestTensor
+from coursekit.checking.probing import LargestTensor
 
 blocks = use("attention.blockwise", blockwise_attention)
 ways = {

@@ -53,7 +53,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 import coursekit as ck
 from coursekit import check, progress, quiz, show, use
-from coursekit.show import curves, heatmap
+from coursekit.figures import curves, heatmap
 device = ck.device(device)
 
 # %% [markdown]
@@ -166,7 +166,7 @@ def wordpiece(word: str, vocabulary: dict[str, int]) -> list[str]:
 check("bert.wordpiece", wordpiece)
 
 # %%
-from coursekit.data import movie_snippets
+from coursekit.material.data import movie_snippets
 
 movies = movie_snippets()
 backend = encoder.tokenizer.backend_tokenizer                     # lower case and splitting at spaces are its work
@@ -459,7 +459,7 @@ class TinyBert(nn.Module):
         return X                                                  # (B, T, D)
 
 # %% tags=["nbval-check-output"]
-from coursekit.models import flat_weights
+from coursekit.material.models import flat_weights
 
 config = encoder.model.config
 width, depth, heads = config.hidden_size, config.num_hidden_layers, config.num_attention_heads
@@ -533,7 +533,7 @@ quiz("bert.filler")
 # held out, and no model below trains on it. The vocabulary of 4,096 pieces was learned from this text.
 
 # %%
-from coursekit.data import prose, prose_tokenizer
+from coursekit.material.data import prose, prose_tokenizer
 
 tokenizer = prose_tokenizer()
 texts = list(prose().values())[:: 6 if profile == "smoke" else 1]
@@ -892,7 +892,7 @@ show(
 # curve of that run.
 
 # %%
-from coursekit.models import tiny_bert_run, tiny_bert_weights
+from coursekit.material.models import tiny_bert_run, tiny_bert_weights
 
 run = tiny_bert_run()
 longer = Pretraining(V, run["D"], run["L"], run["H"], longest).to(device)
@@ -966,7 +966,7 @@ for name, parts in found.items():
 # Your turn. Write `[MASK]`, or just `_`, where a word is to be guessed.
 
 # %%
-from coursekit.models import load_tiny_bert
+from coursekit.material.models import load_tiny_bert
 from coursekit.widgets import fill_the_mask
 
 fill_the_mask(load_tiny_bert())
@@ -1783,7 +1783,7 @@ check("bert.spans", best_spans)
 # frozen, and above them one layer of exercise 3.4 learns together with the head.
 
 # %%
-from coursekit.questions import synthetic_questions
+from coursekit.material.passages import synthetic_questions
 
 g = torch.Generator().manual_seed(seed)
 n_train, n_test = (32, 16) if profile == "smoke" else (500, 150)
@@ -1881,7 +1881,7 @@ for p, q in [(p, q) for p, q in zip(given, distracting, strict=True) if not exac
 # **Predict**: at which depth do the two encoders begin to differ?
 
 # %%
-from coursekit.show import clouds
+from coursekit.figures import clouds
 
 n = 16 if profile == "smoke" else 300
 looked_at, shown = movies.train[:n], test[:n]

@@ -11,7 +11,7 @@ from grader.grading.cli import add_commands as add_grading_commands
 
 
 def _gate(args: argparse.Namespace) -> int:
-    from grader import gate
+    from grader.proving import gate
 
     tally = gate.run(args.exercises or None, gate.SECRET[: args.seeds], args.device, args.jobs)
     for failure in tally.failures:
@@ -21,7 +21,7 @@ def _gate(args: argparse.Namespace) -> int:
 
 
 def _tensors(args: argparse.Namespace) -> int:
-    from grader import tensors
+    from grader.proving import tensors
 
     for path in tensors.write():
         print(f"{path.name}: {path.stat().st_size:,} bytes")

@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 import torch
 
-from coursekit.compare import TOLERANCE, close
-from coursekit.contract import Case, Exercise, Outputs
-from coursekit.judge import KnownMistake
-from coursekit.observe import observe
+from coursekit.checking.comparing import TOLERANCE, close
+from coursekit.checking.contract import Case, Exercise, Outputs
+from coursekit.checking.judging import KnownMistake
+from coursekit.checking.observing import observe
 
 T = TypeVar("T")
 STEADY = 0.2  # the share of the tolerance that rounding may take up in the reference itself

@@ -39,7 +39,6 @@ def _command(args: argparse.Namespace) -> int:
     if args.command != "nbgrader" and not containers:  # a container cannot write to the class's folder
         _first_files(args.file)
     the = settings.read(args.file)
-    from hub import install
 
     if args.command == "nbgrader":
         said = install.as_account(the, "-m", "nbgrader", *args.arguments)

@@ -13,7 +13,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-_NOT_FOR_LEARNERS = ("__editable__*", "coursekit_grader*", "coursekit", "coursekit.egg-link")
+_PACKAGES = ("coursekit", "kernelkit")
+_NOT_FOR_LEARNERS = ("__editable__*", "coursekit_grader*", "coursekit.egg-link", *_PACKAGES)
 
 
 class InstallError(Exception):
@@ -37,17 +38,18 @@ def make(root: Path, target: Path) -> None:
         for pattern in _NOT_FOR_LEARNERS:
             for path in (target / _site(target)).glob(pattern):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-    _coursekit(root / "coursekit", target / _site(target) / "coursekit", target / "bin" / "python")
+    for name in _PACKAGES:
+        _ours(root / name, target / _site(target) / name, target / "bin" / "python")
     _kernels(target)
     _check(target)
     stamp.write_text(packages)
 
 
-def _coursekit(source: Path, package: Path, python: Path) -> None:
-    """Bring coursekit up to date: whole, because learners may be working with it, and only where it has changed."""
+def _ours(source: Path, package: Path, python: Path) -> None:
+    """Bring a package of ours up to date: whole, because learners may be working with it, and only where it changed."""
     if _contents(source) == _contents(package):
         return
-    new, old = package.with_name("coursekit.new"), package.with_name("coursekit.old")
+    new, old = (package.with_name(f"{package.name}.{age}") for age in ("new", "old"))
     for left in (new, old):
         shutil.rmtree(left, ignore_errors=True)
     shutil.copytree(source, new, ignore=shutil.ignore_patterns("__pycache__"))
@@ -109,12 +111,13 @@ def _copy_scripts(source: Path, target: Path) -> None:
 
 def _kernels(target: Path) -> None:
     """`python3`, which the chapters name, is the warm kernel here; `python3-fresh` starts an ordinary one."""
-    from coursekit.kernels.__main__ import NAME, spec
+    from coursekit.kernel import NAME
+    from kernelkit.spec import spec
 
     folder = target / "share" / "jupyter" / "kernels"
     shutil.rmtree(folder, ignore_errors=True)
-    command = [str(target / "bin" / "python"), *spec()["argv"][1:]]
-    warm = spec() | {"argv": command, "display_name": "Python 3 (ipykernel)"}
+    command = [str(target / "bin" / "python"), *spec("", "")["argv"][1:]]
+    warm = spec("Python 3 (ipykernel)", "coursekit.kernel") | {"argv": command}
     fresh = {"argv": command, "display_name": "Python 3 (fresh)", "language": "python", "metadata": {}}
     # No debugger: it listens on a port of the machine, where whoever comes first is served, as the learner.
     warm["metadata"] = warm["metadata"] | {"debugger": False}

@@ -7,6 +7,7 @@ from pathlib import Path
 from hub import settings
 from hub.links import ToFormgrader
 from hub.spawner import LearnerSpawner
+from kernelkit import warm
 
 c = get_config()
 the = settings.read(Path(os.environ["COURSEKIT_CLASS"]))
@@ -57,7 +58,7 @@ c.Spawner.environment = shared | {
     "JUPYTER_CONFIG_PATH": f"{places.prefix}/etc/learner",
     "NBGRADER_EXCHANGE": str(places.exchange),
     "NBGRADER_COURSE": the.course,
-    "COURSEKIT_WARM": str(places.run / "warm"),
+    warm.MACHINE: str(places.run / "warm"),
 }
 c.Spawner.http_timeout = c.Spawner.start_timeout = 120
 c.JupyterHub.concurrent_spawn_limit = 20

@@ -12,8 +12,8 @@ from pathlib import Path
 from jupyterhub.spawner import LocalProcessSpawner
 from traitlets import Float, Integer, Unicode
 
-from coursekit.kernels import linux
 from hub import limits
+from kernelkit import linux
 
 _RUNTIME_SIZE = "size=16m,nr_inodes=2000"  # sockets and connection files: one learner must not fill /run for all
 

@@ -22,9 +22,10 @@ import struct
 import sys
 from pathlib import Path
 
-from coursekit.kernels import linux, server, warm
 from hub import limits
+from kernelkit import linux, server, warm
 
+PRELOAD = "coursekit.kernel"
 MOST_KERNELS = 24  # of one user at a time
 _FIRST_USER = 1000
 
@@ -71,11 +72,11 @@ def main() -> int:
     folder, group, memory, processes, cpus = sys.argv[1:]
     bounds = limits.Bounds(int(memory), int(processes), float(cpus))
     os.environ.pop("PYTHONPATH", None)  # it found this module; kernels have none
-    place = warm.shared_name(Path(folder), dict(os.environ))
+    place = warm.shared_name(Path(folder), PRELOAD, dict(os.environ))
     for old in Path(folder).glob("warm-*.sock*"):  # of a parent that is gone; one that lives serves on regardless
         old.unlink()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    server.import_everything()
+    server.import_everything(PRELOAD)
     if why := server.unsafe():
         print(f"kernels cannot be forked here: {why}", file=sys.stderr)
         return 3

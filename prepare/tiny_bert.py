@@ -2,7 +2,7 @@
 
 It runs the chapter's own cells with their solutions: the exercises that pretraining needs, and the cells that define
 the names below. Each epoch has a seed of its own, and FOLDER keeps what the next one needs, so that a run that was
-stopped goes on where it was. Writes coursekit/embedded/tiny_bert.safetensors (float16) and tiny_bert.json: sizes,
+stopped goes on where it was. Writes embedded/tiny_bert.safetensors (float16) and tiny_bert.json: sizes,
 seed, seconds and the curve on the held-out documents.
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from coursekit.assets import FOLDER
+from coursekit.material.assets import FOLDER
 from grader.authoring.chapter import Cell, read
 
 ROOT = Path(__file__).parents[1]

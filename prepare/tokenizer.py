@@ -1,11 +1,11 @@
-"""`python -m prepare.tokenizer` learns coursekit/embedded/tokenizer.json, a WordPiece vocabulary, from the prose."""
+"""`python -m prepare.tokenizer` learns embedded/tokenizer.json, a WordPiece vocabulary, from the prose."""
 
 from __future__ import annotations
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from coursekit.assets import FOLDER
-from coursekit.data import prose
+from coursekit.material.assets import FOLDER
+from coursekit.material.data import prose
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 V = 4096

@@ -112,7 +112,7 @@ def tiny_specs():
 @pytest.fixture(scope="session")
 def tiny_built(tmp_path_factory, tiny_specs):
     """A course of the tiny chapter, built once; tests that change it copy it first."""
-    from grader.authoring.build import build
+    from grader.authoring.building import build
 
     course = tmp_path_factory.mktemp("tiny")
     (course / "chapters").mkdir()

@@ -6,7 +6,7 @@ import difflib
 import importlib
 import pkgutil
 
-from coursekit.contract import Chapter, Exercise
+from coursekit.checking.contract import Chapter, Exercise
 
 
 class UnknownExercise(LookupError):

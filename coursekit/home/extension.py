@@ -12,7 +12,7 @@ from tornado import web
 
 from coursekit.home import page
 from coursekit.home.handin import Unreadable, look
-from coursekit.progress import known_scores
+from coursekit.record.scores import known_scores
 
 _ACTIONS = {"fetch": "fetch_assignment", "submit": "submit_assignment"}
 _DONE = {

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from html import escape
 
 from coursekit.home.handin import Notebook
-from coursekit.progress import Scores
+from coursekit.record.scores import Scores
 
 STYLE = """
 .ck-home { padding: 24px 32px; overflow: auto; height: 100%; box-sizing: border-box; color: var(--jp-ui-font-color1);

@@ -9,8 +9,8 @@ import ipywidgets
 from jaxtyping import Float
 from torch import Tensor
 
-from coursekit.models import Encoder, attentions
-from coursekit.show import Picture, heatmap, picture
+from coursekit.figures import Picture, heatmap, picture
+from coursekit.material.models import Encoder, attentions
 from coursekit.widgets.explorer import MOST_TOKENS, wrong_sentence
 from coursekit.widgets.live import Notice, labelled, live, whole
 
@@ -40,7 +40,7 @@ def before_and_after(encoder: Encoder, tuned: Any, sentence: str = SENTENCE) -> 
 def draw_before_and_after(before: Any, after: Any, sentence: Any, layer: Any, head: Any) -> Picture | Notice:
     """One head's weights on `sentence` in both encoders, on one colour scale; a Notice for bad values.
 
-    `before(sentence)` and `after(sentence)` return tokens and A (L H T T), as `coursekit.models.attentions` does.
+    `before(sentence)` and `after(sentence)` return tokens and A (L H T T), as `material.models.attentions` does.
     """
     if wrong := wrong_sentence(sentence):
         return Notice(wrong)

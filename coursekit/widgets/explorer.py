@@ -10,8 +10,8 @@ import ipywidgets
 from jaxtyping import Float
 from torch import Tensor
 
-from coursekit.models import Encoder, attentions
-from coursekit.show import Picture, heatmap, picture
+from coursekit.figures import Picture, heatmap, picture
+from coursekit.material.models import Encoder, attentions
 from coursekit.widgets.live import Notice, labelled, live, whole
 
 SENTENCE = "The keys were lost, so the child looked for them."
@@ -39,7 +39,7 @@ def attention_explorer(encoder: Encoder, sentence: str = SENTENCE) -> None:
 def draw_attention(read: Any, sentence: Any, layer: Any, head: Any, temperature: Any) -> Picture | Notice:
     """One head's weights on `sentence`, its scores divided by `temperature`; a Notice for bad values.
 
-    `read(sentence)` returns tokens and A (L H T T), as `coursekit.models.attentions` does.
+    `read(sentence)` returns tokens and A (L H T T), as `coursekit.material.models.attentions` does.
     """
     if wrong := wrong_sentence(sentence) or _wrong_temperature(temperature):
         return Notice(wrong)

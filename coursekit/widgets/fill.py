@@ -10,8 +10,8 @@ import ipywidgets
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from coursekit.models import Encoder, masked_words
-from coursekit.show import COLOURS, STYLE, Picture, picture
+from coursekit.figures import COLOURS, STYLE, Picture, picture
+from coursekit.material.models import Encoder, masked_words
 from coursekit.widgets.explorer import wrong_sentence
 from coursekit.widgets.live import Notice, labelled, live, whole
 
@@ -35,7 +35,7 @@ def fill_the_mask(encoder: Encoder, sentence: str = SENTENCE) -> None:
 def draw_guesses(guess: Any, sentence: Any, k: Any) -> Picture | Notice:
     """Bars of the k likeliest words for each [MASK]; a Notice for bad values.
 
-    `guess(sentence, k)` returns a list of (word, probability) for each [MASK], as `coursekit.models.masked_words` does.
+    `guess(sentence, k)` returns a list of (word, probability) for each [MASK], as `material.models.masked_words` does.
     """
     if wrong := wrong_sentence(sentence):
         return Notice(wrong)

@@ -10,7 +10,7 @@ from typing import Any
 import ipywidgets
 from IPython.display import display
 
-from coursekit.show import Picture
+from coursekit.figures import Picture
 
 WITHOUT_KERNEL = "The controls appear when you run this cell."
 

@@ -12,7 +12,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from coursekit.show import COLOURS, STYLE, Picture, draw_curves, picture
+from coursekit.figures import COLOURS, STYLE, Picture, draw_curves, picture
 from coursekit.widgets.live import Notice, labelled, live, whole
 
 KEYS = 32

@@ -22,7 +22,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 
 
 def _build(args: argparse.Namespace) -> int:
-    from grader.authoring.build import build
+    from grader.authoring.building import build
     from grader.authoring.chapter import BuildError
 
     try:
@@ -37,7 +37,7 @@ def _build(args: argparse.Namespace) -> int:
 
 
 def _bundle(args: argparse.Namespace) -> int:
-    from grader.authoring.bundle import BundleError, bundle
+    from grader.authoring.bundling import BundleError, bundle
 
     try:
         files = bundle(Path.cwd(), args.out)

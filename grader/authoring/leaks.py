@@ -53,7 +53,7 @@ def search(root: Path, folders: list[Path]) -> list[Leak]:
             lines = _joined(_normal(text))
             found += [Leak(name, " / ".join(s.lines), s.origin) for s in hidden if _joined(s.lines) in lines]
             numbers = set(re.findall(r"\d+", text.replace("_", "")))
-            found += [Leak(name, seed, "grader/seeds.py") for seed in seeds if seed in numbers]
+            found += [Leak(name, seed, "grader/proving/seeds.py") for seed in seeds if seed in numbers]
     return list(dict.fromkeys(found))
 
 
@@ -93,7 +93,7 @@ def _stand_in(path: Path) -> str:
 
 def secret_seeds() -> list[str]:
     """The secret seeds and the numbers that they are made from, as digits."""
-    from grader import seeds
+    from grader.proving import seeds
 
     literals = re.findall(r"\d+", Path(seeds.__file__).read_text(encoding="utf-8").replace("_", ""))
     numbers = {*literals, *map(str, seeds.SECRET)}

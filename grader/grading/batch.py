@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from filelock import FileLock, Timeout
 
-from grader.grading.grade import Job, grade, judged, plan
-from grader.grading.grade import run as run_kernel
-from grader.grading.run import Limits, Runner, shared_runner
+from grader.grading.pipeline import Job, grade, judged, plan
+from grader.grading.pipeline import run as run_kernel
+from grader.grading.running import Limits, Runner, shared_runner
 from grader.grading.secret import STATE
 from grader.grading.store import Graded, Store
 

@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coursekit.kernels import sandbox
 from grader.grading import integrity
+from kernelkit import sandbox
 
 if TYPE_CHECKING:
     from grader.grading.batch import Line
-    from grader.grading.run import Runner
+    from grader.grading.running import Runner
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -41,7 +41,7 @@ def _grade(args: argparse.Namespace) -> int:
     unprotected = args.unprotected or bool(os.environ.get("NBGRADER_UNPROTECTED"))
     if not unprotected and (why := sandbox.missing()):
         return _stop(f"{why}. To grade without protection all the same: --unprotected")
-    from grader.grading.run import Runner
+    from grader.grading.running import Runner
 
     with Runner(unprotected) as runner:
         if not args.scheduler:

@@ -13,7 +13,7 @@ import zmq
 from jupyter_client.session import Session
 from nbformat import NotebookNode
 
-from coursekit.handover import CHECK
+from coursekit.checking.handover import CHECK
 
 MESSAGE_LIMIT = 8 << 20  # bytes; a connection on which more arrives at once is cut
 START_SECONDS = 60

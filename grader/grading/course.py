@@ -10,9 +10,9 @@ from traitlets.config import Config
 
 from grader.authoring.notebook import nbgrader_config
 from grader.grading import batch
-from grader.grading.grade import Job, prepare
-from grader.grading.run import Limits
-from grader.grading.seam import TrustedExporter, received, shown_key
+from grader.grading.pipeline import Job, prepare
+from grader.grading.running import Limits
+from grader.plugins.autograde import TrustedExporter, received, shown_key
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
-from coursekit import store
-from coursekit.contract import Case
+from coursekit.checking import store
+from coursekit.checking.contract import Case
 from coursekit.exercises import find
 from grader.contract import Drawn, draw
 from grader.exercises import trusted

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
-from coursekit.store import load
+from coursekit.checking.store import load
 
 SOFTMAX, SDPA = "attention-softmax", "attention-sdpa"
 CHECK = f"{SOFTMAX}-check"
@@ -229,10 +229,10 @@ FORGERIES = [
         "patched",
         6,
         "comparisons and the check are patched",
-        "import torch, coursekit, coursekit.check, coursekit.judge, coursekit.compare\n"
+        "import torch, coursekit, coursekit.checking.checks, coursekit.checking.judging, coursekit.checking.comparing\n"
         "torch.allclose = torch.equal = lambda *a, **k: True\n"
         "torch.testing.assert_close = lambda *a, **k: None\n"
-        "check = coursekit.check = lambda *a, **k: 2\n",
+        "check = coursekit.check = coursekit.checking.checks.check = lambda *a, **k: 2\n",
     ),
     Attack("not_a_number", 7, "every answer is NaN", answers=_body("return x * float('nan')")),
     Attack("infinite", 7, "every answer is infinite", answers=_body("return x + float('inf')")),
@@ -321,7 +321,7 @@ FORGERIES = [
         "hand_over_patched",
         6,
         "the hand-over reports success",
-        "import coursekit.handover as h\n"
+        "import coursekit.checking.handover as h\n"
         "old = h.hand_over\nh.hand_over = lambda e, o, refused='': old(e, e.library[:0] or o, '')\nh.TEXT_LIMIT = 0",
     ),
 ]
@@ -333,7 +333,7 @@ LEAKS = [
         "reads the release, the solutions, the gradebook and a neighbour",
         _LOOK + "for path in ('{course}', '{course}/solutions', '{course}/gradebook.db', '{course}/.grading/secret', "
         "'{course}/submitted/honest_right', '{repository}', '{repository}/grader', '{repository}/solutions', "
-        "'{repository}/coursekit/reference'): look(path)",
+        "'{repository}/coursekit/generated/reference'): look(path)",
     ),
     Attack(
         "writes_course",

@@ -9,7 +9,7 @@ import pytest
 from classroom import ROOT, Classroom, everyone, survivors
 from submissions import ALL, ATTACKS, CANARY, CHECK, HONEST, SLUG
 
-from coursekit.kernels import sandbox
+from kernelkit import sandbox
 
 pytestmark = [
     pytest.mark.slow,

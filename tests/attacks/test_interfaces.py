@@ -6,7 +6,7 @@ import pytest
 from classroom import ROOT, Classroom
 from submissions import ALL, CHECK, SLUG
 
-from coursekit.kernels import sandbox
+from kernelkit import sandbox
 
 pytestmark = [
     pytest.mark.slow,

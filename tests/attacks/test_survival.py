@@ -18,8 +18,8 @@ import pytest
 from classroom import LIMITS, Classroom
 from submissions import ALL, SLUG
 
-from coursekit.kernels import sandbox
 from grader.grading.secret import STATE
+from kernelkit import sandbox
 
 pytestmark = [
     pytest.mark.slow,

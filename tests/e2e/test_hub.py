@@ -270,7 +270,7 @@ def test_formgrader_has_a_tab_of_its_own_since_the_hub_refuses_frames(room, rele
 
 def grades(room, exporter):
     path = room.places["course"] / f"{exporter.lower()}.csv"
-    room.nbgrader("export", f"--exporter=grader.exports.{exporter}", f"--to={path}")
+    room.nbgrader("export", f"--exporter=grader.plugins.exports.{exporter}", f"--to={path}")
     with path.open(newline="") as file:
         return list(csv.reader(file))
 

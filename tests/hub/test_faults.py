@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import psutil
 import pytest
 
-from hub import install, limits
+from hub import limits
 from hub.environment import closed
 from tests.hub.classroom import COURSE, Classroom, missing, wait_for
 from tests.hub.learner import SLUG, Died, Learner, released

@@ -1,10 +1,11 @@
 """Chapter 02, attention."""
 
-from coursekit.contract import Chapter, Question
+from coursekit.checking.contract import Chapter, Question
 
 CHAPTER = Chapter(
     slug="02_attention",
     title="Attention",
+    preload=("transformers.models.bert.modeling_bert",),
     exercises=(
         "attention.softmax",
         "attention.sdpa",

@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from coursekit.contract import Case, Exercise, normal, scattered, shifted
+from coursekit.checking.contract import Case, Exercise, normal, scattered, shifted
 
 
 def cases(g):

@@ -3,8 +3,8 @@
 import torch
 import torch.nn.functional as F
 
-from coursekit.contract import Case, Exercise, normal, scattered
-from coursekit.probing import LargestTensor
+from coursekit.checking.contract import Case, Exercise, normal, scattered
+from coursekit.checking.probing import LargestTensor
 
 
 def cases(g):

@@ -3,8 +3,8 @@
 import torch
 import torch.nn.functional as F
 
-from coursekit.contract import Case, Exercise, normal, scattered, shifted
-from coursekit.probing import gradients, leaves
+from coursekit.checking.contract import Case, Exercise, normal, scattered, shifted
+from coursekit.checking.probing import gradients, leaves
 
 
 def cases(g):

@@ -2,7 +2,7 @@
 
 import torch
 
-from coursekit.contract import Case, Exercise
+from coursekit.checking.contract import Case, Exercise
 
 
 def cases(g):

@@ -2,7 +2,7 @@
 
 import torch
 
-from coursekit.contract import Case, Exercise, normal, scattered
+from coursekit.checking.contract import Case, Exercise, normal, scattered
 
 
 def cases(g):

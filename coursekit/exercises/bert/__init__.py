@@ -1,10 +1,11 @@
 """Chapter 03, BERT."""
 
-from coursekit.contract import Chapter
+from coursekit.checking.contract import Chapter
 
 CHAPTER = Chapter(
     slug="03_bert",
     title="BERT",
+    preload=("transformers.models.bert.modeling_bert",),
     exercises=(
         "bert.wordpiece",
         "bert.batches",

@@ -2,8 +2,8 @@
 
 import torch
 
-from coursekit.contract import Case, Exercise, normal
-from coursekit.probing import Wrong, whole_numbers
+from coursekit.checking.contract import Case, Exercise, normal
+from coursekit.checking.probing import Wrong, whole_numbers
 
 
 def cases(g):

@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
-from coursekit.contract import Case, Exercise, normal
-from coursekit.probing import Wrong, gradients, load, returned
+from coursekit.checking.contract import Case, Exercise, normal
+from coursekit.checking.probing import Wrong, gradients, load, returned
 
 SIGMAS = 5
 B_DROPOUT, D_DROPOUT = 400, 6

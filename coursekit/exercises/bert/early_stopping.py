@@ -5,8 +5,8 @@ import io
 import torch
 from torch import nn
 
-from coursekit.contract import Case, Exercise, normal
-from coursekit.probing import Wrong, number
+from coursekit.checking.contract import Case, Exercise, normal
+from coursekit.checking.probing import Wrong, number
 
 
 def cases(g):

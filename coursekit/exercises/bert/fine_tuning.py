@@ -7,9 +7,9 @@ import tempfile
 import torch
 from torch import nn
 
-from coursekit.contract import Case, Exercise, normal
-from coursekit.elsewhere import Elsewhere
-from coursekit.probing import Wrong, number
+from coursekit.checking.contract import Case, Exercise, normal
+from coursekit.checking.elsewhere import Elsewhere
+from coursekit.checking.probing import Wrong, number
 
 V, D, C, LONGEST = 11, 4, 3, 6
 NAMES = ("ids", "real", "labels")

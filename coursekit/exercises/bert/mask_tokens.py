@@ -4,8 +4,8 @@ import math
 
 import torch
 
-from coursekit.contract import Case, Exercise
-from coursekit.probing import Wrong
+from coursekit.checking.contract import Case, Exercise
+from coursekit.checking.probing import Wrong
 
 CLS, SEP, MASK = 2, 3, 4
 CALLS = 60

@@ -5,8 +5,8 @@ import difflib
 import torch
 import torch.nn.functional as F
 
-from coursekit.contract import Case, Exercise, normal, scattered
-from coursekit.probing import Wrong, number
+from coursekit.checking.contract import Case, Exercise, normal, scattered
+from coursekit.checking.probing import Wrong, number
 
 IGNORED = -100
 LONGEST = 80  # characters of a list of words that are compared

@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
-from coursekit.contract import Case, Exercise
-from coursekit.probing import Wrong, number
+from coursekit.checking.contract import Case, Exercise
+from coursekit.checking.probing import Wrong, number
 
 LONGEST = 12  # steps at which a schedule is read
 

@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
-from coursekit.contract import Case, Exercise, normal, scattered
-from coursekit.probing import gradients, leaves
+from coursekit.checking.contract import Case, Exercise, normal, scattered
+from coursekit.checking.probing import gradients, leaves
 
 CLS, MEAN = "cls", "mean"
 

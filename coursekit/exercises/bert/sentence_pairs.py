@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import torch
 
-from coursekit.contract import Case, Exercise
-from coursekit.probing import Wrong, whole_numbers
+from coursekit.checking.contract import Case, Exercise
+from coursekit.checking.probing import Wrong, whole_numbers
 
 CLS, SEP, FIRST = 1, 2, 10
 CALLS = 100

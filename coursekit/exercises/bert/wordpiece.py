@@ -2,8 +2,8 @@
 
 import torch
 
-from coursekit.contract import Case, Exercise
-from coursekit.probing import Wrong
+from coursekit.checking.contract import Case, Exercise
+from coursekit.checking.probing import Wrong
 
 UNKNOWN = "[UNK]"
 

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 c = get_config()
-c.ExchangeFactory.collect = "grader.exchange.OwnedCollect"
+c.ExchangeFactory.collect = "grader.plugins.exchange.OwnedCollect"
 c.NbGrader.logfile = ""
 # Where learners have containers, the hub notes here which user id is whose.
 owners = Path(os.environ["NBGRADER_EXCHANGE"]).parent / "owners.json"

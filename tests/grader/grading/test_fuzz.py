@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from grader.grading.intake import take
-from grader.grading.rebuild import rebuild
+from grader.grading.rebuilding import rebuild
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 QUICK = settings(max_examples=1500, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))

@@ -12,14 +12,14 @@ import nbformat
 import pytest
 import torch
 
-from coursekit.check import verdict_on
+from coursekit.checking.checks import verdict_on
 from coursekit.exercises import chapters, find
-from coursekit.kernels import sandbox
 from grader.authoring.notebook import grade_id, points
 from grader.exercises import trusted
-from grader.grading.grade import grade, prepare
-from grader.grading.run import Runner
-from grader.grading.verify import known
+from grader.grading.pipeline import grade, prepare
+from grader.grading.running import Runner
+from grader.grading.verifying import known
+from kernelkit import sandbox
 
 pytestmark = [
     pytest.mark.slow,

@@ -1,0 +1,129 @@
+"""`check` an exercise: call the learner's code on public cases and say what is right, what is wrong, and why."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from typing import Any
+
+import torch
+
+from coursekit.checking import handover, store
+from coursekit.checking.contract import Call, Exercise
+from coursekit.checking.judging import judge
+from coursekit.checking.observing import observe
+from coursekit.checking.report import PartResult, Verdict
+from coursekit.exercises import UnknownExercise, find
+
+# Exercises whose last check in this process earned full marks, with the objects that did.
+_passed: dict[str, tuple[Any, ...]] = {}
+
+
+def check(exercise_id: str, *objects: Any, device: str | torch.device | None = None) -> Verdict:
+    """The verdict on the learner's `objects`: points as text, the report as HTML.
+
+    `check("attention.sdpa", scaled_dot_product_attention)`. Bad calls and errors in the learner's code are told
+    in the report, never raised. `device` is where the inputs live: a CUDA GPU where there is one, else the CPU
+    (other accelerators have no float64). The best score is kept for `progress()`.
+    """
+    try:
+        exercise = find(exercise_id)
+    except UnknownExercise as unknown:
+        return _shown(Verdict(str(exercise_id), refused=str(unknown)))
+    if handover.asked():
+        if not handover.wanted(exercise.id):
+            return Verdict(exercise.id, exercise.title, refused="while grading, only the released check cells count")
+        refusal = _refusal(exercise, objects)
+        handover.hand_over(exercise, objects, refusal.refused if refusal else "")
+        return Verdict(exercise.id, exercise.title, refused="handed over to the grader")
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    verdict = _refusal(exercise, objects) or _judged(exercise, objects, device)
+    _passed.pop(exercise_id, None)
+    if verdict.full:
+        _passed[exercise_id] = objects
+    from coursekit.record.scores import record  # here, because the map of progress needs the exercises
+
+    record(exercise_id, verdict.earned, exercise.points)
+    return _shown(verdict)
+
+
+def use(exercise_id: str, *objects: Any) -> Any:
+    """The learner's object where it has passed its check, else one from a library that does the same.
+
+    So no exercise strands the cells below it. Several objects come back as a tuple. Says in one line when the
+    library stands in.
+    """
+    exercise = find(exercise_id)
+    if handover.asked():
+        return objects[0] if len(objects) == 1 else objects  # a library's answer must not be handed over as theirs
+    passed = _passed.get(exercise_id)
+    if passed is None or any(mine is not given for mine, given in zip(passed, objects, strict=True)):
+        print(f"{exercise.title}: a library stands in here until your check passes.")
+        objects = exercise.library
+    return objects[0] if len(objects) == 1 else objects
+
+
+def verdict_on(exercise: Exercise, objects: tuple[Any, ...], known: store.Known, device: torch.device) -> Verdict:
+    """The verdict on `objects` against what is known of the exercise, with inputs on `device`."""
+    cases = [case.on(device) for case in known.cases]
+    where = [case.device(device) for case in cases]
+    expected = [{n: v.to(place) for n, v in right.items()} for right, place in zip(known.expected, where, strict=True)]
+    outcomes = [observe(exercise, objects, case) for case in cases]
+    # Where the learner's outputs are: a mistake left on another device would seem to err in its device.
+    mistakes = [mistake.on(*where) for mistake in known.mistakes]
+    return judge(exercise, cases, outcomes, expected, mistakes)
+
+
+def _judged(exercise: Exercise, objects: tuple[Any, ...], device: torch.device) -> Verdict:
+    try:
+        known = store.load(exercise.id)
+    except store.StoreError as error:
+        return _refused(exercise, str(error))
+    return verdict_on(exercise, objects, known, device)
+
+
+def _refusal(exercise: Exercise, objects: tuple[Any, ...]) -> Verdict | None:
+    calls = exercise.signatures
+    if len(objects) != len(calls):
+        names = ", ".join(call.name for call in calls)
+        return _refused(exercise, f"the check was given {len(objects)} objects, expected {len(calls)}: {names}")
+    told = next((told for obj, call in zip(objects, calls, strict=True) if (told := bad_call(obj, call))), "")
+    return _refused(exercise, told) if told else None
+
+
+def bad_call(obj: Any, call: Call) -> str:
+    """Why `obj` cannot be called as the exercise calls it, in one sentence; empty when it can."""
+    signature = f"{call.name}({', '.join(call.parameters)})"
+    kind = "class" if call.is_class else "function"
+    if obj is None:
+        return f"the check was given None, expected the {kind} {signature}: has its cell been run?"
+    if inspect.isclass(obj) != call.is_class or not callable(obj):
+        found = f"the class {obj.__name__}" if inspect.isclass(obj) else _found(obj)
+        return f"the check was given {found}, expected the {kind} {signature}"
+    try:
+        inspect.signature(obj).bind(*call.parameters)
+    except TypeError:
+        has = str(inspect.signature(obj)).split(" -> ")[0]
+        return f"{getattr(obj, '__name__', kind)} takes {has}, but is called as {signature}"
+    except ValueError:
+        return ""  # built-in functions do not tell their signature; calling them will
+    return ""
+
+
+def _found(obj: Any) -> str:
+    if inspect.isfunction(obj):
+        return f"the function {obj.__name__}"
+    hint = ": pass the function itself, without calling it" if isinstance(obj, torch.Tensor) else ""
+    return f"an object of type {type(obj).__name__}{hint}"
+
+
+def _refused(exercise: Exercise, sentence: str) -> Verdict:
+    parts = tuple(PartResult(name, points, 0, False, 0, ()) for name, points in exercise.parts.items())
+    return Verdict(exercise.id, exercise.title, parts, refused=sentence)
+
+
+def _shown(verdict: Verdict) -> Verdict:
+    """Outside a notebook nobody renders the HTML, so the report is printed."""
+    if "ipykernel" not in sys.modules:
+        print(verdict.text())
+    return verdict

@@ -1,0 +1,94 @@
+"""Tell in one sentence how a tensor differs from the one that is expected."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from coursekit.checking.contract import dtype_name
+
+# torch.testing.assert_close's (rtol, atol); its own table is private.
+TOLERANCE = {
+    torch.float16: (1e-3, 1e-5),
+    torch.bfloat16: (1.6e-2, 1e-5),
+    torch.float32: (1.3e-6, 1e-5),
+    torch.float64: (1e-7, 1e-7),
+}
+
+
+def close(actual: Tensor, expected: Tensor, tolerance: tuple[float, float] | None = None) -> Tensor:
+    """Which entries agree, as a bool tensor of the common shape; NaN agrees with NaN.
+
+    The tolerance is (rtol, atol): the given one, or the one of `expected`'s dtype; other dtypes must be equal.
+    """
+    rtol, atol = tolerance or TOLERANCE.get(expected.dtype, (0.0, 0.0))
+    return torch.isclose(actual.double(), expected.to(actual.device).double(), rtol, atol, equal_nan=True)
+
+
+def difference(
+    name: str,
+    actual: Tensor,
+    expected: Tensor,
+    tolerance: tuple[float, float] | None = None,
+    reveal: bool = True,
+) -> str | None:
+    """How `actual` differs from `expected`, None where it does not.
+
+    Shape, device and kind of dtype must be the same; a wider floating dtype than the expected one is right
+    (only wrong values cost marks). With `reveal=False` no expected value is told.
+    """
+    if actual.shape != expected.shape:
+        return f"{name} has shape {tuple(actual.shape)}, expected {tuple(expected.shape)}"
+    if actual.device.type != expected.device.type:
+        return f"{name} is on {actual.device.type}, expected {expected.device.type}, where the inputs are"
+    if not _accepts(actual.dtype, expected.dtype):
+        return f"{name} has dtype {dtype_name(actual.dtype)}, expected {dtype_name(expected.dtype)}"
+    if actual.is_floating_point() and (found := _not_numbers(name, actual, expected)):
+        return found
+    agree = close(actual, expected, tolerance)
+    return None if agree.all() else _values(name, actual, expected, agree, reveal)
+
+
+def _accepts(actual: torch.dtype, expected: torch.dtype) -> bool:
+    if actual == expected:
+        return True
+    both_float = actual.is_floating_point and expected.is_floating_point
+    return both_float and torch.promote_types(actual, expected) == actual
+
+
+def _not_numbers(name: str, actual: Tensor, expected: Tensor) -> str | None:
+    for kind, test in (("NaN", torch.isnan), ("infinite", torch.isinf)):
+        extra = test(actual) & ~test(expected.to(actual.device))
+        if extra.any():
+            return f"{name} is {kind} in {_count(extra)}, first at {_place(extra)}"
+    return None
+
+
+def _values(name: str, actual: Tensor, expected: Tensor, agree: Tensor, reveal: bool) -> str:
+    wrong = ~agree
+    gap = (actual.double() - expected.to(actual.device).double()).abs().nan_to_num(float("inf"))
+    worst = torch.unravel_index(gap.where(wrong, -1.0).argmax(), gap.shape)
+    at = [int(i) for i in worst]
+    text = f"{name} differs in {_count(wrong)}{_rows(wrong)}, most at {at}"
+    if not reveal:
+        return text
+    return f"{text}: {actual[worst].item():.6g}, expected {expected[worst].item():.6g}"
+
+
+def _rows(wrong: Tensor) -> str:
+    """', only in rows 2, 3 of dimension 1' when a few rows of one dimension hold every difference."""
+    for dim in reversed(range(wrong.dim())):
+        others = [d for d in range(wrong.dim()) if d != dim]
+        touched = wrong.any(others) if others else wrong
+        if touched.numel() > 1 and touched.sum() <= touched.numel() // 2:
+            indices = ", ".join(str(int(i)) for i in touched.nonzero().flatten()[:6])
+            return f", only where index {dim - wrong.dim()} is {indices}"
+    return ""
+
+
+def _count(mask: Tensor) -> str:
+    return f"{int(mask.sum())} of {mask.numel()} entries"
+
+
+def _place(mask: Tensor) -> list[int]:
+    return mask.nonzero()[0].tolist()

@@ -1,0 +1,142 @@
+"""Turn what was observed into a verdict: compare with the expected outputs, try the laws, name the mistake."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from coursekit.checking.comparing import close, difference
+from coursekit.checking.contract import Case, Exercise, Outputs
+from coursekit.checking.observing import Outcome
+from coursekit.checking.report import PartResult, Verdict
+
+NOT_STARTED = "NotImplementedError"
+
+
+@dataclass(frozen=True)
+class KnownMistake:
+    """A wrong implementation that learners really write: what it does on each case, and the sentence that helps."""
+
+    name: str
+    sentence: str
+    outcomes: tuple[Outcome, ...]
+
+    def on(self, *devices: torch.device) -> KnownMistake:
+        """The same mistake with its outputs on `devices`, one for each case."""
+        return replace(self, outcomes=tuple(o.on(place) for o, place in zip(self.outcomes, devices, strict=True)))
+
+
+def judge(
+    exercise: Exercise,
+    cases: Sequence[Case],
+    outcomes: Sequence[Outcome],
+    expected: Sequence[Outputs],
+    mistakes: Sequence[KnownMistake],
+    reveal: bool = True,
+) -> Verdict:
+    """The verdict on `outcomes`, one for each case. With `reveal=False` no input or expected value is told."""
+    findings = [
+        finding(exercise, case, outcome, right, reveal)
+        for case, outcome, right in zip(cases, outcomes, expected, strict=True)
+    ]
+    mistake = recognise(exercise, cases, outcomes, expected, findings, mistakes)
+    return Verdict(
+        exercise=exercise.id,
+        title=exercise.title,
+        parts=_parts(exercise, cases, findings),
+        mistake=mistake.name if mistake else "",
+        advice=mistake.sentence if mistake else "",
+        not_started=all(o.kind.startswith(NOT_STARTED) for o in outcomes),
+        printed=next((o.printed for o in outcomes if o.printed), ""),
+    )
+
+
+def finding(exercise: Exercise, case: Case, outcome: Outcome, expected: Outputs, reveal: bool = True) -> str:
+    """What is wrong with one outcome, in the order in which a learner should mend it; empty when it is right."""
+    if outcome.outputs is None:
+        return outcome.problem or outcome.kind
+    if outcome.changed:
+        return f"it changes its input {' and '.join(outcome.changed)} in place: work on a copy"
+    for name, right in expected.items():
+        if told := difference(name, outcome.outputs[name], right, exercise.tolerance.get(right.dtype), reveal):
+            return told
+    return next((told for law in exercise.laws if (told := law(case.inputs, outcome.outputs))), "")
+
+
+def recognise(
+    exercise: Exercise,
+    cases: Sequence[Case],
+    outcomes: Sequence[Outcome],
+    expected: Sequence[Outputs],
+    findings: Sequence[str],
+    mistakes: Sequence[KnownMistake],
+) -> KnownMistake | None:
+    """The known mistake that behaves like the learner's code.
+
+    One that agrees on every case wins. Otherwise one that agrees on the first wrong case and on at least half
+    of the wrong ones: learners combine mistakes.
+    """
+    wrong = [i for i, told in enumerate(findings) if told]
+    if not wrong:
+        return None
+
+    def alike(mistake: KnownMistake, i: int) -> bool:
+        case, right, one, other = cases[i], expected[i], outcomes[i], mistake.outcomes[i]
+        # Where the mistake happens to be right it explains no finding: a narrower dtype, say, is another slip.
+        explains = not findings[i] or bool(finding(exercise, case, other, right))
+        return explains and same(exercise, case, right, one, other)
+
+    best, most = None, (len(wrong) - 1) / 2
+    for mistake in mistakes:
+        if not alike(mistake, wrong[0]):
+            continue  # most mistakes end here: an exercise may have many
+        score = sum(alike(mistake, i) for i in wrong)
+        if score == len(wrong) and all(alike(mistake, i) for i in range(len(cases))):
+            return mistake
+        if score > most:
+            best, most = mistake, score
+    return best
+
+
+def same(exercise: Exercise, case: Case, expected: Outputs, one: Outcome, other: Outcome) -> bool:
+    """Whether two outcomes of one case cannot be told apart: problem, in-place changes, values, broken laws."""
+    if one.outputs is None or other.outputs is None:
+        return one.kind == other.kind and one.outputs is other.outputs
+    if one.changed != other.changed:
+        return False
+    if not all(_alike(one.outputs[name], other.outputs[name], exercise) for name in expected):
+        return False
+    return _broken_law(exercise, case, expected, one) == _broken_law(exercise, case, expected, other)
+
+
+def _alike(one: torch.Tensor, other: torch.Tensor, exercise: Exercise) -> bool:
+    if one.shape != other.shape or _kind(one) != _kind(other):
+        return False
+    coarser = one.dtype if one.dtype.itemsize < other.dtype.itemsize else other.dtype
+    return bool(close(one.to(coarser), other.to(one.device, coarser), exercise.tolerance.get(coarser)).all())
+
+
+def _kind(x: torch.Tensor) -> tuple[bool, bool]:
+    return x.dtype == torch.bool, x.is_floating_point()
+
+
+def _broken_law(exercise: Exercise, case: Case, expected: Outputs, outcome: Outcome) -> str:
+    """The first law that right values break; wrong values are told apart by themselves."""
+    assert outcome.outputs is not None
+    if not all(_alike(outcome.outputs[name], right, exercise) for name, right in expected.items()):
+        return ""
+    return next((law.__name__ for law in exercise.laws if law(case.inputs, outcome.outputs)), "")
+
+
+def _parts(exercise: Exercise, cases: Sequence[Case], findings: Sequence[str]) -> tuple[PartResult, ...]:
+    """Points by part. A part counts only after the ones before it: a constant zero has no gradients to be paid for."""
+    parts, open_ = [], True
+    for name, points in exercise.parts.items():
+        mine = [(case.label, told) for case, told in zip(cases, findings, strict=True) if case.part == name]
+        wrong = tuple(f"{label}: {told}" for label, told in mine if told)
+        passed = bool(mine) and not wrong
+        open_ = passed and (open_ or not exercise.ordered)
+        parts.append(PartResult(name, points, points if open_ else 0, passed, len(mine), wrong))
+    return tuple(parts)

@@ -1,1 +1,0 @@
-"""Kernels forked from a parent that has imported everything: they start in less than a second."""

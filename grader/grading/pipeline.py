@@ -1,0 +1,238 @@
+"""One submission from its folder to its points: intake, rebuild, run in the sandbox, verify outside it."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import importlib.metadata
+import json
+import math
+import platform
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import nbformat
+import torch
+from nbformat import NotebookNode
+
+import coursekit
+from coursekit.checking.report import Verdict
+from coursekit.exercises import chapters
+from grader.authoring.notebook import grade_id, points
+from grader.contract import Drawn
+from grader.grading import secret
+from grader.grading.conversation import Cell
+from grader.grading.feedback import sanitise
+from grader.grading.intake import Taken, take
+from grader.grading.rebuilding import Rebuilt, rebuild
+from grader.grading.running import Limits, Ran, Runner
+from grader.grading.store import Graded, Store
+from grader.grading.verifying import known, verify
+
+_ANSWERS_NAMED = re.compile(r"coursekit\.exercises|\.library\b|\bkernelkit\b|COURSEKIT_ANSWERS|COURSEKIT_QUESTIONS")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A submission ready to be graded anywhere: nothing in it points to a file of the course."""
+
+    assignment: str
+    student: str
+    key: str
+    seed: int
+    rebuilt: Rebuilt
+    taken: Taken
+    released: frozenset[str]  # ids of the cells that are as they were released
+
+    @property
+    def reason(self) -> str:
+        """Why nothing can be graded; empty when something can."""
+        return self.taken.reason or self.rebuilt.reason
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        return (*self.taken.flags, *self.rebuilt.flags)
+
+
+def prepare(
+    course: Path,
+    assignment: str,
+    student: str,
+    folder: Path,
+    received: datetime | None = None,
+    unprotected: bool = False,
+) -> Job:
+    """Take in and rebuild the submission that lies in `folder`; runs nothing of it.
+
+    `received` is when a server got it, where that is known. What is graded `unprotected` has a key of its own, so
+    that it is never taken for a protected result. Raises FileNotFoundError where the course has no release of the
+    assignment.
+    """
+    release, digest = _release(course / "course" / assignment / f"{assignment}.ipynb")
+    taken = take(folder, assignment, datetime.now(UTC), received)
+    rebuilt = rebuild(release, taken.notebook)
+    cells = [(cell.cell_type, cell.source) for cell in rebuilt.notebook.cells]
+    content = [student, assignment, digest, _environment(), cells, rebuilt.runs, taken.reason or rebuilt.reason]
+    content += [taken.flags, rebuilt.flags, unprotected]
+    key = hashlib.sha256(json.dumps(content).encode("utf-8", "surrogatepass")).hexdigest()
+    theirs = {(cell.id, cell.source) for cell in release.cells}
+    released = frozenset(cell.id for cell in rebuilt.notebook.cells if (cell.id, cell.source) in theirs)
+    return Job(assignment, student, key, secret.seed(secret.course_secret(course), key), rebuilt, taken, released)
+
+
+def graded(job: Job, store: Store, runner: Callable[[], Runner], limits: Limits | None = None) -> Graded:
+    """The result of `job`: from the store where it is there, else by grading now. `runner()` gives a Runner."""
+    found = store.get(job.key)
+    if found is None:
+        found = grade(job, runner(), limits)
+        store.put(found)
+    return found
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one submission's kernel is sent and given, and the secret inputs behind it."""
+
+    job: Job
+    hidden: dict[str, Drawn]
+    cells: tuple[Cell, ...]
+    given: dict[str, bytes]
+    cpu_seconds: float
+
+
+def grade(job: Job, runner: Runner, limits: Limits | None = None) -> Graded:
+    """Run the learner's code in the sandbox, then judge what came out of it."""
+    planned = plan(job)
+    return judged(planned, run(planned, runner, limits))
+
+
+def plan(job: Job) -> Plan:
+    """Draw the submission's secret inputs, and say which cells run."""
+    started = time.thread_time()
+    ids = _exercise_ids(job.assignment)
+    with _one_thread():
+        hidden = {id: secret.drawn(id, job.seed) for id in ids}
+    questions = secret.questions({id: [*known(id).cases, *hidden[id].cases] for id in ids})
+    checks = {grade_id("check", id): id for id in ids}
+    cells = [job.rebuilt.notebook.cells[i] for i in job.rebuilt.runs]
+    sent = tuple(Cell(cell.source, checks.get(_grade_id(cell), "")) for cell in cells)
+    return Plan(job, hidden, sent, {f"{job.assignment}.safetensors": questions}, time.thread_time() - started)
+
+
+def run(planned: Plan, runner: Runner, limits: Limits | None = None) -> Ran:
+    """What came of the submission's cells in a kernel of their own; no kernel where nothing is to run."""
+    if not planned.cells:
+        return Ran((), {}, "", (), 0.0, 0, not runner.unprotected)
+    return runner.run(planned.cells, planned.given, limits or Limits())
+
+
+def judged(planned: Plan, ran: Ran) -> Graded:
+    """The verdicts on what a kernel left, in the notebook and as points."""
+    started, job = time.thread_time(), planned.job
+    notebook = nbformat.from_dict(job.rebuilt.notebook)
+    answers = {id: ran.files.get(f"{id}.safetensors") for id in planned.hidden}
+    with _one_thread():
+        verified = {id: verify(id, drawn, answers[id], ran.ended) for id, drawn in planned.hidden.items()}
+    _show_outputs(notebook, job, ran)
+    verdicts = {grade_id("check", id): v.verdict for id, v in verified.items()}
+    if job.reason:
+        verdicts = {id: replace(verdict, refused=job.reason) for id, verdict in verdicts.items()}
+    scores = _emit(notebook, verdicts)
+    flags = (*job.flags, *_reached_for(notebook, job), *ran.flags, *(v.flag for v in verified.values() if v.flag))
+    if not ran.sandboxed:
+        flags += ("graded without a sandbox: the result proves nothing",)
+    return Graded(
+        key=job.key,
+        notebook=notebook,
+        scores=scores,
+        reason=job.reason or ran.ended,
+        flags=flags,
+        cpu_seconds=ran.cpu_seconds,
+        overhead_seconds=planned.cpu_seconds + time.thread_time() - started,
+        peak_bytes=ran.peak_bytes,
+        sandboxed=ran.sandboxed,
+        mistakes={id: v.verdict.mistake for id, v in verified.items() if v.verdict.mistake},
+    )
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """The tensors are small: more threads would be slower, and wait on the processor that the kernel needs."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _grade_id(cell: NotebookNode) -> str:
+    return cell.metadata.get("nbgrader", {}).get("grade_id", "")
+
+
+def _show_outputs(notebook: NotebookNode, job: Job, ran: Ran) -> None:
+    """Put the learner's outputs under their cells, made harmless; a check cell shows its verdict alone."""
+    for index, outputs in zip(job.rebuilt.runs, ran.outputs, strict=False):
+        cell = notebook.cells[index]
+        if not cell.metadata.get("nbgrader", {}).get("grade"):
+            cell.outputs = [nbformat.from_dict(output) for output in outputs]
+    sanitise(notebook, job.released)
+
+
+def _reached_for(notebook: NotebookNode, job: Job) -> tuple[str, ...]:
+    """Cells of the learner's that name the library's answers. It may be honest, so it costs nothing."""
+    mine = [notebook.cells[i] for i in job.rebuilt.runs if notebook.cells[i].id not in job.released]
+    named = sorted({found for cell in mine for found in _ANSWERS_NAMED.findall(cell.source)})
+    return tuple(f"a cell of the learner's mentions {name}, which is not part of the exercise" for name in named)
+
+
+def _emit(notebook: NotebookNode, verdicts: dict[str, Verdict]) -> dict[str, float]:
+    """Write each verdict under its check cell; returns the points, finite and within the release's."""
+    full = points(notebook)
+    scores = {}
+    for cell in notebook.cells:
+        id = _grade_id(cell)
+        if cell.cell_type != "code" or id not in full:
+            continue
+        verdict = verdicts[id]
+        earned = 0.0 if verdict.refused else float(verdict.earned)
+        scores[id] = min(max(earned, 0.0), full[id]) if math.isfinite(earned) else 0.0
+        data = {"text/plain": f"{scores[id]:g}", "text/html": verdict._repr_html_()}
+        cell.outputs = [nbformat.v4.new_output("execute_result", data, execution_count=None)]
+    return scores
+
+
+@functools.lru_cache(maxsize=16)
+def _exercise_ids(assignment: str) -> tuple[str, ...]:
+    return next((chapter.exercises for chapter in chapters() if chapter.slug == assignment), ())
+
+
+def _release(path: Path) -> tuple[NotebookNode, str]:
+    """The released notebook, the only one that is trusted, and the hash of its bytes."""
+    if not path.is_file():
+        raise FileNotFoundError(f"no release at {path}: run `nbgrader generate_assignment {path.stem}` first")
+    return _parsed_release(path, path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=8)
+def _parsed_release(path: Path, _changed: int) -> tuple[NotebookNode, str]:
+    data = path.read_bytes()
+    return nbformat.reads(data.decode("utf-8"), as_version=4), hashlib.sha256(data).hexdigest()
+
+
+@functools.cache
+def _environment() -> str:
+    """A hash of all that decides a grade besides the submission: this code, coursekit, torch, Python."""
+    digest = hashlib.sha256(platform.python_version().encode())
+    for package in ("torch", "numpy", "transformers", "safetensors"):
+        digest.update(f"{package} {importlib.metadata.version(package)}".encode())
+    for package in (Path(coursekit.__file__).parent, Path(__file__).parents[1]):
+        for path in sorted(package.rglob("*")):
+            if path.suffix in (".py", ".safetensors"):
+                digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()

@@ -1,0 +1,321 @@
+"""Run a submission's cells in a kernel that is not trusted, and bring back what it left."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import os
+import secrets
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from nbformat import NotebookNode
+
+import coursekit
+import coursekit.kernel
+from coursekit.checking.handover import ANSWERS, QUESTIONS
+from grader.grading.conversation import Cell, Conversation, Spoken
+from kernelkit import sandbox, warm
+
+_IDLE_SECONDS = 300
+_PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH")
+# One thread: the same sums on every machine, and submissions that run beside each other do not compete.
+_FIXED = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+    "COURSEKIT_PROGRESS": "off",
+    "HF_HUB_OFFLINE": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "JUPYTER_PLATFORM_DIRS": "1",
+    "PYTHONDONTWRITEBYTECODE": "1",
+}
+
+
+class SandboxMissing(RuntimeError):
+    """This machine cannot contain a kernel; the message says what is missing and what can be done."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one submission may use: seconds and bytes."""
+
+    wall: float = 600.0  # the whole submission
+    cell: float = 60.0  # one cell
+    cpu: int = 600  # one process
+    memory: int = 3 << 30  # all processes together, with what lies in scratch
+    processes: int = 64  # threads count too
+    open_files: int = 256
+    scratch: int = 256 << 20
+    output: int = 1 << 20  # what is kept of all cells' outputs
+    answers: int = 64 << 20  # what is read back
+
+    @classmethod
+    def given(cls, values: dict[str, float]) -> Limits:
+        """The defaults with some values replaced. Raises ValueError naming what is not a limit."""
+        kinds = {field.name: type(field.default) for field in fields(cls)}
+        for name, value in values.items():
+            if name not in kinds or not isinstance(value, int | float) or value <= 0:
+                raise ValueError(f"limits: found {name}={value!r}, expected positive numbers for {', '.join(kinds)}")
+        return cls(**{name: kinds[name](value) for name, value in values.items()})
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What came of a run: outputs for each cell that was started, files that were left, and how it ended."""
+
+    outputs: tuple[list[NotebookNode], ...]
+    files: dict[str, bytes]
+    ended: str
+    flags: tuple[str, ...]
+    cpu_seconds: float
+    peak_bytes: int
+    sandboxed: bool
+
+
+class Runner:
+    """Owns a warm parent and runs one submission at a time in a kernel forked from it. A context manager.
+
+    `lent` is the socket of another runner's parent on this machine: it is used for as long as it answers. Raises
+    SandboxMissing where the machine cannot contain a kernel and `unprotected` is not set.
+    """
+
+    def __init__(self, unprotected: bool = False, lent: Path | None = None) -> None:
+        self.unprotected = unprotected
+        self._lent = lent
+        self._parent: subprocess.Popen | None = None
+        self._folder: Path | None = None
+        self._kernel: _Contained | _Fresh | None = None
+        if not unprotected and (why := sandbox.missing()):
+            raise SandboxMissing(f"{why}. To grade without protection all the same, set NBGRADER_UNPROTECTED=1")
+
+    def __enter__(self) -> Runner:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the parent, and the kernel that another thread may be waiting for."""
+        if kernel := self._kernel:
+            kernel.signal(signal.SIGKILL)
+        if self._parent:
+            self._parent.stdin.close()
+            self._parent.terminate()  # while it imports it would not notice
+            self._parent.stderr.close()
+            self._parent.wait()
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        self._parent = self._folder = None
+
+    def run(self, cells: Sequence[Cell], given: dict[str, bytes], limits: Limits | None = None) -> Ran:
+        """Run `cells` one after another in one new kernel, with the files `given` in its questions folder."""
+        limits = limits or Limits()
+        self._kernel = kernel = _Fresh(given) if self.unprotected else self._contained(given, limits)
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._cleared, kernel)
+            try:
+                with Conversation(kernel.connection, kernel.signal, kernel.dead) as conversation:
+                    spoken = conversation.hold(cells, limits.wall, limits.cell, limits.output)
+            finally:
+                kernel.signal(signal.SIGKILL)
+                told, files = kernel.left(limits.answers)
+        if told["broken"]:
+            raise SandboxMissing(told["ended"])
+        return _ran(spoken, told, files, not self.unprotected)
+
+    def _cleared(self, kernel: _Contained | _Fresh) -> None:
+        self._kernel = None
+        kernel.clean()
+
+    def _contained(self, given: dict[str, bytes], limits: Limits) -> _Contained:
+        for attempt in (1, 2):
+            path = self.ready()
+            try:
+                return _Contained(path, given, limits)
+            except OSError:  # the parent has ended meanwhile: it was idle, or somebody killed it
+                if attempt == 2:
+                    raise
+                self._lent = None
+                self.close()
+        raise AssertionError
+
+    def start(self) -> Path | None:
+        """Begin to start this runner's parent, which imports for seconds; its socket, None without a sandbox."""
+        if self.unprotected:
+            return None
+        if self._parent and self._parent.poll() is not None:
+            self.close()
+        if not self._parent:
+            self._folder = Path(tempfile.mkdtemp(prefix="coursekit-"))
+            # A clean environment: the grader's may hold the database's password.
+            env = _environment(self._folder)
+            try:
+                self._parent = warm.start(
+                    self._folder / "warm", coursekit.kernel.__name__, env, _IDLE_SECONDS, leash=True
+                )
+            except warm.NotWarm as error:
+                self.close()
+                raise SandboxMissing(str(error)) from error
+        return self._folder / "warm"
+
+    def ready(self) -> Path | None:
+        """The socket of a parent that listens; None without a sandbox."""
+        if self._lent:
+            return self._lent
+        if path := self.start():
+            try:
+                warm.wait_until_ready(path, self._parent)
+            except warm.NotWarm as error:
+                self.close()
+                raise SandboxMissing(str(error)) from error
+        return path
+
+
+@functools.cache
+def shared_runner(unprotected: bool, lent: Path | None = None) -> Runner:
+    """This process's runner, which lasts as long as it does; an idle parent ends by itself."""
+    runner = Runner(unprotected, lent)
+    atexit.register(runner.close)
+    return runner
+
+
+class _Contained:
+    """A kernel in a sandbox, behind the connection to its monitor."""
+
+    def __init__(self, parent: Path, given: dict[str, bytes], limits: Limits) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="k", dir=parent.parent))
+        for name in ("s", "given", "root"):
+            (self.folder / name).mkdir()
+        for name, data in given.items():
+            (self.folder / "given" / name).write_bytes(data)
+        self.connection = _connection(str(self.folder / "s" / "k"))
+        walls = {
+            "private": str(self.folder),
+            "readable": (str(Path(coursekit.__file__).parent),),
+            "hidden": _hidden(),
+            "memory": limits.memory,
+            "processes": limits.processes,
+            "open_files": limits.open_files,
+            "scratch": limits.scratch,
+            "cpu": limits.cpu,
+            "answers": limits.answers,
+        }
+        scratch = Path(sandbox.SCRATCH)
+        inside = self.connection | {"ip": f"{sandbox.SOCKETS}/k"}
+        request = {"walls": walls, "connection": inside, "env": _environment(scratch) | _folders(scratch)}
+        try:
+            self._report = warm.ask(parent, request)
+        except BaseException:
+            self.clean()
+            raise
+
+    def signal(self, number: int) -> None:
+        with contextlib.suppress(OSError):
+            self._report.send(bytes([number]))
+
+    def dead(self) -> bool:
+        return bool(select.select([self._report], [], [], 0)[0])  # its monitor has begun to tell
+
+    def left(self, _most: int) -> tuple[dict, dict[str, bytes]]:
+        return sandbox.receive(self._report)
+
+    def clean(self) -> None:
+        if report := getattr(self, "_report", None):
+            report.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class _Fresh:
+    """A kernel without any protection, as a child of this process."""
+
+    def __init__(self, given: dict[str, bytes]) -> None:
+        from jupyter_client.connect import write_connection_file
+
+        self.folder = Path(tempfile.mkdtemp(prefix="coursekit-"))
+        for name in ("questions", "answers", "home", "tmp"):
+            (self.folder / name).mkdir()
+        for name, data in given.items():
+            (self.folder / "questions" / name).write_bytes(data)
+        file, self.connection = write_connection_file(str(self.folder / "kernel.json"))
+        env = _environment(self.folder) | _folders(self.folder)
+        command = [sys.executable, "-P", "-m", "ipykernel_launcher", "-f", file, "--HistoryManager.enabled=False"]
+        null = subprocess.DEVNULL
+        self._process = subprocess.Popen(
+            command, env=env, cwd=self.folder, stdin=null, stdout=null, stderr=null, start_new_session=True
+        )
+
+    def signal(self, number: int) -> None:
+        if number == signal.SIGKILL and hasattr(os, "killpg"):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
+        elif self._process.poll() is None:
+            self._process.send_signal(number) if number != signal.SIGKILL else self._process.kill()
+
+    def dead(self) -> bool:
+        return self._process.poll() is not None
+
+    def left(self, most: int) -> tuple[dict, dict[str, bytes]]:
+        code = self._process.wait()
+        folder = os.open(self.folder / "answers", os.O_RDONLY)
+        files, notes = sandbox.collect(folder, most)
+        os.close(folder)
+        return sandbox.told_of(-code if code < 0 else code << 8, 0.0, 0, "", False, notes), files
+
+    def clean(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _connection(ip: str) -> dict:
+    ports = ("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port")
+    key = secrets.token_hex(32)
+    numbers = {name: i + 1 for i, name in enumerate(ports)}
+    return {"transport": "ipc", "ip": ip, "key": key, "signature_scheme": "hmac-sha256"} | numbers
+
+
+def _environment(home: Path) -> dict[str, str]:
+    passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    return passed | _FIXED | {"HOME": str(home)}
+
+
+def _folders(scratch: Path) -> dict[str, str]:
+    names = ("HOME", "MPLCONFIGDIR", "IPYTHONDIR", "COURSEKIT_HOME", "JUPYTER_RUNTIME_DIR", "XDG_CACHE_HOME")
+    home = {name: str(scratch / "home") for name in names}
+    return home | {
+        "TMPDIR": str(scratch / "tmp"),
+        QUESTIONS: str(scratch / "questions"),
+        ANSWERS: str(scratch / "answers"),
+    }
+
+
+def _hidden() -> tuple[str, ...]:
+    """What must not be seen even where it is installed among what may: references, and this package."""
+    import grader
+
+    folders = [Path(coursekit.__file__).parent / "generated" / "reference", *(Path(place) for place in grader.__path__)]
+    return tuple(str(folder.resolve()) for folder in folders)
+
+
+def _ran(spoken: Spoken, told: dict, files: dict[str, bytes], sandboxed: bool) -> Ran:
+    ended = told["ended"] or spoken.ended
+    if not spoken.ended and spoken.finished < spoken.cells and not told["ended"]:
+        ended = _death(told["status"], spoken.finished)
+    flags = (*spoken.flags, *told["notes"], *((ended,) if ended else ()))
+    return Ran(spoken.outputs, files, ended, flags, told["cpu"], told["peak"], sandboxed)
+
+
+def _death(status: int | None, finished: int) -> str:
+    how = "ended"
+    if status is not None and os.WIFSIGNALED(status):
+        how = f"was killed by {signal.Signals(os.WTERMSIG(status)).name}"
+    elif status is not None and os.WEXITSTATUS(status):
+        how = f"ended with status {os.WEXITSTATUS(status)}"
+    return f"the kernel {how} after {finished} cells: what stands below was not run"

@@ -1,0 +1,173 @@
+"""Where nbgrader meets this grader: classes that `nbgrader_config.py` names, and nothing of nbgrader's is patched.
+
+`c.Autograde.exporter_class` is built by nbgrader's converter just before it converts. Here it takes the submissions
+in, rebuilds them, and points that converter at the rebuilt ones. `Grade` and `Record` then stand where nbgrader
+executes a notebook and saves its scores. So `nbgrader autograde`, formgrader's button and `NbGraderAPI.autograde`
+take the same path.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import json
+import os
+import re
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbconvert.exporters import NotebookExporter
+from nbformat import NotebookNode
+from nbgrader.api import Gradebook
+from nbgrader.converters import Autograde
+from nbgrader.converters.base import NbGraderException
+from nbgrader.coursedir import CourseDirectory
+from nbgrader.preprocessors import NbGraderPreprocessor
+from traitlets import Bool, Dict, Unicode
+
+from grader.authoring.notebook import write
+from grader.grading import integrity
+from grader.grading.intake import SECRET, TIMESTAMP, write_time
+from grader.grading.pipeline import Job, graded, prepare
+from grader.grading.recording import KEY, record, reset
+from grader.grading.running import Limits, shared_runner
+from grader.grading.secret import STATE
+from grader.grading.store import Graded, Store
+from kernelkit import sandbox
+
+INTAKE = f"{STATE}/intake"
+
+
+class TrustedExporter(NotebookExporter):
+    """Exports what was rebuilt and graded, never what was submitted."""
+
+    unprotected = Bool(
+        bool(os.environ.get("NBGRADER_UNPROTECTED")),
+        help="Grade without a sandbox. Every result is marked so: learners' code can then do what you can do.",
+    ).tag(config=True)
+    limits = Dict(help="Replaces some of grader.grading.running.Limits, for example {'wall': 300}.").tag(config=True)
+    exchange = Unicode("", help="The exchange's root, whose clock tells when a submission was received.").tag(
+        config=True
+    )
+
+    def __init__(self, config: Any = None, parent: Any = None, **kwargs: Any) -> None:
+        super().__init__(config=config, parent=parent, **kwargs)
+        self.jobs: dict[tuple[str, str], Job] = {}
+        self.results: dict[tuple[str, str], Graded] = {}
+        if not isinstance(parent, Autograde):
+            return
+        if not self.unprotected and (why := sandbox.missing()):
+            raise self._refusal(f"{why}. To grade without protection all the same, set NBGRADER_UNPROTECTED=1")
+        self.course = Path(parent.coursedir.root)
+        self._take_in(parent)
+
+    @property
+    def bounds(self) -> Limits:
+        return Limits.given(self.limits)
+
+    def _refusal(self, why: str) -> NbGraderException:
+        """The error with which nbgrader ends. It prints no message of it: whoever raises it says why."""
+        self.log.error(why)
+        return NbGraderException(why)
+
+    def _take_in(self, converter: Autograde) -> None:
+        """Rebuild every submission that the converter has found, and have it convert those."""
+        courses = converter.coursedir
+        assignment = courses.assignment_id
+        pattern = courses.format_path(courses.submitted_directory, courses.student_id, assignment)
+        form = courses.format_path(courses.submitted_directory, "(?P<student>[^/]+)", assignment, escape=True)
+        for folder in map(Path, sorted(glob.glob(pattern))):
+            match = re.fullmatch(form, str(folder))
+            if match:
+                self._stage(match["student"], assignment, folder, courses)
+        # A copy: formgrader shares one course directory among all its requests.
+        staged = CourseDirectory(config=courses.config)
+        for name in courses.trait_names():
+            if name not in ("config", "parent", "log"):
+                setattr(staged, name, getattr(courses, name))
+        staged.submitted_directory = INTAKE
+        converter.coursedir = staged
+        converter.init_notebooks()
+
+    def _stage(self, student: str, assignment: str, folder: Path, courses: CourseDirectory) -> None:
+        try:
+            came = received(self.exchange, courses.course_id, student, assignment, folder)
+            job = prepare(self.course, assignment, student, folder, came, self.unprotected)
+        except FileNotFoundError as error:
+            raise self._refusal(str(error)) from error
+        self.jobs[student, assignment] = job
+        target = self.course / INTAKE / student / assignment
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir(parents=True)
+        (target / f"{assignment}.ipynb").write_text(write(job.rebuilt.notebook), encoding="utf-8")
+        if job.taken.timestamp:
+            (target / TIMESTAMP).write_text(write_time(job.taken.timestamp))
+        if job.taken.secret:
+            (target / SECRET).write_text(job.taken.secret)
+        done = Path(courses.format_path(courses.autograded_directory, student, assignment))
+        if done.is_dir() and shown_key(done / f"{assignment}.ipynb") is None:
+            shutil.rmtree(done)  # a run was killed between two steps: nbgrader would take it for finished
+
+
+def shown_key(path: Path) -> str | None:
+    """The key of the result that an autograded notebook shows; None where it shows none."""
+    try:
+        return json.loads(path.read_bytes())["metadata"][KEY]["key"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def received(exchange: str, course_id: str, student: str, assignment: str, folder: Path) -> datetime | None:
+    """When the exchange got this submission, by the clock of the machine that keeps it; None where it has it not."""
+    try:
+        claimed = (folder / TIMESTAMP).read_text(errors="replace").strip()[:100]
+    except OSError:
+        return None
+    if not exchange or not claimed:
+        return None
+    inbound = Path(exchange) / course_id / "inbound"
+    names = glob.escape(f"{student}+{assignment}+{claimed}") + "*"
+    with contextlib.suppress(OSError):
+        times = [path.lstat().st_ctime for path in inbound.glob(names)]
+        return datetime.fromtimestamp(min(times), UTC) if times else None
+    return None
+
+
+class Grade(NbGraderPreprocessor):
+    """Stands where nbgrader executes the notebook: the result comes from the sandbox and the verifier, or the store."""
+
+    def preprocess(self, nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
+        told = resources["nbgrader"]
+        student, assignment = told["student"], told["assignment"]
+        exporter: TrustedExporter = self.parent
+        job = exporter.jobs[student, assignment]
+        store = Store(exporter.course / STATE / "results")
+        try:
+            result = graded(job, store, lambda: shared_runner(exporter.unprotected), exporter.bounds)
+        except Exception:
+            with Gradebook(told["db_url"]) as gradebook:
+                reset(exporter.course, gradebook, assignment, student)
+            raise
+        exporter.results[student, assignment] = result
+        for flag in result.flags:
+            self.log.warning("%s: %s", student, flag)
+        notebook = nbformat.from_dict(result.notebook)
+        notebook.metadata[KEY] = {"key": result.key, "sandboxed": result.sandboxed, "reason": result.reason}
+        return notebook, resources
+
+
+class Record(NbGraderPreprocessor):
+    """Stands where nbgrader saves the scores: one transaction in place of one for each cell."""
+
+    def preprocess(self, nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
+        told = resources["nbgrader"]
+        student, assignment = told["student"], told["assignment"]
+        exporter: TrustedExporter = self.parent
+        result = exporter.results[student, assignment]
+        integrity.write(exporter.course, assignment, student, result.key, result.flags)
+        with Gradebook(told["db_url"]) as gradebook:
+            record(exporter.course, gradebook, assignment, student, result)
+        return nb, resources

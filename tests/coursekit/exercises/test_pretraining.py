@@ -1,0 +1,148 @@
+"""What the checks of pretraining's exercises accept and say beyond what the gate proves."""
+
+import itertools
+import re
+
+import pytest
+import torch
+
+from coursekit.checking.judging import finding
+from coursekit.checking.observing import observe
+from coursekit.exercises import find
+from grader.contract import draw
+from grader.exercises import trusted
+from grader.proving.seeds import PUBLIC
+
+
+def told(exercise_id, *objects):
+    """The first finding on the public cases, empty where there is none."""
+    exercise, secret = find(exercise_id), trusted(exercise_id)
+    drawn = draw(exercise, secret, PUBLIC)
+    rows = zip(drawn.cases, drawn.expected, strict=True)
+    findings = (finding(exercise, case, observe(exercise, objects, case), right) for case, right in rows)
+    return next(filter(None, findings), "")
+
+
+def mask(p=0.15, hidden=0.8, kept=0.9, **change):
+    """A right mask_tokens, or with other shares, or with one of its steps changed."""
+
+    def mask_tokens(ids, real, special, mask_id, V, g):
+        word = real & ~torch.isin(ids, torch.tensor(special))
+        chosen = change.get("choose", lambda word, u: word & (u < p))(word, torch.rand(ids.shape, generator=g))
+        fate = torch.rand(ids.shape, generator=g)
+        tokens = change.get("tokens", lambda V, shape, g: torch.randint(V, shape, generator=g))(V, ids.shape, g)
+        new = torch.where(fate < hidden, mask_id, torch.where(fate < kept, ids, tokens))
+        return torch.where(chosen, new, ids), torch.where(chosen, ids, -100)
+
+    return mask_tokens
+
+
+def test_a_right_mask_passes():
+    assert not told("bert.mask_tokens", mask())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (mask(p=0.12), "1[12]..% of the words are chosen"),
+        (mask(p=0.2), "of the words are chosen, expected 15%"),
+        (mask(hidden=0.7), "become \\[MASK\\], expected 80%"),
+        (mask(kept=0.95), "expected 10% each"),
+        (mask(kept=0.84), "expected 10% each"),
+        (mask(choose=lambda word, u: word & (u.cumsum(1) % 1 < 0.15) & (u > 2)), "of the words are chosen"),
+        (mask(choose=lambda word, u: word & (torch.arange(word.shape[1]) % 7 == 0)), "choose the same words"),
+        (mask(tokens=lambda V, shape, g: torch.randint(V // 2, shape, generator=g)), "spread over the whole"),
+        (mask(tokens=lambda V, shape, g: torch.randint(V // 2, V, shape, generator=g)), "spread over the whole"),
+        (mask(tokens=lambda V, shape, g: torch.randint(3 * V, shape, generator=g)), "outside the vocabulary"),
+        (mask(tokens=lambda V, shape, g: torch.randint(V, shape[1:], generator=g).expand(shape)), "draw one for each"),
+    ],
+)
+def test_a_mask_with_other_shares_is_told_by_its_share(wrong, says):
+    assert re.search(says, told("bert.mask_tokens", wrong))
+
+
+@pytest.mark.parametrize(
+    "extreme",
+    [mask(p=0), mask(p=1), mask(hidden=1), mask(hidden=0, kept=1), mask(hidden=0, kept=0)],
+    ids=["nothing chosen", "all chosen", "all hidden", "all kept", "all exchanged"],
+)
+def test_every_mask_can_be_measured(extreme):
+    """While grading, a measurement that is no number is taken for a forged one."""
+    exercise = find("bert.mask_tokens")
+    for case in draw(exercise, trusted(exercise.id), PUBLIC).cases:
+        assert all(value.isfinite() for value in observe(exercise, (extreme,), case).outputs.values())
+    assert told(exercise.id, extreme)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda c, y: (c, y.float()), "labels is .*float32.*expected .*int64"),
+        (lambda c, y: (c[:, :-1], y), "corrupted is"),
+        (lambda c, y: (c, y, y), "a tuple of 3, expected 2 tensors"),
+        (lambda c, y: c, "expected 2 tensors"),
+        (lambda c, y: None, "None"),
+    ],
+)
+def test_a_mask_of_another_form_is_told_by_its_form(change, says):
+    assert re.search(says, told("bert.mask_tokens", lambda *a: change(*mask()(*a))))
+
+
+def right_pairs(*arguments):
+    return trusted("bert.sentence_pairs").reference[0](*arguments)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda pairs: None, "is there a return"),
+        (lambda pairs: [], "an empty list"),
+        (lambda pairs: [p[:2] for p in pairs], r"not of the form \(ids, segments, is_next\)"),
+        (lambda pairs: [(*p[:2], "next") for p in pairs], "is_next is 'next'"),
+        (lambda pairs: [("ids", *p[1:]) for p in pairs], "ids"),
+        (lambda pairs: [(p[0], p[1][:-1], p[2]) for p in pairs], "segments"),
+        (lambda pairs: pairs[:-1], "do not all begin a pair"),
+        (lambda pairs: pairs + pairs[:1], "more than one pair"),
+        (lambda pairs: sorted(pairs, key=lambda p: p[2]), "toss a coin"),
+        (lambda pairs: [([p[0][0], *p[0][2:]], p[1][1:], p[2]) for p in pairs], "cut elsewhere than at its end"),
+    ],
+)
+def test_pairs_of_another_form_are_told_by_their_form(change, says):
+    assert re.search(says, told("bert.sentence_pairs", lambda *a: change(right_pairs(*a))))
+
+
+def test_pairs_may_hold_tensors_and_booleans():
+    def pairs(*arguments):
+        return tuple(
+            [torch.tensor(ids), torch.tensor(s), torch.tensor(bool(n))] for ids, s, n in right_pairs(*arguments)
+        )
+
+    assert not told("bert.sentence_pairs", pairs)
+
+
+@pytest.mark.parametrize("case", [2, 3])
+def test_the_cases_of_truncation_have_every_way_of_being_cut(case):
+    given = draw(find("bert.sentence_pairs"), trusted("bert.sentence_pairs"), PUBLIC).cases[case].inputs
+    room = given["longest"] - 3
+    pairs = [[*map(len, pair)] for document in given["documents"] for pair in itertools.pairwise(document)]
+    assert any(a + b <= room for a, b in pairs)
+    assert any(a + b > room and b < room // 2 for a, b in pairs)
+    assert any(a + b > room and a < room // 2 for a, b in pairs)
+    assert any(min(a, b) > room // 2 for a, b in pairs)
+
+
+def test_a_head_that_is_tied_by_storage_only_is_told():
+    secret = trusted("bert.mlm_head")
+    Head, loss = secret.alternatives["chosen_first"]
+
+    class SharesStorage(Head):
+        def __init__(self, token):
+            super().__init__(token)
+            self.decoder.weight = torch.nn.Parameter(token.weight.data)
+
+    assert "a matrix of its own" in told("bert.mlm_head", SharesStorage, loss)
+
+
+def test_a_loss_of_another_shape_is_told():
+    Head, loss = trusted("bert.mlm_head").alternatives["chosen_first"]
+    assert "shape (1,)" in told("bert.mlm_head", Head, lambda *arguments: loss(*arguments)[None])

@@ -1,0 +1,127 @@
+"""Figures reach the notebook as pictures with a description, small, on white, and refuse to go without one."""
+
+import io
+import re
+
+import nbconvert
+import nbformat
+import pytest
+import torch
+from matplotlib.figure import Figure
+from PIL import Image
+
+from coursekit.figures import COLOURS, DASHES, Picture, clouds, curves, heatmap, picture, show
+
+
+@pytest.fixture
+def fig():
+    return curves([1, 2, 3], {"a": [1, 2, 3], "b": [3, 2, 1]}, x_label="step", y_label="loss (nats)")
+
+
+def test_a_picture_is_html_with_alt_text_and_text_without(fig):
+    bundle = picture(fig, 'a "falls"\n  & b rises')._repr_mimebundle_()
+    assert 'alt="a &quot;falls&quot; &amp; b rises"' in bundle["text/html"]
+    assert bundle["text/plain"] == 'a "falls" & b rises'
+
+
+def test_nbconvert_keeps_the_alt_text(fig):
+    output = nbformat.v4.new_output("display_data", picture(fig, "two lines cross")._repr_mimebundle_())
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("show()", outputs=[output])])
+    html, _ = nbconvert.HTMLExporter().from_notebook_node(notebook)
+    assert re.search(r'<img [^>]*alt="two lines cross"', html)
+
+
+@pytest.mark.parametrize("alt", ["", "  \n", None, 3])
+def test_a_figure_without_a_description_is_refused(fig, alt):
+    with pytest.raises(ValueError, match="needs alt text"):
+        picture(fig, alt)
+
+
+def test_axes_in_place_of_a_figure_are_refused_by_name(fig):
+    with pytest.raises(TypeError, match=r"found a Axes.*pass fig"):
+        picture(fig.axes[0], "two lines cross")
+
+
+def test_a_picture_has_a_white_background_in_every_theme(fig):
+    image = Image.open(io.BytesIO(picture(fig, "two lines cross").png)).convert("RGBA")
+    assert image.getpixel((0, 0)) == (255, 255, 255, 255)
+
+
+def test_the_same_figure_gives_the_same_bytes():
+    drawn = [picture(heatmap(torch.eye(12)), "a diagonal").png for _ in range(2)]
+    assert drawn[0] == drawn[1]
+
+
+def test_a_large_heat_map_stays_under_60_kB():
+    labels = [f"word{k}" for k in range(30)]
+    fig = heatmap({"a": torch.rand(30, 30), "b": torch.rand(30, 30)}, row_labels=labels, column_labels=labels)
+    assert len(picture(fig, "noise").png) < 60_000
+
+
+def test_show_displays_one_picture(fig, monkeypatch):
+    shown = []
+    monkeypatch.setattr("coursekit.figures.display", shown.append)
+    show(fig, "two lines cross")
+    assert [type(x) for x in shown] == [Picture]
+
+
+def test_a_heat_map_names_both_axes_and_its_unit():
+    fig = heatmap(torch.rand(3, 4), rows="query", columns="key", unit="attention weight")
+    assert [fig.axes[0].get_ylabel(), fig.axes[0].get_xlabel()] == ["query", "key"]
+    assert fig.axes[-1].get_ylabel() == "attention weight"
+
+
+def test_several_heat_maps_share_one_colour_scale():
+    fig = heatmap({"small": torch.tensor([[0.0, 1.0]]), "large": torch.tensor([[0.0, 5.0]])})
+    assert {ax.images[0].get_clim() for ax in fig.axes if ax.images} == {(0.0, 5.0)}
+
+
+def test_a_mask_says_what_its_two_colours_mean():
+    fig = heatmap(torch.ones(3, 3, dtype=torch.bool).tril())
+    assert [label.get_text() for label in fig.axes[-1].get_yticklabels()] == ["hidden", "seen"]
+
+
+@pytest.mark.parametrize("A", [torch.full((2, 2), -torch.inf), torch.full((2, 2), torch.nan), torch.zeros(2, 2)])
+def test_a_heat_map_of_infinite_or_equal_entries_is_drawn(A):
+    assert isinstance(heatmap(A), Figure)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, torch.int64])
+def test_a_heat_map_takes_any_dtype_and_a_graph(dtype):
+    A = torch.ones(2, 3, dtype=dtype)
+    assert isinstance(heatmap(A.requires_grad_() if A.is_floating_point() else A), Figure)
+
+
+def test_a_stack_of_heads_is_refused_with_the_way_out():
+    with pytest.raises(ValueError, match=r"found shape \(1, 2, 3, 3\).*pick one head"):
+        heatmap(torch.rand(1, 2, 3, 3))
+
+
+def test_curves_are_told_apart_by_dashes_as_well_as_by_colour():
+    fig = curves([0, 1], {str(k): [k, k] for k in range(4)}, x_label="x", y_label="y")
+    assert len({line.get_linestyle() for line in fig.axes[0].lines}) == 4
+    assert len(COLOURS) == len(DASHES)
+
+
+def test_curves_draw_tensors_that_carry_gradients():
+    y = torch.ones(3, requires_grad=True)
+    assert isinstance(curves(torch.arange(3), {"y": y}, x_label="x", y_label="y", log="x"), Figure)
+
+
+def test_a_figure_of_pyplot_is_closed_and_not_shown_twice():
+    import matplotlib.pyplot as plt
+
+    with plt.style.context("dark_background"):
+        fig, _ = plt.subplots()
+    shown = picture(fig, "empty axes")
+    assert not plt.fignum_exists(fig.number)
+    assert Image.open(io.BytesIO(shown.png)).convert("RGB").getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_clouds_have_a_panel_for_each_title_and_every_class_in_the_legend():
+    XY = torch.randn(7, 2, generator=torch.Generator().manual_seed(0))
+    fig = clouds({"one": XY, "two": -XY}, torch.tensor([0, 1, 0, 1, 1, 0, 0]), ("no", "yes"), x_label="a", y_label="b")
+    assert [ax.get_title() for ax in fig.axes if ax.get_title()] == ["one", "two"]
+    assert [text.get_text() for text in fig.legends[0].get_texts()] == ["no", "yes"]
+    assert (fig.get_supxlabel(), fig.get_supylabel()) == ("a", "b")
+    assert picture(fig, "points").png

@@ -1,0 +1,30 @@
+"""What a chapter says of an exercise is what its spec says."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from coursekit.exercises import chapters, find
+
+CHAPTERS = Path(__file__).parents[3] / "chapters"
+HEADING = re.compile(
+    r'^# ### Exercise [\d.]+: (.+)\n# (\w+) · (\d+) minutes · (\d+) points?\n(?:.*\n)*?# %% check="(.+)"', re.M
+)
+
+
+@pytest.mark.parametrize("chapter", chapters(), ids=lambda chapter: chapter.slug)
+def test_headings_give_the_title_difficulty_minutes_and_points_of_the_spec(chapter):
+    text = (CHAPTERS / f"{chapter.slug}.py").read_text(encoding="utf-8")
+    told = {
+        exercise_id: (title, difficulty, int(minutes), int(points))
+        for title, difficulty, minutes, points, exercise_id in HEADING.findall(text)
+    }
+    specs = {e.id: (e.title, e.difficulty, e.minutes, e.points) for e in map(find, chapter.exercises)}
+    assert told == specs
+
+
+@pytest.mark.parametrize("chapter", chapters(), ids=lambda chapter: chapter.slug)
+def test_exercises_are_listed_in_the_order_of_the_chapter(chapter):
+    text = (CHAPTERS / f"{chapter.slug}.py").read_text(encoding="utf-8")
+    assert tuple(re.findall(r'^# %% exercise="(.+)"', text, re.M)) == chapter.exercises
