@@ -24,7 +24,7 @@ import coursekit
 from coursekit.checking.report import Verdict
 from coursekit.exercises import chapters
 from grader.authoring.notebook import grade_id, points
-from grader.contract import Drawn
+from grader.drawing import Drawn
 from grader.grading import secret
 from grader.grading.conversation import Cell
 from grader.grading.feedback import sanitise

@@ -11,7 +11,7 @@ from pathlib import Path
 from coursekit.checking import store
 from coursekit.checking.contract import Case
 from coursekit.exercises import find
-from grader.contract import Drawn, draw
+from grader.drawing import Drawn, draw
 from grader.exercises import trusted
 
 STATE = ".grading"

@@ -17,7 +17,7 @@ from coursekit.checking.observing import Outcome
 from coursekit.checking.probing import Wrong
 from coursekit.checking.report import PartResult, Verdict
 from coursekit.exercises import find
-from grader.contract import Drawn, known_mistakes, reference_outputs
+from grader.drawing import Drawn, known_mistakes, reference_outputs
 from grader.exercises import trusted
 
 

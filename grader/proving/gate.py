@@ -18,7 +18,8 @@ from coursekit.checking.checks import verdict_on
 from coursekit.checking.contract import Exercise
 from coursekit.checking.judging import judge
 from coursekit.exercises import chapters, find
-from grader.contract import Trusted, draw, known_mistakes
+from grader.contract import Trusted
+from grader.drawing import draw, known_mistakes
 from grader.exercises import trusted
 from grader.proving.seeds import SECRET
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from coursekit.checking import store
 from coursekit.checking.contract import Chapter
 from coursekit.exercises import chapters, find
-from grader.contract import draw, known_mistakes
+from grader.drawing import draw, known_mistakes
 from grader.exercises import trusted
 from grader.proving.seeds import PUBLIC
 

@@ -9,7 +9,7 @@ import torch
 from coursekit.checking.judging import finding
 from coursekit.checking.observing import observe
 from coursekit.exercises import find
-from grader.contract import draw
+from grader.drawing import draw
 from grader.exercises import trusted
 from grader.proving.seeds import PUBLIC
 

@@ -9,7 +9,8 @@ from coursekit.checking.comparing import close
 from coursekit.checking.contract import Case, Exercise
 from coursekit.checking.observing import observe
 from coursekit.exercises import find
-from grader.contract import Trusted, draw
+from grader.contract import Trusted
+from grader.drawing import draw
 from grader.exercises import trusted
 
 BAD_SEEDS = (1, 2, 3)

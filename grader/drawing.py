@@ -1,0 +1,85 @@
+"""Cases drawn from a seed, what is right on them, and what the known mistakes do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from coursekit.checking.comparing import TOLERANCE, close
+from coursekit.checking.contract import Case, Exercise, Outputs
+from coursekit.checking.judging import KnownMistake
+from coursekit.checking.observing import observe
+from grader.contract import Trusted
+
+STEADY = 0.2  # the share of the tolerance that rounding may take up in the reference itself
+DRAWS = 100
+
+
+def reference_outputs(exercise: Exercise, trusted: Trusted, case: Case, measured: bool = True) -> Outputs:
+    """All that the probe gives for the reference in float64, measurements included. Raises RuntimeError.
+
+    `measured=False` leaves out the exercise's `measure`, as the kernel that is graded does.
+    """
+    outcome = observe(exercise, trusted.reference, case.cast(torch.float64), measured)
+    if outcome.outputs is None or outcome.changed:
+        told = outcome.problem or f"changes {outcome.changed}"
+        raise RuntimeError(f"the reference of {exercise.id} fails on {case.label!r}: {told}")
+    return outcome.outputs
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Cases from one seed, and for each all that the probe gives for the reference in float64."""
+
+    cases: tuple[Case, ...]
+    outputs: tuple[Outputs, ...]
+
+    @property
+    def expected(self) -> tuple[Outputs, ...]:
+        """The outputs that a learner's are compared with."""
+        return tuple(compared(case, outputs) for case, outputs in zip(self.cases, self.outputs, strict=True))
+
+
+def draw(exercise: Exercise, trusted: Trusted, seed: int) -> Drawn:
+    """Cases on which rounding decides nothing: the reference in a case's own dtype stays far within the tolerance.
+
+    Random inputs are now and then badly conditioned (a token whose numbers are nearly equal, before a layer norm), and
+    then a right answer differs from float64 by more than is allowed. Such a draw is thrown away. Raises RuntimeError
+    where no draw will do: then the cases or the tolerance are wrong.
+    """
+    for attempt in range(DRAWS):
+        cases = tuple(exercise.cases(torch.Generator().manual_seed(seed + attempt)))
+        drawn = Drawn(cases, tuple(reference_outputs(exercise, trusted, case) for case in cases))
+        if all(_steady(exercise, trusted, *pair) for pair in zip(drawn.cases, drawn.expected, strict=True)):
+            return drawn
+    raise RuntimeError(f"{exercise.id}: {DRAWS} draws from seed {seed} on, and rounding decides a case in each of them")
+
+
+def _steady(exercise: Exercise, trusted: Trusted, case: Case, right: Outputs) -> bool:
+    if case.dtype == torch.float64:
+        return True
+    mine = observe(exercise, trusted.reference, case).outputs
+    return mine is not None and all(
+        close(mine[name], value, _part_of(exercise.tolerance.get(value.dtype) or TOLERANCE.get(value.dtype))).all()
+        for name, value in right.items()
+    )
+
+
+def _part_of(tolerance: tuple[float, float] | None) -> tuple[float, float] | None:
+    return tolerance and (STEADY * tolerance[0], STEADY * tolerance[1])
+
+
+def compared(case: Case, outputs: Outputs) -> Outputs:
+    """The outputs that a learner's are compared with, rounded to the case's dtype."""
+    named = {name: value for name, value in outputs.items() if not name.startswith("_")}
+    return {name: v.to(case.dtype) if v.is_floating_point() else v for name, v in named.items()}
+
+
+def known_mistakes(exercise: Exercise, trusted: Trusted, cases: Sequence[Case]) -> list[KnownMistake]:
+    """What every registered mistake does on these cases."""
+    return [
+        KnownMistake(m.name, m.sentence, tuple(observe(exercise, m.objects, case) for case in cases))
+        for m in trusted.mistakes
+    ]
