@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from coursekit.checking.comparing import TOLERANCE, close
-from coursekit.checking.contract import Case, Exercise, Outputs
-from coursekit.checking.judging import KnownMistake
-from coursekit.checking.observing import observe
+from coursekit.checking.contract import Case, Exercise, Outputs, as_dtype
+from coursekit.checking.judging import KnownMistake, measured
+from coursekit.checking.observing import Outcome, observe
 from grader.contract import Trusted
 
 STEADY = 0.2  # the share of the tolerance that rounding may take up in the reference itself
 DRAWS = 100
 
 
-def reference_outputs(exercise: Exercise, trusted: Trusted, case: Case, measured: bool = True) -> Outputs:
-    """All that the probe gives for the reference in float64, measurements included. Raises RuntimeError.
-
-    `measured=False` leaves out the exercise's `measure`, as the kernel that is graded does.
-    """
-    outcome = observe(exercise, trusted.reference, case.cast(torch.float64), measured)
+def reference_outputs(exercise: Exercise, trusted: Trusted, case: Case) -> Outputs:
+    """All that the probe gives for the reference in float64, before anything is measured. Raises RuntimeError."""
+    outcome = observe(exercise, trusted.reference, case.cast(torch.float64))
     if outcome.outputs is None or outcome.changed:
         told = outcome.problem or f"changes {outcome.changed}"
         raise RuntimeError(f"the reference of {exercise.id} fails on {case.label!r}: {told}")
@@ -31,15 +30,11 @@ def reference_outputs(exercise: Exercise, trusted: Trusted, case: Case, measured
 
 @dataclass(frozen=True)
 class Drawn:
-    """Cases from one seed, and for each all that the probe gives for the reference in float64."""
+    """Cases from one seed; for each all that the probe gives for the reference in float64, and what is compared."""
 
     cases: tuple[Case, ...]
     outputs: tuple[Outputs, ...]
-
-    @property
-    def expected(self) -> tuple[Outputs, ...]:
-        """The outputs that a learner's are compared with."""
-        return tuple(compared(case, outputs) for case, outputs in zip(self.cases, self.outputs, strict=True))
+    expected: tuple[Outputs, ...]
 
 
 def draw(exercise: Exercise, trusted: Trusted, seed: int) -> Drawn:
@@ -51,16 +46,17 @@ def draw(exercise: Exercise, trusted: Trusted, seed: int) -> Drawn:
     """
     for attempt in range(DRAWS):
         cases = tuple(exercise.cases(torch.Generator().manual_seed(seed + attempt)))
-        drawn = Drawn(cases, tuple(reference_outputs(exercise, trusted, case) for case in cases))
-        if all(_steady(exercise, trusted, *pair) for pair in zip(drawn.cases, drawn.expected, strict=True)):
-            return drawn
+        outputs = tuple(reference_outputs(exercise, trusted, case) for case in cases)
+        expected = tuple(map(functools.partial(compared, exercise), cases, outputs))
+        if all(_steady(exercise, trusted, *pair) for pair in zip(cases, expected, strict=True)):
+            return Drawn(cases, outputs, expected)
     raise RuntimeError(f"{exercise.id}: {DRAWS} draws from seed {seed} on, and rounding decides a case in each of them")
 
 
 def _steady(exercise: Exercise, trusted: Trusted, case: Case, right: Outputs) -> bool:
     if case.dtype == torch.float64:
         return True
-    mine = observe(exercise, trusted.reference, case).outputs
+    mine = outcome_of(exercise, trusted.reference, case).outputs
     return mine is not None and all(
         close(mine[name], value, _part_of(exercise.tolerance.get(value.dtype) or TOLERANCE.get(value.dtype))).all()
         for name, value in right.items()
@@ -71,15 +67,22 @@ def _part_of(tolerance: tuple[float, float] | None) -> tuple[float, float] | Non
     return tolerance and (STEADY * tolerance[0], STEADY * tolerance[1])
 
 
-def compared(case: Case, outputs: Outputs) -> Outputs:
-    """The outputs that a learner's are compared with, rounded to the case's dtype."""
-    named = {name: value for name, value in outputs.items() if not name.startswith("_")}
-    return {name: v.to(case.dtype) if v.is_floating_point() else v for name, v in named.items()}
+def compared(exercise: Exercise, case: Case, outputs: Outputs) -> Outputs:
+    """Of a right answer's outputs those that a learner's are compared with, rounded to the case's dtype."""
+    found = measured(exercise, case, Outcome(outputs)).outputs
+    if found is None:
+        raise RuntimeError(f"the reference of {exercise.id} cannot be measured on {case.label!r}")
+    return {name: as_dtype(v, case.dtype) for name, v in found.items() if not name.startswith("_")}
+
+
+def outcome_of(exercise: Exercise, objects: tuple[Any, ...], case: Case) -> Outcome:
+    """What objects that are trusted do on one case, measured."""
+    return measured(exercise, case, observe(exercise, objects, case))
 
 
 def known_mistakes(exercise: Exercise, trusted: Trusted, cases: Sequence[Case]) -> list[KnownMistake]:
     """What every registered mistake does on these cases."""
     return [
-        KnownMistake(m.name, m.sentence, tuple(observe(exercise, m.objects, case) for case in cases))
+        KnownMistake(m.name, m.sentence, tuple(outcome_of(exercise, m.objects, case) for case in cases))
         for m in trusted.mistakes
     ]

@@ -9,10 +9,11 @@ from typing import Any
 import torch
 
 from coursekit.checking import handover, store
-from coursekit.checking.contract import Call, Exercise
-from coursekit.checking.judging import judge
+from coursekit.checking.calls import Call
+from coursekit.checking.contract import Exercise
+from coursekit.checking.judging import judge, measured, refused
 from coursekit.checking.observing import observe
-from coursekit.checking.report import PartResult, Verdict
+from coursekit.checking.report import Verdict
 from coursekit.exercises import UnknownExercise, find
 
 # Exercises whose last check in this process earned full marks, with the objects that did.
@@ -41,9 +42,10 @@ def check(exercise_id: str, *objects: Any, device: str | torch.device | None = N
     _passed.pop(exercise_id, None)
     if verdict.full:
         _passed[exercise_id] = objects
-    from coursekit.record.scores import record  # here, because the map of progress needs the exercises
+    if not verdict.refused and not verdict.not_started:  # neither is a try
+        from coursekit.record.scores import record  # here, because the map of progress needs the exercises
 
-    record(exercise_id, verdict.earned, exercise.points)
+        record(exercise_id, verdict.earned, exercise.points)
     return _shown(verdict)
 
 
@@ -56,9 +58,10 @@ def use(exercise_id: str, *objects: Any) -> Any:
     exercise = find(exercise_id)
     if handover.asked():
         return objects[0] if len(objects) == 1 else objects  # a library's answer must not be handed over as theirs
-    passed = _passed.get(exercise_id)
-    if passed is None or any(mine is not given for mine, given in zip(passed, objects, strict=True)):
-        print(f"{exercise.title}: a library stands in here until your check passes.")
+    if not _same(_passed.get(exercise_id), objects):
+        why = _wrong_number(exercise, objects)
+        until = f"{why}, so a library stands in here." if why else "a library stands in here until your check passes."
+        print(f"{exercise.title}: {until}")
         objects = exercise.library
     return objects[0] if len(objects) == 1 else objects
 
@@ -68,7 +71,7 @@ def verdict_on(exercise: Exercise, objects: tuple[Any, ...], known: store.Known,
     cases = [case.on(device) for case in known.cases]
     where = [case.device(device) for case in cases]
     expected = [{n: v.to(place) for n, v in right.items()} for right, place in zip(known.expected, where, strict=True)]
-    outcomes = [observe(exercise, objects, case) for case in cases]
+    outcomes = [measured(exercise, case, observe(exercise, objects, case)) for case in cases]
     # Where the learner's outputs are: a mistake left on another device would seem to err in its device.
     mistakes = [mistake.on(*where) for mistake in known.mistakes]
     return judge(exercise, cases, outcomes, expected, mistakes)
@@ -78,25 +81,39 @@ def _judged(exercise: Exercise, objects: tuple[Any, ...], device: torch.device) 
     try:
         known = store.load(exercise.id)
     except store.StoreError as error:
-        return _refused(exercise, str(error))
+        return refused(exercise, str(error))
     return verdict_on(exercise, objects, known, device)
 
 
 def _refusal(exercise: Exercise, objects: tuple[Any, ...]) -> Verdict | None:
     calls = exercise.signatures
-    if len(objects) != len(calls):
-        names = ", ".join(call.name for call in calls)
-        return _refused(exercise, f"the check was given {len(objects)} objects, expected {len(calls)}: {names}")
+    if why := _wrong_number(exercise, objects):
+        return refused(exercise, why)
     told = next((told for obj, call in zip(objects, calls, strict=True) if (told := bad_call(obj, call))), "")
-    return _refused(exercise, told) if told else None
+    return refused(exercise, told) if told else None
+
+
+def _wrong_number(exercise: Exercise, objects: tuple[Any, ...]) -> str:
+    """The sentence where these are not as many objects as the exercise asks for; empty where they are."""
+    names = [call.name for call in exercise.signatures]
+    if len(objects) == len(names):
+        return ""
+    return f"it was given {len(objects)} object{'s' * (len(objects) != 1)}, expected {len(names)}: {', '.join(names)}"
+
+
+def _same(passed: tuple[Any, ...] | None, objects: tuple[Any, ...]) -> bool:
+    if passed is None or len(passed) != len(objects):
+        return False
+    return all(mine is given for mine, given in zip(passed, objects, strict=True))
 
 
 def bad_call(obj: Any, call: Call) -> str:
     """Why `obj` cannot be called as the exercise calls it, in one sentence; empty when it can."""
-    signature = f"{call.name}({', '.join(call.parameters)})"
-    kind = "class" if call.is_class else "function"
+    signature, kind = call.signature, "class" if call.is_class else "value" if call.is_value else "function"
     if obj is None:
         return f"the check was given None, expected the {kind} {signature}: has its cell been run?"
+    if call.is_value:
+        return ""  # whatever is wrong with it, the probe says so
     if inspect.isclass(obj) != call.is_class or not callable(obj):
         found = f"the class {obj.__name__}" if inspect.isclass(obj) else _found(obj)
         return f"the check was given {found}, expected the {kind} {signature}"
@@ -115,11 +132,6 @@ def _found(obj: Any) -> str:
         return f"the function {obj.__name__}"
     hint = ": pass the function itself, without calling it" if isinstance(obj, torch.Tensor) else ""
     return f"an object of type {type(obj).__name__}{hint}"
-
-
-def _refused(exercise: Exercise, sentence: str) -> Verdict:
-    parts = tuple(PartResult(name, points, 0, False, 0, ()) for name, points in exercise.parts.items())
-    return Verdict(exercise.id, exercise.title, parts, refused=sentence)
 
 
 def _shown(verdict: Verdict) -> Verdict:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from coursekit.checking.calls import Call, probe_of
 
 Outputs = dict[str, Tensor]
 # A law looks at one case and returns a sentence when it is broken, None when it holds.
@@ -22,12 +23,14 @@ class Case:
     """One set of inputs on which the learner's object is called.
 
     `part` is the part of the exercise whose points the case decides, `label` is told to the learner when it
-    fails ("T=5, S=7, float64"), `inputs` holds tensors and plain Python values by name.
+    fails ("T=5, S=7, float64"), `inputs` holds tensors and plain Python values by name. Of a `hidden` case, which only
+    grading knows, a report tells the label and no number.
     """
 
     part: str
     label: str
     inputs: dict[str, Any]
+    hidden: bool = False
 
     @property
     def dtype(self) -> torch.dtype:
@@ -40,8 +43,8 @@ class Case:
         return wanted if any(isinstance(v, Tensor) for v in self.inputs.values()) else torch.device("cpu")
 
     def cast(self, dtype: torch.dtype) -> Case:
-        """The same case with every floating tensor as `dtype`; layout and other values stay."""
-        inputs = {n: v.to(dtype) if _is_float(v) else v for n, v in self.inputs.items()}
+        """The same case with every floating or complex tensor in the precision of `dtype`; layout and the rest stay."""
+        inputs = {n: as_dtype(v, dtype) if isinstance(v, Tensor) else v for n, v in self.inputs.items()}
         return dataclasses.replace(self, inputs=inputs)
 
     def on(self, device: torch.device) -> Case:
@@ -56,41 +59,18 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Call:
-    """One learner's object as the exercise calls it, read from "name(a, b) -> x, y".
-
-    A capital first letter makes it a class; `returns` names the tensors that a call returns.
-    """
-
-    name: str
-    parameters: tuple[str, ...]
-    returns: tuple[str, ...]
-
-    @property
-    def is_class(self) -> bool:
-        return self.name[0].isupper()
-
-    @classmethod
-    def parse(cls, text: str) -> Call:
-        match = re.fullmatch(r"\s*(\w+)\((.*?)\)\s*(?:->\s*(.+))?", text)
-        if not match:
-            raise ValueError(f"a call is written 'name(a, b) -> x'; found {text!r}")
-        name, parameters, returns = match.groups()
-        return cls(name, _names(parameters), _names(returns or ""))
-
-
-@dataclass(frozen=True)
 class Exercise:
     """What a learner writes and how it is looked at.
 
     `parts` maps each part to its points, in order: a part earns its points when it and every part before it
-    pass. `calls` says how the learner's objects are called. `cases(generator)` draws the inputs.
+    pass. `calls` says how the learner's objects are called, see `calls.Call`. `cases(generator)` draws the inputs.
     `probe(inputs, *objects)` calls the objects and returns named tensors, the same names whatever the objects
-    do; a name with a leading underscore is not compared but there for the `laws`. Where a right answer is random,
+    do; a name with a leading underscore is not compared but there for the `laws`. Where it only calls, loads weights
+    or takes gradients it is left out, and follows from `calls`. Where a right answer is random,
     `measure(inputs, outputs)` turns what the probe gives into what the laws look at; while grading it runs outside of
     the learner's process. `library` holds objects from public libraries that stand in for an unsolved exercise.
     `tolerance` overrides `torch.testing`'s (rtol, atol) for a dtype. `ordered=False` where the parts are skills of
-    their own, each paid for by itself.
+    their own, each paid for by itself. Raises ValueError where a call cannot be read.
     """
 
     id: str
@@ -100,20 +80,22 @@ class Exercise:
     difficulty: str
     calls: tuple[str, ...]
     cases: Callable[[torch.Generator], list[Case]]
-    probe: Callable[..., Outputs]
     library: tuple[Any, ...]
+    probe: Callable[..., Outputs] = None  # type: ignore[assignment]  # set below where it is left out
     laws: tuple[Law, ...] = ()
     measure: Callable[[dict[str, Any], Outputs], Outputs] | None = None
     ordered: bool = True
     tolerance: dict[torch.dtype, tuple[float, float]] = field(default_factory=dict)
+    signatures: tuple[Call, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "signatures", tuple(Call.parse(text) for text in self.calls))
+        if self.probe is None:
+            object.__setattr__(self, "probe", probe_of(self.signatures))
 
     @property
     def points(self) -> int:
         return sum(self.parts.values())
-
-    @property
-    def signatures(self) -> tuple[Call, ...]:
-        return tuple(Call.parse(text) for text in self.calls)
 
 
 @dataclass(frozen=True)
@@ -139,34 +121,13 @@ class Chapter:
     preload: tuple[str, ...] = ()
 
 
-def normal(g: torch.Generator, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Standard normal numbers, drawn in float64 so that every dtype sees the same ones."""
-    return torch.randn(*shape, generator=g, dtype=torch.float64).to(dtype)
-
-
-def scattered(x: Tensor) -> Tensor:
-    """The values of `x` in a non-contiguous layout: its last two dimensions are swapped in memory."""
-    return x.mT.contiguous().mT
-
-
-def shifted(Q: Tensor, K: Tensor, by: float) -> dict[str, Tensor]:
-    """`{"Q": ..., "K": ...}` whose scores QK^T / sqrt(d) are all larger by about `by`, which softmax does not see.
-
-    exp without the maximum under- or overflows there, and a finite number in place of -inf is no longer far away.
-    """
-    Q, K = Q.clone(), K.clone()
-    Q[..., 0], K[..., 0] = 1.0, by * K.shape[-1] ** 0.5
-    return {"Q": Q, "K": K}
-
-
 def dtype_name(dtype: torch.dtype) -> str:
     """`float32` for `torch.float32`."""
     return str(dtype).removeprefix("torch.")
 
 
-def _is_float(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.is_floating_point()
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
+def as_dtype(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """`x` as the floating `dtype` where it is floating, as its complex partner where it is complex, else as it is."""
+    if x.is_complex():
+        return x.to(dtype.to_complex())
+    return x.to(dtype) if x.is_floating_point() else x

@@ -57,7 +57,7 @@ def hand_over(exercise: Exercise, objects: tuple[Any, ...], refused: str = "") -
     from coursekit.checking import store
 
     cases = () if refused else store.load(exercise.id, Path(os.environ[QUESTIONS])).cases
-    outcomes = [observe(exercise, objects, case, measured=False) for case in cases]
+    outcomes = [observe(exercise, objects, case) for case in cases]
     target = Path(os.environ[ANSWERS]) / f"{exercise.id}.safetensors"
     # A kernel that is killed while it writes leaves no half file.
     partial = target.with_suffix(".partial")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -10,9 +11,11 @@ import torch
 from coursekit.checking.comparing import close, difference
 from coursekit.checking.contract import Case, Exercise, Outputs
 from coursekit.checking.observing import Outcome
+from coursekit.checking.probing import Wrong
 from coursekit.checking.report import PartResult, Verdict
 
 NOT_STARTED = "NotImplementedError"
+UNMEASURED = "what was handed over cannot be measured"
 
 
 @dataclass(frozen=True)
@@ -34,14 +37,17 @@ def judge(
     outcomes: Sequence[Outcome],
     expected: Sequence[Outputs],
     mistakes: Sequence[KnownMistake],
-    reveal: bool = True,
 ) -> Verdict:
-    """The verdict on `outcomes`, one for each case. With `reveal=False` no input or expected value is told."""
+    """The verdict on measured `outcomes`, one for each case, public and hidden ones alike.
+
+    A mistake is looked for on the first cases, as many as it has outcomes for.
+    """
+    outcomes = [_discreet(outcome) if case.hidden else outcome for case, outcome in zip(cases, outcomes, strict=True)]
     findings = [
-        finding(exercise, case, outcome, right, reveal)
-        for case, outcome, right in zip(cases, outcomes, expected, strict=True)
+        finding(exercise, case, outcome, right) for case, outcome, right in zip(cases, outcomes, expected, strict=True)
     ]
-    mistake = recognise(exercise, cases, outcomes, expected, findings, mistakes)
+    seen = min((len(mistake.outcomes) for mistake in mistakes), default=0)
+    mistake = recognise(exercise, cases[:seen], outcomes, expected, findings[:seen], mistakes)
     return Verdict(
         exercise=exercise.id,
         title=exercise.title,
@@ -53,16 +59,46 @@ def judge(
     )
 
 
-def finding(exercise: Exercise, case: Case, outcome: Outcome, expected: Outputs, reveal: bool = True) -> str:
+def refused(exercise: Exercise, sentence: str) -> Verdict:
+    """The verdict where nothing could be judged: no points, and the sentence that says why."""
+    parts = tuple(PartResult(name, points, 0, False, 0, ()) for name, points in exercise.parts.items())
+    return Verdict(exercise.id, exercise.title, parts, refused=sentence)
+
+
+def measured(exercise: Exercise, case: Case, outcome: Outcome) -> Outcome:
+    """The outcome with what the laws look at in place of what was drawn, where the exercise measures.
+
+    It may come from a process that is not trusted: what cannot be measured is an outcome without outputs.
+    """
+    if exercise.measure is None or outcome.outputs is None:
+        return outcome
+    try:
+        return replace(outcome, outputs=exercise.measure(case.inputs, outcome.outputs))
+    except Wrong as wrong:
+        return replace(outcome, outputs=None, kind=f"Wrong: {wrong}", problem=str(wrong))
+    except Exception:
+        return replace(outcome, outputs=None, kind="measurement", problem=UNMEASURED)
+
+
+def finding(exercise: Exercise, case: Case, outcome: Outcome, expected: Outputs) -> str:
     """What is wrong with one outcome, in the order in which a learner should mend it; empty when it is right."""
     if outcome.outputs is None:
         return outcome.problem or outcome.kind
     if outcome.changed:
         return f"it changes its input {' and '.join(outcome.changed)} in place: work on a copy"
     for name, right in expected.items():
-        if told := difference(name, outcome.outputs[name], right, exercise.tolerance.get(right.dtype), reveal):
+        if told := difference(name, outcome.outputs[name], right, exercise.tolerance.get(right.dtype), not case.hidden):
             return told
     return next((told for law in exercise.laws if (told := law(case.inputs, outcome.outputs))), "")
+
+
+def _discreet(outcome: Outcome) -> Outcome:
+    """A hidden case's outcome without what the learner's code said: it could say the inputs."""
+    if outcome.outputs is not None or not outcome.problem:
+        return replace(outcome, printed="")
+    kind = re.match(r"[A-Za-z_]{1,60}", outcome.kind)
+    problem = f"it raises {kind[0]}" if kind and kind[0] not in ("Wrong", "missing") else "it gives no result"
+    return replace(outcome, problem=problem, printed="")
 
 
 def recognise(
@@ -134,7 +170,11 @@ def _parts(exercise: Exercise, cases: Sequence[Case], findings: Sequence[str]) -
     """Points by part. A part counts only after the ones before it: a constant zero has no gradients to be paid for."""
     parts, open_ = [], True
     for name, points in exercise.parts.items():
-        mine = [(case.label, told) for case, told in zip(cases, findings, strict=True) if case.part == name]
+        mine = [
+            (f"hidden case, {case.label}" if case.hidden else case.label, told)
+            for case, told in zip(cases, findings, strict=True)
+            if case.part == name
+        ]
         wrong = tuple(f"{label}: {told}" for label, told in mine if told)
         passed = bool(mine) and not wrong
         open_ = passed and (open_ or not exercise.ordered)

@@ -19,7 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from coursekit.checking.contract import Call, Case, Exercise, Outputs
+from coursekit.checking.calls import Call
+from coursekit.checking.contract import Case, Exercise, Outputs
 from coursekit.checking.probing import Wrong, returned
 
 PRINT_LIMIT = 2_000  # characters of a learner's prints that a report shows
@@ -46,11 +47,8 @@ class Outcome:
         return replace(self, outputs={name: value.to(device) for name, value in self.outputs.items()})
 
 
-def observe(exercise: Exercise, objects: tuple[Any, ...], case: Case, measured: bool = True) -> Outcome:
-    """What `objects` do on one case; the learner's prints and warnings are kept, their errors told.
-
-    `measured=False` leaves the exercise's `measure` to whoever reads the outcome.
-    """
+def observe(exercise: Exercise, objects: tuple[Any, ...], case: Case) -> Outcome:
+    """What `objects` do on one case; the learner's prints and warnings are kept, their errors told."""
     mine = case.copy()
     watched = [_watched(obj, call) for obj, call in zip(objects, exercise.signatures, strict=True)]
     printed = _Capped()
@@ -58,15 +56,13 @@ def observe(exercise: Exercise, objects: tuple[Any, ...], case: Case, measured: 
     with _quiet(printed), _reproducible():
         try:
             outputs = {name: _plain(name, value) for name, value in exercise.probe(mine.inputs, *watched).items()}
-            if exercise.measure and measured:
-                outputs = exercise.measure(case.inputs, outputs)
         except Wrong as wrong:
-            outputs, kind, problem = None, f"Wrong: {wrong}", str(wrong)
+            kind, problem = f"Wrong: {wrong}", str(wrong)
         except (
             Exception,
             SystemExit,
         ) as error:  # whatever the learner's code raises is told, never passed on
-            outputs, kind, problem = None, kind_of(error), told(error)
+            kind, problem = kind_of(error), told(error)
     return Outcome(outputs, kind, problem, _changed(case, mine), printed.getvalue())
 
 
@@ -84,8 +80,8 @@ def told(error: BaseException) -> str:
 
 
 def _watched(obj: Any, call: Call) -> Any:
-    """The learner's function, returning what the call promises or raising Wrong; a class is left as it is."""
-    if inspect.isclass(obj) or not call.returns:
+    """The learner's function, returning the tensors that the call promises or raising Wrong; else what it was."""
+    if inspect.isclass(obj) or call.is_value or {*call.kinds} != {"tensor"}:
         return obj
 
     @functools.wraps(obj, updated=())

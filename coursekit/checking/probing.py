@@ -56,16 +56,28 @@ def load(module: Any, weights: dict[str, Tensor]) -> nn.Module:
     return module
 
 
+def trained(module: nn.Module, name: str) -> Tensor:
+    """The module's parameter `name`. Raises Wrong where it is none."""
+    found = dict(module.named_parameters(remove_duplicate=False)).get(name)
+    if found is None:
+        raise Wrong(f"{name!r} is not a parameter, so no optimiser would train it: make it an nn.Parameter")
+    return found
+
+
 def returned(value: Any, *names: str) -> Any:
     """`value` when it is the tensor, or the tuple of tensors, called `names`. Raises Wrong otherwise."""
     if len(names) > 1:
-        if not isinstance(value, Sequence) or len(value) != len(names):
-            raise Wrong(f"it returned {_described(value)}, expected {len(names)} tensors: {', '.join(names)}")
-        return tuple(returned(item, name) for item, name in zip(value, names, strict=True))
+        return tuple(map(returned, several(value, *names, kind="tensors"), names))
     if not isinstance(value, Tensor):
-        forgot = " (is there a return?)" if value is None else ""
-        raise Wrong(f"it returned {_described(value)}{forgot}, expected the tensor {', '.join(names)}")
+        raise Wrong(f"it returned {_described(value)}{_forgot(value)}, expected the tensor {', '.join(names)}")
     return value
+
+
+def several(value: Any, *names: str, kind: str = "results") -> tuple[Any, ...]:
+    """`value` as a tuple when it is a sequence of as many results as `names`. Raises Wrong otherwise."""
+    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != len(names):
+        raise Wrong(f"it returned {_described(value)}, expected {len(names)} {kind}: {', '.join(names)}")
+    return tuple(value)
 
 
 def whole_numbers(value: Any, name: str, like: Tensor | None = None) -> Tensor:
@@ -91,9 +103,34 @@ def number(value: Any, name: str, like: Tensor | None = None) -> Tensor:
     if isinstance(plain, bool | int | float):
         dtype = like.dtype if like is not None and like.is_floating_point() else torch.float32
         return torch.tensor(float(plain), dtype=dtype, device=None if like is None else like.device)
-    forgot = " (is there a return?)" if value is None else ""
     shape = f" of shape {tuple(value.shape)}" if isinstance(value, Tensor) else ""
-    raise Wrong(f"it returned {_described(value)}{shape}{forgot}, expected one number: {name}")
+    raise Wrong(f"it returned {_described(value)}{shape}{_forgot(value)}, expected one number: {name}")
+
+
+def text(value: Any, name: str) -> dict[str, Tensor]:
+    """The characters of a string called `name`: how many there are, and their code points. Raises Wrong otherwise."""
+    if not isinstance(value, str):
+        raise Wrong(f"it returned {_described(value)}{_forgot(value)}, expected {name}: a string")
+    return {f"length of {name}": torch.tensor(len(value)), name: torch.tensor([ord(c) for c in value]).long()}
+
+
+def texts(value: Any, name: str) -> dict[str, Tensor]:
+    """The strings of a list called `name`: how many there are, and their characters with spaces between.
+
+    Raises Wrong where it is no list of strings.
+    """
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise Wrong(f"it returned {_described(value)}{_forgot(value)}, expected {name}: a list of strings")
+    if odd := [item for item in value if not isinstance(item, str)]:
+        raise Wrong(f"{name} holds {_described(odd[0])}, expected strings")
+    return {f"number of {name}": torch.tensor(len(value))} | text(" ".join(value), f"the letters of {name}")
+
+
+def octets(value: Any, name: str) -> dict[str, Tensor]:
+    """The bytes called `name`: how many there are, and their values. Raises Wrong otherwise."""
+    if not isinstance(value, bytes | bytearray):
+        raise Wrong(f"it returned {_described(value)}{_forgot(value)}, expected {name}: bytes")
+    return {f"length of {name}": torch.tensor(len(value)), name: torch.tensor(list(value)).long()}
 
 
 class LargestTensor(TorchDispatchMode):
@@ -122,3 +159,7 @@ def _described(value: Any) -> str:
     if isinstance(value, (tuple, list)):
         return f"a {type(value).__name__} of {len(value)}"
     return f"a {type(value).__name__}"
+
+
+def _forgot(value: Any) -> str:
+    return " (is there a return?)" if value is None else ""

@@ -6,6 +6,7 @@ import hmac
 import os
 import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from coursekit.checking import store
@@ -48,7 +49,8 @@ def seed(secret: bytes, key: str) -> int:
 
 def drawn(exercise_id: str, seed: int) -> Drawn:
     """The secret cases of one exercise, and what is right on them."""
-    return draw(find(exercise_id), trusted(exercise_id), seed)
+    found = draw(find(exercise_id), trusted(exercise_id), seed)
+    return replace(found, cases=tuple(replace(case, hidden=True) for case in found.cases))
 
 
 def questions(cases: dict[str, Sequence[Case]]) -> bytes:

@@ -3,7 +3,8 @@
 import torch
 import torch.nn.functional as F
 
-from coursekit.checking.contract import Case, Exercise, normal, scattered, shifted
+from coursekit.checking.contract import Case, Exercise
+from coursekit.checking.drawing import normal, scattered, shifted
 from coursekit.checking.probing import gradients, leaves
 
 

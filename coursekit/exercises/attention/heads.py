@@ -2,7 +2,8 @@
 
 import torch
 
-from coursekit.checking.contract import Case, Exercise, normal, scattered
+from coursekit.checking.contract import Case, Exercise
+from coursekit.checking.drawing import normal, scattered
 
 
 def cases(g):

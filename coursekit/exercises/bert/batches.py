@@ -2,7 +2,8 @@
 
 import torch
 
-from coursekit.checking.contract import Case, Exercise, normal
+from coursekit.checking.contract import Case, Exercise
+from coursekit.checking.drawing import normal
 from coursekit.checking.probing import Wrong, whole_numbers
 
 

@@ -5,7 +5,8 @@ import io
 import torch
 from torch import nn
 
-from coursekit.checking.contract import Case, Exercise, normal
+from coursekit.checking.contract import Case, Exercise
+from coursekit.checking.drawing import normal
 from coursekit.checking.probing import Wrong, number
 
 

@@ -7,7 +7,8 @@ import tempfile
 import torch
 from torch import nn
 
-from coursekit.checking.contract import Case, Exercise, normal
+from coursekit.checking.contract import Case, Exercise
+from coursekit.checking.drawing import normal
 from coursekit.checking.elsewhere import Elsewhere
 from coursekit.checking.probing import Wrong, number
 

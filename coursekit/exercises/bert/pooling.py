@@ -3,7 +3,8 @@
 import torch
 from torch import nn
 
-from coursekit.checking.contract import Case, Exercise, normal, scattered
+from coursekit.checking.contract import Case, Exercise
+from coursekit.checking.drawing import normal, scattered
 from coursekit.checking.probing import gradients, leaves
 
 CLS, MEAN = "cls", "mean"

@@ -5,7 +5,8 @@ import math
 
 import torch
 
-from coursekit.checking.contract import Case, Exercise, normal, scattered
+from coursekit.checking.contract import Case, Exercise
+from coursekit.checking.drawing import normal, scattered
 
 NEVER = -1000.0  # a margin by which the null score is beaten whatever the logits are
 

@@ -1,5 +1,7 @@
 """`judge`: from what was observed to points, findings, and the name of a mistake."""
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -73,10 +75,11 @@ def outcomes_of(function, of=EXERCISE):
     return [observe(of, (function,), case) for case in CASES]
 
 
-def judged(function, mistakes=MISTAKES, reveal=True, of=EXERCISE):
+def judged(function, mistakes=MISTAKES, hidden=False, of=EXERCISE):
     expected = [{"y": 2 * case.inputs["x"]} for case in CASES]
     known = [KnownMistake(n, told, tuple(outcomes_of(wrong, of))) for n, (wrong, told) in mistakes.items()]
-    return judge(of, CASES, outcomes_of(function, of), expected, known, reveal)
+    cases = [dataclasses.replace(case, hidden=hidden) for case in CASES]
+    return judge(of, cases, outcomes_of(function, of), expected, known)
 
 
 def points(verdict):
@@ -204,18 +207,18 @@ def test_tolerance_is_the_exercises_own():
 
 
 @pytest.mark.parametrize("answer", [lambda x: 2 * x + 1, lambda x: x * 0, squared])
-def test_without_reveal_no_input_and_no_expected_value_is_told(answer):
-    text = judged(answer, reveal=False).text()
+def test_of_hidden_cases_no_input_and_no_expected_value_is_told(answer):
+    text = judged(answer, hidden=True).text()
     assert "differs" in text
     assert all(secret not in text for secret in ("31.4", "62.8", "expected"))
 
 
-def test_with_reveal_found_and_expected_values_are_told():
+def test_of_public_cases_found_and_expected_values_are_told():
     assert "31.4159, expected 62.8318" in judged(lambda x: x).text()
 
 
-def test_points_and_the_name_are_the_same_without_reveal():
-    open_, hidden = judged(without_sign), judged(without_sign, reveal=False)
+def test_points_and_the_name_are_the_same_of_hidden_cases():
+    open_, hidden = judged(without_sign), judged(without_sign, hidden=True)
     assert (points(open_), open_.mistake) == (points(hidden), hidden.mistake)
 
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from coursekit.checking import store
-from coursekit.checking.contract import Case, scattered
+from coursekit.checking.contract import Case
+from coursekit.checking.drawing import scattered
 from coursekit.checking.judging import KnownMistake
 from coursekit.checking.observing import Outcome
 

@@ -7,9 +7,8 @@ import pytest
 import torch
 
 from coursekit.checking.judging import finding
-from coursekit.checking.observing import observe
 from coursekit.exercises import find
-from grader.drawing import draw
+from grader.drawing import draw, outcome_of
 from grader.exercises import trusted
 from grader.proving.seeds import PUBLIC
 
@@ -19,7 +18,7 @@ def told(exercise_id, *objects):
     exercise, secret = find(exercise_id), trusted(exercise_id)
     drawn = draw(exercise, secret, PUBLIC)
     rows = zip(drawn.cases, drawn.expected, strict=True)
-    findings = (finding(exercise, case, observe(exercise, objects, case), right) for case, right in rows)
+    findings = (finding(exercise, case, outcome_of(exercise, objects, case), right) for case, right in rows)
     return next(filter(None, findings), "")
 
 
@@ -70,7 +69,7 @@ def test_every_mask_can_be_measured(extreme):
     """While grading, a measurement that is no number is taken for a forged one."""
     exercise = find("bert.mask_tokens")
     for case in draw(exercise, trusted(exercise.id), PUBLIC).cases:
-        assert all(value.isfinite() for value in observe(exercise, (extreme,), case).outputs.values())
+        assert all(value.isfinite() for value in outcome_of(exercise, (extreme,), case).outputs.values())
     assert told(exercise.id, extreme)
 
 

@@ -19,7 +19,7 @@ def given(request):
     id = request.param
     drawn = secret.drawn(id, 11)
     cases = [*known(id).cases, *drawn.cases]
-    outcomes = [observe(find(id), trusted(id).reference, case, measured=False) for case in cases]
+    outcomes = [observe(find(id), trusted(id).reference, case) for case in cases]
     return id, drawn, cases, outcomes
 
 
