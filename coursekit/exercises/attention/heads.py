@@ -2,34 +2,26 @@
 
 import torch
 
-from coursekit.checking.contract import Case, Exercise
-from coursekit.checking.drawing import normal, scattered
+from coursekit.checking.contract import Exercise
+from coursekit.checking.drawing import Shapes, normal
+
+SPLIT = Shapes("X: B T D", told="T D H")
+MERGE = Shapes("Y: B H T d", told="H T d")
 
 
 def cases(g):
-    def split(label, X, H):
-        return Case("split", label, {"X": X, "H": H})
-
-    def merge(label, Y):
-        return Case("merge", label, {"Y": Y})
-
-    double = torch.float64
+    split, merge, double = SPLIT.cases(g), MERGE.cases(g), torch.float64
+    as_split = normal(g, 2, 5, 3, 2).transpose(1, 2)
     return [
-        split("T=3, D=8, H=2", normal(g, 2, 3, 8), 2),
-        split("T=5, D=12, H=3, not contiguous", scattered(normal(g, 2, 5, 12)), 3),
-        split("T=4, D=6, H=1", normal(g, 3, 4, 6), 1),
-        split("T=2, D=15, H=5, float64", normal(g, 1, 2, 15, dtype=double), 5),
-        merge("H=2, T=3, d=4", normal(g, 2, 2, 3, 4)),
-        merge("H=3, T=5, d=2, as split_heads lays it out", normal(g, 2, 5, 3, 2).transpose(1, 2)),
-        merge("H=1, T=4, d=6", normal(g, 3, 1, 4, 6)),
-        merge("H=5, T=2, d=3, float64, not contiguous", scattered(normal(g, 1, 5, 2, 3, dtype=double))),
+        split("split", B=2, T=3, D=8, H=2),
+        split("split", B=2, T=5, D=12, H=3, contiguous=False),
+        split("split", B=3, T=4, D=6, H=1),
+        split("split", B=1, T=2, D=15, H=5, dtype=double),
+        merge("merge", B=2, H=2, T=3, d=4),
+        merge("merge", B=2, H=3, T=5, d=2, Y=as_split, note="as split_heads lays it out"),
+        merge("merge", B=3, H=1, T=4, d=6),
+        merge("merge", B=1, H=5, T=2, d=3, dtype=double, contiguous=False),
     ]
-
-
-def probe(case, split, merge):
-    if "X" in case:
-        return {"split_heads(X, H)": split(case["X"], case["H"])}
-    return {"merge_heads(Y)": merge(case["Y"])}
 
 
 def _split(X, H):
@@ -54,7 +46,6 @@ EXERCISE = Exercise(
     difficulty="core",
     calls=("split_heads(X, H) -> Z", "merge_heads(Y) -> X"),
     cases=cases,
-    probe=probe,
     library=(_split, _merge),
     ordered=False,
 )

@@ -4,6 +4,7 @@ Submission i answers each exercise with its i-th variant. The answer cells hold 
 run without the grader.
 """
 
+import importlib
 import inspect
 import itertools
 from pathlib import Path
@@ -12,6 +13,7 @@ import nbformat
 import pytest
 import torch
 
+import grader.steps
 from coursekit.checking.checks import verdict_on
 from coursekit.exercises import chapters, find
 from grader.authoring.notebook import grade_id, points
@@ -28,20 +30,30 @@ pytestmark = [
 ROOT = Path(__file__).parents[3]
 EXERCISES = {chapter.slug: chapter.exercises for chapter in chapters()}
 
-# Stands for `grader.contract` where the variants' sources are run.
+# What a trusted half imports of the grader, which learners' kernels have not.
+IMPORTED = (
+    "grader",
+    "grader.contract",
+    "grader.exercises",
+    "grader.steps",
+    *(f"grader.steps.{path.stem}" for path in sorted(Path(grader.steps.__file__).parent.glob("[a-z]*.py"))),
+)
 STAND_IN = """
 import sys, types
-class _Collected:
-    def __init__(self, reference): self.reference, self.found = reference, {}
-    def mistake(self, sentence): return lambda obj: self.add_mistake(obj.__name__, sentence, obj) or obj
-    def alternative(self, obj): return self.add_alternative(obj.__name__, obj) or obj
-    def add_mistake(self, name, sentence, *objects): self.found["mistake " + name] = objects
-    def add_alternative(self, name, *objects): self.found["alternative " + name] = objects
-for _name in ("grader", "grader.contract", "grader.exercises"):
-    sys.modules[_name] = types.ModuleType(_name)
-    sys.modules[_name].__path__ = []
-sys.modules["grader.contract"].Trusted = _Collected
+for _name, _source in {sources!r}.items():
+    _module = sys.modules[_name] = types.ModuleType(_name)
+    _module.__path__ = []
+    exec(compile(_source, _name, "exec"), _module.__dict__)
+    if "." in _name:
+        setattr(sys.modules[_name.rpartition(".")[0]], _name.rpartition(".")[2], _module)
 """
+
+
+def source_of(module):
+    """A module's source; nothing of a package that has only a docstring to say."""
+    if module in ("grader", "grader.exercises"):
+        return ""
+    return inspect.getsource(importlib.import_module(module))
 
 
 def variants(exercise_id):
@@ -90,9 +102,15 @@ def answer(exercise_id, name):
     """A cell that defines the exercise's names from the variants' own sources."""
     source = inspect.getsource(module_of(exercise_id)).replace("from __future__ import annotations", "")
     names = ", ".join(call.name for call in find(exercise_id).signatures)
-    pick = "_t.reference" if name == "reference" else f"_t.found[{name!r}]"
+    kind, _, given = name.partition(" ")
+    pick = {
+        "reference": "_t.reference",
+        "alternative": f"_t.alternatives[{given!r}]",
+        "mistake": f"next(m.objects for m in _t.mistakes if m.name == {given!r})",
+    }[kind]
+    stand_in = STAND_IN.format(sources={module: source_of(module) for module in IMPORTED})
     return (
-        f"{STAND_IN}\n_space = {{'__name__': 'variants'}}\nexec(compile({source!r}, 'variants', 'exec'), _space)\n"
+        f"{stand_in}\n_space = {{'__name__': 'variants'}}\nexec(compile({source!r}, 'variants', 'exec'), _space)\n"
         f"_t = _space['TRUSTED']\n_picked = {pick}\n"
         f"_picked = _picked if isinstance(_picked, tuple) else (_picked,)\n({names},) = _picked"
     )
