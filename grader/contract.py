@@ -26,10 +26,12 @@ class Trusted:
     `reference` is written to be read beside the paper and is run in float64: one object, or a tuple of one for each of
     the exercise's calls. Functions and classes below it register themselves: `@TRUSTED.mistake("sentence")`,
     `@TRUSTED.alternative`. Where an exercise takes several objects, `one_by_one` gives a decorator for each.
-    `budget` says why an exercise has another number of mistakes than the gate allows.
+    `cases` draws further cases that learners are to meet nowhere else, such as mutants. `budget` says why an exercise
+    has another number of mistakes than the gate allows.
     """
 
     reference: Any
+    cases: Callable[[Any], list[Any]] | None = None
     budget: str = ""
     mistakes: list[Mistake] = field(default_factory=list)
     alternatives: dict[str, tuple[Any, ...]] = field(default_factory=dict)

@@ -13,6 +13,8 @@ TOLERANCE = {
     torch.bfloat16: (1.6e-2, 1e-5),
     torch.float32: (1.3e-6, 1e-5),
     torch.float64: (1e-7, 1e-7),
+    torch.complex64: (1.3e-6, 1e-5),
+    torch.complex128: (1e-7, 1e-7),
 }
 
 
@@ -22,7 +24,7 @@ def close(actual: Tensor, expected: Tensor, tolerance: tuple[float, float] | Non
     The tolerance is (rtol, atol): the given one, or the one of `expected`'s dtype; other dtypes must be equal.
     """
     rtol, atol = tolerance or TOLERANCE.get(expected.dtype, (0.0, 0.0))
-    return torch.isclose(actual.double(), expected.to(actual.device).double(), rtol, atol, equal_nan=True)
+    return torch.isclose(_wide(actual), _wide(expected.to(actual.device)), rtol, atol, equal_nan=True)
 
 
 def difference(
@@ -43,7 +45,7 @@ def difference(
         return f"{name} is on {actual.device.type}, expected {expected.device.type}, where the inputs are"
     if not _accepts(actual.dtype, expected.dtype):
         return f"{name} has dtype {dtype_name(actual.dtype)}, expected {dtype_name(expected.dtype)}"
-    if actual.is_floating_point() and (found := _not_numbers(name, actual, expected)):
+    if (actual.is_floating_point() or actual.is_complex()) and (found := _not_numbers(name, actual, expected)):
         return found
     agree = close(actual, expected, tolerance)
     return None if agree.all() else _values(name, actual, expected, agree, reveal)
@@ -52,8 +54,13 @@ def difference(
 def _accepts(actual: torch.dtype, expected: torch.dtype) -> bool:
     if actual == expected:
         return True
-    both_float = actual.is_floating_point and expected.is_floating_point
-    return both_float and torch.promote_types(actual, expected) == actual
+    both = (actual.is_floating_point and expected.is_floating_point) or (actual.is_complex and expected.is_complex)
+    return both and torch.promote_types(actual, expected) == actual
+
+
+def _wide(x: Tensor) -> Tensor:
+    """The same numbers in the widest type of their kind."""
+    return x.to(torch.complex128 if x.is_complex() else torch.float64)
 
 
 def _not_numbers(name: str, actual: Tensor, expected: Tensor) -> str | None:
@@ -66,7 +73,7 @@ def _not_numbers(name: str, actual: Tensor, expected: Tensor) -> str | None:
 
 def _values(name: str, actual: Tensor, expected: Tensor, agree: Tensor, reveal: bool) -> str:
     wrong = ~agree
-    gap = (actual.double() - expected.to(actual.device).double()).abs().nan_to_num(float("inf"))
+    gap = (_wide(actual) - _wide(expected.to(actual.device))).abs().nan_to_num(float("inf"))
     worst = torch.unravel_index(gap.where(wrong, -1.0).argmax(), gap.shape)
     at = [int(i) for i in worst]
     text = f"{name} differs in {_count(wrong)}{_rows(wrong)}, most at {at}"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import re
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -55,15 +57,15 @@ class Shapes:
                 inputs = {n: scattered(x) if x.dim() > 1 else x for n, x in inputs.items()}
             if scores:
                 inputs |= shifted(inputs["Q"], inputs["K"], scores)
-            words = [
-                f"{name}={given[name]}" for name in self.told if name in given and not torch.is_tensor(given[name])
-            ]
-            words += [dtype_name(dtype)] * (dtype != torch.float32) + ["gradients"] * upstream
-            words += (
-                ["not contiguous"] * (not contiguous)
-                + [f"scores near {scores:.0f}"] * bool(scores)
-                + [note] * bool(note)
-            )
+            told = [f"{name}={given[name]}" for name in self.told if isinstance(given.get(name), int | float | str)]
+            special = {
+                dtype_name(dtype): dtype != torch.float32,
+                "gradients": upstream,
+                "not contiguous": not contiguous,
+                f"scores near {scores:.0f}": scores,
+                note: note,
+            }
+            words = told + [word for word, said in special.items() if said]
             return Case(part, ", ".join(words), inputs | given)
 
         return case
@@ -98,6 +100,11 @@ def weight(g: torch.Generator, name: str, *shape: int, dtype: torch.dtype = torc
     if len(shape) > 1 and "norm" not in name:
         return x / shape[-1] ** 0.5
     return 0.5 * x + (1.0 if "norm" in name and name.endswith("weight") else 0.0)
+
+
+def sealed(text: str) -> str:
+    """Text that is not met by accident, such as the source of a mutant: `probing.unsealed` gives it back."""
+    return base64.b85encode(zlib.compress(text.encode())).decode()
 
 
 def places(rows: str) -> Tensor:

@@ -19,6 +19,7 @@ from safetensors.torch import save as save_tensors
 
 from coursekit.checking.contract import Exercise, Outputs
 from coursekit.checking.observing import PRINT_LIMIT, Outcome, observe
+from coursekit.checking.store import load, restored, storable
 
 # Folders that the grader names in the kernel's environment: what to ask, and where the answers go.
 QUESTIONS, ANSWERS = "COURSEKIT_QUESTIONS", "COURSEKIT_ANSWERS"
@@ -54,9 +55,7 @@ def wanted(exercise_id: str) -> bool:
 
 def hand_over(exercise: Exercise, objects: tuple[Any, ...], refused: str = "") -> None:
     """Run the grader's cases on `objects` and leave what happened where the grader looks for it."""
-    from coursekit.checking import store
-
-    cases = () if refused else store.load(exercise.id, Path(os.environ[QUESTIONS])).cases
+    cases = () if refused else load(exercise.id, Path(os.environ[QUESTIONS])).cases
     outcomes = [observe(exercise, objects, case) for case in cases]
     target = Path(os.environ[ANSWERS]) / f"{exercise.id}.safetensors"
     # A kernel that is killed while it writes leaves no half file.
@@ -82,7 +81,7 @@ def dump(handed: Handed) -> bytes:
         }
         for o in handed.outcomes
     ]
-    return save_tensors(tensors, {"coursekit": json.dumps({"outcomes": notes, "refused": handed.refused})})
+    return save_tensors(storable(tensors), {"coursekit": json.dumps({"outcomes": notes, "refused": handed.refused})})
 
 
 def read(data: bytes, cases: int, wanted: Callable[[int], Outputs]) -> Handed:
@@ -109,7 +108,7 @@ def _parsed(data: bytes) -> tuple[dict[str, Any], Outputs]:
         header = json.loads(data[8 : 8 + size])
         notes = json.loads(header["__metadata__"]["coursekit"])
         # The format's own reader proves that shapes, dtypes and offsets fit the bytes before it makes a tensor.
-        tensors = load_tensors(data)
+        tensors = restored(load_tensors(data))
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError, RuntimeError) as error:
         raise Unreadable(f"it is not what check writes ({type(error).__name__})") from error
     if not isinstance(notes, dict):

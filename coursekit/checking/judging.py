@@ -154,8 +154,8 @@ def _alike(one: torch.Tensor, other: torch.Tensor, exercise: Exercise) -> bool:
     return bool(close(one.to(coarser), other.to(one.device, coarser), exercise.tolerance.get(coarser)).all())
 
 
-def _kind(x: torch.Tensor) -> tuple[bool, bool]:
-    return x.dtype == torch.bool, x.is_floating_point()
+def _kind(x: torch.Tensor) -> tuple[bool, bool, bool]:
+    return x.dtype == torch.bool, x.is_floating_point(), x.is_complex()
 
 
 def _broken_law(exercise: Exercise, case: Case, expected: Outputs, outcome: Outcome) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ from coursekit.checking.observing import Outcome
 from coursekit.exercises import chapter_of
 
 FOLDER = Path(coursekit.__file__).parent / "generated" / "reference"
+
+
+PAIRS = " (complex)"
 
 
 class StoreError(RuntimeError):
@@ -42,7 +46,10 @@ def load(exercise_id: str, folder: Path | None = None) -> Known:
             notes = json.loads((file.metadata() or {}).get("coursekit", "{}"))
             if exercise_id not in notes:
                 raise StoreError(f"{path.name} holds nothing for {exercise_id}: run `make tensors`")
-            return _unpack(exercise_id, json.loads(notes[exercise_id]), file.get_tensor)
+            names = {*file.keys()}
+            return _unpack(
+                exercise_id, json.loads(notes[exercise_id]), lambda name: _complex(name, names, file.get_tensor)
+            )
     except (OSError, SafetensorError) as error:
         raise StoreError(
             f"the reference tensors {path.name} cannot be read ({error}): reinstall coursekit, or run `make tensors`"
@@ -55,7 +62,7 @@ def dump(known: dict[str, Known]) -> bytes:
     # Each exercise's notes as a text of its own: who asks for one need not read the others'. Several entries of
     # safetensors' metadata would do as well, but are written in a random order.
     notes = {id: json.dumps(_pack(id, item, tensors), sort_keys=True) for id, item in known.items()}
-    return save(tensors, {"coursekit": json.dumps(notes)})
+    return save(storable(tensors), {"coursekit": json.dumps(notes)})
 
 
 def _pack(exercise_id: str, known: Known, tensors: dict[str, Tensor]) -> dict[str, Any]:
@@ -133,3 +140,22 @@ def _laid_out(x: Tensor, strides: list[int]) -> Tensor:
 
 def _equal(one: Tensor, other: Tensor) -> bool:
     return one.dtype == other.dtype and torch.equal(one, other)
+
+
+def storable(tensors: Outputs) -> Outputs:
+    """The tensors, complex ones as pairs of real numbers under a name that says so: safetensors has no complex128."""
+    return {
+        name + PAIRS if x.is_complex() else name: torch.view_as_real(x.resolve_conj()) if x.is_complex() else x
+        for name, x in tensors.items()
+    }
+
+
+def restored(tensors: Outputs) -> Outputs:
+    """The tensors as they were before `storable`. Raises RuntimeError where what is named so is no pair of numbers."""
+    return {
+        name.removesuffix(PAIRS): torch.view_as_complex(x) if name.endswith(PAIRS) else x for name, x in tensors.items()
+    }
+
+
+def _complex(name: str, names: set[str], get: Callable[[str], Tensor]) -> Tensor:
+    return get(name) if name in names else torch.view_as_complex(get(name + PAIRS))

@@ -145,3 +145,14 @@ def test_whole_numbers_must_be_equal():
 
 def test_close_says_which_entries_agree():
     assert close(torch.tensor([1.0, NAN, 2.0]), torch.tensor([1.0, NAN, 3.0])).tolist() == [True, True, False]
+
+
+def test_complex_numbers_are_compared_in_both_parts():
+    z = torch.tensor([1 + 2j, 3 - 1j])
+    assert difference("z", z, z.clone()) is None
+    assert difference("z", z.to(torch.complex128), z) is None
+    assert "differs in 1 of 2" in difference(
+        "z", z.conj().resolve_conj() * torch.tensor([0, 1]) + z * torch.tensor([1, 0]), z
+    )
+    assert "dtype float32, expected complex64" in difference("z", z.real, z)
+    assert "NaN" in difference("z", z * torch.nan, z)
