@@ -46,7 +46,7 @@ def preload() -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Register the kernelspec; returns the exit status."""
-    from kernelkit.spec import install, spec
+    from kernelkit.kernelspec import install, spec
 
     parser = argparse.ArgumentParser(prog="python -m coursekit.kernel", description=__doc__)
     parser.add_argument("command", choices=["install"])

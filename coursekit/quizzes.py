@@ -80,7 +80,7 @@ def quiz(quiz_id: str) -> Quiz:
     A terminal prints the question and the options only. Raises UnknownQuiz, or QuizError for a malformed
     file.
     """
-    questions = quizzes()
+    questions = all_quizzes()
     if quiz_id in questions:
         return questions[quiz_id]
     near = difflib.get_close_matches(str(quiz_id), questions, n=3, cutoff=0.5)
@@ -88,7 +88,7 @@ def quiz(quiz_id: str) -> Quiz:
     raise UnknownQuiz(f"no quiz is called {quiz_id!r}; {hint}")
 
 
-def quizzes(folder: Path | None = None) -> dict[str, Quiz]:
+def all_quizzes(folder: Path | None = None) -> dict[str, Quiz]:
     """Every question by id, chapter after chapter in the author's order. Raises QuizError."""
     found: dict[str, Quiz] = {}
     for file in sorted((folder or FOLDER).glob("*.toml")):

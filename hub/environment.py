@@ -112,7 +112,7 @@ def _copy_scripts(source: Path, target: Path) -> None:
 def _kernels(target: Path) -> None:
     """`python3`, which the chapters name, is the warm kernel here; `python3-fresh` starts an ordinary one."""
     from coursekit.kernel import NAME
-    from kernelkit.spec import spec
+    from kernelkit.kernelspec import spec
 
     folder = target / "share" / "jupyter" / "kernels"
     shutil.rmtree(folder, ignore_errors=True)

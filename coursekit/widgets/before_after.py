@@ -11,8 +11,8 @@ from torch import Tensor
 
 from coursekit.figures import Picture, heatmap, picture
 from coursekit.material.models import Encoder, attentions
+from coursekit.widgets.controls import Notice, labelled, live, whole
 from coursekit.widgets.explorer import MOST_TOKENS, wrong_sentence
-from coursekit.widgets.live import Notice, labelled, live, whole
 
 SENTENCE = "You will love it, if you have never seen a good film before."
 

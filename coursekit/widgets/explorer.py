@@ -12,7 +12,7 @@ from torch import Tensor
 
 from coursekit.figures import Picture, heatmap, picture
 from coursekit.material.models import Encoder, attentions
-from coursekit.widgets.live import Notice, labelled, live, whole
+from coursekit.widgets.controls import Notice, labelled, live, whole
 
 SENTENCE = "The keys were lost, so the child looked for them."
 LONGEST = 400  # characters; more would not fit the picture in any language

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 
 from coursekit.figures import COLOURS, STYLE, Picture, picture
 from coursekit.material.models import Encoder, masked_words
+from coursekit.widgets.controls import Notice, labelled, live, whole
 from coursekit.widgets.explorer import wrong_sentence
-from coursekit.widgets.live import Notice, labelled, live, whole
 
 SENTENCE = "Tonight I ask the [MASK] to pass this [MASK]."
 MOST_MASKS = 4

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from coursekit.figures import COLOURS, STYLE, Picture, draw_curves, picture
-from coursekit.widgets.live import Notice, labelled, live, whole
+from coursekit.widgets.controls import Notice, labelled, live, whole
 
 KEYS = 32
 WIDEST = 4096

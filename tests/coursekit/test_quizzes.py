@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from coursekit.quizzes import FOLDER, QuizError, UnknownQuiz, marked_up, quiz, quizzes, read
+from coursekit.quizzes import FOLDER, QuizError, UnknownQuiz, all_quizzes, marked_up, quiz, read
 
 TOML = r"""
 [scale]
@@ -56,7 +56,7 @@ class Outline(HTMLParser):
 
 
 def test_an_id_names_a_table_in_its_chapters_file(folder):
-    assert list(quizzes(folder)) == ["attention.scale", "attention.masks"]
+    assert list(all_quizzes(folder)) == ["attention.scale", "attention.masks"]
     assert quiz("attention.masks").question == "Which?"
 
 
@@ -154,7 +154,7 @@ def test_a_file_without_a_chapter_number_is_refused(tmp_path):
 def test_the_same_id_in_two_files_is_refused(folder):
     (folder / "03_attention.toml").write_text(TOML, encoding="utf-8")
     with pytest.raises(QuizError, match="in another file already"):
-        quizzes(folder)
+        all_quizzes(folder)
 
 
 def test_the_courses_right_options_do_not_stand_in_one_place():
@@ -165,7 +165,7 @@ def test_the_courses_right_options_do_not_stand_in_one_place():
 
 
 def test_the_course_has_quizzes_with_reasons_and_one_right_option():
-    questions = quizzes(FOLDER).values()  # the loader refuses all that is not so
+    questions = all_quizzes(FOLDER).values()  # the loader refuses all that is not so
     assert questions
     assert all(o.why for q in questions for o in q.options)
     assert all(sum(o.right for o in q.options) == 1 for q in questions)

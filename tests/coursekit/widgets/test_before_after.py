@@ -10,7 +10,7 @@ from coursekit.figures import Picture
 from coursekit.material.models import load_encoder
 from coursekit.widgets import before_after, before_and_after
 from coursekit.widgets.before_after import draw_before_and_after, most_changed
-from coursekit.widgets.live import Notice
+from coursekit.widgets.controls import Notice
 
 
 def reader(seed):

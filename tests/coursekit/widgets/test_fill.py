@@ -3,8 +3,8 @@
 import pytest
 
 from coursekit.figures import Picture
+from coursekit.widgets.controls import Notice
 from coursekit.widgets.fill import MOST_MASKS, MOST_WORDS, draw_guesses, fill_the_mask
-from coursekit.widgets.live import Notice
 
 BAD_NUMBERS = [None, "8", 0, -1, 2.5, True, float("nan"), MOST_WORDS + 1]
 

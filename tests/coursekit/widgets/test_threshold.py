@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from coursekit.figures import Picture
-from coursekit.widgets.live import Notice
+from coursekit.widgets.controls import Notice
 from coursekit.widgets.threshold import counts, draw_threshold, precision_and_recall, ratios
 
 P = torch.tensor([0.9, 0.8, 0.6, 0.4, 0.2, 0.1])

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from coursekit.figures import Picture
-from coursekit.widgets import live as live_module
+from coursekit.widgets import controls as live_module
+from coursekit.widgets.controls import Notice, live, whole
 from coursekit.widgets.explorer import LONGEST, at_temperature, draw_attention
-from coursekit.widgets.live import Notice, live, whole
 from coursekit.widgets.rotary import draw_rotary, rotary_frequencies, wavelengths
 from coursekit.widgets.scale import DIVISORS, WIDTHS, draw_scale, scale_entropy, weights
 
