@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from coursekit.checking.checks import check, use
+from coursekit.record.scores import known_scores
 
 ID = "attention.sdpa"
 
@@ -134,6 +135,29 @@ def test_use_gives_the_library_after_a_failed_check(capsys):
 def test_use_gives_the_library_for_a_function_written_anew_since_its_check():
     check(ID, right)
     assert use(ID, lambda Q, K, V: V) is F.scaled_dot_product_attention
+
+
+def test_use_with_another_number_of_objects_says_so_and_gives_the_library(capsys):
+    split, merge = use("attention.heads", right)
+    assert callable(split)
+    assert callable(merge)
+    assert "it was given 1 object, expected 2: split_heads, merge_heads" in capsys.readouterr().out
+    check(ID, right)
+    assert use(ID, right, right) is F.scaled_dot_product_attention
+
+
+def stub(Q, K, V):
+    raise NotImplementedError
+
+
+@pytest.mark.parametrize("objects", [(stub,), (None,), (right, right), (3,)])
+def test_a_stub_or_a_refused_check_is_no_try(objects, tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSEKIT_HOME", str(tmp_path))
+    check(ID, *objects)
+    assert ID not in known_scores()
+    check(ID, lambda Q, K, V: V)
+    check(ID, *objects)
+    assert known_scores()[ID].attempts == 1
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
