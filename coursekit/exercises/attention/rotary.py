@@ -1,5 +1,7 @@
 """apply_rotary(Q, K, positions, base): queries and keys turned by angles that grow with their positions."""
 
+import functools
+
 import torch
 
 from coursekit.checking.contract import Exercise
@@ -35,13 +37,19 @@ def cases(g):
 
 
 def from_library(Q, K, positions, base=10000.0):
-    from transformers import CohereConfig
+    cohere, embedding = _cohere(Q.shape[-1], base)
+    cos, sin = embedding(Q.float(), positions)
+    return cohere.apply_rotary_pos_emb(Q, K, cos.to(Q.device), sin.to(Q.device))
+
+
+@functools.cache
+def _cohere(d, base):
+    from transformers import CohereConfig  # here, because it takes seconds to import
     from transformers.models.cohere import modeling_cohere as cohere
 
     rope = {"rope_type": "default", "rope_theta": base}
-    config = CohereConfig(hidden_size=Q.shape[-1], num_attention_heads=1, rope_parameters=rope)
-    cos, sin = cohere.CohereRotaryEmbedding(config)(Q.float(), positions)
-    return cohere.apply_rotary_pos_emb(Q, K, cos.to(Q.device), sin.to(Q.device))
+    config = CohereConfig(hidden_size=d, num_attention_heads=1, rope_parameters=rope)
+    return cohere, cohere.CohereRotaryEmbedding(config)
 
 
 EXERCISE = Exercise(
