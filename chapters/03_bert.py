@@ -54,7 +54,7 @@ from torch import Tensor, nn
 import coursekit as ck
 from coursekit import check, progress, quiz, show, use
 from coursekit.figures import curves, heatmap
-device = ck.device(device)
+profile, device = ck.profile(profile), ck.device(device)
 
 # %% [markdown]
 # ## 1. Watch it work
@@ -799,7 +799,7 @@ def pair_batches(documents, size, g):
         yield hidden, segments, real, labels, torch.tensor([int(is_next) for _, _, is_next in group])
 
 
-riddles = list(pair_batches(held_out, 32, torch.Generator().manual_seed(1)))
+riddles = list(pair_batches(held_out, 32, torch.Generator().manual_seed(1)))[: 4 if profile == "smoke" else None]
 counts = torch.bincount(torch.tensor([token for document in training for sentence in document for token in sentence]))
 answers = torch.cat([labels[labels != -100] for _, _, _, labels, _ in riddles])
 unigram = (answers == counts.argmax()).float().mean().item()
@@ -882,7 +882,7 @@ show(
 )
 
 # %% [markdown]
-# In the first tenth of the run the loss falls by more than 1, and yet no more words are right than at the baseline. The
+# In the first tenth of the run the loss falls by more than 1, and yet hardly more words are right than at the baseline. The
 # model has learned **how frequent** each word is, and for that the bias $c$ is enough. Only then does it begin to read.
 # The second task starts later still: it needs vectors that say what a sentence is about.
 #
@@ -1697,7 +1697,7 @@ print(f"readers nearly neutral, below 1.5: {share_wrong(strength < 1.5)}   clear
 print(f"with a word that turns the sense:  {share_wrong(turns)}   without: {share_wrong([not t for t in turns])}")
 
 # %% [markdown]
-# Two things stand out. Where the readers themselves were lukewarm, the model errs almost three times as often as where they
+# Two things stand out. Where the readers themselves were lukewarm, the model errs more than twice as often as where they
 # were sure: part of the "errors" are labels that could have gone the other way. And among the most confident errors are
 # sentences that praise first and take it back. The words are positive, the sentence is not. But beware of explaining by
 # eight examples: the last line shows that over all sentences, a word that turns the sense makes hardly a difference. Look
@@ -1911,6 +1911,7 @@ models = {"as it came": encoder.model, "fine-tuned": tuned.eval()}
 states = {name: (by_layer(model, looked_at), by_layer(model, shown)) for name, model in models.items()}
 L = len(tuned.encoder.layer)
 panels = dict(panel(name, layer) for name in models for layer in range(0, L + 1, L // 3))
+print(*panels, sep="\n")
 show(clouds(panels, shown.labels, movies.names, x_label="between the averages", y_label="widest across", per_row=4),
      alt="Test sentences as points at four depths, above as the encoder came, below fine-tuned, with the accuracy of the nearest "
      "average. Above, negative and positive ones overlap at every depth; below they lie apart after the last layer.")
