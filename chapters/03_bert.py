@@ -1365,7 +1365,7 @@ check("bert.early_stopping", EarlyStopping)
 # %%
 train_on, evaluate_on = use("bert.fine_tuning", train, evaluate)
 Stopping = use("bert.early_stopping", EarlyStopping)
-sizes = {"smoke": (16, 8, 64), "fast": (4000, 600, 1500), "full": (6671, 1000, 1500)}[profile]
+sizes = {"smoke": (16, 8, 64), "fast": (3000, 600, 1500), "full": (6671, 1000, 1500)}[profile]
 size = 8 if profile == "smoke" else 32
 learned, validation, test = movies.train[: sizes[0]], movies.validation[: sizes[1]], movies.test[: sizes[2]]
 

@@ -78,7 +78,7 @@ def pytest_configure(config):
     home = tempfile.mkdtemp(prefix="coursekit-tests-")
     config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
     os.environ["COURSEKIT_HOME"] = home
-    os.environ.setdefault("COURSEKIT_PROFILE", "smoke")  # `make test ALL=1` sets "fast"
+    os.environ.setdefault("COURSEKIT_PROFILE", "fast" if os.environ.get("COURSEKIT_ALL") else "smoke")
     os.environ.pop("NBGRADER_EXCHANGE", None)
     os.environ.pop("NBGRADER_DB", None)
     if "PYTEST_XDIST_WORKER" in os.environ:
