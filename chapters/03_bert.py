@@ -1486,8 +1486,8 @@ tuned = classifier.encoder.bert
 # Two things to see. The layers brought what the head alone could not: the gap between the two accuracies is the
 # price of freezing everything. And in the second epoch, when every sentence is an old acquaintance, the training
 # loss lies below the validation loss, although dropout handicaps it. Part of what the model learns now is these
-# sentences, not the language of reviews. Here the validation loss still falls. If it rose with more epochs, `restore`
-# would go back to where it was lowest.
+# sentences, not the language of reviews. Where the validation loss rises again, `restore` goes back to
+# where it was lowest.
 #
 # Now the test split, which we have not looked at, neither for training nor to choose the best weights. That is
 # what it is for. And then we **break it on purpose**: we forget `eval()`, and ask for the same sentences three
@@ -1670,8 +1670,8 @@ show(
 )
 
 # %% [markdown]
-# Where the points lie below the diagonal, the model claims more than it knows; at the left end it claims less. But these
-# bins are small: a share among seventy sentences is uncertain by about 0.1. Guo et al. found large modern networks overconfident, and one number
+# Where the points lie below the diagonal, the model claims more than it knows; where they lie above it, less. But the
+# bins at the left are small: a share among seventy sentences is uncertain by about 0.1. Guo et al. found large modern networks overconfident, and one number
 # repairs much of it: divide all logits by a **temperature** that is chosen on the validation split.
 #
 # ### What does it get wrong?

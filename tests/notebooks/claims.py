@@ -109,7 +109,6 @@ CLAIMS = (
     Claim("03_bert", "The layers brought what the head alone could not",
           r"only the head.* accuracy #%|test: #% of", lambda head, layers: 70 < head < layers - 3),
     Claim("03_bert", "the training loss lies below the validation loss", EPOCH, _second_epoch),
-    Claim("03_bert", "Here the validation loss still falls", EPOCH, lambda *found: found[-1] == min(found[1::2])),
     Claim("03_bert", "*Loved* and *hated* are no longer neighbours", r"#% positive  I (?:loved|hated)",
           lambda loved, hated: loved > 90 and hated < 10),
     Claim("03_bert", "In training mode some answers change by chance alone", r"mode: # of 96 answers change",
