@@ -50,6 +50,18 @@ def compared(notebook):
     return {c.id: [(o.output_type, o.get("text"), o.get("data")) for o in c.outputs] for c in cells}
 
 
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"ATEN_CPU_CAPABILITY": "default"}, "torch.backends.cpu.get_cpu_capability() == 'DEFAULT'"),
+        ({"OMP_NUM_THREADS": "1"}, "torch.get_num_threads() == 1"),
+    ],
+    ids=str,
+)
+def test_a_setting_reaches_torch(setting, said):
+    python(setting, "-c", f"import torch; assert {said}")
+
+
 @pytest.mark.parametrize("slug", SLUGS)
 @pytest.mark.parametrize("setting", SETTINGS, ids=told)
 def test_the_compared_outputs_are_the_committed_ones(slug, setting, tmp_path):
