@@ -56,7 +56,7 @@ lab: $(STAMP) ## open JupyterLab on the course (PORT=8888 HOST=localhost)
 hub-setup: $(HUB) ## install what the hub needs, without running it
 
 load: $(HUB) ## how many learners a hub on this machine serves, warm and ordinary kernels (LEARNERS=40 FRESH=8 TOGETHER=8)
-	LEARNERS=$(LEARNERS) FRESH=$(FRESH) TOGETHER=$(TOGETHER) $(PY) -m bench.hub
+	LEARNERS=$(LEARNERS) FRESH=$(FRESH) TOGETHER=$(TOGETHER) $(PY) -m bench hub
 
 hub: $(HUB) ## run JupyterHub for a class on this machine, as root (CLASS=class.toml)
 	$(PY) -m hub --class $(CLASS) run

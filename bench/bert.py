@@ -174,7 +174,3 @@ def main() -> None:
     print(f"\n{'pretraining, tiny BERT':<32} {'tokens/s':>12} {'the course is faster by':>24}")
     for name, speed, ratio in pretraining():
         print(f"{name:<32} {speed:>12.0f} {'x' + format(ratio, '.2f'):>24}")
-
-
-if __name__ == "__main__":
-    main()

@@ -150,7 +150,3 @@ def main() -> None:
         row = per_submission(kinds)
         print(f"  {label:10} " + "  ".join(f"{name} {value:.2f}" for name, value in row.items()), flush=True)
     print("targets on the same cells: one job x6, two jobs x10; grader CPU < 0.4 s; peak < 350 MiB above the parent")
-
-
-if __name__ == "__main__":
-    main()
