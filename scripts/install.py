@@ -1,7 +1,7 @@
 """`python scripts/install.py ARGUMENTS`: `pip install ARGUMENTS` into this environment, by uv where it can be had.
 
-uv does not read pip's configuration: where pip is told to look, uv is told here. Where there is no NVIDIA GPU, uv may take
-no other torch than the pinned one built for CPUs; if it finds none, pip installs, and takes what it can get.
+uv does not read pip's configuration: where pip is told to look, uv is told here. Where there is no NVIDIA GPU, uv may
+take no other torch than the pinned one built for CPUs; if it finds none, pip installs, and takes what it can get.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def with_uv(arguments: list[str], cpu_pin: str, index: list[str]) -> bool:
 
 
 def with_pip(arguments: list[str], cpu_pin: str, index: list[str]) -> int:
-    """The exit status of pip, which reads its configuration itself. torch comes first, from where it is built for CPUs."""
+    """The exit status of pip, which reads its configuration itself. torch comes first, in its build for CPUs."""
     pip = [sys.executable, "-m", "pip", "install", "--quiet"]
     if cpu_pin and index and "requirements.txt" in arguments:
         subprocess.run([*pip, cpu_pin, "--extra-index-url", *index], cwd=ROOT)
@@ -78,8 +78,8 @@ def uv_places(settings: dict[str, list[str]]) -> list[str]:
 
 def uv_environment(settings: dict[str, list[str]]) -> dict[str, str]:
     """This environment, with the certificates that pip trusts."""
-    certificates = {"SSL_CERT_FILE": path for path in settings.get("cert", [])[:1]}
-    return certificates | os.environ
+    found = settings.get("cert", [])
+    return ({"SSL_CERT_FILE": found[0]} if found else {}) | os.environ
 
 
 def _fetched_uv() -> str | None:
