@@ -113,6 +113,7 @@ bench: $(STAMP) ## measure latencies, times and memory (BENCH="checks grading"; 
 lint: $(STAMP) ## check style, formatting and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/mypy
 
 clean: ## remove caches, measurements and bundles; keep .venv, grades and submissions
 	rm -rf dist build .pytest_cache .ruff_cache *.egg-info grader/*.egg-info

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 SLUGS = sorted(path.stem for path in (ROOT / "chapters").glob("[0-9][0-9]_*.py"))
 SMOKE = {"profile": "smoke", "device": "cpu", "seed": 20}
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(2)
 
 
 def run(folder, slug, tmp_path_factory):
@@ -34,12 +34,17 @@ def run(folder, slug, tmp_path_factory):
     return nbformat.read(where / "out.ipynb", as_version=4)
 
 
-@pytest.fixture(scope="module", params=SLUGS)
+def executed(folder):
+    """Every chapter of a folder; the tests of one stay with the worker that executed it."""
+    return [pytest.param(slug, marks=pytest.mark.xdist_group(f"{folder}-{slug}")) for slug in SLUGS]
+
+
+@pytest.fixture(scope="module", params=executed("solutions"))
 def solved(request, tmp_path_factory):
     return run("solutions", request.param, tmp_path_factory)
 
 
-@pytest.fixture(scope="module", params=SLUGS)
+@pytest.fixture(scope="module", params=executed("course"))
 def released(request, tmp_path_factory):
     return run("course", request.param, tmp_path_factory)
 
