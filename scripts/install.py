@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
 
 def torch_pin(requirements: str) -> str:
     """The version of torch that the lock names, such as `torch==2.13.0`, without what it was built for."""
-    return re.search(r"^torch==[\w.]+", requirements, re.MULTILINE)[0]
+    return next(line for line in re.findall(r"^torch==[\w.]+", requirements, re.MULTILINE))
 
 
 def with_uv(arguments: list[str], cpu_pin: str, index: list[str]) -> bool:

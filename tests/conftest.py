@@ -86,7 +86,7 @@ def pytest_configure(config):
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items):
-    """A notebook's cells stay with one worker and its kernel; what takes longest comes first, so that none ends late."""
+    """A notebook's cells stay with one worker and its kernel; what takes longest comes first: none ends late."""
     for item in items:
         if item.path.suffix == ".ipynb":
             item.add_marker(pytest.mark.xdist_group(item.path.stem))

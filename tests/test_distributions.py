@@ -1,4 +1,4 @@
-"""Both wheels hold every file of their packages that git tracks, and nothing else: no list of packages is kept by hand."""
+"""Both wheels hold every file of their packages that git tracks, and nothing else."""
 
 import shutil
 import subprocess
