@@ -111,7 +111,8 @@ def main(argv: list[str] | None = None) -> None:
     if unknown := [name for name in names if name not in BENCHES]:
         arguments.error(f"no bench is called {', '.join(unknown)}; there are {', '.join(BENCHES)}")
     os.environ["COURSEKIT_PROGRESS"] = "off"
-    sys.stdout.reconfigure(line_buffering=True)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
     for name in names:
         BENCHES[name][1]()
 

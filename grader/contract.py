@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Callable)
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,7 @@ def release(notebook: NotebookNode, config: Config) -> tuple[NotebookNode, str]:
     from nbgrader.coursedir import CourseDirectory
     from nbgrader.preprocessors import SaveCells
 
-    config = config.copy()
+    config = Config(config)
     config.Exporter.default_preprocessors = []
     converter = GenerateAssignment(coursedir=CourseDirectory(config=config), config=config)
     exporter = NotebookExporter(config=config)
