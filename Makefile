@@ -116,5 +116,5 @@ lint: $(STAMP) ## check style, formatting and types
 	$(BIN)/mypy
 
 clean: ## remove caches, measurements and bundles; keep .venv, grades and submissions
-	rm -rf dist build .pytest_cache .ruff_cache *.egg-info grader/*.egg-info
+	rm -rf dist build .pytest_cache .ruff_cache .mypy_cache *.egg-info grader/*.egg-info
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
