@@ -121,6 +121,7 @@ def release(notebook: NotebookNode, config: Config) -> tuple[NotebookNode, str]:
     from nbgrader.converters import GenerateAssignment
     from nbgrader.coursedir import CourseDirectory
     from nbgrader.preprocessors import SaveCells
+    from traitlets.config import Config
 
     config = Config(config)
     config.Exporter.default_preprocessors = []
