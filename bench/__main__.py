@@ -1,13 +1,16 @@
-"""`make bench`: what learners wait for. Prints one table; nothing here passes or fails."""
+"""`make bench`: what learners, authors and instructors wait for. Prints tables; nothing here passes or fails."""
 
 from __future__ import annotations
 
+import argparse
 import contextlib
+import importlib
 import io
 import os
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -59,9 +62,7 @@ def _milliseconds(function, *args) -> float:
     return 1000 * (time.perf_counter() - started)
 
 
-def main() -> None:
-    os.environ["COURSEKIT_PROGRESS"] = "off"
-    sys.stdout.reconfigure(line_buffering=True)
+def checks() -> None:
     with contextlib.redirect_stdout(io.StringIO()):  # the reports of the checks
         rows = check_latency()
     print(f"{'check of the right answer':<32} {'median ms':>10}")
@@ -69,6 +70,9 @@ def main() -> None:
         print(f"{exercise_id:<32} {ms:>10.1f}")
     print(f"{'median over exercises':<32} {statistics.median(ms for _, ms in rows):>10.1f}")
     print(f"{'worst':<32} {max(ms for _, ms in rows):>10.1f}")
+
+
+def notebooks() -> None:
     from coursekit.exercises import chapters
 
     print(f"\n{'chapter':<20} {'profile':<8} {'seconds':>8} {'budget':>8} {'kernel peak MiB':>16}")
@@ -76,10 +80,45 @@ def main() -> None:
         for profile in ("smoke", "fast"):
             seconds, memory = chapter_run(chapter.slug, profile)
             print(f"{chapter.slug:<20} {profile:<8} {seconds:>8.1f} {budget(chapter.slug, profile):>8} {memory:>16.0f}")
-    from bench import bert, grading
 
-    bert.main()
-    grading.main()
+
+def _module(name: str) -> Callable[[], None]:
+    """The bench in a module of this folder, imported when it runs."""
+    return lambda: importlib.import_module(f"bench.{name}").main()
+
+
+# By name: what it measures, and how. Those of `BY_NAME_ONLY` need more than this checkout.
+BENCHES = {
+    "checks": ("one check of the right answer, by exercise", checks),
+    "notebooks": ("a chapter's notebook, in both profiles", notebooks),
+    "bert": ("chapter 3's loops beside transformers'", _module("bert")),
+    "grading": ("grading a class, beside stock nbgrader", _module("grading")),
+    "hub": ("how many learners a hub serves; as root, after `make hub-setup`", _module("hub")),
+}
+BY_NAME_ONLY = {"hub"}
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line: names of benches."""
+    told = "\n".join(f"  {name:<10} {what}" for name, (what, _) in BENCHES.items())
+    form = argparse.RawDescriptionHelpFormatter
+    made = argparse.ArgumentParser(prog="python -m bench", description=f"{__doc__}\n\n{told}", formatter_class=form)
+    by_name = ", ".join(BY_NAME_ONLY)
+    made.add_argument("names", nargs="*", metavar="NAME", help=f"what to measure; by default all but {by_name}")
+    return made
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the benches that are named. Ends with a sentence where a name is unknown."""
+    arguments = parser()
+    names = arguments.parse_args(argv).names or [name for name in BENCHES if name not in BY_NAME_ONLY]
+    if unknown := [name for name in names if name not in BENCHES]:
+        arguments.error(f"no bench is called {', '.join(unknown)}; there are {', '.join(BENCHES)}")
+    os.environ["COURSEKIT_PROGRESS"] = "off"
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
+    for name in names:
+        BENCHES[name][1]()
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import io
 import os
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -103,7 +104,7 @@ def fine_tuning() -> list[tuple[str, float, float]]:
         "Trainer, the same batches": lambda m: _trainer(m, ready, lambda one: one[0], 1),
         "Trainer, its own batches": lambda m: _trainer(m, single, _padded, BATCH),
     }
-    seconds = {name: [] for name in ways}
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(ROUNDS):
         for name, way in ways.items():
             fresh = copy.deepcopy(model)
@@ -127,11 +128,11 @@ def pretraining() -> list[tuple[str, float, float]]:
     course = names["Pretraining"](names["V"], **SIZES, longest=names["longest"])
     theirs = _for_pretraining(names["V"], names["longest"], **SIZES)
     tools = {model: names["with_warm_up"](model, 1e-4, 10 * ROUNDS * PAIRS) for model in (course, theirs)}
-    ways = {
+    ways: dict[str, Callable[[], object]] = {
         "the chapter's pretrain": lambda: list(names["pretrain"](course, *tools[course], batches)),
-        "transformers' model, same loop": lambda: _pretrain(theirs, *tools[theirs], batches),
+        "transformers' model, same loop": lambda: _pretrain(theirs, tools[theirs], batches),
     }
-    seconds = {name: [] for name in ways}
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(ROUNDS):
         for name, way in ways.items():
             started = time.perf_counter()
@@ -150,11 +151,12 @@ def _for_pretraining(V, longest, D, L, H):
     from transformers import BertConfig, BertForPreTraining
 
     sizes = {"vocab_size": V, "hidden_size": D, "num_hidden_layers": L, "num_attention_heads": H}
-    off = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-    return BertForPreTraining(BertConfig(**sizes, **off, intermediate_size=4 * D, max_position_embeddings=longest))
+    sizes |= {"intermediate_size": 4 * D, "max_position_embeddings": longest}
+    return BertForPreTraining(BertConfig(**sizes, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0))
 
 
-def _pretrain(model, optimizer, schedule, batches):
+def _pretrain(model, tools, batches):
+    optimizer, schedule = tools
     model.train()
     for ids, segments, real, labels, is_next in batches:
         inputs = {"input_ids": ids, "token_type_ids": segments, "attention_mask": real, "labels": labels}
@@ -174,7 +176,3 @@ def main() -> None:
     print(f"\n{'pretraining, tiny BERT':<32} {'tokens/s':>12} {'the course is faster by':>24}")
     for name, speed, ratio in pretraining():
         print(f"{name:<32} {speed:>12.0f} {'x' + format(ratio, '.2f'):>24}")
-
-
-if __name__ == "__main__":
-    main()

@@ -80,9 +80,11 @@ def _watched(folder: Path, *arguments: str) -> tuple[float, list[float]]:
     own = {"NBGRADER_DB": "", "NBGRADER_EXCHANGE": "", "COURSEKIT_PROGRESS": "off"}
     # As in an activated environment: stock nbgrader calls alembic by name.
     own["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    with subprocess.Popen(command, cwd=folder, env=os.environ | own, text=True, **pipe) as process:
-        for line in process.stdout:
+    pipe, all_of_it = subprocess.PIPE, subprocess.STDOUT
+    with subprocess.Popen(
+        command, cwd=folder, env=os.environ | own, text=True, stdout=pipe, stderr=all_of_it
+    ) as process:
+        for line in process.stdout or ():
             said.append(line)
             if re.match(r"\d+/\d+ |.*Sanitizing ", line):
                 seen.append(time.perf_counter())
@@ -150,7 +152,3 @@ def main() -> None:
         row = per_submission(kinds)
         print(f"  {label:10} " + "  ".join(f"{name} {value:.2f}" for name, value in row.items()), flush=True)
     print("targets on the same cells: one job x6, two jobs x10; grader CPU < 0.4 s; peak < 350 MiB above the parent")
-
-
-if __name__ == "__main__":
-    main()

@@ -172,7 +172,8 @@ def _two(values: list[float]) -> str:
     return f"{statistics.median(values):.2f}, {ranked[min(len(ranked) - 1, int(0.95 * len(ranked)))]:.2f}"
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Measure a class of LEARNERS, FRESH and TOGETHER. Ends with a sentence where no hub can run."""
     if why := missing():
         sys.exit(why)
     run(*(int(os.environ.get(name, most)) for name, most in (("LEARNERS", "40"), ("FRESH", "8"), ("TOGETHER", "8"))))

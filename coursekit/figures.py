@@ -27,7 +27,7 @@ COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#5
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 3)))
 MARKERS = ("o", "x", "^", "s", "+", "d")
 HIDDEN_SEEN = ListedColormap(["#00224E", "#FDE737"])
-STYLE = {
+STYLE: Any = {  # matplotlib types its settings by a list of all their names
     "figure.facecolor": "white",  # a picture of its own in light and dark themes alike
     "axes.facecolor": "white",
     "axes.spines.top": False,

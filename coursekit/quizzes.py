@@ -115,7 +115,7 @@ def marked_up(text: str) -> str:
     """`text` as HTML: `code` and *stress* become elements, $mathematics$ is left to MathJax, all escaped."""
 
     def element(span: re.Match) -> str:
-        name = span.lastgroup
+        name = str(span.lastgroup)
         return span[0] if name == "math" else f"<{name}>{span[name]}</{name}>"
 
     return SPAN.sub(element, escape(text))

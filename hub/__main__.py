@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from hub import settings
+from hub import installing, settings
 from hub.accounts import AccountError
 from hub.environment import InstallError
 
@@ -41,10 +41,10 @@ def _command(args: argparse.Namespace) -> int:
     the = settings.read(args.file)
 
     if args.command == "nbgrader":
-        said = install.as_account(the, "-m", "nbgrader", *args.arguments)
+        said = installing.as_account(the, "-m", "nbgrader", *args.arguments)
         print("".join(c if c.isprintable() or c == "\n" else "?" for c in said), end="")  # names come from learners
         return 0
-    if made := install.install(the, shared=not containers):
+    if made := installing.install(the, shared=not containers):
         print(f"new users: {', '.join(made)}; their first passwords: {the.places.state / 'passwords.csv'}")
     return _run(the, args.file, "docker/" if containers else "") if args.command == "run" else 0
 

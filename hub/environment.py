@@ -104,7 +104,7 @@ def _copy_scripts(source: Path, target: Path) -> None:
     for path in source.iterdir():
         data = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
         first, _, rest = data.partition(b"\n")
-        if first.startswith(old) and path.name != "coursekit-grader":
+        if first.startswith(old):
             (target / path.name).write_bytes(new + b"\n" + rest)
             (target / path.name).chmod(0o755)
 

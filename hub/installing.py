@@ -90,12 +90,10 @@ def _course(the: Class) -> None:
         folder.mkdir(exist_ok=True)
         os.chown(folder, owner.pw_uid, owner.pw_gid, follow_symlinks=False)
         folder.chmod(mode)
-    packed = subprocess.Popen(
-        ["tar", "-C", ROOT, "-c", "--exclude=.ipynb_checkpoints", *_COURSE_PARTS], stdout=subprocess.PIPE
-    )
-    _run_as(the, "tar", "-C", str(course), "-x", "--no-same-owner", stdin=packed.stdout)
-    packed.stdout.close()
-    if packed.wait():
+    pack = ["tar", "-C", str(ROOT), "-c", "--exclude=.ipynb_checkpoints", *_COURSE_PARTS]
+    with subprocess.Popen(pack, stdout=subprocess.PIPE) as packed:
+        _run_as(the, "tar", "-C", str(course), "-x", "--no-same-owner", stdin=packed.stdout or subprocess.DEVNULL)
+    if packed.returncode:
         raise InstallError(f"{ROOT} cannot be read")
 
 

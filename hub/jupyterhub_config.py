@@ -9,7 +9,7 @@ from hub.links import ToFormgrader
 from hub.spawner import LearnerSpawner
 from kernelkit import warm
 
-c = get_config()
+c = get_config()  # type: ignore[name-defined] # traitlets runs this file with it
 the = settings.read(Path(os.environ["COURSEKIT_CLASS"]))
 places, bounds = the.places, the.limits
 python = str(places.python)

@@ -14,9 +14,10 @@ import socket
 import struct
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from filelock import FileLock, Timeout
+from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning import LocalProvisioner
 from traitlets import Float, Unicode
 
@@ -77,15 +78,16 @@ class WarmProvisioner(LocalProvisioner):
     preload = Unicode(help="The module whose function `preload` imports what kernels need.").tag(config=True)
     idle = Float(600.0, help="Seconds without a kernel after which the parent ends.").tag(config=True)
 
-    async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> dict:
+    async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
         scrubbed = LocalProvisioner._scrub_kwargs(kwargs)
         try:
             # Waiting for the parent's imports must not stop a server's event loop.
-            self.process = await asyncio.get_running_loop().run_in_executor(None, self._fork, cmd, scrubbed)
+            process = await asyncio.get_running_loop().run_in_executor(None, self._fork, cmd, scrubbed)
         except (warm.NotWarm, OSError) as error:
             self.log.info("a fresh kernel is started: %s", error)
             return await super().launch_kernel(cmd, **kwargs)
-        self.pid = self.pgid = self.process.pid
+        self.process = cast(subprocess.Popen, process)  # it behaves as one
+        self.pid = self.pgid = process.pid
         return self.connection_info
 
     def _fork(self, cmd: list[str], kwargs: dict[str, Any]) -> WarmProcess:

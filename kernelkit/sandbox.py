@@ -69,7 +69,8 @@ def contain(walls: Walls, kernel: Callable[[Callable[[], None]], None], report: 
         pid = os.fork()
         if pid == 0:
             _first_process(walls, uid, kernel, report, (upward, downward))
-        os.close(upward[1]), os.close(downward[0])
+        os.close(upward[1])
+        os.close(downward[0])
         pidfd = os.pidfd_open(pid)
         broken = _seal(upward[0], downward[1])
         ended, peak = _watch(walls, pid, pidfd, report)
@@ -210,7 +211,8 @@ def _first_process(walls: Walls, uid: int, kernel, report, pipes) -> None:
     status = 1
     try:
         (upward, downward) = pipes
-        os.close(upward[0]), os.close(downward[1])
+        os.close(upward[0])
+        os.close(downward[1])
         report.close()
         root, ready = f"{walls.private}/root", False
         linux.mount("proc", root + "/proc", "proc", linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC)
@@ -225,7 +227,8 @@ def _first_process(walls: Walls, uid: int, kernel, report, pipes) -> None:
             if not os.read(downward[0], 1):
                 os._exit(1)
             ready = True
-            os.close(upward[1]), os.close(downward[0])
+            os.close(upward[1])
+            os.close(downward[0])
 
         kernel(sealed)
         status = 0
@@ -303,7 +306,8 @@ def _seal(upward: int, downward: int) -> str:
         linux.mount("none", SOCKETS, None, flags)
         with contextlib.suppress(BrokenPipeError):
             os.write(downward, b"g")
-    os.close(upward), os.close(downward)
+    os.close(upward)
+    os.close(downward)
     return broken
 
 

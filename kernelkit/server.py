@@ -27,6 +27,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from kernelkit import sandbox
 
@@ -240,7 +241,8 @@ def _plain(request: dict, streams: list[int], report: socket.socket) -> None:
         os.close(stream)
     report.sendall(READY + struct.pack("!I", pid))
     pidfd = os.pidfd_open(pid)
-    select.select([pidfd, report], [], [])
+    ends: list[Any] = [pidfd, report]
+    select.select(ends, [], [])
     with contextlib.suppress(ProcessLookupError):
         if not select.select([pidfd], [], [], 0)[0]:  # the client has gone
             os.killpg(pid, signal.SIGKILL)

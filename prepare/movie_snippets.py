@@ -43,7 +43,10 @@ def unpacked(sdist: Path) -> bytes:
         raise SystemExit(f"{sdist} has sha256 {found}, expected {SDIST}: is it vaderSentiment-3.3.2.tar.gz of PyPI?")
     for name in (ARCHIVE, SNIPPETS):
         with tarfile.open(fileobj=io.BytesIO(content)) as archive:
-            content = archive.extractfile(name).read()
+            member = archive.extractfile(name)
+        if member is None:
+            raise SystemExit(f"{name} is no file in {sdist}")
+        content = member.read()
     return content
 
 

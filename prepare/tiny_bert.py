@@ -70,7 +70,8 @@ def train(chapter: dict[str, Any], folder: Path) -> tuple[dict[str, torch.Tensor
     steps = EPOCHS * sum(1 for _ in chapter["pair_batches"](chapter["training"], SIZE, seeded(0)))
     optimizer, schedule = chapter["with_warm_up"](model, RATE, steps)
     parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
-    state, done = folder / "state.pt", {"epochs": 0, "seconds": 0.0, "tokens": 0, "curve": []}
+    state = folder / "state.pt"
+    done: dict[str, Any] = {"epochs": 0, "seconds": 0.0, "tokens": 0, "curve": []}
     if state.exists():
         saved = torch.load(state, weights_only=True)
         done = saved.pop("done")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-LONGEST = ("solutions/03_bert", "tests/attacks", "test_hub.py", "test_faults.py", "test_chapters.py", "test_honest.py")
+NOTEBOOK = 4  # minutes: what an executed chapter counts where the longest come first
 
 TINY = '''# ---
 # jupyter:
@@ -86,9 +86,19 @@ def pytest_configure(config):
         os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items):
-    """What takes longest comes first, so that no worker is left with it at the end."""
-    items.sort(key=lambda item: next((i for i, name in enumerate(LONGEST) if name in str(item.path)), len(LONGEST)))
+    """A notebook's cells stay with one worker and its kernel; what takes longest comes first: none ends late."""
+    for item in items:
+        if item.path.suffix == ".ipynb":
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    items.sort(key=minutes, reverse=True)
+
+
+def minutes(item):
+    """What the `slow` mark says; 0 without one."""
+    slow = item.get_closest_marker("slow")
+    return NOTEBOOK if item.path.suffix == ".ipynb" else slow.args[0] if slow and slow.args else int(slow is not None)
 
 
 def pytest_terminal_summary(terminalreporter):

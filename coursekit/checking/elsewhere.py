@@ -42,5 +42,5 @@ class Elsewhere(Tensor):
             "move it with .to(device)"
         )
 
-    def __repr__(self) -> str:
+    def __repr__(self) -> str:  # type: ignore[override] # torch prints contents, and there are none
         return f"Elsewhere(shape={tuple(self.shape)}, dtype={self.dtype})"

@@ -49,7 +49,7 @@ def wanted(exercise_id: str) -> bool:
     """Whether the cell that runs now is the exercise's check cell, and not a trial of the learner's."""
     from IPython import get_ipython
 
-    request = getattr(get_ipython(), "get_parent", dict)()
+    request: dict = getattr(get_ipython(), "get_parent", dict)()
     return request.get("metadata", {}).get(CHECK) == exercise_id
 
 

@@ -88,7 +88,7 @@ def _pack(exercise_id: str, known: Known, tensors: dict[str, Tensor]) -> dict[st
         )
     mistakes = []
     for mistake in known.mistakes:
-        outcomes = []
+        outcomes: list[dict[str, Any] | None] = []
         for i, outcome in enumerate(mistake.outcomes):
             # An output equal to the expected one is not stored twice.
             right = known.expected[i]
@@ -123,10 +123,10 @@ def _unpack(exercise_id: str, note: dict[str, Any], get) -> Known:
             if o is None:
                 outcomes.append(Outcome(dict(expected[i])))
                 continue
-            outputs = None
+            outputs: Outputs | None = None
             if "own" in o:
                 own = fetch(f"{i}/{m['name']}", o["own"])
-                outputs = {name: own.get(name, expected[i].get(name)) for name in o["names"]}
+                outputs = {name: own[name] if name in own else expected[i][name] for name in o["names"]}
             outcomes.append(Outcome(outputs, o["kind"], changed=tuple(o["changed"])))
         mistakes.append(KnownMistake(m["name"], m["sentence"], tuple(outcomes)))
     return Known(tuple(cases), tuple(expected), tuple(mistakes))

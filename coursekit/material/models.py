@@ -180,7 +180,7 @@ def load_tiny_bert(device: str | torch.device = "cpu") -> Encoder:
     from transformers import BertConfig, BertForPreTraining  # here, since a notebook without a model need not wait
 
     run, ours = tiny_bert_run(), tiny_bert_weights()
-    config = BertConfig(
+    config = BertConfig(  # type: ignore[call-arg] # PretrainedConfig's own settings go through its keywords
         vocab_size=run["V"],
         hidden_size=run["D"],
         num_hidden_layers=run["L"],
@@ -193,7 +193,7 @@ def load_tiny_bert(device: str | torch.device = "cpu") -> Encoder:
     with _quiet():
         model = BertForPreTraining(config)
     model.load_state_dict({name: ours[_our_name(name)] for name in model.state_dict()})
-    return Encoder(prose_tokenizer(), model.to(find_device(device)).eval())
+    return Encoder(prose_tokenizer(), model.to(find_device(device)).eval())  # type: ignore[arg-type] # "wraps" hides self
 
 
 def _our_name(name: str) -> str:

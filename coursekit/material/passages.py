@@ -204,6 +204,7 @@ def _table(kind: str) -> list[dict[str, str]]:
 def _told(kind: str) -> dict[str, tuple[list[str], list[str]]]:
     """Statements and questions of each fact."""
     found: dict[str, tuple[list[str], list[str]]] = {}
+    name = ""
     for line in (line.strip() for line in TEMPLATES[kind].strip().splitlines()):
         if line[-1] in ".?":
             found[name][line[-1] == "?"].append(line)

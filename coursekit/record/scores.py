@@ -178,7 +178,7 @@ def _read(path: Path) -> tuple[Scores, bool]:
 
 
 def _is_score(entry: Any) -> bool:
-    def is_number(value: Any, kind: type | tuple[type, ...]) -> bool:
+    def is_number(value: Any, kind: Any) -> bool:
         return isinstance(value, kind) and not isinstance(value, bool) and 0 <= value <= LARGEST_SCORE
 
     return (

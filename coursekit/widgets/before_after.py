@@ -68,4 +68,4 @@ def draw_before_and_after(before: Any, after: Any, sentence: Any, layer: Any, he
 
 def most_changed(A: Float[Tensor, "L H T T"], B: Float[Tensor, "L H T T"]) -> tuple[int, int]:
     """The layer and the head whose weights differ most between A and B, summed over all pairs of tokens."""
-    return divmod((A - B).abs().sum((-2, -1)).argmax().item(), A.shape[1])
+    return divmod(int((A - B).abs().sum((-2, -1)).argmax()), A.shape[1])

@@ -56,7 +56,7 @@ def draw_attention(read: Any, sentence: Any, layer: Any, head: Any, temperature:
         column_labels=tokens,
         limits=(0, 1),
     )
-    i, j = divmod(weights.argmax().item(), len(tokens))
+    i, j = divmod(int(weights.argmax()), len(tokens))
     return picture(
         figure,
         f"Attention of layer {layer}, head {head} at temperature {temperature:.2g} on: {sentence.strip()} "

@@ -56,7 +56,8 @@ def draw_threshold(p: Tensor, labels: Tensor, threshold: Any) -> Picture | Notic
 def counts(p: Tensor, labels: Tensor, threshold: float) -> tuple[int, int, int, int]:
     """Rightly positive, wrongly positive, missed, rightly negative where p >= threshold is called positive."""
     said, true = p >= threshold, labels.bool()
-    return tuple(int(x.sum()) for x in (said & true, said & ~true, ~said & true, ~said & ~true))
+    right, wrong, missed, rest = (int(x.sum()) for x in (said & true, said & ~true, ~said & true, ~said & ~true))
+    return right, wrong, missed, rest
 
 
 def ratios(right: int, wrong: int, missed: int, rest: int) -> tuple[float, float]:

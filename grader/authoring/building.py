@@ -89,7 +89,7 @@ def _build(root: Path, text: Text, specs: Specs, fresh: bool) -> list[str]:
     inputs = inputs_hash(root, expanded, text.slug)
     old = _read(solution_path(root, text.slug))
     notes = []
-    if not fresh and _inputs(old) == inputs:
+    if old and not fresh and _inputs(old) == inputs:
         _graft_outputs(expanded, old)
     else:
         expanded = execute(expanded, root, text.name)

@@ -10,14 +10,16 @@ from grader.authoring import leaks
 TAKEN = (
     "course",
     "coursekit",
+    "kernelkit",
     "binder",
     "requirements.txt",
     "requirements-models.txt",
     "pyproject.toml",
     "DATA_LICENSES.md",
     "LICENSE",
+    "LICENSE-CONTENT",
+    "CITATION.cff",
 )
-NEEDED = ("course", "coursekit", "requirements.txt", "requirements-models.txt", "pyproject.toml")
 README = Path(__file__).with_name("learner_readme.md")
 CUT = "\n# authors only"
 
@@ -31,13 +33,12 @@ def bundle(root: Path, out: Path) -> list[Path]:
 
     Raises BundleError when `out` holds other things, when something is missing, or when the tree would leak.
     """
-    missing = [name for name in NEEDED if not (root / name).exists()]
+    missing = [name for name in TAKEN if not (root / name).exists()]
     if missing:
         raise BundleError(f"nothing to bundle for {', '.join(missing)}; run `make build` in the repository first")
     _make_room(out)
     for name in TAKEN:
-        if (root / name).exists():
-            _copy(root / name, out / name)
+        _copy(root / name, out / name)
     shutil.copy(README, out / "README.md")
     project = (out / "pyproject.toml").read_text(encoding="utf-8")
     (out / "pyproject.toml").write_text(project.split(CUT)[0], encoding="utf-8", newline="\n")

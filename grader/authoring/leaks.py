@@ -88,7 +88,7 @@ def _stand_in(path: Path) -> str:
     given = [k.value for n in ast.walk(tree) if isinstance(n, ast.Call) for k in n.keywords if k.arg == "library"]
     names = {n.id for value in given for n in ast.walk(value) if isinstance(n, ast.Name)}
     objects = [n for n in tree.body if getattr(n, "name", None) in names]
-    return _joined(_normal("\n".join(ast.get_source_segment(source, n) for n in objects)))
+    return _joined(_normal("\n".join(ast.get_source_segment(source, n) or "" for n in objects)))
 
 
 def secret_seeds() -> list[str]:
@@ -102,7 +102,8 @@ def secret_seeds() -> list[str]:
 
 def _split(chapter: str) -> tuple[str, list[str]]:
     """A chapter's text without its solution regions, with markdown uncommented; and the regions."""
-    shown, regions = [], []
+    shown: list[str] = []
+    regions: list[list[str]] = []
     inside = False
     for line in chapter.splitlines():
         bare = re.sub(r"^# ?", "", line)

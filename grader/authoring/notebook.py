@@ -121,8 +121,9 @@ def release(notebook: NotebookNode, config: Config) -> tuple[NotebookNode, str]:
     from nbgrader.converters import GenerateAssignment
     from nbgrader.coursedir import CourseDirectory
     from nbgrader.preprocessors import SaveCells
+    from traitlets.config import Config
 
-    config = config.copy()
+    config = Config(config)
     config.Exporter.default_preprocessors = []
     converter = GenerateAssignment(coursedir=CourseDirectory(config=config), config=config)
     exporter = NotebookExporter(config=config)

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -96,7 +97,7 @@ def _lines(batch: Batch, folders: dict[str, Path], runner: Runner, jobs: int, sc
     store = Store(batch.course / STATE / "results")
     waiting: list[Job] = []
     for student, folder in folders.items():
-        job = _attempted(lambda at=(student, folder): batch.prepare(*at))
+        job = _attempted(partial(batch.prepare, student, folder))
         if isinstance(job, Exception):
             yield Line(student, "failed", told=f"{type(job).__name__}: {job}")
             continue
@@ -148,7 +149,7 @@ def _inline(batch: Batch, jobs: Sequence[Job], runner: Runner) -> Iterator[tuple
     begun: deque[tuple[Job, Callable[[], Graded] | Exception]] = deque()
     try:
         for job in jobs:
-            begun.append((job, _attempted(lambda job=job: _begin(batch, job, runner, kernel))))
+            begun.append((job, _attempted(partial(_begin, batch, job, runner, kernel))))
             if len(begun) > 1:
                 yield _finished(*begun.popleft())
         while begun:

@@ -88,6 +88,7 @@ class Conversation:
             content = {"code": cell_.source, "silent": False, "store_history": True, "stop_on_error": False}
             content |= {"user_expressions": {}, "allow_stdin": False}
             message = self._session.send(self._shell, "execute_request", content, metadata={CHECK: cell_.check})
+            assert message  # only an unconnected session gives none
             ears.asked.append(message["header"]["msg_id"])
         self._listen(ears, spoken, end, wall, cell)
         self._drain(ears, 0 if self._dead() else DRAIN_SECONDS)
@@ -128,7 +129,7 @@ class Conversation:
                 interrupted = True
                 spoken.flags.append(f"cell {spoken.finished + 1} took more than {cell:g} s and was interrupted")
                 continue
-            ready = dict(self._poller.poll(1000 * min(limit - now, 0.2)))
+            ready = dict(self._poller.poll(int(1000 * min(limit - now, 0.2))))
             if self._iopub in ready:
                 ears.hear(self._receive(self._iopub))
             if self._shell in ready and ears.answered(self._receive(self._shell)):
@@ -139,7 +140,7 @@ class Conversation:
     def _drain(self, ears: _Ears, seconds: float) -> None:
         """What was published before the last answer may arrive after it."""
         end = time.monotonic() + seconds
-        while not ears.idle and self._iopub.poll(1000 * max(0.0, end - time.monotonic())):
+        while not ears.idle and self._iopub.poll(int(1000 * max(0.0, end - time.monotonic()))):
             ears.hear(self._receive(self._iopub))
             if time.monotonic() > end + DRAIN_SECONDS:
                 return

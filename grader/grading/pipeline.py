@@ -77,7 +77,15 @@ def prepare(
     taken = take(folder, assignment, datetime.now(UTC), received)
     rebuilt = rebuild(release, taken.notebook)
     cells = [(cell.cell_type, cell.source) for cell in rebuilt.notebook.cells]
-    content = [student, assignment, digest, _environment(), cells, rebuilt.runs, taken.reason or rebuilt.reason]
+    content: list[object] = [
+        student,
+        assignment,
+        digest,
+        _environment(),
+        cells,
+        rebuilt.runs,
+        taken.reason or rebuilt.reason,
+    ]
     content += [taken.flags, rebuilt.flags, unprotected]
     key = hashlib.sha256(json.dumps(content).encode("utf-8", "surrogatepass")).hexdigest()
     theirs = {(cell.id, cell.source) for cell in release.cells}
@@ -229,8 +237,8 @@ def _parsed_release(path: Path, _changed: int) -> tuple[NotebookNode, str]:
 def _environment() -> str:
     """A hash of all that decides a grade besides the submission: this code, coursekit, torch, Python."""
     digest = hashlib.sha256(platform.python_version().encode())
-    for package in ("torch", "numpy", "transformers", "safetensors"):
-        digest.update(f"{package} {importlib.metadata.version(package)}".encode())
+    for name in ("torch", "numpy", "transformers", "safetensors"):
+        digest.update(f"{name} {importlib.metadata.version(name)}".encode())
     for package in (Path(coursekit.__file__).parent, Path(__file__).parents[1]):
         for path in sorted(package.rglob("*")):
             if path.suffix in (".py", ".safetensors"):

@@ -118,9 +118,9 @@ def _merged(mine: NotebookNode, their: _Theirs | None, ids: _Ids) -> list[tuple[
         return [(cell, code)]
     if _is_setup(cell):
         # The release's runs in any case: exercises are promised its names. The learner's follows, it may import more.
-        more = [(_new(their, ids), their.kind == "code")] if changed else []
+        more = [(_new(their, ids), their.kind == "code")] if their and changed else []
         return [(cell, True), *more]
-    if changed or (their is not None and their.kind != cell.cell_type):
+    if their and (changed or their.kind != cell.cell_type):
         return [(_new(their, ids), their.kind == "code")]
     return [(cell, False)]
 

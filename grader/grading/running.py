@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from nbformat import NotebookNode
 
@@ -61,7 +62,7 @@ class Limits:
     @classmethod
     def given(cls, values: dict[str, float]) -> Limits:
         """The defaults with some values replaced. Raises ValueError naming what is not a limit."""
-        kinds = {field.name: type(field.default) for field in fields(cls)}
+        kinds: dict[str, Any] = {field.name: type(field.default) for field in fields(cls)}
         for name, value in values.items():
             if name not in kinds or not isinstance(value, int | float) or value <= 0:
                 raise ValueError(f"limits: found {name}={value!r}, expected positive numbers for {', '.join(kinds)}")
@@ -108,10 +109,8 @@ class Runner:
         if kernel := self._kernel:
             kernel.signal(signal.SIGKILL)
         if self._parent:
-            self._parent.stdin.close()
-            self._parent.terminate()  # while it imports it would not notice
-            self._parent.stderr.close()
-            self._parent.wait()
+            with self._parent:  # its pipes are closed, and it is waited for
+                self._parent.terminate()  # while it imports it would not notice that its leash has ended
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
         self._parent = self._folder = None
@@ -139,6 +138,7 @@ class Runner:
     def _contained(self, given: dict[str, bytes], limits: Limits) -> _Contained:
         for attempt in (1, 2):
             path = self.ready()
+            assert path  # there is a sandbox
             try:
                 return _Contained(path, given, limits)
             except OSError:  # the parent has ended meanwhile: it was idle, or somebody killed it
@@ -165,13 +165,13 @@ class Runner:
             except warm.NotWarm as error:
                 self.close()
                 raise SandboxMissing(str(error)) from error
-        return self._folder / "warm"
+        return self._folder / "warm" if self._folder else None
 
     def ready(self) -> Path | None:
         """The socket of a parent that listens; None without a sandbox."""
         if self._lent:
             return self._lent
-        if path := self.start():
+        if (path := self.start()) and self._parent:
             try:
                 warm.wait_until_ready(path, self._parent)
             except warm.NotWarm as error:
@@ -245,7 +245,8 @@ class _Fresh:
             (self.folder / name).mkdir()
         for name, data in given.items():
             (self.folder / "questions" / name).write_bytes(data)
-        file, self.connection = write_connection_file(str(self.folder / "kernel.json"))
+        file, connection = write_connection_file(str(self.folder / "kernel.json"))
+        self.connection = dict(connection)
         env = _environment(self.folder) | _folders(self.folder)
         command = [sys.executable, "-P", "-m", "ipykernel_launcher", "-f", file, "--HistoryManager.enabled=False"]
         null = subprocess.DEVNULL

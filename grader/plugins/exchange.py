@@ -49,7 +49,7 @@ class OwnedCollect(ExchangeCollect):
 
     def init_src(self) -> None:
         super().init_src()
-        self.src_records = [record for record in self.src_records if record["username"] is not None]
+        self.src_records: list[dict] = [record for record in self.src_records if record["username"] is not None]
 
     def do_copy(self, src: str, dest: str, log: object = None) -> None:
         os.makedirs(dest)

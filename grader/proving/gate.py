@@ -100,8 +100,8 @@ def _gate(exercise_id: str, seeds: tuple[int, ...], device_name: str) -> Tally:
     right = {"reference": secret.reference, **secret.alternatives, "library": exercise.library}
     if wide := in_float64(secret.reference):
         right["reference in float64"] = wide
-    right_ok, rejected, named = dict.fromkeys(right, True), set(), set()
-    lost, unnamed = set(), set()
+    right_ok = dict.fromkeys(right, True)
+    rejected, named, lost, unnamed = (set[str]() for _ in range(4))
     for where, known in knowns(exercise, secret, seeds):
         for name, objects in right.items():
             if not (v := verdict_on(exercise, objects, known, device)).full:

@@ -12,7 +12,7 @@ from submissions import ALL, ATTACKS, CANARY, CHECK, HONEST, SLUG
 from kernelkit import sandbox
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.slow(5),
     pytest.mark.skipif(bool(sandbox.missing()), reason=sandbox.missing() or "a sandbox"),
 ]
 
@@ -26,7 +26,11 @@ NEIGHBOURS = {
 }
 
 
-@pytest.fixture(scope="module", params=COMMANDS)
+# Each command's tests stay with the course that it graded.
+BY_COMMAND = [pytest.param(name, marks=pytest.mark.xdist_group(f"attacks-{name}")) for name in COMMANDS]
+
+
+@pytest.fixture(scope="module", params=BY_COMMAND)
 def graded(request, tmp_path_factory):
     """The course after one run, with what the run said and what it left alone."""
     room = Classroom(tmp_path_factory.mktemp(request.param))

@@ -28,6 +28,7 @@ WAIT = 120_000  # milliseconds that a slow machine may take for a kernel to answ
 if CHROMIUM is None and not os.environ.get("CI"):
     pytest.skip("no Chromium: `apt-get install chromium` (or Google Chrome) to run this", allow_module_level=True)
 
+pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.xdist_group("browser")]
 WRONG = """def scaled_dot_product_attention(Q, K, V):
 return (Q @ K.mT).softmax(-1) @ V
 """

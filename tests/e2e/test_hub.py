@@ -39,7 +39,7 @@ print("grader", importlib.util.find_spec("grader"))
 
 if why := missing() or ("" if CHROMIUM else "no Chromium: apt-get install chromium"):
     pytest.skip(why, allow_module_level=True)
-pytestmark = [pytest.mark.slow, pytest.mark.browser]
+pytestmark = [pytest.mark.slow(4), pytest.mark.browser, pytest.mark.xdist_group("hub")]
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,8 @@ from grader.authoring.chapter import load_specs
 from grader.authoring.notebook import grade_id
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.slow(2),
+    pytest.mark.xdist_group("nbgrader-roundtrip"),
     pytest.mark.skipif(sys.platform == "win32", reason="nbgrader's exchange does not work on Windows"),
 ]
 

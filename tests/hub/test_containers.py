@@ -10,7 +10,7 @@ from tests.hub.learner import SLUG, Learner, Refused, released
 if why := missing():
     pytest.skip(why, allow_module_level=True)
 pytest.importorskip("dockerspawner", reason="`make hub-setup`")
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("hub-containers")]
 
 
 @pytest.fixture(scope="module")

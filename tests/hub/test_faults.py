@@ -19,7 +19,7 @@ from tests.hub.learner import SLUG, Died, Learner, released
 
 if why := missing():
     pytest.skip(why, allow_module_level=True)
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow(4), pytest.mark.xdist_group("hub-faults")]
 SETUP = "import os, torch\nfrom coursekit import check, progress"
 RIGHT = "def sdpa(Q, K, V):\n    return (Q @ K.mT / Q.shape[-1] ** 0.5).softmax(-1) @ V"
 CHECK = 'check("attention.sdpa", sdpa)'

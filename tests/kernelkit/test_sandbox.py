@@ -191,11 +191,11 @@ def test_everything_dies_with_its_client(tmp_path):
     print(runner._parent.pid, runner._folder, flush=True)
     runner.run([Cell('import time\\ntime.sleep(600)')], {})
     """
-    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, text=True)
-    pid, folder = process.stdout.readline().split()
-    parent = os.pidfd_open(int(pid))
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        pid, folder = process.stdout.readline().split()
+        parent = os.pidfd_open(int(pid))
+        process.send_signal(signal.SIGKILL)
     import select
 
     assert select.select([parent], [], [], 30)[0], "the warm parent lives on"

@@ -18,7 +18,7 @@ SLUGS = sorted(path.stem for path in (ROOT / "chapters").glob("[0-9][0-9]_*.py")
 EVERYTHING = os.environ["COURSEKIT_PROFILE"] != "smoke"
 SMOKE = {"profile": "smoke", "device": "cpu", "seed": 20}
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(2)
 
 
 def run(folder, slug, tmp_path_factory):

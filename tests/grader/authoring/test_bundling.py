@@ -5,8 +5,9 @@ import tomllib
 
 import pytest
 
-from grader.authoring.bundling import BundleError, bundle
+from grader.authoring.bundling import TAKEN, BundleError, bundle
 
+pytestmark = pytest.mark.xdist_group("bundle")  # one search for leaks, not one in each worker
 ANSWER = """
 shifted = x - x.amax(dim, keepdim=True)
 return shifted.exp() / shifted.exp().sum(dim, keepdim=True)
@@ -21,15 +22,7 @@ def tree(root, tmp_path_factory):
 
 
 def test_holds_what_a_learner_needs(tree):
-    needed = {
-        "course",
-        "coursekit",
-        "requirements.txt",
-        "requirements-models.txt",
-        "pyproject.toml",
-        "README.md",
-    }
-    assert needed <= {p.name for p in tree.iterdir()}
+    assert {p.name for p in tree.iterdir()} == {*TAKEN, "README.md"}
 
 
 def test_holds_nothing_of_the_authors(tree):
@@ -37,9 +30,10 @@ def test_holds_nothing_of_the_authors(tree):
     assert not kept & {"solutions", "chapters", "grader", "tests", "Makefile", "nbgrader_config.py"}
 
 
-def test_holds_every_file_of_the_package(root, tree):
+@pytest.mark.parametrize("package", ["coursekit", "kernelkit"])
+def test_holds_every_file_of_the_package(root, tree, package):
     def files(folder):
-        found = (p.relative_to(folder) for p in (folder / "coursekit").rglob("*") if p.is_file())
+        found = (p.relative_to(folder) for p in (folder / package).rglob("*") if p.is_file())
         return {p for p in found if "__pycache__" not in p.parts}
 
     assert files(tree) == files(root)
@@ -76,9 +70,9 @@ def test_refuses_a_folder_with_other_things(root, tmp_path):
 
 
 def test_refuses_to_give_answers_away(tiny, tmp_path):
-    for name in ("coursekit", "grader"):
+    for name in ("coursekit", "kernelkit", "binder", "grader"):
         (tiny / name).mkdir(exist_ok=True)
-    for name in ("requirements.txt", "requirements-models.txt", "pyproject.toml"):
+    for name in (name for name in TAKEN if not (tiny / name).exists()):
         (tiny / name).write_text("")
     (tiny / "coursekit" / "answers.py").write_text(ANSWER)
     with pytest.raises(BundleError, match=r"coursekit/answers\.py: holds"):

@@ -24,7 +24,7 @@ from grader.grading.verifying import known
 from kernelkit import sandbox
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.slow(2),
     pytest.mark.skipif(bool(sandbox.missing()), reason=sandbox.missing() or "a sandbox"),
 ]
 ROOT = Path(__file__).parents[3]
