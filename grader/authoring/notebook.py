@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import nbformat
 from nbformat import NotebookNode
 
-from grader.authoring.chapter import Cell, Specs, Text
-
 if TYPE_CHECKING:
     from traitlets.config import Config
+
+    from grader.authoring.chapter import Cell, Specs, Text
 
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 # Without the interpreter's version, so that rebuilding on another Python changes no byte of the release.
