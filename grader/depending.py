@@ -70,17 +70,19 @@ def _wanted(path: Path, purpose: str) -> bool:
 def _followed(modules: Iterable[str]) -> Files:
     """The files of these modules, of the packages that hold them, and of all that they import."""
     found: Files = {}
-    ahead = list(modules)
+    ahead, seen = list(modules), set()
     while ahead:
         module = ahead.pop()
-        if "." in module:
-            ahead.append(module.rpartition(".")[0])
-        path = _file(module)
-        if path is None or (name := _name(path)) in found:
+        if module in seen:
             continue
-        found[name] = path
-        package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-        ahead += _imports_of(path, path.stat().st_mtime_ns, package)
+        seen.add(module)
+        above = module.rpartition(".")[0]
+        if above:
+            ahead.append(above)
+        if path := _file(module):
+            found[_name(path)] = path
+            package = module if path.name == "__init__.py" else above
+            ahead += _imports_of(path, path.stat().st_mtime_ns, package)
     return found
 
 
@@ -98,12 +100,12 @@ def _name(path: Path) -> str:
     return f"{package}/{path.relative_to(PACKAGES[package]).as_posix()}"
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _imports_of(path: Path, _changed: int, package: str) -> tuple[str, ...]:
     return tuple(_imported(path.read_text(encoding="utf-8"), package))
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _strings(path: Path, _changed: int) -> frozenset[str]:
     if path.suffix != ".py":
         return frozenset()
