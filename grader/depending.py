@@ -27,8 +27,8 @@ _MODULE = re.compile(rf"({'|'.join(PACKAGES)})(\.\w+)+")
 Files = dict[str, Path]  # by a name that is the same on every machine: "coursekit/checking/checks.py"
 
 OUTPUTS, GRADES, PROOFS = "outputs", "grades", "proofs"
-# The code that makes each, with all that it imports; a chapter's outputs are made by the kernel alone.
-_MAKERS = {OUTPUTS: (), GRADES: ("grader.grading.pipeline",), PROOFS: ("grader.proving.gate",)}
+# The grader's modules that make each, with all that they import.
+_MAKERS = {OUTPUTS: (), GRADES: ("grading.pipeline",), PROOFS: ("proving.gate",)}
 
 
 def depends_on(slug: str, purpose: str, cells: Iterable[str] = (), exercises: Iterable[str] | None = None) -> Files:
@@ -40,13 +40,13 @@ def depends_on(slug: str, purpose: str, cells: Iterable[str] = (), exercises: It
     exercise's part of the tensors for a proof. Raises KeyError for another purpose.
     """
     ids = [id for chapter in chapters() if chapter.slug == slug for id in exercises or chapter.exercises]
-    roots = [*_MAKERS[purpose], *(f"coursekit.exercises.{id}" for id in ids)]
+    roots = [*(f"grader.{maker}" for maker in _MAKERS[purpose]), *(f"coursekit.exercises.{id}" for id in ids)]
     if purpose != OUTPUTS:
         roots += [f"grader.exercises.{id}" for id in ids]
     for cell in cells:
         roots += _imported_by_cell(cell)
     found = _followed(roots)
-    if purpose == OUTPUTS:
+    if purpose == OUTPUTS:  # made by a kernel: of the grader only how it is run counts, not what is imported for that
         found["grader/authoring/executing.py"] = PACKAGES["grader"] / "authoring" / "executing.py"
     data = _data()
     named = {text for path in found.values() for text in _strings(path, path.stat().st_mtime_ns)}

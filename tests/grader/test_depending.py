@@ -8,6 +8,7 @@ import pytest
 
 from grader import depending
 from grader.depending import GRADES, OUTPUTS, PROOFS, depends_on, digest
+from grader.grading import pipeline
 
 CELLS = ("from coursekit import check", "import torch")
 SLUG = "02_attention"
@@ -133,3 +134,35 @@ def test_a_proof_depends_on_its_own_exercise_alone(house):
 def test_names_are_the_same_on_every_machine():
     names = depends_on(SLUG, GRADES, CELLS)
     assert all(re.fullmatch(r"(coursekit|grader|kernelkit)/[\w./]+", name) for name in names), names
+
+
+@pytest.fixture
+def key(house, root, tmp_path):
+    """The key of a submission's grade, as the house is now."""
+    for folder in ("course", "in"):
+        (tmp_path / folder / SLUG).mkdir(parents=True)
+        shutil.copy(root / "course" / SLUG / f"{SLUG}.ipynb", tmp_path / folder / SLUG)
+
+    def now():
+        pipeline._environment.cache_clear()
+        return pipeline.prepare(tmp_path, SLUG, "learner", tmp_path / "in" / SLUG).key
+
+    yield now
+    pipeline._environment.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("name", "new"),
+    [
+        ("coursekit/exercises/bert/mask_tokens.py", False),
+        ("coursekit/generated/reference/03_bert.safetensors", False),
+        ("grader/exercises/bert/mask_tokens.py", False),
+        ("grader/exercises/attention/sdpa.py", True),
+        ("coursekit/generated/reference/02_attention.safetensors", True),
+        ("grader/grading/verifying.py", True),
+    ],
+)
+def test_a_change_draws_new_secret_inputs_only_where_it_can_change_a_grade(name, new, house, key):
+    before = key()
+    change(house / name)
+    assert (key() != before) == new
