@@ -67,7 +67,7 @@ $(HUB): $(STAMP) requirements-hub.txt hub/proxy/package-lock.json
 test: $(STAMP) ## run every check: lint, build, gate, then all tests
 	@$(MAKE) --no-print-directory lint
 	$(PY) -m grader build --check
-	$(PY) -m grader gate
+	$(PY) -m grader gate $(if $(ALL),--all)
 	$(PY) -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 soak: $(STAMP) ## grade 500 submissions, hostile ones among them, while processes are killed (SOAK=500)
@@ -79,11 +79,11 @@ build: $(STAMP) ## make solutions/ and course/ from chapters/
 bundle: $(STAMP) ## write the learner's tree (OUT=dist/bundle)
 	$(PY) -m grader bundle $(OUT)
 
-tensors: $(STAMP) ## make the public reference tensors
-	$(PY) -m grader tensors
+tensors: $(STAMP) ## make the public reference tensors (IDS="attention.sdpa ...": of these exercises alone)
+	$(PY) -m grader tensors $(IDS)
 
-gate: $(STAMP) ## prove that mistakes are rejected and right answers accepted
-	$(PY) -m grader gate
+gate: $(STAMP) ## prove that mistakes are rejected and right answers accepted (IDS="attention.sdpa ..." ALL=1)
+	$(PY) -m grader gate $(IDS) $(if $(ALL),--all)
 
 bench: $(STAMP) ## measure latencies, times and memory
 	$(PY) -m bench

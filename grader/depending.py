@@ -28,7 +28,7 @@ Files = dict[str, Path]  # by a name that is the same on every machine: "coursek
 
 OUTPUTS, GRADES, PROOFS = "outputs", "grades", "proofs"
 # The grader's modules that make each, with all that they import.
-_MAKERS = {OUTPUTS: (), GRADES: ("grading.pipeline",), PROOFS: ("proving.gate",)}
+_MAKERS = {OUTPUTS: (), GRADES: ("grading.pipeline",), PROOFS: ("proving.proof",)}
 
 
 def depends_on(slug: str, purpose: str, cells: Iterable[str] = (), exercises: Iterable[str] | None = None) -> Files:

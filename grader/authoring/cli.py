@@ -55,11 +55,3 @@ def _leaks(args: argparse.Namespace) -> int:
     found = search(root, args.folders or [root / "course", root / "coursekit"])
     print("\n".join(map(str, found)) or "leaks: none")
     return 1 if found else 0
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run one authoring command; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m grader.authoring")
-    add_commands(parser.add_subparsers(dest="command", required=True))
-    args = parser.parse_args(argv)
-    return args.run(args)
