@@ -43,8 +43,8 @@ def _tensors(args: argparse.Namespace) -> int:
 
     try:
         written = tensors.write(args.exercises, jobs=args.jobs)
-    except (UnknownExercise, StoreError, RuntimeError) as error:
-        print(error, file=sys.stderr)
+    except (UnknownExercise, StoreError, RuntimeError) as error:  # the last: a reference that fails, with its line
+        print("; ".join(str(error).splitlines()), file=sys.stderr)
         return 2
     for path in written:
         print(f"{path.name}: {path.stat().st_size:,} bytes")
