@@ -149,12 +149,14 @@ def _home(module: str, name: str) -> str:
 
 def _executed(tree: ast.AST) -> Iterator[ast.AST]:
     """Every node of what runs: nothing under `if TYPE_CHECKING`."""
-    ahead = [tree]
+    ahead: list[ast.AST] = [tree]
     while ahead:
         node = ahead.pop()
         yield node
-        typing = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-        ahead += node.orelse if typing else ast.iter_child_nodes(node)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            ahead += node.orelse
+        else:
+            ahead += ast.iter_child_nodes(node)
 
 
 def _data() -> Files:

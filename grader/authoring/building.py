@@ -6,7 +6,7 @@ import functools
 import hashlib
 import multiprocessing
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,8 +97,9 @@ def _build(root: Path, drafts: list[Draft], fresh: bool) -> list[str]:
     done, refused = _executed(stale, root)
     notes = [f"{draft.text.name}: executed" for draft in stale if draft.text.slug in done]
     for draft in drafts:
-        if draft not in stale:
-            _graft_outputs(draft.expanded, old[draft.text.slug])
+        known = old[draft.text.slug]
+        if known and draft not in stale:
+            _graft_outputs(draft.expanded, known)
             done[draft.text.slug] = draft.expanded
         if draft.text.slug in done:
             notes += _write(root, assemble(root, done[draft.text.slug], draft.text.slug, draft.inputs))
@@ -124,7 +125,9 @@ def _executed(stale: list[Draft], root: Path) -> tuple[dict[str, NotebookNode], 
         return _collected(stale, [future.result for future in sent])
 
 
-def _collected(stale: list[Draft], results: list[Callable[[], NotebookNode]]):
+def _collected(
+    stale: list[Draft], results: Sequence[Callable[[], NotebookNode]]
+) -> tuple[dict[str, NotebookNode], list[str]]:
     executed, refused = {}, []
     for draft, result in zip(stale, results, strict=True):
         try:

@@ -126,7 +126,7 @@ def _header(text: Text) -> Refusals:
 
 def _keys(text: Text) -> Refusals:
     # An exercise and a question share nbgrader's name space; a check's name follows from its exercise.
-    counts = Counter((k == "check", id) for k, id in (cell.key() for cell in text.cells if cell.key()))
+    counts = Counter((k == "check", id) for k, id in filter(None, (cell.key() for cell in text.cells)))
     for cell in text.cells:
         unknown = set(cell.keys) - KNOWN_KEYS
         if unknown:
@@ -174,8 +174,8 @@ def _regions(text: Text) -> Refusals:
                 cell.line,
                 "a solution region outside an exercise or a question would be released; move it or key it",
             )
-        elif answers and not marks:
-            kind, id = cell.key()
+        elif (key := cell.key()) and answers and not marks:
+            kind, id = key
             yield cell.line, f"{kind} {id!r} has no solution region; add '### {BEGIN}' and '### {END}'"
         elif marks != [BEGIN, END] * (len(marks) // 2):
             yield cell.line, f"'{BEGIN}' and '{END}' do not come in pairs"

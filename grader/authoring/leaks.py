@@ -79,7 +79,8 @@ def secrets(root: Path) -> list[Secret]:
     Public is what the chapters show; and an alternative that does no more than call a public library may equal
     the stand-in that coursekit gives for an unsolved exercise.
     """
-    shown, hidden = [], []
+    shown: list[list[str]] = []
+    hidden = []
     for path in sorted((root / "chapters").glob("*.py")):
         text, regions = _split(path.read_text(encoding="utf-8"))
         shown.append(_normal(text))
@@ -106,7 +107,7 @@ def _stand_in(path: Path) -> str:
     given = [k.value for n in ast.walk(tree) if isinstance(n, ast.Call) for k in n.keywords if k.arg == "library"]
     names = {n.id for value in given for n in ast.walk(value) if isinstance(n, ast.Name)}
     objects = [n for n in tree.body if getattr(n, "name", None) in names]
-    return _joined(_normal("\n".join(ast.get_source_segment(source, n) for n in objects)))
+    return _joined(_normal("\n".join(ast.get_source_segment(source, n) or "" for n in objects)))
 
 
 def secret_seeds() -> list[str]:
@@ -120,7 +121,8 @@ def secret_seeds() -> list[str]:
 
 def _split(chapter: str) -> tuple[str, list[str]]:
     """A chapter's text without its solution regions, with markdown uncommented; and the regions."""
-    shown, regions = [], []
+    shown: list[str] = []
+    regions: list[list[str]] = []
     inside = False
     for line in chapter.splitlines():
         bare = re.sub(r"^# ?", "", line)

@@ -13,7 +13,7 @@ _BY_HAND = re.compile(r"\b[Ee]xercises?\s+(\d+\.\d+)")
 
 def numbers(chapters: Path) -> dict[str, str]:
     """The number of every exercise by its id: its chapter's, and its place among the chapter's exercise cells."""
-    found = {}
+    found: dict[str, str] = {}
     for path in sorted(chapters.glob("[0-9][0-9]_*.py")):
         ids = re.findall(rf"""^# %%.* exercise=["']({ID})["']""", path.read_text(encoding="utf-8"), re.M)
         found |= {id: f"{int(path.name[:2])}.{place}" for place, id in enumerate(ids, 1)}

@@ -87,6 +87,7 @@ def _listed(source: str, exercises: ast.expr, exercise_id: str) -> str:
         return source.replace("exercises=()", f'exercises=("{exercise_id}",)')
     last = exercises.elts[-1]
     lines = source.splitlines(keepends=True)
+    assert last.end_lineno is not None
     row, column = last.end_lineno - 1, last.end_col_offset
     between = ",\n" + " " * last.col_offset if lines[row].strip().startswith(('"', "'")) else ", "
     lines[row] = f'{lines[row][:column]}{between}"{exercise_id}"{lines[row][column:]}'

@@ -54,20 +54,25 @@ def differences(committed: store.Known, made: store.Known, exercise: Exercise) -
 
     Inputs are drawn, so they are equal to the bit; outputs may differ in the last bit between processors.
     """
-    for kind, old, new in (
-        ("mistakes", *(tuple((m.name, m.sentence) for m in known.mistakes) for known in (committed, made))),
-        ("cases", *(tuple((c.part, c.label, tuple(c.inputs)) for c in known.cases) for known in (committed, made))),
-    ):
-        if old != new:
-            changed = sorted({str(x[:2]) for x in set(old) ^ set(new)}) or ["their order"]
+    for kind, names in (("mistakes", _mistakes), ("cases", _cases)):
+        if (old := names(committed)) != (new := names(made)):
+            changed = sorted({str(x[:2]) for x in {*old} ^ {*new}}) or ["their order"]
             yield f"the committed tensors have other {kind} ({', '.join(changed)}): run `make tensors`"
             return
-    for old, new in zip(committed.cases, made.cases, strict=True):
-        if changed := [name for name in new.inputs if not _equal(old.inputs[name], new.inputs[name])]:
-            yield f"the committed inputs of {new.label!r} are others ({', '.join(changed)}): run `make tensors`"
-    for case, old, new in zip(made.cases, committed.expected, made.expected, strict=True):
-        if changed := [name for name in {**old, **new} if not _close(old.get(name), new.get(name), exercise)]:
+    for was, case in zip(committed.cases, made.cases, strict=True):
+        if changed := [name for name in case.inputs if not _equal(was.inputs[name], case.inputs[name])]:
+            yield f"the committed inputs of {case.label!r} are others ({', '.join(changed)}): run `make tensors`"
+    for case, known, right in zip(made.cases, committed.expected, made.expected, strict=True):
+        if changed := [name for name in known | right if not _close(known.get(name), right.get(name), exercise)]:
             yield f"the committed answers to {case.label!r} are others ({', '.join(changed)}): run `make tensors`"
+
+
+def _mistakes(known: store.Known) -> list[tuple[str, ...]]:
+    return [(mistake.name, mistake.sentence) for mistake in known.mistakes]
+
+
+def _cases(known: store.Known) -> list[tuple[str, ...]]:
+    return [(case.part, case.label, *case.inputs) for case in known.cases]
 
 
 def _equal(old: Any, new: Any) -> bool:
