@@ -161,7 +161,7 @@ for shift in (0.0, 90.0, -120.0):
 # denominator both get the factor $e^{\text{shift}}$. So choose the shift yourself.
 # </details>
 #
-# ### Exercise 2.1: Softmax over any dimension
+# ### Exercise [[attention.softmax]]: Softmax over any dimension
 # core · 10 minutes · 2 points
 #
 # $$\operatorname{softmax}(x)_j = \frac{e^{x_j - m}}{\sum_k e^{x_k - m}}, \qquad m = \max_k x_k$$
@@ -244,7 +244,7 @@ print("queries", tuple(Q.shape), "keys", tuple(K.shape), "values", tuple(V.shape
 print("result ", tuple(attention_in_loops(Q, K, V).shape), "= one value for each query")
 
 # %% [markdown]
-# ### Exercise 2.2: Scaled dot-product attention
+# ### Exercise [[attention.sdpa]]: Scaled dot-product attention
 # core · 15 minutes · 2 points
 #
 # $$Z = \frac{QK^\top}{\sqrt d}, \qquad A = \operatorname{softmax}(Z), \qquad Y = AV$$
@@ -403,7 +403,7 @@ except RuntimeError as error:
 # leaves weights that sum to 0.33: the hidden key already took its share of the denominator. And $-10^9$
 # does not exist in half precision, whose largest number is 65504. $-\infty$ exists in half, single and double.
 #
-# ### Exercise 2.3: Padding and causal masks
+# ### Exercise [[attention.masks]]: Padding and causal masks
 # core · 20 minutes · 3 points
 #
 # `real` is True where a key is a real token. When `causal` is True, a query must not see later keys either.
@@ -501,7 +501,7 @@ for way in ("added to the scores", "filled in"):
 # next step every weight behind them is NaN. `masked_fill` escapes by luck: on the way back it writes 0 over
 # whatever arrives. The cure is never to make a NaN.
 #
-# ### Exercise 2.4: Queries that may look at nothing
+# ### Exercise [[attention.empty_rows]]: Queries that may look at nothing
 # stretch · 20 minutes · 2 points
 #
 # `allowed` is True where a query may see a key, and broadcasts to `(B, H, T, S)`. A query with no allowed
@@ -579,7 +579,7 @@ print("view gives        ", X.view(1, 2, 3, 2)[0, 0].tolist())
 # raised. A view relabels memory in the order in which it lies; it never
 # moves a dimension past another.
 #
-# ### Exercise 2.5: Split into heads and merge them
+# ### Exercise [[attention.heads]]: Split into heads and merge them
 # core · 15 minutes · 2 points
 #
 # `split_heads` turns `(B, T, D)` into `(B, H, T, d)`: head $h$ holds columns $hd$ to $(h+1)d - 1$ of every
@@ -628,7 +628,7 @@ torch.testing.assert_close(merge(attend(heads, heads, heads)), torch.cat(slices,
 print("a loop over slices and one call over heads agree")
 
 # %% [markdown]
-# ### Exercise 2.6: Multi-head attention as a module
+# ### Exercise [[attention.multihead]]: Multi-head attention as a module
 # core · 30 minutes · 3 points
 #
 # $$[\,Q, K, V\,] = X W_{in}^\top + b_{in}, \qquad Y = \operatorname{merge}(\operatorname{Attention}(Q, K, V))\,
@@ -818,7 +818,7 @@ print("the formula agrees with autograd:", torch.allclose(a * (da - a @ da), z.g
 # When one weight is 1 and the others are 0, $dz$ is 0 whatever $da$ says: the saturation that we drew in
 # section 2.
 #
-# ### Exercise 2.7: The backward pass of attention, by hand
+# ### Exercise [[attention.backward]]: The backward pass of attention, by hand
 # stretch · 40 minutes · 3 points
 #
 # Return $dQ$, $dK$ and $dV$ for an incoming $dY$, without autograd: the two equations above, then the chain
@@ -940,7 +940,7 @@ show(
 )
 
 # %% [markdown]
-# ### Exercise 2.8: Sinusoidal positions
+# ### Exercise [[attention.sinusoidal]]: Sinusoidal positions
 # core · 10 minutes · 2 points
 #
 # Return the rows of $P$ for the given positions (Vaswani et al. 2017, section 3.5) without loops. The
@@ -1016,7 +1016,7 @@ for m, n in ((2, 0), (7, 5), (102, 100), (7, 4)):
 # \begin{pmatrix} \cos p\theta_i & -\sin p\theta_i \\ \sin p\theta_i & \cos p\theta_i \end{pmatrix}
 # \begin{pmatrix} x_{2i} \\ x_{2i+1} \end{pmatrix}, \qquad \theta_i = \text{base}^{-2i/d}$$
 #
-# ### Exercise 2.9: Rotary positions
+# ### Exercise [[attention.rotary]]: Rotary positions
 # core · 25 minutes · 3 points
 #
 # Turn queries **and** keys. `positions` is (B, T): every sequence brings its own, they may be shifted and
@@ -1114,7 +1114,7 @@ for G, name in ((32, "each query head has its own keys"), (8, "four query heads 
 # values: one group for all is multi-query attention (Shazeer 2019), something in between is grouped-query
 # attention (Ainslie et al. 2023). Llama 3 8B has $G = 8$.
 #
-# ### Exercise 2.10: Grouped-query attention
+# ### Exercise [[attention.grouped_query]]: Grouped-query attention
 # core · 15 minutes · 2 points
 #
 # $H$ query heads read $G$ key/value heads, $G$ divides $H$. Query head $h$ reads group $\lfloor h / (H/G)
@@ -1173,7 +1173,7 @@ for G in (12, 6, 4, 3, 2, 1):                                     # average the 
 # The cache still grows with every token. A **window** of $W$ keys ends that: Mistral 7B sees 4096 keys per
 # layer (Jiang et al. 2023) and forgets the rest.
 #
-# ### Exercise 2.11: Sliding-window attention
+# ### Exercise [[attention.sliding_window]]: Sliding-window attention
 # core · 15 minutes · 2 points
 #
 # Causal, and no further back than the window: query $i$ sees key $j$ when $i - \text{window} < j \le i$.
@@ -1253,7 +1253,7 @@ print(f"one score at a time {y / n:.6f}, all at once {z.softmax(0) @ v:.6f}")
 # Six equal digits, and no more than three numbers in memory. The same with blocks instead of single scores
 # is **FlashAttention** (Dao et al. 2022).
 #
-# ### Exercise 2.12: Attention in blocks, with the online softmax
+# ### Exercise [[attention.blockwise]]: Attention in blocks, with the online softmax
 # stretch · 40 minutes · 4 points
 #
 # For each block of queries, go through the blocks of keys and keep $m$, $n$ and $y$ for each query. The
@@ -1350,7 +1350,7 @@ quiz("attention.blockwise")
 #
 # Nothing is added to the words and nothing is learned. The paper trains on short texts and reads long ones.
 #
-# ### Exercise 2.13: ALiBi, a penalty on distance
+# ### Exercise [[attention.alibi]]: ALiBi, a penalty on distance
 # core · 15 minutes · 2 points
 #
 # Causal attention with the penalty above. $H$ is a power of two. Careful: $h$ counts from 1.
@@ -1425,7 +1425,7 @@ show(
 #
 # with $\operatorname{FFN}(x) = W_2 \operatorname{GELU}(W_1 x + b_1) + b_2$.
 #
-# ### Exercise 2.14: A transformer block
+# ### Exercise [[attention.block]]: A transformer block
 # core · 20 minutes · 3 points
 #
 # `__init__` and `attention` are given; write `forward`. When `norm_first` is True the block is pre-norm,
@@ -1584,8 +1584,8 @@ show(
 #
 # ## Where this leads
 #
-# - **FlashAttention** (Dao et al. 2022; Dao 2023; Shah et al. 2024) is your exercise 2.12 inside a GPU's
-#   fast memory, with exercise 2.7 recomputing $A$ block by block on the way back.
+# - **FlashAttention** (Dao et al. 2022; Dao 2023; Shah et al. 2024) is your exercise [[attention.blockwise]] inside a GPU's
+#   fast memory, with exercise [[attention.backward]] recomputing $A$ block by block on the way back.
 # - **Grouped queries** are in Llama 3 (Grattafiori et al. 2024), Mistral (Jiang et al. 2023) and most open
 #   models. **Multi-head latent attention** (DeepSeek-V2, 2024) goes further: it caches one small vector per
 #   token and rebuilds keys and values from it.

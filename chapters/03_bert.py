@@ -122,7 +122,7 @@ for word in ("film", "heartfelt", "tragicomedy", "unspielberglike"):
 # greedy: from the left, take the **longest** piece that the vocabulary has, then the longest piece of what is left.
 # The vocabulary itself was learned before: it holds what occurred often in a large text.
 #
-# ### Exercise 3.1: WordPiece by greedy longest match
+# ### Exercise [[bert.wordpiece]]: WordPiece by greedy longest match
 # core · 20 minutes · 2 points
 #
 # Cut one word, without spaces and in lower case already. The first piece is looked up as it is, every later one with
@@ -196,7 +196,7 @@ for word in sorted(words, key=lambda word: -len(pieces[word]))[:3]:
 # **Predict**: we take the sentences in batches of 32 as they come, each batch filled up to its longest sentence.
 # What share of all tokens is filler? And if each batch holds sentences of similar length?
 #
-# ### Exercise 3.2: Padding, masks and batches by length
+# ### Exercise [[bert.batches]]: Padding, masks and batches by length
 # core · 25 minutes · 3 points
 #
 # Three short functions. `pad` makes the rectangle for one batch, as wide as its longest sentence, filler on the right.
@@ -310,7 +310,7 @@ print(f"largest difference: {(vectors[0] - vectors[1]).abs().max():.0e}")
 # $$x_t = \operatorname{Norm}\left(E^{\text{token}}_{\text{id}_t} + E^{\text{segment}}_{s_t}
 # + E^{\text{position}}_t\right), \qquad t = 0, 1, \dots, T - 1$$
 #
-# ### Exercise 3.3: Token, segment and position in one vector
+# ### Exercise [[bert.embeddings]]: Token, segment and position in one vector
 # core · 15 minutes · 2 points
 #
 # `__init__` is given; write `forward`. Gradients must reach all three tables.
@@ -380,7 +380,7 @@ show(
 #
 # There is no causal mask: every token reads in **both directions**. That is the B in BERT.
 #
-# ### Exercise 3.4: An encoder layer that padding does not touch
+# ### Exercise [[bert.encoder_layer]]: An encoder layer that padding does not touch
 # core · 30 minutes · 3 points
 #
 # `__init__` is given; write `forward`. $Q$, $K$ and $V$ are `query(X)`, `key(X)` and `value(X)`, cut into $H$ heads
@@ -562,7 +562,7 @@ print(tokenizer.decode(documents[-1][0]))
 #
 # **Predict**: of 100 words, how many will stand in the text as `[MASK]`?
 #
-# ### Exercise 3.5: Hide words: 15%, and of those 80/10/10
+# ### Exercise [[bert.mask_tokens]]: Hide words: 15%, and of those 80/10/10
 # core · 25 minutes · 3 points
 #
 # Every word is chosen with probability 0.15, independently of all others. What is no word is never chosen and never
@@ -633,7 +633,7 @@ for _ in range(3):
 # up: the weights are **tied** (Press and Wolf 2017). Only the bias $c$, one number for each word, is the decoder's
 # own. It can learn that *the* is frequent.
 #
-# ### Exercise 3.6: The masked-word head and its loss
+# ### Exercise [[bert.mlm_head]]: The masked-word head and its loss
 # core · 25 minutes · 3 points
 #
 # `dense` and `norm` are given. Add `decoder`, a linear layer from $D$ to $V$ with a bias, whose weight **is**
@@ -696,7 +696,7 @@ check("bert.mlm_head", MaskedWordHead, masked_word_loss)
 # and says from the vector of `[CLS]` whether $B$ followed $A$ in the text (`is_next` = 1) or comes from another
 # document. For that, `[CLS]` must gather what the sentences are about.
 #
-# ### Exercise 3.7: Pairs of sentences: next, or from elsewhere
+# ### Exercise [[bert.sentence_pairs]]: Pairs of sentences: next, or from elsewhere
 # core · 25 minutes · 3 points
 #
 # For **every** sentence $A$ that has a next one in its document, make one pair. With probability ½, $B$ is that next
@@ -940,7 +940,7 @@ for text in (
 # **both directions**: *white* is followed by a whale or by a house, and what comes after the gap decides. It does not
 # know what the capital of France is. Nothing in its text told it, so it says what a president says of the union.
 #
-# Now look at the three fates of exercise 3.5. **Predict**: where is the model right most often, at `[MASK]`, at a random
+# Now look at the three fates of exercise [[bert.mask_tokens]]. **Predict**: where is the model right most often, at `[MASK]`, at a random
 # token, or where the word itself stands?
 
 # %%
@@ -986,7 +986,7 @@ quiz("bert.masking")
 #
 # where $r_{bt}$ is `real`: 1 on a token, 0 on padding.
 #
-# ### Exercise 3.8: One vector for a sentence
+# ### Exercise [[bert.pooling]]: One vector for a sentence
 # core · 15 minutes · 3 points
 #
 # Write both. Padding may stand on either side of the tokens, or between them, when `mean_pooling` is called. A row
@@ -1054,7 +1054,7 @@ for name, pool in pools.items():
 # why this mistake survives in real code.
 
 # %% [markdown]
-# ### Exercise 3.9: A classifier on top of the encoder
+# ### Exercise [[bert.classifier]]: A classifier on top of the encoder
 # core · 20 minutes · 3 points
 #
 # The recipe of Devlin et al. (2019) for any classification: the encoder reads, one vector stands for the
@@ -1062,7 +1062,7 @@ for name, pool in pools.items():
 #
 # $$\text{logits} = W \operatorname{dropout}_p(y) + b, \qquad y = \operatorname{pool}(\operatorname{encoder}(\text{ids}, \text{real}), \text{real})$$
 #
-# `encoder(ids, real)` gives (B, T, D) and `pool(X, real)` gives (B, D), as in exercise 3.8. Keep the encoder as
+# `encoder(ids, real)` gives (B, T, D) and `pool(X, real)` gives (B, D), as in exercise [[bert.pooling]]. Keep the encoder as
 # `self.encoder` and call the new layer `self.linear`; it has $C$ rows. Dropout sets each entry of $y$ to 0 with
 # probability $p$ and divides the others by $1 - p$, in training only.
 #
@@ -1139,7 +1139,7 @@ for mode in (True, False):
 # The head is random, so it guesses near one half. In training mode the same sentence gets another answer each
 # time: our dropout acts, and so does BERT's own, inside every layer. In evaluation mode it is always the same one.
 # Whoever measures a model in the wrong mode measures a damaged one, and nothing warns them. Remember that for
-# exercise 3.11.
+# exercise [[bert.fine_tuning]].
 #
 # ### Who learns how fast?
 # The head knows nothing and should learn fast. The layers below it know a language, and should forget as little
@@ -1155,7 +1155,7 @@ for mode in (True, False):
 # Weight decay pulls weights towards 0. That makes sense for matrices. The bias of a layer and the factor of a
 # norm set an offset and a scale: BERT's own code lets neither decay.
 #
-# ### Exercise 3.10: Parameter groups and a schedule
+# ### Exercise [[bert.parameter_groups]]: Parameter groups and a schedule
 # core · 25 minutes · 3 points
 #
 # `parts` are modules **from the bottom to the top**: embeddings, layers, head. Give what a PyTorch optimiser
@@ -1240,7 +1240,7 @@ show(
 # with $c_i$ the class of sentence $i$ and $\lVert g \rVert$ the norm of **all** gradients together. Each step is easy.
 # It is just as easy to put one in the wrong place, and the loss may fall all the same.
 #
-# ### Exercise 3.11: Train and evaluate
+# ### Exercise [[bert.fine_tuning]]: Train and evaluate
 # core · 30 minutes · 4 points
 #
 # `batches` is a list of `(ids, real, labels)`, which lie on the CPU; the model is on `device` and gives logits
@@ -1307,7 +1307,7 @@ def evaluate(model: nn.Module, batches: list, device: torch.device) -> tuple[flo
 check("bert.fine_tuning", train, evaluate)
 
 # %% [markdown]
-# ### Exercise 3.12: Keep the best epoch
+# ### Exercise [[bert.early_stopping]]: Keep the best epoch
 # core · 20 minutes · 2 points
 #
 # A model with millions of weights can learn a few thousand sentences by heart. Then the loss on the training
@@ -1539,7 +1539,7 @@ quiz("bert.loop")
 # Answers in words need a measure too, and we need it in section 8. **Exact match** is 1 or 0. **Token F1** is the same
 # $F$ with *both* the number of common words (Rajpurkar et al. 2016).
 #
-# ### Exercise 3.13: Accuracy, macro F1, exact match and token F1
+# ### Exercise [[bert.metrics]]: Accuracy, macro F1, exact match and token F1
 # core · 40 minutes · 5 points
 #
 # Five short functions; each returns a number from 0 to 1, apart from `words`.
@@ -1732,7 +1732,7 @@ quiz("bert.threshold")
 #
 # A question without an answer is taught to point at token 0, `[CLS]`, for start and end.
 #
-# ### Exercise 3.14: The best span, or no answer
+# ### Exercise [[bert.spans]]: The best span, or no answer
 # challenge · 30 minutes · 3 points
 #
 # For each row of the batch return the first and the last token of the best span, int64. Both lie where `context` is True, a
@@ -1780,7 +1780,7 @@ check("bert.spans", best_spans)
 # elements, books and countries, put into sentences by a handful of templates, and asked about by others. A quarter have no
 # answer in their passage. The test asks about things that training never mentions. Whatever comes out says something
 # about these templates, not about English. To save time we do not fine-tune the whole encoder: its lower two thirds stay
-# frozen, and above them one layer of exercise 3.4 learns together with the head.
+# frozen, and above them one layer of exercise [[bert.encoder_layer]] learns together with the head.
 
 # %%
 from coursekit.material.passages import synthetic_questions
@@ -1935,14 +1935,14 @@ before_and_after(encoder, tuned)
 # ## 10. Where it stands today
 #
 # - **RoBERTa** (Liu et al. 2019) kept the architecture and changed the recipe: ten times the text, larger batches, longer
-#   training, new masks each time a sentence is seen (as your exercise 3.5 draws them) and **no next-sentence prediction**.
-#   What stayed of exercise 3.7 is the form: a question and its passage are still read as two texts with a
+#   training, new masks each time a sentence is seen (as your exercise [[bert.mask_tokens]] draws them) and **no next-sentence prediction**.
+#   What stayed of exercise [[bert.sentence_pairs]] is the form: a question and its passage are still read as two texts with a
 #   separator between them.
 # - **ALBERT** (Lan et al. 2020) shares one layer's weights among all; **ELECTRA** (Clark et al. 2020) learns from every token, by
 #   telling real words from replaced ones; **DeBERTa** (He et al. 2021) keeps a word and its place in vectors of their own.
 # - **DistilBERT** (Sanh et al. 2019) and **MiniLM** (Wang et al. 2020, your encoder's ancestor) are small students of large
 #   teachers.
-# - **Sentence encoders**: Sentence-BERT (Reimers and Gurevych 2019) trains the mean of exercise 3.8 so that like texts lie
+# - **Sentence encoders**: Sentence-BERT (Reimers and Gurevych 2019) trains the mean of exercise [[bert.pooling]] so that like texts lie
 #   close. Search and retrieval for chat models run on its descendants.
 # - **ModernBERT** (Warner et al. 2024) brings back to the encoder what decoders learned in the meantime: rotary positions, pre-norm, gated
 #   feed-forward layers, local and global attention in turns, unpadded batches, 8,192 tokens.

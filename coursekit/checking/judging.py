@@ -121,8 +121,10 @@ def recognise(
     def alike(mistake: KnownMistake, i: int) -> bool:
         case, right, one, other = cases[i], expected[i], outcomes[i], mistake.outcomes[i]
         # Where the mistake happens to be right it explains no finding: a narrower dtype, say, is another slip.
-        explains = not findings[i] or bool(finding(exercise, case, other, right))
-        return explains and same(exercise, case, right, one, other)
+        # Asked second, because most mistakes do something else, and a finding costs more than seeing that.
+        return same(exercise, case, right, one, other) and (
+            not findings[i] or bool(finding(exercise, case, other, right))
+        )
 
     best, most = None, (len(wrong) - 1) / 2
     for mistake in mistakes:

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import multiprocessing
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
 
+from grader import depending
 from grader.authoring import chapter, notebook
-from grader.authoring.chapter import BuildError, Specs, Text
+from grader.authoring.chapter import BuildError, Text
+
+
+@dataclass(frozen=True, eq=False)
+class Draft:
+    """A chapter that may be built: its text as a notebook without outputs, and a hash of what decides the outputs."""
+
+    text: Text
+    expanded: NotebookNode
+    inputs: str
 
 
 @dataclass(frozen=True)
@@ -26,18 +41,24 @@ def build(root: Path, *, check: bool = False, fresh: bool = False, specs=chapter
     """Make solutions/ and course/ from chapters/; returns one sentence for every file that changed.
 
     With `check` nothing is executed or written: the sentences say what a build would change. `fresh` executes
-    even where nothing has changed. Raises BuildError when a chapter is refused.
+    even where nothing has changed. Raises BuildError when a chapter is refused; the others are written then.
     """
     paths = sorted((root / "chapters").glob("[0-9][0-9]_*.py"))
     if not paths:
         raise BuildError(f"no chapter found in {root.name}/chapters; expected files named NN_slug.py")
     notes = _strays(root, {path.stem for path in paths})
-    for path in paths:
-        text = chapter.read(path, root)
-        known = specs(text.slug)
-        chapter.judge(text, known)
-        notes += _check(root, text, known) if check else _build(root, text, known, fresh)
-    return notes
+    drafts = [_draft(path, root, specs) for path in paths]
+    if check:
+        return notes + [note for draft in drafts for note in _check(root, draft)]
+    return notes + _build(root, drafts, fresh)
+
+
+def _draft(path: Path, root: Path, specs) -> Draft:
+    text = chapter.read(path, root)
+    known = specs(text.slug)
+    chapter.judge(text, known)
+    expanded = notebook.expand(text, known)
+    return Draft(text, expanded, inputs_hash(expanded, text.slug))
 
 
 def solution_path(root: Path, slug: str) -> Path:
@@ -48,28 +69,15 @@ def course_path(root: Path, slug: str) -> Path:
     return root / "course" / slug / f"{slug}.ipynb"
 
 
-def inputs_hash(root: Path, cells: NotebookNode, slug: str) -> str:
-    """A hash of all that can change the outputs: the code cells, coursekit, the chapter's tensors, this code.
+def inputs_hash(cells: NotebookNode, slug: str) -> str:
+    """A hash of all that can change the outputs: the code cells, and every file that they depend on.
 
-    Prose is not in it: a chapter whose text alone was edited keeps its outputs.
+    Prose is not in it: a chapter whose text alone was edited keeps its outputs. Nor are other chapters, although the
+    map that `progress()` draws shows them: it is the author's own, and is not released.
     """
-    digest = hashlib.sha256()
-    for cell in cells.cells:
-        if cell.cell_type == "code":
-            digest.update(cell.source.encode() + b"\0")
-    for name, path in _dependencies(root, slug):
-        digest.update(name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()
-
-
-def _dependencies(root: Path, slug: str) -> list[tuple[str, Path]]:
-    """(name, path) of every file that a chapter's outputs depend on; other chapters' tensors do not count."""
-    found = [("executing.py", Path(__file__).with_name("executing.py"))]
-    for path in sorted((root / "coursekit").rglob("*")):
-        others = path.parent.name == "reference" and path.stem != slug
-        if path.is_file() and path.suffix != ".pyc" and not others:
-            found.append((path.relative_to(root).as_posix(), path))
-    return found
+    sources = [cell.source for cell in cells.cells if cell.cell_type == "code"]
+    files = depending.depends_on(slug, depending.OUTPUTS, sources)
+    return hashlib.sha256("\0".join([*sources, depending.digest(files)]).encode()).hexdigest()
 
 
 def assemble(root: Path, expanded: NotebookNode, slug: str, inputs: str) -> Built:
@@ -82,19 +90,51 @@ def assemble(root: Path, expanded: NotebookNode, slug: str, inputs: str) -> Buil
     return Built(slug, notebook.write(expanded), course)
 
 
-def _build(root: Path, text: Text, specs: Specs, fresh: bool) -> list[str]:
+def _build(root: Path, drafts: list[Draft], fresh: bool) -> list[str]:
+    """Write every draft, with the outputs that it has already or new ones. Raises BuildError, one sentence a line."""
+    old = {draft.text.slug: _read(solution_path(root, draft.text.slug)) for draft in drafts}
+    stale = [draft for draft in drafts if fresh or _inputs(old[draft.text.slug]) != draft.inputs]
+    done, refused = _executed(stale, root)
+    notes = [f"{draft.text.name}: executed" for draft in stale if draft.text.slug in done]
+    for draft in drafts:
+        known = old[draft.text.slug]
+        if known and draft not in stale:
+            _graft_outputs(draft.expanded, known)
+            done[draft.text.slug] = draft.expanded
+        if draft.text.slug in done:
+            notes += _write(root, assemble(root, done[draft.text.slug], draft.text.slug, draft.inputs))
+    if refused:
+        raise BuildError("\n".join(refused))
+    return notes
+
+
+def _executed(stale: list[Draft], root: Path) -> tuple[dict[str, NotebookNode], list[str]]:
+    """The notebooks with outputs by slug, and the refusals of those that cannot be built.
+
+    Several run at the same time, each in a process of its own, so that Ctrl-C ends them all.
+    """
     from grader.authoring.executing import execute
 
-    expanded = notebook.expand(text, specs)
-    inputs = inputs_hash(root, expanded, text.slug)
-    old = _read(solution_path(root, text.slug))
-    notes = []
-    if old and not fresh and _inputs(old) == inputs:
-        _graft_outputs(expanded, old)
-    else:
-        expanded = execute(expanded, root, text.name)
-        notes.append(f"{text.name}: executed")
-    return notes + _write(root, assemble(root, expanded, text.slug, inputs))
+    cores = os.cpu_count() or 1
+    jobs = min(len(stale), cores)
+    if jobs < 2:
+        runs = [functools.partial(execute, draft.expanded, root, draft.text.name) for draft in stale]
+        return _collected(stale, runs)
+    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        sent = [pool.submit(execute, d.expanded, root, d.text.name, threads=max(1, cores // jobs)) for d in stale]
+        return _collected(stale, [future.result for future in sent])
+
+
+def _collected(
+    stale: list[Draft], results: Sequence[Callable[[], NotebookNode]]
+) -> tuple[dict[str, NotebookNode], list[str]]:
+    executed, refused = {}, []
+    for draft, result in zip(stale, results, strict=True):
+        try:
+            executed[draft.text.slug] = result()
+        except BuildError as error:
+            refused.append(str(error))
+    return executed, refused
 
 
 def _graft_outputs(new: NotebookNode, old: NotebookNode) -> None:
@@ -139,20 +179,17 @@ def _edited(path: Path) -> bool:
     return found is None or notebook.sources_hash(found) != found.metadata.get("coursekit", {}).get("release")
 
 
-def _check(root: Path, text: Text, specs: Specs) -> list[str]:
-    expanded = notebook.expand(text, specs)
-    inputs = inputs_hash(root, expanded, text.slug)
-    path = solution_path(root, text.slug)
+def _check(root: Path, draft: Draft) -> list[str]:
+    path = solution_path(root, draft.text.slug)
     name = path.relative_to(root).as_posix()
     old = _read(path)
     if old is None:
         return [f"{name}: missing or damaged"]
-    if _inputs(old) != inputs:
-        return [f"{name}: its outputs are stale, for the chapter's code, coursekit or the tensors have changed"]
-    _graft_outputs(expanded, old)
-    built = assemble(root, expanded, text.slug, inputs)
-    course = course_path(root, text.slug)
-    files = ((path, built.solution), (course, built.course))
+    if _inputs(old) != draft.inputs:
+        return [f"{name}: its outputs are stale, for the chapter's code or what it depends on has changed"]
+    _graft_outputs(draft.expanded, old)
+    built = assemble(root, draft.expanded, draft.text.slug, draft.inputs)
+    files = ((path, built.solution), (course_path(root, draft.text.slug), built.course))
     return [
         f"{p.relative_to(root).as_posix()}: differs from what the build makes"
         for p, wanted in files

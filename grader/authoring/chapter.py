@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from grader.authoring import numbering
+
 KEYS = ("exercise", "check", "question")
 KNOWN_KEYS = {*KEYS, "tags", "jupyter"}
 # How the text was laid out, which jupytext keeps for writing it back.
@@ -47,6 +49,7 @@ class Text:
     name: str
     header: dict
     cells: tuple[Cell, ...]
+    numbers: dict[str, str]  # of all chapters' exercises, by id
 
 
 @dataclass(frozen=True)
@@ -93,13 +96,14 @@ def read(path: Path, root: Path) -> Text:
         Cell(c.cell_type, c.source, {k: v for k, v in c.metadata.items() if k not in LAYOUT}, line)
         for c, line in zip(notebook.cells, lines, strict=True)
     )
-    return Text(path.stem, name, dict(notebook.metadata.get("coursekit", {})), tuple(cells))
+    header = dict(notebook.metadata.get("coursekit", {}))
+    return Text(path.stem, name, header, tuple(cells), numbering.numbers(path.parent))
 
 
 def judge(text: Text, specs: Specs) -> None:
     """Accept a chapter that can be built. Raises BuildError with one sentence for every reason against it."""
     found = [*_header(text), *_keys(text), *_parameters(text), *_regions(text)]
-    found += [*_pairs(text), *_specified(text, specs)]
+    found += [*_pairs(text), *_specified(text, specs), *_references(text)]
     if found:
         raise BuildError("\n".join(f"{text.name}:{line}: {sentence}" for line, sentence in sorted(set(found))))
 
@@ -142,7 +146,7 @@ def _kind(cell: Cell, kind: str, id: str) -> Refusals:
     wanted = "markdown" if kind == "question" else "code"
     if cell.kind != wanted:
         yield cell.line, f"{kind} {id!r} is a {cell.kind} cell; make it a {wanted} cell"
-    if not re.fullmatch(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*", id):
+    if not re.fullmatch(numbering.ID, id):
         yield cell.line, f"{id!r} is no id; write it as slug.verb_or_noun in small letters"
 
 
@@ -170,7 +174,7 @@ def _regions(text: Text) -> Refusals:
                 cell.line,
                 "a solution region outside an exercise or a question would be released; move it or key it",
             )
-        elif answers and not marks and (key := cell.key()):
+        elif (key := cell.key()) and answers and not marks:
             kind, id = key
             yield cell.line, f"{kind} {id!r} has no solution region; add '### {BEGIN}' and '### {END}'"
         elif marks != [BEGIN, END] * (len(marks) // 2):
@@ -210,6 +214,13 @@ def _specified(text: Text, specs: Specs) -> Refusals:
                 yield 1, f"the spec lists {kind} {id!r}, the chapter has no such cell; write it or unlist it"
     for id in set(specs.missing) - set(dict(_keyed(text, "exercise"))):
         yield 1, f"exercise {id!r} is listed, but has neither a spec nor a cell"
+
+
+def _references(text: Text) -> Refusals:
+    for cell in text.cells:
+        if cell.kind == "markdown":
+            for line, sentence in numbering.refusals(cell.source, text.numbers):
+                yield cell.line + 1 + line, sentence
 
 
 def _where(kind: str, id: str, slug: str) -> str:

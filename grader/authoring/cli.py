@@ -1,4 +1,4 @@
-"""The authoring commands of `python -m grader`: build, bundle, leaks."""
+"""The authoring commands of `python -m grader`: new, build, bundle, leaks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from pathlib import Path
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
-    """Add build, bundle and leaks to the command line's subcommands."""
+    """Add new, build, bundle and leaks to the command line's subcommands."""
+    new = commands.add_parser("new", help="begin an exercise: both halves, its test, its cells")
+    new.add_argument("exercise", metavar="CHAPTER.EXERCISE", help="the id, as attention.heads")
+    new.set_defaults(run=_new)
     build = commands.add_parser("build", help="make solutions/ and course/ from chapters/")
     build.add_argument("--check", action="store_true", help="write nothing; fail when a build would change a file")
     build.add_argument("--fresh", action="store_true", help="execute every chapter even when nothing has changed")
@@ -19,6 +22,23 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     leaks = commands.add_parser("leaks", help="search what learners get for answers")
     leaks.add_argument("folders", nargs="*", type=Path, help="default: course/ and coursekit/")
     leaks.set_defaults(run=_leaks)
+
+
+def _new(args: argparse.Namespace) -> int:
+    from grader.authoring.starting import StartError, start
+
+    root, id = Path.cwd(), args.exercise
+    try:
+        started = start(root, id)
+    except StartError as error:
+        print(error, file=sys.stderr)
+        return 2
+    for path in started.files:
+        print(f"{path.relative_to(root).as_posix()}: written")
+    print(f"Put the cells below into {started.chapter.relative_to(root).as_posix()}, and the id at the same place in")
+    print(f"the chapter's list. Write both halves, then `make tensors gate IDS={id}` and `make build`.\n")
+    print(started.cells, end="")
+    return 0
 
 
 def _build(args: argparse.Namespace) -> int:
@@ -55,11 +75,3 @@ def _leaks(args: argparse.Namespace) -> int:
     found = search(root, args.folders or [root / "course", root / "coursekit"])
     print("\n".join(map(str, found)) or "leaks: none")
     return 1 if found else 0
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run one authoring command; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m grader.authoring")
-    add_commands(parser.add_subparsers(dest="command", required=True))
-    args = parser.parse_args(argv)
-    return args.run(args)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,15 +43,31 @@ class Leak:
         return f"{self.file}: holds {self.secret!r}, which belongs to {self.origin}"
 
 
+class Index:
+    """Secrets by their lines, so that a text is searched for all of them in one reading."""
+
+    def __init__(self, secrets: Iterable[Secret]):
+        self._lengths: dict[str, set[int]] = {}  # by first line
+        self._secrets: dict[tuple[str, ...], list[Secret]] = {}
+        for secret in secrets:
+            self._lengths.setdefault(secret.lines[0], set()).add(len(secret.lines))
+            self._secrets.setdefault(secret.lines, []).append(secret)
+
+    def within(self, lines: list[str]) -> Iterator[Secret]:
+        """Every secret whose lines stand one after the other in `lines`, as often as they do."""
+        for start, line in enumerate(lines):
+            for length in self._lengths.get(line, ()):
+                yield from self._secrets.get(tuple(lines[start : start + length]), ())
+
+
 def search(root: Path, folders: list[Path]) -> list[Leak]:
     """Every secret of the repository at `root` that stands in a file below `folders`, each once per file."""
-    hidden, seeds = secrets(root), secret_seeds()
+    hidden, seeds = Index(secrets(root)), secret_seeds()
     found = []
     for folder in folders:
         for path in _files(folder):
             name, text = path.relative_to(folder.parent).as_posix(), _readable(path)
-            lines = _joined(_normal(text))
-            found += [Leak(name, " / ".join(s.lines), s.origin) for s in hidden if _joined(s.lines) in lines]
+            found += [Leak(name, " / ".join(s.lines), s.origin) for s in hidden.within(_normal(text))]
             numbers = set(re.findall(r"\d+", text.replace("_", "")))
             found += [Leak(name, seed, "grader/proving/seeds.py") for seed in seeds if seed in numbers]
     return list(dict.fromkeys(found))
@@ -63,22 +79,25 @@ def secrets(root: Path) -> list[Secret]:
     Public is what the chapters show; and an alternative that does no more than call a public library may equal
     the stand-in that coursekit gives for an unsolved exercise.
     """
-    shown, hidden = "", []
+    shown: list[list[str]] = []
+    hidden = []
     for path in sorted((root / "chapters").glob("*.py")):
         text, regions = _split(path.read_text(encoding="utf-8"))
-        shown += _joined(_normal(text))
+        shown.append(_normal(text))
         hidden += [(region, path, "") for region in regions]
     for path in sorted((root / "grader" / "exercises").rglob("*.py")):
         stand_in = _stand_in(root / "coursekit" / path.relative_to(root / "grader"))
         for code, alternative in _bodies(path.read_text(encoding="utf-8")):
             hidden.append((code, path, stand_in if alternative else ""))
-    found = (
+    found = dict.fromkeys(
         Secret(run, path.relative_to(root).as_posix())
         for code, path, stand_in in hidden
         for run in _runs(_normal(code))
         if _joined(run) not in stand_in
     )
-    return [secret for secret in dict.fromkeys(found) if _joined(secret.lines) not in shown]
+    index = Index(found)
+    public = {secret for lines in shown for secret in index.within(lines)}
+    return [secret for secret in found if secret not in public]
 
 
 def _stand_in(path: Path) -> str:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import nbformat
 from nbformat import NotebookNode
 
-from grader.authoring.chapter import Cell, Specs, Text
+from grader.authoring.numbering import numbered
 
 if TYPE_CHECKING:
     from traitlets.config import Config
+
+    from grader.authoring.chapter import Cell, Specs, Text
 
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 # Without the interpreter's version, so that rebuilding on another Python changes no byte of the release.
@@ -41,9 +44,14 @@ def expand(text: Text, specs: Specs) -> NotebookNode:
         {"kernelspec": KERNEL, "language_info": LANGUAGE, "coursekit": dict(text.header)}
     )
     seen: Counter[str] = Counter()
-    notebook.cells = [_expand_cell(cell, specs, seen) for cell in text.cells]
+    notebook.cells = [_expand_cell(_numbered(cell, text), specs, seen) for cell in text.cells]
     nbformat.validate(notebook)
     return notebook
+
+
+def _numbered(cell: Cell, text: Text) -> Cell:
+    """The cell as readers see it: its id, too, is made of that."""
+    return replace(cell, source=numbered(cell.source, text.numbers)) if cell.kind == "markdown" else cell
 
 
 def _expand_cell(cell: Cell, specs: Specs, seen: Counter[str]) -> NotebookNode:

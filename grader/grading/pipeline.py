@@ -20,9 +20,9 @@ import nbformat
 import torch
 from nbformat import NotebookNode
 
-import coursekit
 from coursekit.checking.report import Verdict
 from coursekit.exercises import chapters
+from grader import depending
 from grader.authoring.notebook import grade_id, points
 from grader.drawing import Drawn
 from grader.grading import secret
@@ -77,16 +77,9 @@ def prepare(
     taken = take(folder, assignment, datetime.now(UTC), received)
     rebuilt = rebuild(release, taken.notebook)
     cells = [(cell.cell_type, cell.source) for cell in rebuilt.notebook.cells]
-    content: list[object] = [
-        student,
-        assignment,
-        digest,
-        _environment(),
-        cells,
-        rebuilt.runs,
-        taken.reason or rebuilt.reason,
-    ]
-    content += [taken.flags, rebuilt.flags, unprotected]
+    sources = tuple(cell.source for cell in release.cells if cell.cell_type == "code")
+    content = [student, assignment, digest, _environment(assignment, sources), cells, rebuilt.runs]
+    content += [taken.reason or rebuilt.reason, taken.flags, rebuilt.flags, unprotected]
     key = hashlib.sha256(json.dumps(content).encode("utf-8", "surrogatepass")).hexdigest()
     theirs = {(cell.id, cell.source) for cell in release.cells}
     released = frozenset(cell.id for cell in rebuilt.notebook.cells if (cell.id, cell.source) in theirs)
@@ -233,14 +226,14 @@ def _parsed_release(path: Path, _changed: int) -> tuple[NotebookNode, str]:
     return nbformat.reads(data.decode("utf-8"), as_version=4), hashlib.sha256(data).hexdigest()
 
 
-@functools.cache
-def _environment() -> str:
-    """A hash of all that decides a grade besides the submission: this code, coursekit, torch, Python."""
+@functools.lru_cache(maxsize=16)
+def _environment(assignment: str, cells: tuple[str, ...]) -> str:
+    """A hash of all that decides a grade besides release and submission: our code, the tensors, torch, Python.
+
+    Another chapter has no part in it, for new secret inputs would be drawn for every submission with it.
+    """
     digest = hashlib.sha256(platform.python_version().encode())
-    for name in ("torch", "numpy", "transformers", "safetensors"):
-        digest.update(f"{name} {importlib.metadata.version(name)}".encode())
-    for package in (Path(coursekit.__file__).parent, Path(__file__).parents[1]):
-        for path in sorted(package.rglob("*")):
-            if path.suffix in (".py", ".safetensors"):
-                digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
+    for package in ("torch", "numpy", "transformers", "safetensors"):
+        digest.update(f"{package} {importlib.metadata.version(package)}".encode())
+    digest.update(depending.digest(depending.depends_on(assignment, depending.GRADES, cells)).encode())
     return digest.hexdigest()

@@ -2,133 +2,131 @@
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
-import itertools
-import multiprocessing
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
-from typing import Any
+import datetime
+import functools
+import importlib
+import traceback
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
 from coursekit.checking import store
-from coursekit.checking.checks import verdict_on
-from coursekit.checking.contract import Exercise
-from coursekit.checking.judging import judge
-from coursekit.exercises import chapters, find
-from grader.contract import Trusted
-from grader.drawing import draw, known_mistakes
+from coursekit.exercises import chapter_of, chapters, find
 from grader.exercises import trusted
+from grader.proving import memory
+from grader.proving.processes import each
+from grader.proving.proof import Seeds, Tally, prove
 from grader.proving.seeds import SECRET
 
-PUBLIC = "public"
-LEAST_MISTAKES, LEAST_ALTERNATIVES = 4, 2
+NUMBERS = tuple(range(1, len(SECRET) + 1))
+EVERY = Seeds(NUMBERS, NUMBERS)
+TURNS = 4  # a mistake is tried on a quarter of the seeds, the next day on the next quarter
+BUDGET, DEAR = 6, 15  # seconds of a processor: for an exercise on average, and for a single one
 
 
-@dataclass
-class Tally:
-    """Counts over all exercises; `failures` says what went wrong, one sentence each."""
+class Unready(RuntimeError):
+    """An exercise that is listed lacks one of its halves; the message names the file."""
 
-    exercises: int = 0
-    mistakes: int = 0
-    rejected: int = 0
-    named: int = 0
-    alternatives: int = 0
-    accepted: int = 0
-    seeds: int = 0
-    failures: list[str] = field(default_factory=list)
 
-    def __add__(self, other: Tally) -> Tally:
-        names = [f.name for f in dataclasses.fields(self)]
-        return Tally(**{name: getattr(self, name) + getattr(other, name) for name in names})
+def seeds_of(turn: int | None = None) -> Seeds:
+    """Right answers on every secret seed, mistakes on those whose turn it is: this day's, or the one given from 1."""
+    turn = turn or datetime.datetime.now(datetime.UTC).toordinal() % TURNS + 1
+    return Seeds(NUMBERS, NUMBERS[turn - 1 :: TURNS])
+
+
+@dataclass(frozen=True)
+class Gated:
+    """What the gate found: the counts of each exercise, and of those that were remembered."""
+
+    tallies: dict[str, Tally]
+    remembered: frozenset[str]
+    seeds: Seeds
+
+    @property
+    def tally(self) -> Tally:
+        return sum(self.tallies.values(), Tally())
+
+    @property
+    def mean(self) -> float:
+        """CPU seconds of an exercise that was proved now."""
+        return self.tally.seconds / max(1, len(self.tallies) - len(self.remembered))
 
     def line(self) -> str:
+        t, mistakes = self.tally, ", ".join(map(str, self.seeds.mistakes))
+        remembered = f", {len(self.remembered)} proved before" if self.remembered else ""
         return (
-            f"gate: {self.exercises} exercises, {self.rejected} of {self.mistakes} mistakes rejected, "
-            f"{self.named} of {self.mistakes} named, {self.accepted} of {self.alternatives} alternatives accepted, "
-            f"{self.seeds} seeds"
+            f"gate: {t.exercises} exercises{remembered}, {t.rejected} of {t.mistakes} mistakes rejected, "
+            f"{t.named} of {t.mistakes} named, {t.accepted} of {t.alternatives} alternatives accepted, "
+            f"right answers on {len(self.seeds.right)} secret seeds, mistakes on seeds {mistakes}, "
+            f"{t.seconds:.0f} CPU s, {self.mean:.1f} an exercise"
         )
 
-
-def run(ids: list[str] | None = None, seeds: tuple[int, ...] = SECRET, device: str = "cpu", jobs: int = 1) -> Tally:
-    """The gate over the public tensors and every seed, for all exercises or the given ones, on one device."""
-    ids = ids or [e for chapter in chapters() for e in chapter.exercises]
-    if jobs == 1:
-        tallies = [_gate(exercise_id, seeds, device) for exercise_id in ids]
-    else:
-        # New processes, because a forked one hangs in torch's threads; one thread each, because cases are tiny.
-        new = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(jobs, mp_context=new, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            tallies = list(pool.map(_gate, ids, itertools.repeat(seeds), itertools.repeat(device)))
-    return sum(tallies, Tally(seeds=1 + len(seeds)))
+    def warnings(self) -> list[str]:
+        """What makes the gate slow, a sentence each."""
+        dear = [(id, t.seconds) for id, t in self.tallies.items() if t.seconds > DEAR]
+        found = [f"{id} takes {s:.0f} CPU s, more than {DEAR}: cheaper cases or fewer mistakes" for id, s in dear]
+        if self.mean > BUDGET:
+            found.append(f"an exercise takes {self.mean:.1f} CPU s on average, more than {BUDGET}")
+        return found
 
 
-def knowns(exercise: Exercise, secret: Trusted, seeds: tuple[int, ...]) -> Iterator[tuple[str, store.Known]]:
-    """What the checks know, by seed: first what learners have, then what is drawn from each secret seed."""
-    yield PUBLIC, store.load(exercise.id)
-    for seed in seeds:
-        drawn = draw(exercise, secret, seed)
-        mistakes = tuple(known_mistakes(exercise, secret, drawn.cases))
-        yield f"seed {seed}", store.Known(drawn.cases, drawn.expected, mistakes)
+def run(
+    ids: Collection[str] = (),
+    seeds: Seeds | None = None,
+    device: str = "cpu",
+    jobs: int = 1,
+    where: Path | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Gated:
+    """The gate over the public tensors and the secret seeds, for all exercises or the given ones, on one device.
+
+    `where` is the folder of proofs that are remembered; with None nothing is. `say` gets a line as each exercise is
+    done. Raises UnknownExercise, Unready, and StoreError where tensors are missing, before anything is proved.
+    """
+    seeds = seeds or seeds_of()
+    ids = list(ids) or [e for chapter in chapters() for e in chapter.exercises]
+    costs = {id: _cost(id, where) for id in ids}
+    keys = {id: memory.key(id, seeds, device) for id in ids} if where else {}
+    tallies = {id: found for id, key in keys.items() if where and (found := memory.recall(where, id, key))}
+    remembered = frozenset(tallies)
+    for id in tallies:
+        say(f"{id}: proved before")
+    ahead = sorted((id for id in costs if id not in tallies), key=costs.__getitem__, reverse=True)
+    for id, tally in each(functools.partial(_proved, seeds=seeds, device=device), ahead, jobs):
+        tallies[id] = tally
+        say(_line(id, tally))
+        if where:
+            memory.remember(where, id, keys[id], tally)
+    return Gated(tallies, remembered, seeds)
 
 
-def stubs(exercise: Exercise) -> tuple[Any, ...]:
-    """The untouched exercise: objects that raise NotImplementedError when they are called."""
-
-    def stub(*args: Any, **kwargs: Any) -> Any:
-        raise NotImplementedError
-
-    return tuple(type(c.name, (), {"__init__": stub}) if c.is_class else stub for c in exercise.signatures)
-
-
-def in_float64(objects: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    """The same functions, computing and answering in float64 whatever they are given; None for classes."""
-    if any(inspect.isclass(obj) for obj in objects):
-        return None
-
-    def widened(obj: Any) -> Any:
-        return lambda *args: obj(*(a.double() if torch.is_tensor(a) and a.is_floating_point() else a for a in args))
-
-    return tuple(widened(obj) for obj in objects)
+def _proved(exercise_id: str, seeds: Seeds, device: str) -> Tally:
+    """The proof, in any process. What breaks it is one of its failures, and the other exercises go on."""
+    try:
+        exercise, secret = find(exercise_id), trusted(exercise_id)
+        return prove(exercise, secret, store.load(exercise_id), seeds, torch.device(device))
+    except Exception:
+        return Tally(exercises=1, failures=[f"{exercise_id}: the proof breaks off\n{traceback.format_exc()}"])
 
 
-def _gate(exercise_id: str, seeds: tuple[int, ...], device_name: str) -> Tally:
-    exercise, secret, device = find(exercise_id), trusted(exercise_id), torch.device(device_name)
-    tally = Tally(exercises=1)
-    right = {"reference": secret.reference, **secret.alternatives, "library": exercise.library}
-    if wide := in_float64(secret.reference):
-        right["reference in float64"] = wide
-    right_ok = dict.fromkeys(right, True)
-    rejected, named, lost, unnamed = (set[str]() for _ in range(4))
-    for where, known in knowns(exercise, secret, seeds):
-        for name, objects in right.items():
-            if not (v := verdict_on(exercise, objects, known, device)).full:
-                right_ok[name] = False
-                tally.failures.append(f"{exercise.id}: {name} loses marks ({where}): {v.text()}")
-        for i, m in enumerate(secret.mistakes):
-            if where == PUBLIC or device.type != "cpu":
-                v = verdict_on(exercise, m.objects, known, device)
-            else:  # what it does on these cases has just been seen
-                v = judge(exercise, known.cases, known.mistakes[i].outcomes, known.expected, known.mistakes)
-            (lost if v.full else rejected).add(m.name)
-            (named if v.mistake == m.name else unnamed).add(m.name)
-            if v.full:
-                tally.failures.append(f"{exercise.id}: mistake {m.name} gets full marks ({where})")
-            elif v.mistake != m.name:
-                tally.failures.append(f"{exercise.id}: mistake {m.name} is taken for {v.mistake or 'none'} ({where})")
-        if (v := verdict_on(exercise, stubs(exercise), known, device)).earned or not v.not_started:
-            tally.failures.append(f"{exercise.id}: the untouched stub is not told as such ({where}): {v.text()}")
-    _count(tally, secret, right_ok, rejected - lost, named - unnamed)
-    if len(secret.mistakes) < LEAST_MISTAKES or len(secret.alternatives) < LEAST_ALTERNATIVES:
-        tally.failures.append(f"{exercise.id}: needs {LEAST_MISTAKES} mistakes and {LEAST_ALTERNATIVES} alternatives")
-    return tally
+def _cost(exercise_id: str, where: Path | None) -> tuple[bool, float]:
+    """What is dearest is largest: what nobody has measured here, then what took longest."""
+    chapter_of(exercise_id)
+    file = exercise_id.replace(".", "/") + ".py"
+    for half in ("coursekit", "grader"):
+        try:
+            importlib.import_module(f"{half}.exercises.{exercise_id}")
+        except ModuleNotFoundError as error:
+            if error.name != f"{half}.exercises.{exercise_id}":
+                raise
+            raise Unready(f"{exercise_id} is listed, but there is no {half}/exercises/{file}") from None
+    took = memory.seconds(where, exercise_id) if where else None
+    return took is None, took or len(trusted(exercise_id).mistakes) * len(store.load(exercise_id).cases)
 
 
-def _count(tally: Tally, secret: Trusted, right_ok: dict[str, bool], rejected: set[str], named: set[str]) -> None:
-    tally.mistakes += len(secret.mistakes)
-    tally.rejected += len(rejected)
-    tally.named += len(named)
-    tally.alternatives += len(secret.alternatives)
-    tally.accepted += sum(right_ok[name] for name in secret.alternatives)
+def _line(exercise_id: str, t: Tally) -> str:
+    failed = f", {len(t.failures)} failures" if t.failures else ""
+    counts = f"{t.rejected} of {t.mistakes} mistakes, {t.accepted} of {t.alternatives} alternatives"
+    return f"{exercise_id}: {counts}, {t.seconds:.1f} CPU s{failed}"

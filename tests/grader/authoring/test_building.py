@@ -141,20 +141,30 @@ def test_new_prose_keeps_the_outputs(tiny, tiny_specs, monkeypatch):
     assert output.data["text/plain"] == "2"
 
 
-@pytest.mark.parametrize(
-    "changed", ["coursekit/checking/checks.py", "coursekit/generated/reference/01_tiny.safetensors"]
-)
-def test_the_check_finds_outputs_stale(changed, tiny, tiny_specs):
-    (tiny / changed).parent.mkdir(parents=True, exist_ok=True)
-    (tiny / changed).write_text("changed")
+def test_the_check_finds_outputs_stale(tiny, tiny_specs, monkeypatch):
+    """What they depend on is tested in `test_depending.py`."""
+    monkeypatch.setattr("grader.depending.digest", lambda files: "another state")
     [found] = build(tiny, specs=tiny_specs, check=True)
     assert found.startswith("solutions/01_tiny/01_tiny.ipynb: its outputs are stale")
 
 
-def test_another_chapters_tensors_make_nothing_stale(tiny, tiny_specs):
-    (tiny / "coursekit" / "reference").mkdir(parents=True)
-    (tiny / "coursekit" / "reference" / "09_other.safetensors").write_text("changed")
-    assert build(tiny, specs=tiny_specs, check=True) == []
+def test_another_code_cell_makes_the_outputs_stale(tiny, tiny_specs):
+    path = tiny / "chapters" / "01_tiny.py"
+    path.write_text(path.read_text().replace("print(seed)", "print(seed + 1)", 1))
+    [found] = build(tiny, specs=tiny_specs, check=True)
+    assert found.startswith("solutions/01_tiny/01_tiny.ipynb: its outputs are stale")
+
+
+def test_several_chapters_are_executed_at_once_and_one_that_is_refused_stops_no_other(tiny, tiny_specs, tiny_text):
+    """Each is the same as when it is executed alone."""
+    alone = solution_path(tiny, "01_tiny").read_bytes()
+    (tiny / "chapters" / "02_again.py").write_text(tiny_text, encoding="utf-8")
+    (tiny / "chapters" / "03_wrong.py").write_text(tiny_text.replace("print(seed)", "1 / 0"), encoding="utf-8")
+    with pytest.raises(BuildError, match=r"^chapters/03_wrong\.py, cell \w+: ZeroDivisionError"):
+        build(tiny, specs=tiny_specs, fresh=True)
+    assert solution_path(tiny, "01_tiny").read_bytes() == alone
+    assert course_path(tiny, "02_again").read_bytes() == course_path(tiny, "01_tiny").read_bytes()
+    assert not solution_path(tiny, "03_wrong").exists()
 
 
 @pytest.mark.parametrize("folder", ["solutions", "course"])

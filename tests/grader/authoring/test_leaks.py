@@ -107,6 +107,17 @@ def test_a_solution_copied_into_the_package_is_found(root, tmp_path):
     assert {leak.file for leak in leaks.search(root, [copy])} == {"coursekit/helpers.py"}
 
 
+def test_one_reading_finds_what_a_search_for_each_secret_finds(root):
+    """On the solutions, where much is to be found."""
+    hidden = leaks.secrets(root)
+    for path in sorted((root / "solutions").rglob("*.ipynb")):
+        lines = leaks._normal(leaks._readable(path))
+        text = leaks._joined(lines)
+        wanted = {secret for secret in hidden if leaks._joined(secret.lines) in text}
+        assert len(wanted) > 50
+        assert set(leaks.Index(hidden).within(lines)) == wanted
+
+
 LIBRARY = """
 class Library(nn.TransformerEncoderLayer):
     def __init__(self, D, H, F):

@@ -74,6 +74,24 @@ REFUSALS = {
         54,
         "question 'attention.explain' is a code cell; make it a markdown cell",
     ),
+    "a number of no exercise": (
+        "# A hint may stand between an exercise and its check.",
+        "# A hint may stand\n# beside [[attention.sotfmax]].",
+        38,
+        "[[attention.sotfmax]] names no exercise cell; write the id of one",
+    ),
+    "a number by hand": (
+        "# A hint may stand between an exercise and its check.",
+        "# A hint may stand\n#\n# after exercise 1.1.",
+        39,
+        "1.1 is written by hand; write [[attention.softmax]]",
+    ),
+    "a number by hand over the end of a line": (
+        "# A hint may stand between an exercise and its check.",
+        "# A hint may stand after exercise\n# 7.12.",
+        37,
+        "7.12 is written by hand; write [[slug.name]]",
+    ),
     "a bad id": (
         'question="attention.explain"',
         'question="Explain it"',
