@@ -67,7 +67,7 @@ class Call:
             )
         if value is not None:
             return cls(name, (), (name,), _known_kinds((value,), text), is_value=True)
-        given = [_names(part) for part in (first, second or "")]
+        given = [_names(part or "") for part in (first, second)]
         optional = frozenset(n.rstrip("?") for names in given for n in names if n.endswith("?"))
         made, called = (tuple(n.rstrip("?") for n in names) for names in given)
         pairs = [result.partition(":") for result in _names(results or "")]
@@ -96,12 +96,14 @@ def probe_of(calls: Sequence[Call]) -> Callable[..., dict[str, Tensor]]:
             sources = dict(zip(sources, probing.leaves(*sources.values()), strict=True))
         if call.forward is not None:
             obj = _built(call, obj, case)
-            if upstream is not None:
-                sources |= {n: probing.trained(obj, n) for n in _weights(call, case)}
+            weights = _weights(call, case) if upstream is not None else ()
+            sources |= {n: probing.trained(obj, n) for n in weights}
         found = _converted(call, obj(*(given | {n: sources[n] for n in given if n in sources}).values()), case)
         if len(calls) > 1 and len(found) == 1 and upstream is None:
             found = dict(zip((call.signature,), found.values(), strict=True))
-        return found | (probing.gradients(found[call.returns[0]], sources, upstream) if sources else {})
+        if upstream is None:
+            return found
+        return found | probing.gradients(found[call.returns[0]], sources, upstream)
 
     return probe
 

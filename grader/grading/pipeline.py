@@ -78,7 +78,7 @@ def prepare(
     rebuilt = rebuild(release, taken.notebook)
     cells = [(cell.cell_type, cell.source) for cell in rebuilt.notebook.cells]
     sources = tuple(cell.source for cell in release.cells if cell.cell_type == "code")
-    content = [student, assignment, digest, _environment(assignment, sources), cells, rebuilt.runs]
+    content: list[object] = [student, assignment, digest, _environment(assignment, sources), cells, rebuilt.runs]
     content += [taken.reason or rebuilt.reason, taken.flags, rebuilt.flags, unprotected]
     key = hashlib.sha256(json.dumps(content).encode("utf-8", "surrogatepass")).hexdigest()
     theirs = {(cell.id, cell.source) for cell in release.cells}

@@ -10,7 +10,7 @@ def slip(sentence: str) -> Callable[[T], T]:
     """Give the decorated class of steps the sentence that helps whoever makes its mistake."""
 
     def told(steps: T) -> T:
-        steps.sentence = sentence
+        steps.sentence = sentence  # type: ignore[attr-defined]  # what `Trusted.add_slips` reads
         return steps
 
     return told

@@ -65,12 +65,12 @@ class Block(MultiHead):
         raise NotImplementedError("a module says which two linear maps make up its network")
 
     def first(self, X: Tensor, seen: Tensor | None) -> Tensor:
-        return self.half(X, X, lambda x: self.attend(x, seen), self.norms()[0])
+        return self.sublayer(X, X, lambda x: self.attend(x, seen), self.norms()[0])
 
     def second(self, X1: Tensor, X: Tensor) -> Tensor:
-        return self.half(X1, X1, self.network, self.norms()[1])
+        return self.sublayer(X1, X1, self.network, self.norms()[1])
 
-    def half(self, kept: Tensor | float, read: Tensor, f: Any, norm: Any) -> Tensor:
+    def sublayer(self, kept: Tensor | float, read: Tensor, f: Any, norm: Any) -> Tensor:
         """`kept` + f(`read`), normalised after it or before: the residual, and what the sublayer reads."""
         return kept + f(norm(read)) if self.norm_first else norm(kept + f(read))
 
@@ -159,25 +159,25 @@ class NoNetwork(Block):
 @slip("The residual around attention is missing: add what comes in to what attention returns.")
 class NoAttentionResidual(Block):
     def first(self, X, seen):
-        return self.half(0.0, X, lambda x: self.attend(x, seen), self.norms()[0])
+        return self.sublayer(0.0, X, lambda x: self.attend(x, seen), self.norms()[0])
 
 
 @slip("The residual around the feed-forward network is missing: add its input to its result.")
 class NoNetworkResidual(Block):
     def second(self, X1, X):
-        return self.half(0.0, X1, self.network, self.norms()[1])
+        return self.sublayer(0.0, X1, self.network, self.norms()[1])
 
 
 @slip("The second residual adds what came into attention; it adds the first half's result, so that nothing is lost.")
 class SecondResidualFromTheInput(Block):
     def second(self, X1, X):
-        return self.half(X, X1, self.network, self.norms()[1])
+        return self.sublayer(X, X1, self.network, self.norms()[1])
 
 
 @slip("The feed-forward network reads what came into attention; it must read the first half's result.")
 class NetworkReadsTheInput(Block):
     def second(self, X1, X):
-        return self.half(X1, X, self.network, self.norms()[1])
+        return self.sublayer(X1, X, self.network, self.norms()[1])
 
 
 @slip("The same norm is used twice: attention and the feed-forward network have a norm each.")
@@ -197,13 +197,13 @@ class NormsExchanged(Block):
     "sum, pre-norm what the sublayer reads."
 )
 class NormOnTheBranch(Block):
-    def half(self, kept, read, f, norm):
+    def sublayer(self, kept, read, f, norm):
         return kept + norm(f(read))
 
 
 @slip("Nothing is normalised: the norms are made and never used.")
 class NoNorms(Block):
-    def half(self, kept, read, f, norm):
+    def sublayer(self, kept, read, f, norm):
         return kept + f(read)
 
 

@@ -9,7 +9,7 @@ import torch
 from coursekit.checking import store
 from coursekit.checking.checks import verdict_on
 from grader.drawing import draw, known_mistakes
-from grader.proving import gate
+from grader.proving.proof import stubs
 from grader.proving.seeds import PUBLIC, SECRET
 
 TEXT = (Path(__file__).parents[2] / "docs" / "exercises.md").read_text(encoding="utf-8")
@@ -57,7 +57,7 @@ def test_the_stub_is_told_as_such(kind, known):
     exercise, _ = kind
     if exercise.signatures[0].is_value:
         pytest.skip("a value has no stub that raises")
-    verdict = verdict_on(exercise, gate.stubs(exercise), known, CPU)
+    verdict = verdict_on(exercise, stubs(exercise), known, CPU)
     assert verdict.not_started
     assert not verdict.earned
 

@@ -64,13 +64,13 @@ TRUSTED.add_slips(
 
 @TRUSTED.mistake("The block is post-norm whatever `norm_first` says: when it is True, normalise what a sublayer reads.")
 class AlwaysPostNorm(Parts):
-    def half(self, kept, read, f, norm):
+    def sublayer(self, kept, read, f, norm):
         return norm(kept + f(read))
 
 
 @TRUSTED.mistake("The block is pre-norm whatever `norm_first` says: when it is False, normalise each sum.")
 class AlwaysPreNorm(Parts):
-    def half(self, kept, read, f, norm):
+    def sublayer(self, kept, read, f, norm):
         return kept + f(norm(read))
 
 
@@ -78,7 +78,7 @@ class AlwaysPreNorm(Parts):
     "The two orders are exchanged: `norm_first=True` means pre-norm, the norm inside each residual branch."
 )
 class OrdersExchanged(Parts):
-    def half(self, kept, read, f, norm):
+    def sublayer(self, kept, read, f, norm):
         return norm(kept + f(read)) if self.norm_first else kept + f(norm(read))
 
 
@@ -87,8 +87,8 @@ class OrdersExchanged(Parts):
     "sublayer reads."
 )
 class ResidualAfterTheNorm(Parts):
-    def half(self, kept, read, f, norm):
-        return super().half(norm(kept) if self.norm_first else kept, read, f, norm)
+    def sublayer(self, kept, read, f, norm):
+        return super().sublayer(norm(kept) if self.norm_first else kept, read, f, norm)
 
 
 TRUSTED.add_alternative("in_steps", Parts)
