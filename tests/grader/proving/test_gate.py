@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from coursekit.exercises import find
-from grader.contract import Trusted
 from grader.exercises import trusted
 from grader.proving import gate
 
@@ -26,7 +25,7 @@ def gated(monkeypatch):
 
 
 def copy_of(half):
-    return Trusted(half.reference, list(half.mistakes), dict(half.alternatives))
+    return dataclasses.replace(half, mistakes=list(half.mistakes), alternatives=dict(half.alternatives))
 
 
 def test_the_finished_exercise_passes(gated):
@@ -54,7 +53,7 @@ def test_a_wrong_alternative_fails(gated):
 def test_two_mistakes_that_look_alike_fail(gated):
     half = copy_of(trusted(ID))
     half.add_mistake("no_scale_again", "Another sentence.", lambda Q, K, V: torch.softmax(Q @ K.mT, -1) @ V)
-    assert any("no_scale_again is taken for no_scale" in told for told in gated(half).failures)
+    assert any("no_scale_again is taken for NotScaled" in told for told in gated(half).failures)
 
 
 def test_too_few_mistakes_fail(gated):
