@@ -86,7 +86,7 @@ class Classroom:
         if "--containers" not in options:
             self._wait(lambda: any((self.places["run"] / "warm").glob("warm-*.sock")), "the warm parent")
         self._wait(self._answers, "the hub")
-        self.passwords = dict(csv.reader((self.places["state"] / "passwords.csv").open()))
+        self.passwords = dict(csv.reader((self.places["state"] / "passwords.csv").read_text().splitlines()))
         return self
 
     def stop(self, how=signal.SIGTERM):

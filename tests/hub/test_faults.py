@@ -12,14 +12,14 @@ from datetime import UTC, datetime, timedelta
 import psutil
 import pytest
 
-from hub import limits
+from hub import installing, limits
 from hub.environment import closed
 from tests.hub.classroom import COURSE, Classroom, missing, wait_for
 from tests.hub.learner import SLUG, Died, Learner, released
 
 if why := missing():
     pytest.skip(why, allow_module_level=True)
-pytestmark = [pytest.mark.slow(4), pytest.mark.xdist_group("hub-faults")]
+pytestmark = [pytest.mark.slow(2), pytest.mark.xdist_group("hub-faults")]
 SETUP = "import os, torch\nfrom coursekit import check, progress"
 RIGHT = "def sdpa(Q, K, V):\n    return (Q @ K.mT / Q.shape[-1] ** 0.5).softmax(-1) @ V"
 CHECK = 'check("attention.sdpa", sdpa)'
@@ -188,9 +188,9 @@ def test_what_a_server_writes_stays_in_its_learners_own_places(room, people):
 
 
 def test_an_answer_in_a_checkout_that_all_can_read_stops_the_installation(room, monkeypatch):
-    monkeypatch.setattr(install, "ROOT", room.base if closed(install.ROOT) else install.ROOT)
-    with pytest.raises(install.InstallError, match="chmod o-rwx"):
-        install._closed_checkout()
+    monkeypatch.setattr(installing, "ROOT", room.base if closed(installing.ROOT) else installing.ROOT)
+    with pytest.raises(installing.InstallError, match="chmod o-rwx"):
+        installing._closed_checkout()
 
 
 FORGE = """
