@@ -1,5 +1,7 @@
 """pad, batches_by_length, in_order: sentences of unlike length in batches, and their results in the old order."""
 
+import itertools
+
 import torch
 
 from coursekit.checking.contract import Case, Exercise
@@ -8,37 +10,28 @@ from coursekit.checking.probing import Wrong, whole_numbers
 
 
 def cases(g):
-    def numbers(n, low, high):
-        return torch.randint(low, high, (n,), generator=g).tolist()
+    def shuffled(values):
+        """In an order that is neither nearly sorted nor nearly its own inverse."""
+        while True:
+            order, values = torch.randperm(len(values), generator=g), torch.as_tensor(values)
+            if min((values[order] != values).sum(), (order != order.argsort()).sum()) > len(order) / 2:
+                return values[order].tolist()
 
     def pad(label, lengths, pad_id, *tokens):
         """Sentences of these lengths; each of `tokens` stands at the end, in the middle and at a start of some."""
-        sentences = [numbers(n, 20, 90) for n in lengths]
+        sentences = [torch.randint(20, 90, (n,), generator=g).tolist() for n in lengths]
         for token in tokens:
             for sentence, place in ((0, -1), (1, len(sentences[1]) // 2), (-1, 0)):
                 sentences[sentence][place] = token
         return Case("pad", label, {"sentences": sentences, "pad_id": pad_id})
 
-    def split(label, lengths, size):
-        return Case("batches", label, {"lengths": lengths, "size": size})
+    def split(size, *lengths, note=""):
+        label = f"{len(lengths)} sentences, size {size}{note}"
+        return Case("batches", label, {"lengths": shuffled(lengths), "size": size})
 
-    def mixed(*lengths):
-        """The same lengths in an order in which neither halves nor neighbours are sorted by accident."""
-        while True:
-            order = torch.randperm(len(lengths), generator=g).tolist()
-            shuffled = [lengths[i] for i in order]
-            # Sorting must move most sentences, and be another permutation than its own inverse.
-            moved = sum(a != b for a, b in zip(shuffled, sorted(shuffled), strict=True))
-            if 2 * moved > len(order) and order != torch.tensor(order).argsort().tolist():
-                return shuffled
-
-    def order(label, sizes, *shape, dtype=torch.float32):
-        while True:
-            sentences = torch.randperm(sum(sizes), generator=g)
-            if (sentences != sentences.argsort()).sum() > sum(sizes) / 2:  # not its own inverse
-                break
-        batches = [part.tolist() for part in sentences.split(sizes)]
-        return Case("order", label, {"batches": batches, "results": normal(g, sum(sizes), *shape, dtype=dtype)})
+    def order(label, sizes, *width, dtype=torch.float32):
+        batches = [part.tolist() for part in torch.tensor(shuffled(range(sum(sizes)))).split(sizes)]
+        return Case("order", label, {"batches": batches, "results": normal(g, sum(sizes), *width, dtype=dtype)})
 
     return [
         pad("lengths 4, 7, 2, 5", [4, 7, 2, 5], 0),
@@ -47,11 +40,11 @@ def cases(g):
         pad("pad_id=0, sentences that hold 0 themselves", [3, 5, 8], 0, 0),
         pad("no padding needed, lengths 6, 6, 6", [6, 6, 6], 0),
         pad("one sentence of length 9", [9], 1),
-        split("7 sentences, size 3", mixed(3, 4, 6, 7, 9, 12, 14), 3),
-        split("8 sentences, size 4", mixed(2, 5, 7, 8, 10, 11, 13, 17), 4),
-        split("10 sentences, size 4, equal lengths among them", mixed(3, 3, 5, 5, 5, 8, 8, 9, 9, 9), 4),
-        split("9 sentences, size 2", mixed(2, 3, 5, 6, 9, 10, 12, 14, 15), 2),
-        split("5 sentences, size 8", mixed(4, 6, 7, 9, 11), 8),
+        split(3, 3, 4, 6, 7, 9, 12, 14),
+        split(4, 2, 5, 7, 8, 10, 11, 13, 17),
+        split(4, 3, 3, 5, 5, 5, 8, 8, 9, 9, 9, note=", equal lengths among them"),
+        split(2, 2, 3, 5, 6, 9, 10, 12, 14, 15),
+        split(8, 4, 6, 7, 9, 11),
         order("batches of 3, 3 and 1, width 4", (3, 3, 1), 4),
         order("batches of 4 and 4, one number each", (4, 4)),
         order("batches of 2, 5 and 3, width 2, float64", (2, 5, 3), 2, dtype=torch.float64),
@@ -59,35 +52,34 @@ def cases(g):
 
 
 def probe(case, pad, batches_by_length, in_order):
+    """The call of the case; batches are compared by what any two right ones have in common."""
     if "sentences" in case:
         ids, real = pad(case["sentences"], case["pad_id"])
         return {"real": real, "ids": ids}
     if "lengths" in case:
-        return _measured(batches_by_length(case["lengths"], case["size"]), case["lengths"])
+        return _in_common(batches_by_length(case["lengths"], case["size"]), case["lengths"])
     results = case["results"].split([len(batch) for batch in case["batches"]])
     return {"in_order(batches, results)": in_order(case["batches"], list(results))}
 
 
-def _measured(batches, lengths):
-    """What two right answers have in common: batches may come in any order, and equal lengths in any place."""
+def _in_common(batches, lengths):
+    """Batches may come in any order, and equal lengths in any place."""
     batches = batches.tolist() if isinstance(batches, torch.Tensor) else batches
     if not isinstance(batches, (list, tuple)):
         raise Wrong(f"batches_by_length returned a {type(batches).__name__}, expected a list of batches")
     found = [whole_numbers(batch, "a batch").tolist() for batch in batches]
-    if outside := [i for batch in found for i in batch if not 0 <= i < len(lengths)]:
+    taken = torch.tensor([i for batch in found for i in batch]).long()
+    if (outside := taken[(taken < 0) | (taken >= len(lengths))]).numel():
         raise Wrong(
             f"a batch holds the number {outside[0]}, and there are {len(lengths)} sentences, 0 to {len(lengths) - 1}: "
             "a batch lists which sentences it takes, not how long they are"
         )
-    taken = torch.tensor([i for batch in found for i in batch], dtype=torch.int64)
     kept = [[lengths[i] for i in batch] for batch in found if batch]
-    mixed = sum(
-        min(one) < max(other) and min(other) < max(one) for k, one in enumerate(kept) for other in kept[k + 1 :]
-    )
+    overlaps = sum(min(a) < max(b) and min(b) < max(a) for a, b in itertools.combinations(kept, 2))
     return {
         "how often each sentence is taken": torch.bincount(taken, minlength=len(lengths)),
-        "sizes of the batches, largest first": torch.tensor(sorted(map(len, found), reverse=True), dtype=torch.int64),
-        "pairs of batches whose lengths overlap": torch.tensor(mixed),
+        "sizes of the batches, largest first": torch.tensor(sorted(map(len, found), reverse=True)).long(),
+        "pairs of batches whose lengths overlap": torch.tensor(overlaps),
     }
 
 

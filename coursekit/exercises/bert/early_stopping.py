@@ -5,34 +5,32 @@ import io
 import torch
 from torch import nn
 
-from coursekit.checking.contract import Case, Exercise
-from coursekit.checking.drawing import normal
+from coursekit.checking.contract import Exercise
+from coursekit.checking.drawing import Shapes
 from coursekit.checking.probing import Wrong, number
+
+EPOCHS = Shapes("weight: epochs 2 3, running_mean: epochs 3", told="patience")
 
 
 def cases(g):
-    def draw(part, label, losses, patience, dtype=torch.float32):
+    draw, double = EPOCHS.cases(g), torch.float64
+
+    def case(part, patience, note, *losses, **given):
         """A model's weights and its validation loss after each epoch; losses grow and shrink by a drawn factor."""
         scale = 0.5 + torch.rand((), generator=g, dtype=torch.float64).item()
-        epochs = len(losses)
-        inputs = {
-            "losses": [round(scale * loss, 6) for loss in losses],
-            "patience": patience,
-            "weight": normal(g, epochs, 2, 3, dtype=dtype),
-            "running_mean": normal(g, epochs, 3, dtype=dtype),
-        }
-        return Case(part, label, inputs)
+        losses = [round(scale * loss, 6) for loss in losses]
+        return draw(part, patience=patience, losses=losses, epochs=len(losses), note=note, **given)
 
     return [
-        draw("best", "it gets worse after epoch 2", [40.0, 0.6, 0.5, 0.55, 0.7], 9),
-        draw("best", "the first epoch is the best, float64", [0.4, 0.6, 0.5, 0.45], 9, torch.float64),
-        draw("best", "worse, then better than ever by a hair", [0.8, 0.5, 0.7, 0.6, 0.4999, 0.55], 9),
-        draw("best", "a tie", [0.8, 0.5, 0.6, 0.5, 0.7], 9),
-        draw("patience", "patience 2", [20.0, 0.7, 0.8, 0.75, 0.72, 0.71], 2),
-        draw("patience", "patience 1", [0.9, 0.7, 0.6, 0.65, 0.5], 1),
-        draw("patience", "patience 3, with a new best on the way", [0.9, 0.7, 0.8, 0.75, 0.6, 0.65, 0.7, 0.8, 0.9], 3),
-        draw("patience", "patience 2, with ties", [0.9, 0.7, 0.7, 0.7, 0.7], 2),
-        draw("patience", "patience 2, falling after a bad epoch", [0.5, 0.9, 0.8, 0.7, 0.4], 2),
+        case("best", 9, "it gets worse after epoch 2", 40.0, 0.6, 0.5, 0.55, 0.7),
+        case("best", 9, "the first epoch is the best", 0.4, 0.6, 0.5, 0.45, dtype=double),
+        case("best", 9, "worse, then better than ever by a hair", 0.8, 0.5, 0.7, 0.6, 0.4999, 0.55),
+        case("best", 9, "a tie", 0.8, 0.5, 0.6, 0.5, 0.7),
+        case("patience", 2, "", 20.0, 0.7, 0.8, 0.75, 0.72, 0.71),
+        case("patience", 1, "", 0.9, 0.7, 0.6, 0.65, 0.5),
+        case("patience", 3, "a new best on the way", 0.9, 0.7, 0.8, 0.75, 0.6, 0.65, 0.7, 0.8, 0.9),
+        case("patience", 2, "ties", 0.9, 0.7, 0.7, 0.7, 0.7),
+        case("patience", 2, "falling after a bad epoch", 0.5, 0.9, 0.8, 0.7, 0.4),
     ]
 
 
@@ -52,18 +50,19 @@ class Model(nn.Module):
 
 
 def probe(case, EarlyStopping):
+    """Epoch after epoch until it stops; then restore twice, with training in between."""
     model = Model(case["weight"])
     parameter = model.linear.weight
     stopper = EarlyStopping(model, case["patience"])
     for method in ("update", "restore"):
         if not callable(getattr(stopper, method, None)):
             raise Wrong(f"the class has no method {method}")
-    asked = []
-    for loss, *state in zip(case["losses"], case["weight"], case["running_mean"], strict=True):
-        model.become(*state)
+    asked = [-1] * case["epochs"]  # what it says after each epoch; -1 where an epoch was not reached
+    for epoch, loss in enumerate(case["losses"]):
+        model.become(case["weight"][epoch], case["running_mean"][epoch])
         stop = stopper.update(loss)
-        asked.append(bool(number(0 if stop is None else stop, "True or False")))
-        if asked[-1]:
+        asked[epoch] = int(bool(number(0 if stop is None else stop, "True or False")))
+        if asked[epoch]:
             break
     restored = []
     for _ in range(2):  # once more after further training: the kept weights must not have followed
@@ -74,12 +73,9 @@ def probe(case, EarlyStopping):
         raise Wrong(
             "restore puts a new parameter into the model, which the optimiser does not know: use load_state_dict"
         )
-    epochs = torch.tensor(len(asked), device=parameter.device)
-    # An epoch that was not reached counts as -1.
-    stops = torch.tensor([*map(int, asked), *[-1] * (len(case["losses"]) - len(asked))], device=parameter.device)
     return {
-        "epochs until it stops": epochs,
-        "update(loss) by epoch": stops,
+        "epochs until it stops": torch.tensor(epoch + 1, device=parameter.device),
+        "update(loss) by epoch": torch.tensor(asked, device=parameter.device),
         "weights restored": restored[0][0],
         "buffers restored": restored[0][1],
         "weights restored a second time": restored[1][0],

@@ -3,44 +3,32 @@
 import torch
 from torch import nn
 
-from coursekit.checking.contract import Case, Exercise
-from coursekit.checking.drawing import normal
-from coursekit.checking.probing import Wrong, gradients, load, returned
+from coursekit.checking.contract import Exercise
+from coursekit.checking.drawing import Shapes
+
+MODULE = Shapes(
+    "dX: B T D, token.weight: V D, segment.weight: 2 D, position.weight: longest D, norm.weight: D, norm.bias: D",
+    told="B T D longest",
+)
 
 
 def cases(g):
-    def draw(B, T, V, D, longest, first, dtype=torch.float32, upstream=False):
+    draw, double = MODULE.cases(g), torch.float64
+
+    def case(part, first, T, V, **given):
         """Sentences whose second segment starts after the `first` tokens, the same token in several places."""
-        ids = torch.randint(V, (B, T), generator=g)
+        ids = torch.randint(V, (len(first), T), generator=g)
         ids[:, -1], ids[:, 0] = ids[:, 1], 0
         segments = (torch.arange(T) >= torch.tensor(first)[:, None]).long()
-        inputs = {"V": V, "D": D, "longest": longest, "ids": ids, "segments": segments}
-        for name, rows in (("token", V), ("segment", 2), ("position", longest)):
-            inputs[f"{name}.weight"] = normal(g, rows, D, dtype=dtype)
-        inputs["norm.weight"] = 1 + 0.4 * normal(g, D, dtype=dtype)
-        inputs["norm.bias"] = 0.6 * normal(g, D, dtype=dtype)
-        return inputs | ({"dY": normal(g, B, T, D, dtype=dtype)} if upstream else {})
+        return draw(part, ids=ids, segments=segments, B=len(first), T=T, V=V, **given)
 
-    double = torch.float64
     return [
-        Case("values", "B=2, T=5 of at most 9, D=8", draw(2, 5, 11, 8, 9, (3, 2))),
-        Case("values", "B=3, T=6 of at most 7, D=10", draw(3, 6, 13, 10, 7, (6, 4, 1))),
-        Case("values", "T=4, the most there is, D=12, float64", draw(1, 4, 7, 12, 4, (2,), double)),
-        Case("gradients", "B=2, T=6 of at most 8, D=10", draw(2, 6, 9, 10, 8, (4, 3), upstream=True)),
-        Case("gradients", "B=3, T=4 of at most 6, D=8, float64", draw(3, 4, 12, 8, 6, (1, 2, 3), double, True)),
+        case("values", [3, 2], T=5, V=11, D=8, longest=9),
+        case("values", [6, 4, 1], T=6, V=13, D=10, longest=7),
+        case("values", [2], T=4, V=7, D=12, longest=4, dtype=double),
+        case("gradients", [4, 3], T=6, V=9, D=10, longest=8, upstream=True),
+        case("gradients", [1, 2, 3], T=4, V=12, D=8, longest=6, dtype=double, upstream=True),
     ]
-
-
-def probe(case, Embeddings):
-    weights = {name: value for name, value in case.items() if "." in name}
-    module = load(Embeddings(case["V"], case["D"], case["longest"]), weights)
-    if type(module).forward is nn.Module.forward:
-        raise Wrong("the class has no method forward(self, ids, segments)")
-    X = returned(module(case["ids"], case["segments"]), "X")
-    if "dY" not in case:
-        return {"X": X}
-    sources = {name: module.get_parameter(name) for name in weights}
-    return {"X": X} | gradients(X, sources, case["dY"])
 
 
 class Library(nn.Module):
@@ -70,9 +58,8 @@ EXERCISE = Exercise(
     parts={"values": 1, "gradients": 1},
     minutes=15,
     difficulty="core",
-    calls=("BertEmbeddings(V, D, longest)",),
+    calls=("BertEmbeddings(V, D, longest)(ids, segments) -> X",),
     cases=cases,
-    probe=probe,
     library=(Library,),
     # Gradients behind a norm add up terms that partly cancel.
     tolerance={torch.float32: (1e-5, 3e-5)},

@@ -3,53 +3,47 @@
 import torch
 from torch import nn
 
-from coursekit.checking.contract import Case, Exercise
-from coursekit.checking.drawing import normal
-from coursekit.checking.probing import Wrong, gradients, leaves, load, returned
+from coursekit.checking.contract import Exercise
+from coursekit.checking.drawing import Shapes, is_weight, normal
+from coursekit.checking.probing import Wrong, gradients, leaves, load, returned, trained
 
-NAMES = ("dense.weight", "dense.bias", "norm.weight", "norm.bias", "decoder.weight", "decoder.bias")
+HEAD = Shapes(
+    "X: B T D, dense.weight: D D, dense.bias: D, norm.weight: D, norm.bias: D, decoder.weight: V D, decoder.bias: V",
+    told="B T D V",
+)
 
 
 def cases(g):
-    def draw(B, T, D, V, dtype=torch.float32):
-        return {
-            "X": normal(g, B, T, D, dtype=dtype),
-            "dense.weight": normal(g, D, D, dtype=dtype) * 1.5 * D**-0.5,
-            "dense.bias": normal(g, D, dtype=dtype) * 0.6,
-            "norm.weight": 1 + 0.4 * normal(g, D, dtype=dtype),
-            "norm.bias": normal(g, D, dtype=dtype) * 0.6,
-            "decoder.weight": normal(g, V, D, dtype=dtype) * 0.8,
-            "decoder.bias": normal(g, V, dtype=dtype),
-        }
+    head, double = HEAD.cases(g), torch.float64
 
-    def asked(inputs, *counts):
+    def asked(part, *counts, T, V, **given):
         """Labels for that many places of each sentence; as many in one as to tell a mean of means from a mean."""
-        (B, T, _), V = inputs["X"].shape, len(inputs["decoder.bias"])
-        labels = torch.full((B, T), -100)
+        labels = torch.full((len(counts), T), -100)
         for b, count in enumerate(counts):
             where = torch.randperm(T, generator=g)[:count]
             labels[b, where] = torch.randint(V, (count,), generator=g)
             labels[b, where[:1]] *= b > 0  # token 0 is asked for too
-        return inputs | {"labels": labels}
+        note = f"{', '.join(map(str, counts))} places asked for"
+        return head(part, labels=labels, B=len(counts), T=T, V=V, note=note, **given)
 
-    def upstream(inputs):
-        return inputs | {"dL": 1 + normal(g, 1, dtype=inputs["X"].dtype)[0].abs()}
+    def above(dtype=torch.float32):
+        return {"dL": 1 + normal(g, 1, dtype=dtype)[0].abs(), "dtype": dtype}
 
-    double = torch.float64
     return [
-        Case("head", "B=2, T=5, D=8, V=11", draw(2, 5, 8, 11)),
-        Case("head", "B=3, T=4, D=10, V=7, float64", draw(3, 4, 10, 7, double)),
-        Case("loss", "1, 4 and 2 of T=6 places, V=9", asked(draw(3, 6, 8, 9), 1, 4, 2)),
-        Case("loss", "5, 0 and 2 of T=7 places, V=12, float64", asked(draw(3, 7, 10, 12, double), 5, 0, 2)),
-        Case("gradients", "3 and 1 of T=5 places, V=10", upstream(asked(draw(2, 5, 12, 10), 3, 1))),
-        Case("gradients", "1, 3 and 2 of T=4 places, float64", upstream(asked(draw(3, 4, 8, 13, double), 1, 3, 2))),
+        head("head", B=2, T=5, D=8, V=11),
+        head("head", B=3, T=4, D=10, V=7, dtype=double),
+        asked("loss", 1, 4, 2, T=6, D=8, V=9),
+        asked("loss", 5, 0, 2, T=7, D=10, V=12, dtype=double),
+        asked("gradients", 3, 1, T=5, D=12, V=10, **above()),
+        asked("gradients", 1, 3, 2, T=4, D=8, V=13, **above(double)),
     ]
 
 
 def probe(case, Head, loss):
+    """The head on the embedding that it is tied to; its loss, and gradients through both."""
     V, D = case["decoder.weight"].shape
     token = nn.Embedding(V, D, device=case["X"].device, dtype=case["X"].dtype)
-    head = load(Head(token), {name: case[name] for name in NAMES})
+    head = load(Head(token), {name: x for name, x in case.items() if is_weight(name)})
     if not any(p is token.weight for p in head.parameters()):
         raise Wrong(
             "decoder.weight is a matrix of its own: tied means that head.decoder.weight and token.weight are one "
@@ -64,7 +58,7 @@ def probe(case, Head, loss):
     if "dL" not in case:
         return {"loss": L}
     sources = {"X": X, "token.weight": token.weight}
-    sources |= {name: head.get_parameter(name) for name in ("dense.weight", "norm.weight", "decoder.bias")}
+    sources |= {name: trained(head, name) for name in ("dense.weight", "norm.weight", "decoder.bias")}
     return {"loss": L} | gradients(L, sources, case["dL"])
 
 

@@ -13,19 +13,24 @@ def cases(g):
     def drawn(low, high):
         return round(low + (high - low) * torch.rand((), generator=g, dtype=torch.float64).item(), 4)
 
-    def groups(layers, factor, decay, frozen=()):
-        return {"layers": layers, "frozen": list(frozen), "rate": drawn(0.1, 1), "factor": factor, "decay": decay}
+    def groups(part, label, layers, factor=1.0, decay=None, frozen=()):
+        decay = drawn(0.01, 0.1) if decay is None else decay
+        given = {"layers": layers, "frozen": list(frozen), "rate": drawn(0.1, 1), "factor": factor, "decay": decay}
+        return Case(part, label, given)
+
+    def schedule(warm, total):
+        return Case("warm-up", f"warm={warm}, total={total}", {"warm": warm, "total": total})
 
     warm = 2 + torch.randint(3, (), generator=g).item()
     return [
-        Case("decay", "2 layers, equal rates", groups(2, 1.0, drawn(0.01, 0.1))),
-        Case("decay", "1 layer, embeddings frozen", groups(1, 1.0, drawn(0.01, 0.1), [0])),
-        Case("rates", "3 layers", groups(3, drawn(0.6, 0.9), drawn(0.01, 0.1))),
-        Case("rates", "2 layers, embeddings and layer 0 frozen", groups(2, drawn(0.5, 0.8), drawn(0.01, 0.1), [0, 1])),
-        Case("rates", "1 layer, decay 0", groups(1, drawn(0.6, 0.9), 0.0)),
-        Case("warm-up", f"warm={warm}, total={warm + 6}", {"warm": warm, "total": warm + 6}),
-        Case("warm-up", "warm=1, total=7", {"warm": 1, "total": 7}),
-        Case("warm-up", "warm=0, total=5", {"warm": 0, "total": 5}),
+        groups("decay", "2 layers, equal rates", 2),
+        groups("decay", "1 layer, embeddings frozen", 1, frozen=[0]),
+        groups("rates", "3 layers", 3, drawn(0.6, 0.9)),
+        groups("rates", "2 layers, embeddings and layer 0 frozen", 2, drawn(0.5, 0.8), frozen=[0, 1]),
+        groups("rates", "1 layer, decay 0", 1, drawn(0.6, 0.9), decay=0.0),
+        schedule(warm, warm + 6),
+        schedule(1, 7),
+        schedule(0, 5),
     ]
 
 
@@ -56,19 +61,15 @@ def probe(case, parameter_groups, warm_up):
         shares = [number(warm_up(step, case["warm"], case["total"]), "the share") for step in range(LONGEST)]
         return {"warm_up(step, warm, total)": torch.stack(shares)}
     parts = _parts(case["layers"], case["frozen"])
-    groups = _checked(parameter_groups(parts, case["rate"], case["factor"], case["decay"]))
-    found = {}
-    for group in groups:
+    found = {id(p): [] for part in parts for p in part.parameters()}
+    for group in _checked(parameter_groups(parts, case["rate"], case["factor"], case["decay"])):
         for p in group["params"]:
-            found.setdefault(id(p), []).append((group["lr"], group["weight_decay"]))
-    parameters = [p for part in parts for p in part.parameters()]
-    known = {id(p) for p in parameters}
-    if any(place not in known for place in found):
-        raise Wrong("a group holds a parameter that belongs to none of the parts")
-    mine = [found.get(id(p), []) for p in parameters]
-    last = [(m[-1] if m else (-1.0, -1.0)) for m in mine]  # -1 where an optimiser would not know the parameter
+            if id(p) not in found:
+                raise Wrong("a group holds a parameter that belongs to none of the parts")
+            found[id(p)].append((group["lr"], group["weight_decay"]))
+    last = [mine[-1] if mine else (-1.0, -1.0) for mine in found.values()]  # -1: an optimiser would not know it
     return {
-        "groups that hold each parameter": torch.tensor([len(m) for m in mine]),
+        "groups that hold each parameter": torch.tensor(list(map(len, found.values()))),
         "weight_decay of each parameter": torch.tensor([decay for _, decay in last]),
         "lr of each parameter": torch.tensor([rate for rate, _ in last]),
     }
@@ -78,20 +79,19 @@ def _checked(groups):
     """The groups, when an optimiser could read them: a list of dicts with lists of parameters and two numbers."""
     if not isinstance(groups, (list, tuple)):
         raise Wrong(f"parameter_groups returned a {type(groups).__name__}, expected a list of dicts")
-    checked = []
-    for group in groups:
-        if not isinstance(group, dict):
-            raise Wrong(f"a group is a {type(group).__name__}, expected a dict")
-        if missing := [key for key in ("params", "lr", "weight_decay") if key not in group]:
-            has = ", ".join(map(repr, group)) or "none"
-            raise Wrong(f"a group has no {' and no '.join(map(repr, missing))}; it has the keys {has}")
-        params = [group["params"]] if isinstance(group["params"], torch.Tensor) else list(group["params"])
-        for p in params:
-            if not isinstance(p, torch.Tensor):
-                raise Wrong(f"'params' holds a {type(p).__name__}, expected parameters: named_parameters() gives pairs")
-        numbers = {key: number(group[key], repr(key)).item() for key in ("lr", "weight_decay")}
-        checked.append({"params": params} | numbers)
-    return checked
+    return [_group(group) for group in groups]
+
+
+def _group(group):
+    if not isinstance(group, dict):
+        raise Wrong(f"a group is a {type(group).__name__}, expected a dict")
+    if missing := [key for key in ("params", "lr", "weight_decay") if key not in group]:
+        has = ", ".join(map(repr, group)) or "none"
+        raise Wrong(f"a group has no {' and no '.join(map(repr, missing))}; it has the keys {has}")
+    params = [group["params"]] if isinstance(group["params"], torch.Tensor) else list(group["params"])
+    if odd := [p for p in params if not isinstance(p, torch.Tensor)]:
+        raise Wrong(f"'params' holds a {type(odd[0]).__name__}, expected parameters: named_parameters() gives pairs")
+    return {"params": params} | {key: number(group[key], repr(key)).item() for key in ("lr", "weight_decay")}
 
 
 def _groups(parts, rate, factor, decay):

@@ -3,53 +3,37 @@
 import torch
 from torch import nn
 
-from coursekit.checking.contract import Case, Exercise
-from coursekit.checking.drawing import normal, scattered
-from coursekit.checking.probing import gradients, leaves
+from coursekit.checking.contract import Exercise
+from coursekit.checking.drawing import Shapes, normal, places
 
-CLS, MEAN = "cls", "mean"
+POOLING = Shapes("X: B T D, dY: B D", told="call T D")
 
 
 def cases(g):
-    def draw(part, label, pooling, rows, D, dtype=torch.float32):
-        real = torch.tensor([[token == "x" for token in row] for row in rows.split()])
-        return Case(part, label, {"pooling": pooling, "X": normal(g, *real.shape, D, dtype=dtype), "real": real})
+    draw, double = POOLING.cases(g), torch.float64
 
-    def turned(case):
-        return Case(case.part, case.label, case.inputs | {"X": scattered(case.inputs["X"])})
+    def case(part, pooling, rows, D, **given):
+        """Of the rows, "x" is a real token and "." padding."""
+        real = places(rows)
+        B, T = real.shape
+        return draw(part, call=f"{pooling}_pooling", real=real, B=B, T=T, D=D, **given)
 
-    def with_zeros(case):
-        """Half of the numbers are 0, as after a ReLU: zeros in X do not mean padding."""
-        return Case(case.part, case.label, case.inputs | {"X": case.inputs["X"].relu()})
-
-    def with_upstream(case):
-        X = case.inputs["X"]
-        return Case("gradients", case.label, case.inputs | {"dY": normal(g, len(X), X.shape[2], dtype=X.dtype)})
-
-    double = torch.float64
+    empty = "a row of padding only"
+    sparse = {"X": normal(g, 3, 5, 4).relu(), "note": "zeros among the numbers"}  # zeros in X do not mean padding
     return [
-        draw("cls", "T=4, D=3, padded", CLS, "xx.. xxxx", 3),
-        draw("cls", "T=3, D=6, no padding, float64", CLS, "xxx xxx xxx xxx", 6, double),
-        turned(draw("cls", "T=5, D=2, padded, not contiguous", CLS, "xxx.. xxxxx xxxx.", 2)),
-        draw("mean", "T=5, D=4, no padding", MEAN, "xxxxx xxxxx", 4),
-        draw("mean", "T=4, D=3, padded", MEAN, "xx.. xxxx x...", 3),
-        draw("mean", "T=3, D=5, padding on the left, float64", MEAN, ".xx xxx", 5, double),
-        turned(draw("mean", "T=6, D=4, padding on both sides, not contiguous", MEAN, "..xxx. xxxx.. .x.xxx", 4)),
-        with_zeros(draw("mean", "T=5, D=4, zeros among the numbers", MEAN, "xxx.. xxxxx x....", 4)),
-        draw("mean", "T=4, D=2, a row of padding only", MEAN, "xxx. .... x...", 2),
-        with_upstream(draw("", "cls, T=4, D=3", CLS, "xx.. xxxx", 3)),
-        with_upstream(draw("", "mean, T=5, D=3, padded", MEAN, "xx... xxxx.", 3)),
-        with_upstream(draw("", "mean, T=4, D=5, a row of padding only, float64", MEAN, ".... xx..", 5, double)),
+        case("cls", "cls", "xx.. xxxx", 3, note="padded"),
+        case("cls", "cls", "xxx xxx xxx xxx", 6, dtype=double),
+        case("cls", "cls", "xxx.. xxxxx xxxx.", 2, contiguous=False, note="padded"),
+        case("mean", "mean", "xxxxx xxxxx", 4),
+        case("mean", "mean", "xx.. xxxx x...", 3, note="padded"),
+        case("mean", "mean", ".xx xxx", 5, dtype=double, note="padding on the left"),
+        case("mean", "mean", "..xxx. xxxx.. .x.xxx", 4, contiguous=False, note="padding on both sides"),
+        case("mean", "mean", "xxx.. xxxxx x....", 4, **sparse),
+        case("mean", "mean", "xxx. .... x...", 2, note=empty),
+        case("gradients", "cls", "xx.. xxxx", 3, upstream=True),
+        case("gradients", "mean", "xx... xxxx.", 3, upstream=True, note="padded"),
+        case("gradients", "mean", ".... xx..", 5, dtype=double, upstream=True, note=empty),
     ]
-
-
-def probe(case, cls_pooling, mean_pooling):
-    pool = cls_pooling if case["pooling"] == CLS else mean_pooling
-    if "dY" not in case:
-        return {"Y": pool(case["X"], case["real"])}
-    (X,) = leaves(case["X"])
-    Y = pool(X, case["real"])
-    return {"Y": Y} | gradients(Y, {"X": X}, case["dY"])
 
 
 def _cls(X, real):
@@ -72,7 +56,6 @@ EXERCISE = Exercise(
     difficulty="core",
     calls=("cls_pooling(X, real) -> Y", "mean_pooling(X, real) -> Y"),
     cases=cases,
-    probe=probe,
     library=(_cls, _mean),
     ordered=False,
 )

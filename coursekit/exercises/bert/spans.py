@@ -1,65 +1,53 @@
-"""best_spans(start, end, context, limit, margin): the best answer of each row as (first, last), (0, 0) where "
-"there is none."""
+"""best_spans(start, end, context, limit, margin): each row's best answer (first, last), (0, 0) where there is none."""
 
 import math
 
 import torch
 
-from coursekit.checking.contract import Case, Exercise
-from coursekit.checking.drawing import normal, scattered
+from coursekit.checking.contract import Exercise
+from coursekit.checking.drawing import Shapes, normal, places
 
+LOGITS = Shapes("start: B T, end: B T", told="T limit")
 NEVER = -1000.0  # a margin by which the null score is beaten whatever the logits are
 
 
 def cases(g):
-    def draw(part, label, rows, limit, margin=NEVER, dtype=torch.float32, shift=0.0):
-        """Logits of some size, so that each rule decides in some rows; '?' is question, 'x' context, '.' padding."""
-        context = torch.tensor([[token == "x" for token in row] for row in rows.split()])
-        logits = {name: 2 * normal(g, *context.shape, dtype=dtype) + shift for name in ("start", "end")}
-        return Case(part, label, logits | {"context": context, "limit": limit, "margin": margin})
+    draw, double = LOGITS.cases(g), torch.float64
 
-    def spans(label, *args, **kwargs):
-        return draw("spans", label, *args, **kwargs)
+    def case(rows, limit, times=1, part="spans", margin=NEVER, shift=0.0, **given):
+        """Logits of some size, so that each rule decides in some rows; "?" is question, "x" context, "." padding."""
+        context = places(rows).repeat(times, 1)
+        B, T = context.shape
+        drawn = draw(part, B=B, T=T, context=context, limit=limit, margin=margin, **given)
+        for name in ("start", "end"):
+            drawn.inputs[name].mul_(2).add_(shift)
+        return drawn
 
-    def impossible(label, rows, limit, margin, **kwargs):
+    def impossible(rows, limit, margin, *, times=1, note="", **given):
         """Null scores of about the size of the best span's, half of them on each side of it."""
-        case = draw("impossible", label, rows, limit, margin, **kwargs)
-        start, end, context = (case.inputs[name] for name in ("start", "end", "context"))
-        for row in range(len(context)):
-            near = start[row][context[row]].amax() + end[row][context[row]].amax() if context[row].any() else 0.0
-            start[row, 0] += 1.0
-            end[row, 0] = near + 1.5 * normal(g, 1, dtype=start.dtype)[0] - 0.5 - start[row, 0]
-        return case
+        drawn = case(rows, limit, times, "impossible", margin, note=f"margin={margin}{note}", **given)
+        start, end, context = (drawn.inputs[name] for name in ("start", "end", "context"))
+        S, E = (x.masked_fill(~context, -math.inf).amax(1) for x in (start, end))
+        start[:, 0] += 1.0
+        near = (S + E).nan_to_num(neginf=0.0) + 1.5 * normal(g, len(S), dtype=S.dtype) - 0.5
+        end[:, 0] = near - start[:, 0]
+        return drawn
 
-    def turned(case):
-        return Case(case.part, case.label, case.inputs | {n: scattered(case.inputs[n]) for n in ("start", "end")})
-
-    def repeated(pattern, times):
-        return " ".join([pattern] * times)
-
-    double = torch.float64
     mixed = "????xxxxxx?... ???xxxxxxxxxx? ??????xxxxxx?. ???xxxxxxx?... ????xxxxxxxx?. ???xxxxx?....."
     return [
-        spans("T=10, limit=10, all in the context", repeated("?xxxxxxxx?", 9), 10),
-        spans("T=14, limit=14, question and padding", f"{mixed} {mixed}", 14),
-        spans("T=14, limit=3", f"{mixed} {mixed}", 3),
-        spans("T=11, limit=4, float64", repeated("??xxxxxxxx?", 12), 4, dtype=double),
-        spans("T=9, limit=1", repeated("???xxxxx?", 8), 1),
-        turned(
-            spans("T=13, limit=5, all logits negative, not contiguous", repeated("???xxxxxxxx?.", 10), 5, shift=-12.0)
-        ),
-        spans("T=13, limit=2, float64", repeated("????xxxxxxx?.", 12), 2, dtype=double),
-        impossible("T=14, margin=0", f"{mixed} {mixed}", 4, 0.0),
-        impossible("T=11, margin=1.5", repeated("???xxxxxxx?", 16), 3, 1.5),
-        impossible("T=11, margin=-1.5, float64", repeated("???xxxxxxx?", 16), 3, -1.5, dtype=double),
-        impossible("T=12, margin=0.5, all logits negative", repeated("????xxxxxxx?", 12), 5, 0.5, shift=-9.0),
-        impossible("T=8, margin=-2, a row without context", "??xxxxx? ??????.. ??xxxx?.", 2, -2.0),
+        case("?xxxxxxxx?", 10, times=9, note="all in the context"),
+        case(mixed, 14, times=2, note="question and padding"),
+        case(mixed, 3, times=2),
+        case("??xxxxxxxx?", 4, times=12, dtype=double),
+        case("???xxxxx?", 1, times=8),
+        case("???xxxxxxxx?.", 5, times=10, shift=-12.0, contiguous=False, note="all logits negative"),
+        case("????xxxxxxx?.", 2, times=12, dtype=double),
+        impossible(mixed, 4, 0.0, times=2),
+        impossible("???xxxxxxx?", 3, 1.5, times=16),
+        impossible("???xxxxxxx?", 3, -1.5, times=16, dtype=double),
+        impossible("????xxxxxxx?", 5, 0.5, times=12, shift=-9.0, note=", all logits negative"),
+        impossible("??xxxxx? ??????.. ??xxxx?.", 2, -2.0, note=", a row without context"),
     ]
-
-
-def probe(case, best_spans):
-    given = (case[name] for name in ("start", "end", "context", "limit", "margin"))
-    return {"first and last": best_spans(*given)}
 
 
 def _library(start, end, context, limit, margin):
@@ -81,6 +69,5 @@ EXERCISE = Exercise(
     difficulty="challenge",
     calls=("best_spans(start, end, context, limit, margin) -> spans",),
     cases=cases,
-    probe=probe,
     library=(_library,),
 )

@@ -26,37 +26,8 @@ def order_reference(batches, results):
     return torch.stack([rows[i] for i in range(len(rows))])
 
 
-TRUSTED = Trusted((pad_reference, batches_reference, order_reference))
-
-
-def wrong_pad(sentence):
-    def register(pad):
-        TRUSTED.add_mistake(pad.__name__, sentence, pad, batches_reference, order_reference)
-        return pad
-
-    return register
-
-
-def wrong_batches(sentence):
-    def register(batches):
-        TRUSTED.add_mistake(batches.__name__, sentence, pad_reference, batches, order_reference)
-        return batches
-
-    return register
-
-
-def wrong_order(sentence):
-    def register(order):
-        TRUSTED.add_mistake(order.__name__, sentence, pad_reference, batches_reference, order)
-        return order
-
-    return register
-
-
-def filled(sentences, pad_id, T):
-    """Cut or filled to T tokens, whatever the sentences need."""
-    rows = [(sentence + [pad_id] * T)[:T] for sentence in sentences]
-    return torch.tensor(rows), torch.tensor([[t < len(sentence) for t in range(T)] for sentence in sentences])
+TRUSTED = Trusted((pad_reference, batches_reference, order_reference), budget="three functions, each with its own")
+wrong_pad, wrong_batches, wrong_order = TRUSTED.one_by_one()
 
 
 @wrong_pad(
@@ -64,17 +35,8 @@ def filled(sentences, pad_id, T):
     "longest sentence in this batch."
 )
 def pad_to_a_fixed_length(sentences, pad_id):
-    return filled(sentences, pad_id, 128)
-
-
-@wrong_pad("pad adds one filler too many: the longest sentence of a batch needs none.")
-def pad_one_too_many(sentences, pad_id):
-    return filled(sentences, pad_id, max(map(len, sentences)) + 1)
-
-
-@wrong_pad("pad cuts every sentence to the length of the shortest: text is lost. Fill up to the longest.")
-def pad_to_the_shortest(sentences, pad_id):
-    return filled(sentences, pad_id, min(map(len, sentences)))
+    ids, real = pad_reference([*sentences, [pad_id] * 128], pad_id)
+    return ids[:-1], real[:-1]
 
 
 @wrong_pad(
@@ -104,15 +66,6 @@ def mask_from_nonzero(sentences, pad_id):
     return ids, ids != 0
 
 
-@wrong_pad(
-    "The length of a sentence is taken as the number of its non-zero ids. 0 may stand in a sentence, and filler need "
-    "not be 0: take `len(sentence)` before you fill up."
-)
-def lengths_from_nonzero(sentences, pad_id):
-    ids, _ = pad_reference(sentences, pad_id)
-    return ids, torch.arange(ids.shape[1]) < (ids != 0).sum(1, keepdim=True)
-
-
 @wrong_pad("The filler is 0 whatever `pad_id` says: other tokenizers use another id.")
 def pad_id_ignored(sentences, pad_id):
     return pad_reference(sentences, 0)
@@ -134,31 +87,10 @@ def mask_too_long(sentences, pad_id):
     return ids, torch.arange(ids.shape[1]) <= lengths
 
 
-@wrong_pad(
-    "The mask is one token too short: it hides the last token of each sentence. Position t is real where t < length."
-)
-def mask_too_short(sentences, pad_id):
-    ids, _ = pad_reference(sentences, pad_id)
-    lengths = torch.tensor([[len(sentence)] for sentence in sentences])
-    return ids, torch.arange(ids.shape[1]) < lengths - 1
-
-
-@wrong_pad("The mask is True everywhere: the filler counts as text.")
-def mask_all_true(sentences, pad_id):
-    ids, real = pad_reference(sentences, pad_id)
-    return ids, torch.ones_like(real)
-
-
 @wrong_pad("`real` holds numbers; it should hold Booleans, so that `~real` means filler: `dtype=torch.bool`.")
 def mask_of_numbers(sentences, pad_id):
     ids, real = pad_reference(sentences, pad_id)
     return ids, real.long()
-
-
-@wrong_pad("The ids are floating-point numbers; an embedding wants integers: `dtype=torch.int64`.")
-def ids_of_floats(sentences, pad_id):
-    ids, real = pad_reference(sentences, pad_id)
-    return ids.float(), real
 
 
 @wrong_pad(
@@ -197,23 +129,6 @@ def last_batch_dropped(lengths, size):
 
 
 @wrong_batches(
-    "The last batch is filled up with sentences that were taken already: they would count twice. It may be smaller."
-)
-def last_batch_filled_up(lengths, size):
-    *full, last = batches_reference(lengths, size)
-    return [*full, (last + sorting(lengths) * size)[:size]]
-
-
-@wrong_batches(
-    "Every batch holds one sentence more than `size`, which is the first of the next batch as well: a slice "
-    "`order[i:i + size]` already ends before i + size."
-)
-def batches_one_too_large(lengths, size):
-    order = sorting(lengths)
-    return [order[start : start + size + 1] for start in range(0, len(order), size)]
-
-
-@wrong_batches(
     "Sentences are found again by their length (`lengths.index`), and that always finds the first of several equally "
     "long ones. Sort the numbers of the sentences, not their lengths."
 )
@@ -233,15 +148,6 @@ def batches_of_lengths(lengths, size):
 def batches_dealt_out(lengths, size):
     order, k = sorting(lengths), -(-len(lengths) // size)
     return [order[first::k] for first in range(k)]
-
-
-@wrong_batches(
-    "A batch holds only sentences of exactly the same length, so most batches are almost empty. Take the next `size` "
-    "sentences in the order of length, equal or not."
-)
-def equal_lengths_only(lengths, size):
-    groups = itertools.groupby(sorting(lengths), key=lambda i: lengths[i])
-    return [batch for _, group in groups for batch in chunks(list(group), size)]
 
 
 @wrong_batches("There is an empty batch at the end when the sentences divide evenly: count up in steps of `size`.")
@@ -282,19 +188,9 @@ def permuted_twice(batches, results):
     return torch.cat(results)[flat(batches)]
 
 
-@wrong_order("The rows are turned round as if the batches had been made from the last sentence to the first.")
-def turned_round(batches, results):
-    return torch.cat(results).flip(0)
-
-
 @wrong_order("Only the rows inside each batch are put in order; a sentence may have gone to any batch.")
 def ordered_inside(batches, results):
     return torch.cat([r[torch.tensor(b).argsort()] for b, r in zip(batches, results, strict=True)])
-
-
-@wrong_order("The rows are sorted by their values. Their place depends on the numbers in `batches` alone.")
-def sorted_by_value(batches, results):
-    return torch.cat(results).sort(0).values
 
 
 @wrong_order("in_order gives a list of results; stack them to one tensor: torch.stack(rows).")

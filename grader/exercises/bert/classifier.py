@@ -47,36 +47,10 @@ class Softmaxed(Parts):
         return super().forward(ids, real).softmax(-1)
 
 
-@TRUSTED.mistake(
-    "The result is a logarithm of probabilities in place of logits: the loss normalises by itself, so leave it out "
-    "here."
-)
-class LogSoftmaxed(Parts):
-    def forward(self, ids, real):
-        return super().forward(ids, real).log_softmax(-1)
-
-
 @TRUSTED.mistake("The first token's vector is classified whatever `pool` is: call pool(X, real).")
 class FirstToken(Parts):
     def pooled(self, X, real):
         return X[:, 0]
-
-
-@TRUSTED.mistake(
-    "The last position's vector is classified, which is padding in most sentences: pool(X, real) gives the vector "
-    "that stands for the sentence."
-)
-class LastToken(Parts):
-    def pooled(self, X, real):
-        return X[:, -1]
-
-
-@TRUSTED.mistake(
-    "The vectors of all positions are averaged, padding among them, whatever `pool` is: call pool(X, real)."
-)
-class MeanOfAll(Parts):
-    def pooled(self, X, real):
-        return X.mean(1)
 
 
 @TRUSTED.mistake("The encoder is not told which tokens are real: it reads padding. Call encoder(ids, real).")
@@ -89,23 +63,6 @@ class EncoderWithoutMask(Parts):
 class PoolWithoutMask(Parts):
     def pooled(self, X, real):
         return self.pool(X, torch.ones_like(real))
-
-
-@TRUSTED.mistake(
-    "The logits are passed through tanh: the linear layer's result is the answer, and the loss wants it unbounded."
-)
-class Bounded(Parts):
-    def forward(self, ids, real):
-        return super().forward(ids, real).tanh()
-
-
-@TRUSTED.mistake(
-    "A ReLU stands between the pooled vector and the linear layer: it throws away every negative number. Only "
-    "dropout belongs there."
-)
-class Rectified(Parts):
-    def pooled(self, X, real):
-        return super().pooled(X, real).relu()
 
 
 @TRUSTED.mistake(

@@ -67,12 +67,6 @@ class LastKept(Steps):
         self.kept = self.copy()
 
 
-@TRUSTED.mistake("The first epoch's weights are kept for ever: replace the copy at every new best.")
-class FirstKept(Steps):
-    def copy(self):
-        return super().copy() if self.kept is None else self.kept
-
-
 @TRUSTED.mistake("Parameters are kept and buffers are not: state_dict() has both, named_parameters() only the first.")
 class WithoutBuffers(Steps):
     def copy(self):
@@ -147,21 +141,6 @@ class CountNotReset(Steps):
 class SaysGoOn(Steps):
     def enough(self):
         return not super().enough()
-
-
-@TRUSTED.mistake(
-    "It restores the weights of the epoch before the best one: copy them after the epoch whose loss was measured."
-)
-class OneEpochBehind(Steps):
-    before = None
-
-    def update(self, loss):
-        new = self.better(loss)
-        stop = super().update(loss)
-        if new:
-            self.kept = self.before or self.kept
-        self.before = super().copy()
-        return stop
 
 
 @TRUSTED.alternative

@@ -7,8 +7,8 @@ from torch.nn import functional
 from grader.contract import Trusted
 
 
-class Parts(nn.Module):
-    """The three tables and the norm; forward is what each implementation writes."""
+class Steps(nn.Module):
+    """In steps: a mistake below is written as the one step in which it differs."""
 
     def __init__(self, V, D, longest):
         super().__init__()
@@ -17,11 +17,26 @@ class Parts(nn.Module):
         self.position = nn.Embedding(longest, D)
         self.norm = nn.LayerNorm(D, eps=1e-12)
 
+    def forward(self, ids, segments):
+        return self.normalise(self.tokens(ids), self.segments(segments), self.positions(ids, segments))
+
+    def tokens(self, ids):
+        return self.token(ids)
+
+    def segments(self, segments):
+        return self.segment(segments)
+
+    def positions(self, ids, segments):
+        return self.position(self.places(ids))
+
     def places(self, ids):
         return torch.arange(ids.shape[1], device=ids.device)
 
+    def normalise(self, tokens, segments, positions):
+        return self.norm(tokens + segments + positions)
 
-class Reference(Parts):
+
+class Reference(Steps):
     def forward(self, ids, segments):
         sentences = []
         for sentence, halves in zip(ids, segments, strict=True):
@@ -37,45 +52,23 @@ class Reference(Parts):
 
 
 TRUSTED = Trusted(Reference)
-
-
-class Summed(Parts):
-    """The sum and the norm in steps, so that a mistake below is written as the one step in which it differs."""
-
-    def forward(self, ids, segments):
-        return self.normalise(self.token(ids) + self.segments(ids, segments) + self.positions(ids, segments))
-
-    def segments(self, ids, segments):
-        return self.segment(segments)
-
-    def positions(self, ids, segments):
-        return self.position(self.places(ids))
-
-    def normalise(self, X):
-        return self.norm(X)
+TRUSTED.add_alternative("in_steps", Steps)
 
 
 @TRUSTED.mistake(
     "The positions are forgotten. Attention itself does not know the order of tokens: without a position vector "
     '"dog bites man" and "man bites dog" are the same.'
 )
-class NoPositions(Summed):
+class NoPositions(Steps):
     def positions(self, ids, segments):
         return 0
-
-
-@TRUSTED.mistake("The positions start at 1. The first token, [CLS], stands at position 0: `torch.arange(T)`.")
-class PositionsFromOne(Summed):
-    def positions(self, ids, segments):
-        # The last row again where the table ends, as a clamp would give.
-        return self.position((self.places(ids) + 1).clamp_max(self.position.num_embeddings - 1))
 
 
 @TRUSTED.mistake(
     "The positions start at 1, and at full length there is no row left for the last token. The first token stands at "
     "position 0: `torch.arange(T)`."
 )
-class PositionsBeyondTheTable(Summed):
+class PositionsFromOne(Steps):
     def positions(self, ids, segments):
         return self.position(self.places(ids) + 1)
 
@@ -84,76 +77,57 @@ class PositionsBeyondTheTable(Summed):
     "The positions start again at the second segment. They count through the whole input; the segment vector says "
     "which sentence a token belongs to."
 )
-class PositionsRestart(Summed):
+class PositionsRestart(Steps):
     def positions(self, ids, segments):
         t = self.places(ids).expand_as(ids)
         return self.position(torch.where(segments == 1, t - (segments == 0).sum(1, keepdim=True), t))
 
 
 @TRUSTED.mistake("Every token gets the vector of position 0: look up T different rows, `torch.arange(T)`.")
-class OnePosition(Summed):
+class OnePosition(Steps):
     def positions(self, ids, segments):
         return self.position.weight[0]
 
 
-@TRUSTED.mistake("The positions are counted from the end of the sentence: the first token stands at position 0.")
-class PositionsReversed(Summed):
-    def positions(self, ids, segments):
-        return self.position(self.places(ids).flip(0))
-
-
 @TRUSTED.mistake("The segments are forgotten: the encoder could not tell the first sentence from the second.")
-class NoSegments(Summed):
-    def segments(self, ids, segments):
+class NoSegments(Steps):
+    def segments(self, segments):
         return 0
 
 
-@TRUSTED.mistake("Every token gets segment 0, as if there were one sentence: look up `segments`.")
-class SegmentZero(Summed):
-    def segments(self, ids, segments):
-        return self.segment(torch.zeros_like(segments))
-
-
 @TRUSTED.mistake("The segments are exchanged: look up `segments` as it is; 0 is the first sentence.")
-class SegmentsExchanged(Summed):
-    def segments(self, ids, segments):
+class SegmentsExchanged(Steps):
+    def segments(self, segments):
         return self.segment(1 - segments)
 
 
 @TRUSTED.mistake("The norm is left out: `self.norm` is made and never used.")
-class NoNorm(Summed):
-    def normalise(self, X):
-        return X
+class NoNorm(Steps):
+    def normalise(self, tokens, segments, positions):
+        return tokens + segments + positions
 
 
 @TRUSTED.mistake(
     "Only the token vectors are normalised, and the rest is added afterwards. Sum all three, then normalise."
 )
-class SummedAfterTheNorm(Parts):
-    def forward(self, ids, segments):
-        return self.norm(self.token(ids)) + self.segment(segments) + self.position(self.places(ids))
-
-
-@TRUSTED.mistake("Position comes after the norm: sum token, segment and position first, then normalise once.")
-class PositionAfterTheNorm(Parts):
-    def forward(self, ids, segments):
-        return self.norm(self.token(ids) + self.segment(segments)) + self.position(self.places(ids))
+class SummedAfterTheNorm(Steps):
+    def normalise(self, tokens, segments, positions):
+        return self.norm(tokens) + segments + positions
 
 
 @TRUSTED.mistake("Each of the three is normalised by itself. Sum them first, then normalise once.")
-class NormOfEach(Parts):
-    def forward(self, ids, segments):
-        return (
-            self.norm(self.token(ids)) + self.norm(self.segment(segments)) + self.norm(self.position(self.places(ids)))
-        )
+class NormOfEach(Steps):
+    def normalise(self, tokens, segments, positions):
+        return self.norm(tokens) + self.norm(segments) + self.norm(positions)
 
 
 @TRUSTED.mistake(
     "The norm's own weight and bias have no effect: call `self.norm(...)`, which holds them, in place of a bare "
     "layer_norm."
 )
-class NormWithoutItsWeights(Summed):
-    def normalise(self, X):
+class NormWithoutItsWeights(Steps):
+    def normalise(self, tokens, segments, positions):
+        X = tokens + segments + positions
         return functional.layer_norm(X, X.shape[-1:], eps=self.norm.eps)
 
 
@@ -161,35 +135,22 @@ class NormWithoutItsWeights(Summed):
     "The token vectors are multiplied by sqrt(D). The transformer of 2017 did that because its positions were fixed "
     "sinusoids; BERT adds the three as they are."
 )
-class TokensScaled(Parts):
-    def forward(self, ids, segments):
-        D = self.token.embedding_dim
-        return self.norm(self.token(ids) * D**0.5 + self.segment(segments) + self.position(self.places(ids)))
+class TokensScaled(Steps):
+    def tokens(self, ids):
+        return super().tokens(ids) * self.token.embedding_dim**0.5
 
 
 @TRUSTED.mistake(
     "The values are right, but no gradient reaches the position table (`.data`, `detach` or `no_grad`): BERT learns "
     "its positions."
 )
-class PositionsFixed(Summed):
+class PositionsFixed(Steps):
     def positions(self, ids, segments):
         return super().positions(ids, segments).detach()
 
 
-@TRUSTED.mistake(
-    "The values are right, but no gradient reaches the token table (`.data`, `detach` or `no_grad`): the words could "
-    "not be learned."
-)
-class TokensFixed(Parts):
-    def forward(self, ids, segments):
-        return self.norm(self.token(ids).detach() + self.segment(segments) + self.position(self.places(ids)))
-
-
-TRUSTED.add_alternative("in_steps", Summed)
-
-
 @TRUSTED.alternative
-class Sliced(Parts):
+class Sliced(Steps):
     """A slice of the position table, and the segments chosen by a condition."""
 
     def forward(self, ids, segments):
@@ -200,7 +161,7 @@ class Sliced(Parts):
 
 
 @TRUSTED.alternative
-class OneHot(Parts):
+class OneHot(Steps):
     """Look-ups as products with one-hot rows."""
 
     def forward(self, ids, segments):
@@ -211,9 +172,9 @@ class OneHot(Parts):
 
 
 @TRUSTED.alternative
-class Averaged(Parts):
+class Averaged(Steps):
     """The mean in place of the sum: the norm takes the factor away again."""
 
     def forward(self, ids, segments):
-        t = self.places(ids).expand_as(ids)
-        return self.norm(torch.stack([self.token(ids), self.segment(segments), self.position(t)]).mean(0))
+        positions = self.position(self.places(ids).expand_as(ids))
+        return self.norm(torch.stack([self.token(ids), self.segment(segments), positions]).mean(0))

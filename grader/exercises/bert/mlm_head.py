@@ -49,22 +49,7 @@ def reference_loss(head, X, labels):
 
 
 TRUSTED = Trusted((Reference, reference_loss))
-
-
-def wrong_head(sentence):
-    def register(head):
-        TRUSTED.add_mistake(head.__name__, sentence, head, masked_loss)
-        return head
-
-    return register
-
-
-def wrong_loss(sentence):
-    def register(loss):
-        TRUSTED.add_mistake(loss.__name__, sentence, Parts, loss)
-        return loss
-
-    return register
+wrong_head, wrong_loss = TRUSTED.one_by_one()
 
 
 def masked_loss(head, X, labels):
@@ -81,24 +66,10 @@ class UntiedCopy(Parts):
         self.decoder.weight = nn.Parameter(token.weight.detach().clone())
 
 
-@wrong_head("The decoder has no bias: each token of the vocabulary needs one, `nn.Linear(D, V)` brings it.")
-class DecoderWithoutBias(Parts):
-    def __init__(self, token):
-        super().__init__(token)
-        self.decoder = nn.Linear(*reversed(token.weight.shape), bias=False)
-        self.decoder.weight = token.weight
-
-
 @wrong_head("The logits are Y E^T without the decoder's bias: call the decoder, or add `self.decoder.bias`.")
 class BiasNotAdded(Parts):
     def decode(self, Y):
         return Y @ self.decoder.weight.T
-
-
-@wrong_head("The decoder reads X itself: dense, GELU and norm come before it.")
-class DecoderAlone(Parts):
-    def forward(self, X):
-        return self.decode(X)
 
 
 @wrong_head("The norm is missing: between GELU and decoder the vectors are normalised.")
@@ -111,12 +82,6 @@ class NoNorm(Parts):
 class NormBeforeGelu(Parts):
     def forward(self, X):
         return self.decode(self.activation(self.norm(self.dense(X))))
-
-
-@wrong_head("The norm comes first: the order is dense, GELU, norm, decoder.")
-class NormFirst(Parts):
-    def forward(self, X):
-        return self.decode(self.activation(self.dense(self.norm(X))))
 
 
 @wrong_head("The GELU is missing: without it dense and decoder are one linear map, apart from the norm.")
@@ -135,12 +100,6 @@ class ReluForGelu(Parts):
 class TanhGelu(Parts):
     def activation(self, X):
         return gelu(X, approximate="tanh")
-
-
-@wrong_head("X is added to the result of dense: the head has no residual.")
-class WithResidual(Parts):
-    def forward(self, X):
-        return self.decode(self.norm(X + self.activation(self.dense(X))))
 
 
 @wrong_head("The head returns probabilities. Cross-entropy takes logits: it has the softmax inside.")
@@ -190,21 +149,6 @@ def ignored_label_counts_as_token_0(head, X, labels):
 
 
 @wrong_loss(
-    "A label of -100 is used as an index, and counts from the end of the vocabulary or fails. Choose the places with "
-    "`labels != -100` first."
-)
-def ignored_label_as_index(head, X, labels):
-    return cross_entropy(head(X).flatten(0, 1), labels.flatten() % head.decoder.bias.numel())
-
-
-@wrong_loss(
-    "Cross-entropy is given probabilities: it applies log-softmax itself, so that would be two of them. Give it logits."
-)
-def softmax_before_cross_entropy(head, X, labels):
-    return cross_entropy(head(X).softmax(-1).flatten(0, 1), labels.flatten())
-
-
-@wrong_loss(
     "Logits and labels are shifted against each other by one place. That is how a model that predicts the next token "
     "is trained; a masked word is asked for at its own place."
 )
@@ -212,28 +156,9 @@ def shifted_by_one(head, X, labels):
     return cross_entropy(head(X)[:, :-1].flatten(0, 1), labels[:, 1:].flatten())
 
 
-@wrong_loss("The sign is wrong: the loss is minus the logarithm of the probability, and falls when that rises.")
-def sign_wrong(head, X, labels):
-    return -masked_loss(head, X, labels)
-
-
-@wrong_loss("The loss is minus the probability, not minus its logarithm.")
-def probability_without_logarithm(head, X, labels):
-    asked = labels != -100
-    p = head(X)[asked].softmax(-1)
-    return -p.gather(-1, labels[asked][:, None]).mean()
-
-
 @wrong_loss("The loss leaves the graph (`.item()`, `.detach()`, `.data`): nothing would be learned from it.")
 def loss_detached(head, X, labels):
     return masked_loss(head, X, labels).detach()
-
-
-@wrong_loss("The softmax runs over the places of the batch, not over the vocabulary: the last dimension of the logits.")
-def softmax_over_places(head, X, labels):
-    asked = labels != -100
-    log_p = head(X)[asked].log_softmax(0)
-    return -log_p.gather(-1, labels[asked][:, None]).mean()
 
 
 @wrong_loss("Places with label 0 are left out: the label that asks for nothing is -100, and 0 is a token.")

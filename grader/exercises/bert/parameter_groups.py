@@ -26,19 +26,23 @@ def warm_up_reference(step, warm, total):
 
 
 TRUSTED = Trusted((groups_reference, warm_up_reference))
+_, wrong_schedule = TRUSTED.one_by_one()
 
 
-def one_by_one(rate_of, decay_of, chosen=lambda p: p.requires_grad):
+def by_rules(rate_of, decay_of, chosen):
     """A group for each parameter, so that a mistake is one of three rules."""
 
     def parameter_groups(parts, rate, factor, decay):
-        groups = []
-        for i, part in enumerate(parts):
-            lr = rate_of(rate, factor, len(parts) - 1 - i, i)
-            for name, p in part.named_parameters():
-                if chosen(p):
-                    groups.append({"params": [p], "lr": lr, "weight_decay": decay_of(name, p, decay)})
-        return groups
+        return [
+            {
+                "params": [p],
+                "lr": rate_of(rate, factor, len(parts) - 1 - i, i),
+                "weight_decay": decay_of(name, p, decay),
+            }
+            for i, part in enumerate(parts)
+            for name, p in part.named_parameters()
+            if chosen(p)
+        ]
 
     return parameter_groups
 
@@ -51,16 +55,12 @@ def matrices(name, p, decay):
     return decay if p.ndim > 1 else 0.0
 
 
-def wrong_groups(name, sentence, rate_of=downward, decay_of=matrices, **options):
-    TRUSTED.add_mistake(name, sentence, one_by_one(rate_of, decay_of, **options), warm_up_reference)
+def trained(p):
+    return p.requires_grad
 
 
-def wrong_schedule(sentence):
-    def register(schedule):
-        TRUSTED.add_mistake(schedule.__name__, sentence, groups_reference, schedule)
-        return schedule
-
-    return register
+def wrong_groups(name, sentence, rate_of=downward, decay_of=matrices, chosen=trained):
+    TRUSTED.add_mistake(name, sentence, by_rules(rate_of, decay_of, chosen), warm_up_reference)
 
 
 wrong_groups(
@@ -68,11 +68,6 @@ wrong_groups(
     "Biases and the weights of norms decay too. They set offsets and scales, and are meant to stay where they are "
     "useful: their weight_decay is 0.",
     decay_of=lambda name, p, decay: decay,
-)
-wrong_groups(
-    "decay_nowhere",
-    "Nothing decays: matrices and embeddings should have the given weight_decay.",
-    decay_of=lambda name, p, decay: 0.0,
 )
 wrong_groups(
     "norms_decay",
@@ -85,19 +80,9 @@ wrong_groups(
     decay_of=lambda name, p, decay: 0.0 if "norm" in name else decay,
 )
 wrong_groups(
-    "biases_decay_and_norm_biases_do_not",
-    "The weights of norms are spared, but biases decay, those of the norms among them.",
-    decay_of=lambda name, p, decay: 0.0 if p.ndim == 1 and name.endswith("weight") else decay,
-)
-wrong_groups(
     "only_vectors_decay",
     "It is the wrong way round: biases and norms decay, matrices do not.",
     decay_of=lambda name, p, decay: decay if p.ndim == 1 else 0.0,
-)
-wrong_groups(
-    "embeddings_do_not_decay",
-    "The embeddings do not decay: they are matrices like others. Only biases and norms are spared.",
-    decay_of=lambda name, p, decay: decay if p.ndim > 1 and name not in ("token.weight", "position.weight") else 0.0,
 )
 wrong_groups(
     "rates_reversed",
@@ -117,19 +102,9 @@ wrong_groups(
     rate_of=lambda rate, factor, depth, i: rate * factor ** (depth + 1),
 )
 wrong_groups(
-    "layer_as_the_head",
-    "The last layer learns as fast as the head: each part below the head is one step further down, the last layer too.",
-    rate_of=lambda rate, factor, depth, i: rate * factor ** max(0, depth - 1),
-)
-wrong_groups(
     "head_and_the_rest",
     "All parts below the head have the same rate: each step down multiplies by `factor` once more.",
     rate_of=lambda rate, factor, depth, i: rate * factor ** min(1, depth),
-)
-wrong_groups(
-    "rates_grow_downward",
-    "The rates grow from the head downwards: multiply by `factor`, do not divide.",
-    rate_of=lambda rate, factor, depth, i: rate / factor**depth,
 )
 wrong_groups(
     "rates_multiplied",
@@ -156,11 +131,6 @@ def starts_at_zero(step, warm, total):
     return step / warm if step < warm else warm_up_reference(step, warm, total)
 
 
-@wrong_schedule("The warm-up comes one step too late to its end: step warm - 1 has the full rate.")
-def warm_up_too_long(step, warm, total):
-    return (step + 1) / (warm + 1) if step < warm else warm_up_reference(step, warm, total)
-
-
 @wrong_schedule("After the warm-up the rate stays: it should fall on a straight line, to 0 at step total.")
 def never_falls(step, warm, total):
     return min(1.0, (step + 1) / warm) if warm else 1.0
@@ -172,21 +142,6 @@ def never_falls(step, warm, total):
 )
 def falls_over_all_steps(step, warm, total):
     return (step + 1) / warm if step < warm else max(0, total - step) / total
-
-
-@wrong_schedule(
-    "The rate is 0 one step too early: the last step, total - 1, should still learn. It falls from 1 at step warm "
-    "to 0 at step total."
-)
-def ends_too_early(step, warm, total):
-    return (step + 1) / warm if step < warm else max(0, total - step - 1) / (total - warm)
-
-
-@wrong_schedule(
-    "The rate falls from step 0 on and never reaches 0: after the warm-up, count the steps that are left, total - step."
-)
-def counts_from_the_start(step, warm, total):
-    return (step + 1) / warm if step < warm else max(0.0, 1 - (step - warm) / total)
 
 
 @wrong_schedule("After the last step the share is negative: a negative rate climbs the loss. Hold it at 0.")
@@ -243,4 +198,4 @@ def warm_up_by_hand(step, warm, total):
 
 TRUSTED.add_alternative("by_name", groups_by_name, warm_up_as_minimum)
 TRUSTED.add_alternative("by_module", groups_by_module, warm_up_by_hand)
-TRUSTED.add_alternative("one_by_one", one_by_one(downward, matrices), warm_up_by_hand)
+TRUSTED.add_alternative("one_by_one", by_rules(downward, matrices, trained), warm_up_by_hand)

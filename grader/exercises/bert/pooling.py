@@ -24,22 +24,7 @@ def mean_reference(X, real):
 
 
 TRUSTED = Trusted((cls_reference, mean_reference))
-
-
-def wrong_cls(sentence):
-    def register(pool):
-        TRUSTED.add_mistake(pool.__name__, sentence, pool, mean_reference)
-        return pool
-
-    return register
-
-
-def wrong_mean(sentence):
-    def register(pool):
-        TRUSTED.add_mistake(pool.__name__, sentence, cls_reference, pool)
-        return pool
-
-    return register
+wrong_cls, wrong_mean = TRUSTED.one_by_one()
 
 
 def masked_sum(X, real):
@@ -62,19 +47,9 @@ def cls_last_real_token(X, real):
     return X[torch.arange(len(X), device=X.device), real.sum(1) - 1]
 
 
-@wrong_cls("cls_pooling takes the token behind [CLS]: counting starts at 0.")
-def cls_second_token(X, real):
-    return X[:, 1]
-
-
 @wrong_cls("cls_pooling takes the first row of the batch, X[0]: you want the first token of each row.")
 def cls_first_row(X, real):
     return X[0]
-
-
-@wrong_cls("cls_pooling takes the first number of each token, X[..., 0]: you want all D numbers of the first token.")
-def cls_first_feature(X, real):
-    return X[..., 0]
 
 
 @wrong_cls("cls_pooling keeps the dimension of the tokens, (B, 1, D): index it with 0, not with the slice :1.")
@@ -88,11 +63,6 @@ def cls_kept_dimension(X, real):
 )
 def cls_through_tanh(X, real):
     return X[:, 0].tanh()
-
-
-@wrong_cls("cls_pooling averages the real tokens: it should give the first one alone.")
-def cls_is_the_mean(X, real):
-    return mean_reference(X, real)
 
 
 @wrong_mean(
@@ -114,13 +84,6 @@ def mean_divided_by_T(X, real):
 @wrong_mean("mean_pooling averages the padding and leaves out the real tokens: the mask is inverted.")
 def mean_mask_inverted(X, real):
     return masked_sum(X, ~real) / count(~real).clamp(min=1)
-
-
-@wrong_mean(
-    "mean_pooling applies the mask after the mean over all T tokens: by then padding is mixed in. Mask first, then sum."
-)
-def mean_mask_after_mean(X, real):
-    return masked_sum(X.mean(1, keepdim=True).expand_as(X), real) / count(real).clamp(min=1)
 
 
 @wrong_mean(
@@ -162,22 +125,6 @@ def mean_without_cls(X, real):
     return masked_sum(X[:, 1:], real[:, 1:]) / count(real[:, 1:]).clamp(min=1)
 
 
-@wrong_mean("mean_pooling averages over the rows of the batch, dimension 0: the tokens are dimension 1.")
-def mean_over_the_batch(X, real):
-    return (X * real[:, :, None]).sum(0) / real.sum(0)[:, None].clamp(min=1)
-
-
-@wrong_mean("mean_pooling adds 1 to every count of real tokens; only a count of 0 has to be changed.")
-def mean_count_plus_one(X, real):
-    return masked_sum(X, real) / (count(real) + 1)
-
-
-@wrong_mean("mean_pooling takes the largest number of each column among the real tokens: the mean is asked for.")
-def mean_is_the_maximum(X, real):
-    top = X.masked_fill(~real[:, :, None], -math.inf).amax(1)
-    return top.masked_fill(count(real) == 0, 0)
-
-
 @wrong_mean(
     "mean_pooling divides by the number of entries that are not 0: a real token may hold zeros. Count in the mask, "
     "not in X."
@@ -192,17 +139,8 @@ def mean_is_the_sum(X, real):
     return masked_sum(X, real)
 
 
-@wrong_mean("mean_pooling gives the first token: it should average all real ones.")
-def mean_is_the_first(X, real):
-    return X[:, 0]
-
-
 def cls_first_real_token(X, real):
     return X[torch.arange(len(X), device=X.device), real.int().argmax(1)]
-
-
-def mean_clamped(X, real):
-    return masked_sum(X, real) / count(real).clamp(min=1)
 
 
 def mean_by_weights(X, real):
@@ -228,8 +166,7 @@ def mean_as_attention(X, real):
     return (w[:, None] @ X).squeeze(1)
 
 
-TRUSTED.add_alternative("clamped", lambda X, real: X.select(1, 0), mean_clamped)
 TRUSTED.add_alternative("by_weights", cls_first_real_token, mean_by_weights)
-TRUSTED.add_alternative("filled", lambda X, real: X.unbind(1)[0], mean_filled)
+TRUSTED.add_alternative("filled", lambda X, real: X.select(1, 0), mean_filled)
 TRUSTED.add_alternative("row_by_row", lambda X, real: torch.stack([x[0] for x in X]), mean_row_by_row)
 TRUSTED.add_alternative("as_attention", lambda X, real: X[:, :1].squeeze(1), mean_as_attention)

@@ -21,9 +21,6 @@ def reference(start, end, context, limit, margin):
     return torch.tensor(spans, device=start.device)
 
 
-TRUSTED = Trusted(reference)
-
-
 class Steps:
     """The same in steps, so that a mistake below is written as the one step in which it differs."""
 
@@ -38,17 +35,14 @@ class Steps:
         return start[:, :, None] + end[:, None, :]
 
     def allowed(self, context, limit):
-        return self.inside(context) & self.ordered(self.lengths(context), limit)
-
-    def lengths(self, context):
-        """j - i for every pair."""
         t = torch.arange(context.shape[1], device=context.device)
-        return t - t[:, None]
+        return self.inside(context) & self.ordered(t - t[:, None], limit)
 
     def inside(self, context):
         return context[:, :, None] & context[:, None, :]
 
     def ordered(self, further, limit):
+        """Whether an end `further` behind its start is allowed."""
         return (further >= 0) & (further < limit)
 
     def hide(self, scores, hidden):
@@ -67,15 +61,12 @@ class Steps:
         return torch.zeros_like(spans)
 
 
-def mistake(sentence):
-    def register(steps):
-        TRUSTED.add_mistake(steps.__name__, sentence, steps())
-        return steps
-
-    return register
+TRUSTED = Trusted(reference)
+TRUSTED.add_alternative("in_steps", Steps())
+(wrong_step,) = TRUSTED.one_by_one(lambda steps: steps())
 
 
-@mistake(
+@wrong_step(
     "Start and end are chosen independently, each where its own logit is largest: the end may lie before the start, or "
     "too far behind it. Choose the best pair."
 )
@@ -84,43 +75,34 @@ class ChosenIndependently(Steps):
         return self.inside(context)
 
 
-@mistake(
+@wrong_step(
     "The start is chosen first, and then the best end for it: a start that is a little worse may have a much "
     "better end. Choose the best pair."
 )
 class StartChosenFirst(Steps):
-    def hide(self, scores, hidden):
-        scores = super().hide(scores, hidden)
-        # end's share is the same in every row of the table, so the row of the best start shows in the first column
-        first = scores.isfinite().any(2)
-        starts = (self.S - self.S.amin() + 1) * first
-        chosen = torch.nn.functional.one_hot(starts.argmax(1), scores.shape[1]).bool()
-        return scores.masked_fill(~chosen[:, :, None], -math.inf)
-
     def scores(self, start, end):
-        self.S = start
+        self.start = start
         return super().scores(start, end)
 
+    def hide(self, scores, hidden):
+        first = self.start.masked_fill(hidden.all(2), -math.inf).argmax(1, keepdim=True)
+        others = torch.arange(scores.shape[1], device=scores.device) != first
+        return super().hide(scores, hidden | others[:, :, None])
 
-@mistake("A span may end before it starts: only pairs with start <= end count.")
+
+@wrong_step("A span may end before it starts: only pairs with start <= end count.")
 class EndBeforeStart(Steps):
     def ordered(self, further, limit):
         return further.abs() < limit
 
 
-@mistake("The end may lie before the start by any distance: only pairs with start <= end count.")
-class OnlyTheLimit(Steps):
-    def ordered(self, further, limit):
-        return further < limit
-
-
-@mistake("The limit is ignored: a span holds at most `limit` tokens, first and last included.")
+@wrong_step("The limit is ignored: a span holds at most `limit` tokens, first and last included.")
 class NoLimit(Steps):
     def ordered(self, further, limit):
         return further >= 0
 
 
-@mistake(
+@wrong_step(
     "A span may be one token longer than the limit: first and last both count, so it holds end - start + 1 tokens."
 )
 class OneTooLong(Steps):
@@ -128,43 +110,19 @@ class OneTooLong(Steps):
         return (further >= 0) & (further <= limit)
 
 
-@mistake("The longest spans allowed are missing: a span of exactly `limit` tokens is allowed.")
-class OneTooShort(Steps):
-    def ordered(self, further, limit):
-        return (further >= 0) & ((further < limit - 1) | (further == 0))
-
-
-@mistake("An answer of a single token is ruled out: start may equal end.")
+@wrong_step("An answer of a single token is ruled out: start may equal end.")
 class NoSingleTokens(Steps):
     def ordered(self, further, limit):
         return (further > 0) & (further < max(limit, 2))
 
 
-@mistake("The context is ignored: spans in the question, in special tokens or in padding are no answers.")
+@wrong_step("The context is ignored: spans in the question, in special tokens or in padding are no answers.")
 class AnyToken(Steps):
     def inside(self, context):
         return torch.ones_like(super().inside(context))
 
 
-@mistake("Only the start is held within the context: the end may lie behind it, on [SEP] or padding.")
-class OnlyTheStartInside(Steps):
-    def inside(self, context):
-        return context[:, :, None].expand_as(super().inside(context))
-
-
-@mistake("Only the end is held within the context: the start may lie before it, in the question.")
-class OnlyTheEndInside(Steps):
-    def inside(self, context):
-        return context[:, None, :].expand_as(super().inside(context))
-
-
-@mistake("`context` is used inverted: it is True where an answer may lie.")
-class ContextInverted(Steps):
-    def inside(self, context):
-        return super().inside(~context)
-
-
-@mistake(
+@wrong_step(
     "Forbidden pairs get the score 0 in place of minus infinity: where all allowed scores are negative, a "
     "forbidden pair wins."
 )
@@ -173,7 +131,7 @@ class ForbiddenAsZero(Steps):
         return scores.masked_fill(hidden, 0.0)
 
 
-@mistake(
+@wrong_step(
     "Probabilities of start and end are added: that is not the probability of both, which is their product. Add logits "
     "(or log-probabilities), or multiply probabilities."
 )
@@ -185,87 +143,43 @@ class ProbabilitiesAdded(Steps):
         return super().null(start.softmax(-1), end.softmax(-1))
 
 
-@mistake("The logits of start and end are multiplied: two bad ones, both negative, would make a good span. Add them.")
-class LogitsMultiplied(Steps):
-    def scores(self, start, end):
-        return start[:, :, None] * end[:, None, :]
-
-    def null(self, start, end):
-        return start[:, 0] * end[:, 0]
-
-
-@mistake(
-    "The best span is found right, but its probability is compared with that of no answer plus the margin: the "
-    "margin is meant for logits, so compare logits or multiply the probability of no answer by e to the margin."
-)
-class MarginOnProbabilities(Steps):
-    def answered(self, best, start, end, margin):
-        total = start.logsumexp(-1) + end.logsumexp(-1)
-        return (best - total).exp() > (self.null(start, end) - total).exp() + margin
-
-
-@mistake("Every question gets an answer: where no span beats [CLS] by more than the margin, return (0, 0).")
+@wrong_step("Every question gets an answer: where no span beats [CLS] by more than the margin, return (0, 0).")
 class AlwaysAnswered(Steps):
     def answered(self, best, start, end, margin):
         return best > -math.inf
 
 
-@mistake("The margin is ignored: the best span must beat the score of [CLS] by more than it.")
+@wrong_step("The margin is ignored: the best span must beat the score of [CLS] by more than it.")
 class NoMargin(Steps):
     def answered(self, best, start, end, margin):
         return best > self.null(start, end) + (margin if margin < -100 else 0.0)
 
 
-@mistake("The margin has the wrong sign: a larger one should make an answer rarer.")
+@wrong_step("The margin has the wrong sign: a larger one should make an answer rarer.")
 class MarginSubtracted(Steps):
     def answered(self, best, start, end, margin):
         return best > self.null(start, end) + (margin if margin < -100 else -margin)
 
 
-@mistake("The score of no answer is the start logit of [CLS] alone: it is start plus end, like every other span's.")
+@wrong_step("The score of no answer is the start logit of [CLS] alone: it is start plus end, like every other span's.")
 class NullIsTheStart(Steps):
     def null(self, start, end):
         return start[:, 0]
 
 
-@mistake("The score of no answer is the end logit of [CLS] alone: it is start plus end, like every other span's.")
-class NullIsTheEnd(Steps):
-    def null(self, start, end):
-        return end[:, 0]
-
-
-@mistake("No answer is written as (-1, -1): it is (0, 0), the place of [CLS].")
+@wrong_step("No answer is written as (-1, -1): it is (0, 0), the place of [CLS].")
 class NothingIsMinusOne(Steps):
     def nothing(self, spans):
         return torch.full_like(spans, -1)
 
 
-@mistake("Answered and unanswered are exchanged: (0, 0) stands where the best span beats [CLS].")
-class AnsweredInverted(Steps):
-    def answered(self, best, start, end, margin):
-        return ~super().answered(best, start, end, margin)
-
-
-@mistake("The end is returned before the start: each row is (first, last).")
-class LastBeforeFirst(Steps):
-    def unravel(self, where, T):
-        return super().unravel(where, T).flip(1)
-
-
-@mistake("The end is returned one too far, as in a Python slice: each row is (first, last), both included.")
+@wrong_step("The end is returned one too far, as in a Python slice: each row is (first, last), both included.")
 class EndExclusive(Steps):
     def unravel(self, where, T):
         return super().unravel(where, T) + torch.tensor([0, 1], device=where.device)
 
 
-@mistake("The first and the number of tokens are returned: each row is (first, last).")
-class FirstAndLength(Steps):
-    def unravel(self, where, T):
-        i, j = super().unravel(where, T).T
-        return torch.stack([i, j - i + 1], 1)
-
-
-@mistake(
+@wrong_step(
     "The best pair of the whole batch is given to every row: take the maximum within each row, for example of "
     "scores.flatten(1)."
 )
@@ -274,9 +188,6 @@ class BestOfTheBatch(Steps):
         scores = super().hide(scores, hidden)
         best = scores.flatten(1).amax(1).argmax()
         return scores[best].expand_as(scores)
-
-
-TRUSTED.add_alternative("in_steps", Steps())
 
 
 @TRUSTED.alternative
@@ -297,19 +208,6 @@ def triangles(start, end, context, limit, margin):
 def log_probabilities(start, end, context, limit, margin):
     """Summed log-probabilities differ from summed logits by the same number for every span, [CLS] included."""
     return triangles(start.log_softmax(-1), end.log_softmax(-1), context, limit, margin)
-
-
-@TRUSTED.alternative
-def multiplied_probabilities(start, end, context, limit, margin):
-    P = start.double().softmax(-1)[:, :, None] * end.double().softmax(-1)[:, None, :]
-    inside = context[:, :, None] & context[:, None, :]
-    P = torch.where(inside, P, -1.0).triu() - 2 * torch.ones_like(P).tril(-1) - 2 * torch.ones_like(P).triu(limit)
-    T, rows = start.shape[1], []
-    for p, s, e in zip(P, start.double(), end.double(), strict=True):
-        k = int(p.argmax())
-        null = s.softmax(-1)[0] * e.softmax(-1)[0] * math.exp(max(margin, -700))
-        rows.append([k // T, k % T] if p.flatten()[k] > null else [0, 0])
-    return torch.tensor(rows, device=start.device)
 
 
 @TRUSTED.alternative

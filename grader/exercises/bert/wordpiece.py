@@ -22,32 +22,50 @@ def reference(word, vocabulary):
     return pieces
 
 
-TRUSTED = Trusted(reference)
-
-
-def greedy(word, fits, longest=True):
-    """(start, end) of one match after the other, where fits(start, end) says so, and where the first rest starts."""
-    spans, start = [], 0
-    while start < len(word):
-        ends = [end for end in range(start + 1, len(word) + 1) if fits(start, end)]
-        if not ends:
-            return spans, start
-        spans.append((start, ends[-1 if longest else 0]))
-        start = spans[-1][1]
-    return spans, None
-
-
 def marked(word, start, end):
     return "##" * (start > 0) + word[start:end]
 
 
-@TRUSTED.mistake(
+class Steps:
+    """The same in steps: a mistake below is written as the one step in which it differs."""
+
+    def __call__(self, word, vocabulary):
+        pieces, start = [], 0
+        while start < len(word):
+            fits = {end: p for end in range(start + 1, len(word) + 1) if (p := self.fit(word, start, end, vocabulary))}
+            if not fits:
+                return self.unknown(pieces)
+            start = self.choose(fits)
+            pieces.append(fits[start])
+        return pieces
+
+    def fit(self, word, start, end, vocabulary):
+        """The piece for word[start:end], where there is one."""
+        piece = self.piece(word, start, end)
+        return piece if piece in vocabulary else None
+
+    def piece(self, word, start, end):
+        return marked(word, start, end)
+
+    def choose(self, fits):
+        return max(fits)
+
+    def unknown(self, pieces):
+        return [UNKNOWN]
+
+
+TRUSTED = Trusted(reference)
+TRUSTED.add_alternative("in_steps", Steps())
+(wrong_step,) = TRUSTED.one_by_one(lambda steps: steps())
+
+
+@wrong_step(
     "You take the shortest piece that fits, so every word falls into letters. Begin with the longest candidate and "
     "shorten it until the vocabulary has it."
 )
-def shortest_match(word, vocabulary):
-    spans, rest = greedy(word, lambda s, e: marked(word, s, e) in vocabulary, longest=False)
-    return [UNKNOWN] if rest is not None else [marked(word, *span) for span in spans]
+class ShortestMatch(Steps):
+    def choose(self, fits):
+        return min(fits)
 
 
 @TRUSTED.mistake(
@@ -65,13 +83,13 @@ def from_the_right(word, vocabulary):
     return pieces
 
 
-@TRUSTED.mistake(
+@wrong_step(
     "Every piece is looked up without ##. Only the first piece of a word is: `able` at the start of a word and "
     "`##able` inside one are different entries of the vocabulary."
 )
-def without_marks(word, vocabulary):
-    spans, rest = greedy(word, lambda s, e: word[s:e] in vocabulary)
-    return [UNKNOWN] if rest is not None else [word[s:e] for s, e in spans]
+class WithoutMarks(Steps):
+    def piece(self, word, start, end):
+        return word[start:end]
 
 
 @TRUSTED.mistake(
@@ -82,58 +100,43 @@ def marks_dropped(word, vocabulary):
     return [piece.removeprefix("##") for piece in reference(word, vocabulary)]
 
 
-@TRUSTED.mistake("The first piece of a word carries ## too. ## says that something stands before the piece.")
-def marks_everywhere(word, vocabulary):
-    spans, rest = greedy(word, lambda s, e: "##" + word[s:e] in vocabulary)
-    return [UNKNOWN] if rest is not None else ["##" + word[s:e] for s, e in spans]
+@wrong_step("The first piece of a word carries ## too. ## says that something stands before the piece.")
+class MarksEverywhere(Steps):
+    def piece(self, word, start, end):
+        return "##" + word[start:end]
 
 
-@TRUSTED.mistake(
+@wrong_step(
     "Inside a word you accept pieces with and without ##. After the first piece only those with ## count, even where "
     "one without would be longer."
 )
-def either_way(word, vocabulary):
-    spans, rest = greedy(word, lambda s, e: marked(word, s, e) in vocabulary or word[s:e] in vocabulary)
-    if rest is not None:
-        return [UNKNOWN]
-    return [m if (m := marked(word, s, e)) in vocabulary else word[s:e] for s, e in spans]
+class EitherWay(Steps):
+    def fit(self, word, start, end, vocabulary):
+        return next((p for p in (marked(word, start, end), word[start:end]) if p in vocabulary), None)
 
 
-@TRUSTED.mistake(
+@wrong_step(
     "Where nothing fits you keep the pieces found so far and add `[UNK]`. One unknown rest makes the whole word "
     'unknown: return ["[UNK]"] alone.'
 )
-def one_unknown_piece(word, vocabulary):
-    spans, rest = greedy(word, lambda s, e: marked(word, s, e) in vocabulary)
-    return [marked(word, *span) for span in spans] + [UNKNOWN] * (rest is not None)
+class OneUnknownPiece(Steps):
+    def unknown(self, pieces):
+        return [*pieces, UNKNOWN]
 
 
-@TRUSTED.mistake(
-    "A letter that no piece fits becomes `[UNK]` and you go on behind it. One unknown rest makes the whole word "
-    'unknown: return ["[UNK]"] alone.'
-)
-def unknown_letters(word, vocabulary):
-    pieces, start = [], 0
-    while start < len(word):
-        ends = [e for e in range(start + 1, len(word) + 1) if marked(word, start, e) in vocabulary]
-        pieces.append(marked(word, start, ends[-1]) if ends else UNKNOWN)
-        start = ends[-1] if ends else start + 1
-    return pieces
-
-
-@TRUSTED.mistake(
+@wrong_step(
     "Where nothing fits you return the pieces found so far: the rest of the word is silently lost. The whole word is "
     "unknown then."
 )
-def rest_dropped(word, vocabulary):
-    spans, _ = greedy(word, lambda s, e: marked(word, s, e) in vocabulary)
-    return [marked(word, *span) for span in spans]
+class RestDropped(Steps):
+    def unknown(self, pieces):
+        return pieces
 
 
-@TRUSTED.mistake("A word that cannot be spelled gives an empty list; it should give [`[UNK]`], a piece of its own.")
-def nothing_for_unknown(word, vocabulary):
-    pieces = reference(word, vocabulary)
-    return [] if pieces == [UNKNOWN] else pieces
+@wrong_step("A word that cannot be spelled gives an empty list; it should give [`[UNK]`], a piece of its own.")
+class NothingForUnknown(Steps):
+    def unknown(self, pieces):
+        return []
 
 
 @TRUSTED.mistake(
@@ -152,42 +155,22 @@ def backtracking(word, vocabulary):
     return spell(0) or [UNKNOWN]
 
 
-@TRUSTED.mistake(
-    "You find the spelling with the fewest pieces. Greedy is simpler and sometimes longer: always the longest piece "
-    "from the left, whatever it leaves over."
-)
-def fewest_pieces(word, vocabulary):
-    best = {0: []}
-    for end in range(1, len(word) + 1):
-        ways = [
-            best[s] + [marked(word, s, end)] for s in range(end) if s in best and marked(word, s, end) in vocabulary
-        ]
-        if ways:
-            best[end] = min(ways, key=len)
-    return best.get(len(word), [UNKNOWN])
-
-
-@TRUSTED.mistake(
+@wrong_step(
     "A piece of one letter is never tried: the shortest candidate is word[start : start + 1], so the last `end` to "
     "try is start + 1."
 )
-def one_letter_forgotten(word, vocabulary):
-    spans, rest = greedy(word, lambda s, e: e - s > 1 and marked(word, s, e) in vocabulary)
-    return [UNKNOWN] if rest is not None else [marked(word, *span) for span in spans]
+class OneLetterForgotten(Steps):
+    def fit(self, word, start, end, vocabulary):
+        return super().fit(word, start, end, vocabulary) if end - start > 1 else None
 
 
-@TRUSTED.mistake(
+@wrong_step(
     "The longest candidate leaves out the last letter: word[start:end] does not contain word[end], so `end` begins "
     "at len(word)."
 )
-def last_letter_forgotten(word, vocabulary):
-    spans, rest = greedy(word, lambda s, e: e < len(word) + (s == len(word) - 1) and marked(word, s, e) in vocabulary)
-    return [UNKNOWN] if rest is not None else [marked(word, *span) for span in spans]
-
-
-@TRUSTED.mistake("The pieces come in the wrong order: the first piece of the word first.")
-def reversed_pieces(word, vocabulary):
-    return reference(word, vocabulary)[::-1]
+class LastLetterForgotten(Steps):
+    def fit(self, word, start, end, vocabulary):
+        return super().fit(word, start, end, vocabulary) if end < len(word) or start == end - 1 else None
 
 
 @TRUSTED.mistake(
@@ -201,25 +184,6 @@ def first_piece_only(word, vocabulary):
 
 
 @TRUSTED.alternative
-def shortening(word, vocabulary):
-    """As google-research/bert writes it."""
-    pieces, start = [], 0
-    while start < len(word):
-        end, found = len(word), None
-        while start < end:
-            piece = word[start:end] if start == 0 else "##" + word[start:end]
-            if piece in vocabulary:
-                found = piece
-                break
-            end -= 1
-        if found is None:
-            return ["[UNK]"]
-        pieces.append(found)
-        start = end
-    return pieces
-
-
-@TRUSTED.alternative
 def consuming_the_rest(word, vocabulary):
     """The rest of the word carries its mark along."""
     pieces, rest = [], word
@@ -230,17 +194,6 @@ def consuming_the_rest(word, vocabulary):
         pieces.append(piece)
         rest = "##" + rest[len(piece) :]
     return pieces
-
-
-@TRUSTED.alternative
-def recursive(word, vocabulary, mark=""):
-    if not word:
-        return []
-    for end in reversed(range(1, len(word) + 1)):
-        if mark + word[:end] in vocabulary:
-            rest = recursive(word[end:], vocabulary, "##")
-            return [UNKNOWN] if rest == [UNKNOWN] else [mark + word[:end], *rest]
-    return [UNKNOWN]
 
 
 @TRUSTED.alternative

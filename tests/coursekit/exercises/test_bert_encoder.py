@@ -22,9 +22,9 @@ def told(exercise_id, part, *objects):
 @pytest.mark.parametrize(
     ("wordpiece", "words"),
     [
-        (lambda word, vocabulary: [0], "the list holds values of type int, expected pieces as the vocabulary has them"),
-        (lambda word, vocabulary: "[UNK]", "it returned a str, expected a list of pieces"),
-        (lambda word, vocabulary: None, "it returned a NoneType (is there a return?)"),
+        (lambda word, vocabulary: [0], "pieces holds a int, expected strings"),
+        (lambda word, vocabulary: "[UNK]", "it returned a str, expected pieces: a list of strings"),
+        (lambda word, vocabulary: None, "it returned None (is there a return?), expected pieces"),
     ],
 )
 def test_pieces_that_are_no_list_of_strings_are_told(wordpiece, words):
