@@ -3,44 +3,27 @@
 import torch
 import torch.nn.functional as F
 
-from coursekit.checking.contract import Case, Exercise
-from coursekit.checking.drawing import normal, shifted
-from coursekit.checking.probing import gradients, leaves
+from coursekit.checking.contract import Exercise
+from coursekit.checking.drawing import Shapes
+
+QKV = Shapes("Q: B H T d, K: B H T d, V: B H T e, dY: B H T e", told="H T d e")
 
 
 def cases(g):
-    def draw(B, H, T, d, e, dtype=torch.float32):
-        shapes = {"Q": (B, H, T, d), "K": (B, H, T, d), "V": (B, H, T, e)}
-        return {name: normal(g, *shape, dtype=dtype) for name, shape in shapes.items()}
-
-    def with_upstream(inputs):
-        return inputs | {"dY": normal(g, *inputs["V"].shape, dtype=inputs["V"].dtype)}
-
-    far = draw(1, 2, 5, 4, 3, torch.float64)
-    far |= shifted(far["Q"], far["K"], -20_000)
+    case, double = QKV.cases(g), torch.float64
     return [
-        Case("slopes", "H=4, T=6, d=8, e=5", draw(2, 4, 6, 8, 5)),
-        Case("slopes", "H=8, T=5, d=4, e=3", draw(1, 8, 5, 4, 3)),
-        Case("slopes", "H=1, T=7, d=3, e=2", draw(2, 1, 7, 3, 2)),
-        Case("slopes", "H=2, float64", draw(1, 2, 4, 6, 3, torch.float64)),
-        Case("slopes", "H=2, scores near -20000, float64", far),
-        Case("gradients", "H=4, T=5, d=6, e=3", with_upstream(draw(1, 4, 5, 6, 3))),
+        case("slopes", B=2, H=4, T=6, d=8, e=5),
+        case("slopes", B=1, H=8, T=5, d=4, e=3),
+        case("slopes", B=2, H=1, T=7, d=3, e=2),
+        case("slopes", B=1, H=2, T=4, d=6, e=3, dtype=double),
+        case("slopes", B=1, H=2, T=5, d=4, e=3, dtype=double, scores=-20_000),
+        case("gradients", B=1, H=4, T=5, d=6, e=3, upstream=True),
     ]
-
-
-def probe(case, attend):
-    if "dY" not in case:
-        return {"Y": attend(case["Q"], case["K"], case["V"])}
-    Q, K, V = leaves(case["Q"], case["K"], case["V"])
-    Y = attend(Q, K, V)
-    return {"Y": Y} | gradients(Y, {"Q": Q, "K": K, "V": V}, case["dY"])
 
 
 def bloom(Q, K, V):
     """BLOOM's penalty grows with the key's position; softmax does not see the difference."""
-    from transformers.models.bloom.modeling_bloom import (
-        build_alibi_tensor,
-    )  # here: it takes a second to import
+    from transformers.models.bloom.modeling_bloom import build_alibi_tensor  # here: it takes a second to import
 
     B, H, T = Q.shape[:3]
     penalty = build_alibi_tensor(torch.ones(B, T, device=Q.device), H, Q.dtype).view(B, H, 1, T)
@@ -56,6 +39,5 @@ EXERCISE = Exercise(
     difficulty="core",
     calls=("alibi_attention(Q, K, V) -> Y",),
     cases=cases,
-    probe=probe,
     library=(bloom,),
 )

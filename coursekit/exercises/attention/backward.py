@@ -3,36 +3,31 @@
 import torch
 import torch.nn.functional as F
 
-from coursekit.checking.contract import Case, Exercise
-from coursekit.checking.drawing import normal, scattered, shifted
+from coursekit.checking.contract import Exercise
+from coursekit.checking.drawing import Shapes
+
+QKV = Shapes("Q: B H T d, K: B H S d, V: B H S e, dY: B H T e", told="T S d e")
 
 
 def cases(g):
-    def draw(B, H, T, S, d, e, dtype=torch.float32):
-        shapes = {"Q": (B, H, T, d), "K": (B, H, S, d), "V": (B, H, S, e), "dY": (B, H, T, e)}
-        return {name: normal(g, *shape, dtype=dtype) for name, shape in shapes.items()}
-
-    def spread(*sizes):
-        return {name: scattered(x) for name, x in draw(*sizes).items()}
-
+    case, double = QKV.cases(g), torch.float64
     found = []
     for wanted in ("dV", "dQ", "dK"):
-        drawn = {
+        asked = {"upstream": True, "wanted": wanted}
+        found += [
             # T = S, because there a matrix that should be transposed fits without it.
-            "T=4, S=4, d=5, e=3": draw(2, 2, 4, 4, 5, 3),
-            "T=3, S=5, d=8, e=4": draw(1, 3, 3, 5, 8, 4),
-            "T=5, S=2, d=3, e=6, not contiguous": spread(2, 1, 5, 2, 3, 6),
-            "T=2, S=6, d=4, e=5, float64": draw(1, 2, 2, 6, 4, 5, torch.float64),
-        }
-        far = draw(1, 2, 3, 4, 5, 2, torch.float64)
-        drawn["T=3, S=4, scores near -20000, float64"] = far | shifted(far["Q"], far["K"], -20_000)
-        found += [Case(wanted, label, inputs | {"wanted": wanted}) for label, inputs in drawn.items()]
+            case(wanted, B=2, H=2, T=4, S=4, d=5, e=3, **asked),
+            case(wanted, B=1, H=3, T=3, S=5, d=8, e=4, **asked),
+            case(wanted, B=2, H=1, T=5, S=2, d=3, e=6, contiguous=False, **asked),
+            case(wanted, B=1, H=2, T=2, S=6, d=4, e=5, dtype=double, **asked),
+            case(wanted, B=1, H=2, T=3, S=4, d=5, e=2, dtype=double, scores=-20_000, **asked),
+        ]
     return found
 
 
 def probe(case, backward):
     dQ, dK, dV = backward(case["Q"], case["K"], case["V"], case["dY"])
-    return {case["wanted"]: {"dQ": dQ, "dK": dK, "dV": dV}[case["wanted"]]}
+    return {case["wanted"]: {"dQ": dQ, "dK": dK, "dV": dV}[case["wanted"]]}  # each gradient is paid for by itself
 
 
 def _library(Q, K, V, dY):

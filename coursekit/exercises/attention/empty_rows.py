@@ -3,57 +3,33 @@
 import torch
 import torch.nn.functional as F
 
-from coursekit.checking.contract import Case, Exercise
-from coursekit.checking.drawing import normal, scattered, shifted
-from coursekit.checking.probing import gradients, leaves
+from coursekit.checking.contract import Exercise
+from coursekit.checking.drawing import Shapes, places
+
+QKV = Shapes("Q: B H T d, K: B H S d, V: B H S e, dY: B H T e", told="T S")
 
 
 def cases(g):
-    def draw(B, H, T, S, d, e, dtype=torch.float32):
-        shapes = {"Q": (B, H, T, d), "K": (B, H, S, d), "V": (B, H, S, e)}
-        return {name: normal(g, *shape, dtype=dtype) for name, shape in shapes.items()}
-
-    def with_upstream(inputs):
-        Q, V = inputs["Q"], inputs["V"]
-        return inputs | {"dY": normal(g, *Q.shape[:-1], V.shape[-1], dtype=Q.dtype)}
-
-    def forward(label, inputs, allowed):
-        return Case("forward", label, inputs | {"allowed": allowed})
-
-    def backward(label, inputs, allowed):
-        return Case("backward", label, with_upstream(inputs) | {"allowed": allowed})
-
-    double = torch.float64
-    far = draw(1, 2, 3, 5, 4, 3, double)
-    far |= shifted(far["Q"], far["K"], -20_000)
-    two_heads = torch.stack([_mask("xx.x .... .x.x"), _mask("x.x. xxxx ....")])[None]
-    whole_sequence = _mask("xx.x. .....")[:, None, None]
-    spread = {n: scattered(x) for n, x in draw(1, 3, 4, 5, 3, 4).items()}
+    case, double = QKV.cases(g), torch.float64
+    one_row = {"allowed": places("x.xx. ..... .xx.x"), "note": "query 1 sees nothing"}
+    full = {"allowed": places("x.x .x."), "note": "every query sees something"}
+    by_head = torch.stack([places("xx.x .... .x.x"), places("x.x. xxxx ....")])[None]
+    heads = {"allowed": by_head, "note": "heads with masks of their own"}
+    sequence = {"allowed": places("xx.x. .....")[:, None, None], "note": "one sequence is all padding"}
+    two_rows, first_row = places("..... x...x .xx.. .....")[None, None], places("...... x.xx.x")
     return [
-        forward("T=3, S=5, query 1 sees nothing", draw(2, 2, 3, 5, 4, 3), _mask("x.xx. ..... .xx.x")),
-        forward("T=3, S=4, heads with masks of their own", draw(1, 2, 3, 4, 8, 5), two_heads),
-        forward("T=3, S=5, one sequence is all padding", draw(2, 3, 3, 5, 4, 2), whole_sequence),
-        forward("T=4, S=5, not contiguous", spread, _mask("..... x...x .xx.. .....")[None, None]),
-        forward("T=2, S=6, float64", draw(2, 1, 2, 6, 5, 3, double), _mask("...... x.xx.x")),
-        forward("T=3, S=5, scores near -20000, float64", far, _mask("x.xx. ..... .xx.x")),
-        forward("T=2, S=3, every query sees something", draw(1, 2, 2, 3, 4, 3), _mask("x.x .x.")),
-        backward("T=3, S=5, query 1 sees nothing", draw(1, 2, 3, 5, 4, 3), _mask("x.xx. ..... .xx.x")),
-        backward("T=3, S=5, one sequence is all padding", draw(2, 1, 3, 5, 3, 4), whole_sequence),
-        backward("T=3, S=4, float64", draw(1, 2, 3, 4, 5, 2, double), two_heads),
-        backward("T=2, S=3, every query sees something", draw(1, 2, 2, 3, 4, 3), _mask("x.x .x.")),
+        case("forward", B=2, H=2, T=3, S=5, d=4, e=3, **one_row),
+        case("forward", B=1, H=2, T=3, S=4, d=8, e=5, **heads),
+        case("forward", B=2, H=3, T=3, S=5, d=4, e=2, **sequence),
+        case("forward", B=1, H=3, T=4, S=5, d=3, e=4, allowed=two_rows, contiguous=False),
+        case("forward", B=2, H=1, T=2, S=6, d=5, e=3, allowed=first_row, dtype=double),
+        case("forward", B=1, H=2, T=3, S=5, d=4, e=3, dtype=double, scores=-20_000, **one_row),
+        case("forward", B=1, H=2, T=2, S=3, d=4, e=3, **full),
+        case("backward", B=1, H=2, T=3, S=5, d=4, e=3, upstream=True, **one_row),
+        case("backward", B=2, H=1, T=3, S=5, d=3, e=4, upstream=True, **sequence),
+        case("backward", B=1, H=2, T=3, S=4, d=5, e=2, dtype=double, upstream=True, **heads),
+        case("backward", B=1, H=2, T=2, S=3, d=4, e=3, upstream=True, **full),
     ]
-
-
-def _mask(rows):
-    return torch.tensor([[key == "x" for key in row] for row in rows.split()])
-
-
-def probe(case, attend):
-    if "dY" not in case:
-        return {"Y": attend(case["Q"], case["K"], case["V"], case["allowed"])}
-    Q, K, V = leaves(case["Q"], case["K"], case["V"])
-    Y = attend(Q, K, V, case["allowed"])
-    return {"Y": Y} | gradients(Y, {"Q": Q, "K": K, "V": V}, case["dY"])
 
 
 def exactly_zero_where_empty(inputs, outputs):
@@ -77,7 +53,6 @@ EXERCISE = Exercise(
     difficulty="stretch",
     calls=("masked_attention_or_zero(Q, K, V, allowed) -> Y",),
     cases=cases,
-    probe=probe,
     library=(_library,),
     laws=(exactly_zero_where_empty,),
 )

@@ -3,40 +3,23 @@
 import torch
 import torch.nn.functional as F
 
-from coursekit.checking.contract import Case, Exercise
-from coursekit.checking.drawing import normal, scattered, shifted
-from coursekit.checking.probing import gradients, leaves
+from coursekit.checking.contract import Exercise
+from coursekit.checking.drawing import Shapes
+
+GROUPED = Shapes("Q: B H T d, K: B G S d, V: B G S e, dY: B H T e", told="H G T S")
 
 
 def cases(g):
-    def draw(B, H, G, T, S, d, e, dtype=torch.float32):
-        shapes = {"Q": (B, H, T, d), "K": (B, G, S, d), "V": (B, G, S, e)}
-        return {name: normal(g, *shape, dtype=dtype) for name, shape in shapes.items()}
-
-    far = draw(1, 4, 2, 3, 5, 4, 3, torch.float64)
-    far |= shifted(far["Q"], far["K"], -20_000)
-    upstream = draw(2, 6, 2, 3, 4, 5, 3)
+    case, double = GROUPED.cases(g), torch.float64
     return [
-        Case("one or all", "4 query heads, 1 key head", draw(2, 4, 1, 3, 5, 4, 3)),
-        Case("one or all", "3 query heads, 3 key heads", draw(2, 3, 3, 4, 2, 5, 4)),
-        Case("groups", "4 query heads, 2 key heads", draw(2, 4, 2, 3, 5, 6, 4)),
-        Case("groups", "6 query heads, 3 key heads, not contiguous", _scattered(draw(1, 6, 3, 4, 3, 4, 2))),
-        Case("groups", "8 query heads, 2 key heads, float64", draw(1, 8, 2, 2, 4, 3, 4, torch.float64)),
-        Case("groups", "4 query heads, 2 key heads, scores near -20000, float64", far),
-        Case("groups", "gradients of 6 query heads, 2 key heads", upstream | {"dY": normal(g, 2, 6, 3, 3)}),
+        case("one or all", B=2, H=4, G=1, T=3, S=5, d=4, e=3),
+        case("one or all", B=2, H=3, G=3, T=4, S=2, d=5, e=4),
+        case("groups", B=2, H=4, G=2, T=3, S=5, d=6, e=4),
+        case("groups", B=1, H=6, G=3, T=4, S=3, d=4, e=2, contiguous=False),
+        case("groups", B=1, H=8, G=2, T=2, S=4, d=3, e=4, dtype=double),
+        case("groups", B=1, H=4, G=2, T=3, S=5, d=4, e=3, dtype=double, scores=-20_000),
+        case("groups", B=2, H=6, G=2, T=3, S=4, d=5, e=3, upstream=True),
     ]
-
-
-def _scattered(inputs):
-    return {name: scattered(x) for name, x in inputs.items()}
-
-
-def probe(case, attend):
-    if "dY" not in case:
-        return {"Y": attend(case["Q"], case["K"], case["V"])}
-    Q, K, V = leaves(case["Q"], case["K"], case["V"])
-    Y = attend(Q, K, V)
-    return {"Y": Y} | gradients(Y, {"Q": Q, "K": K, "V": V}, case["dY"])
 
 
 def from_library(Q, K, V):
@@ -51,6 +34,5 @@ EXERCISE = Exercise(
     difficulty="core",
     calls=("grouped_query_attention(Q, K, V) -> Y",),
     cases=cases,
-    probe=probe,
     library=(from_library,),
 )

@@ -7,22 +7,21 @@ from coursekit.checking.drawing import normal, scattered
 
 
 def cases(g):
-    inf = float("inf")
-    x = normal(g, 3, 4, 5)
-    found = [Case("values", f"shape (3, 4, 5), dim {dim}", {"x": x, "dim": dim}) for dim in (-1, 0, 1)]
-    found.append(Case("values", "shape (4, 6), dim -2, not contiguous", {"x": scattered(normal(g, 4, 6)), "dim": -2}))
-    found.append(Case("values", "float64", {"x": normal(g, 2, 5, dtype=torch.float64), "dim": 1}))
+    def case(part, label, x, dim=-1):
+        return Case(part, f"{label}, dim={dim}", {"x": x, "dim": dim})
+
+    x, strided, double = normal(g, 3, 4, 5), scattered(normal(g, 4, 6)), normal(g, 2, 5, dtype=torch.float64)
     # One row near 1000 and one near -1000 in the same tensor: a maximum over everything saves only one of them.
-    offsets = torch.tensor([[1000.0], [0.0], [-1000.0]])
-    found.append(Case("extremes", "rows near 1000, 0 and -1000", {"x": normal(g, 3, 5) + offsets, "dim": -1}))
+    far = normal(g, 3, 5) + torch.tensor([[1000.0], [0.0], [-1000.0]])
     holes = normal(g, 3, 6)
-    holes[:, ::2] = -inf
-    found.append(Case("extremes", "every second entry is -inf", {"x": holes, "dim": -1}))
-    return found
-
-
-def probe(case, softmax):
-    return {"A": softmax(case["x"], case["dim"])}
+    holes[:, ::2] = -torch.inf
+    return [
+        *(case("values", "shape (3, 4, 5)", x, dim) for dim in (-1, 0, 1)),
+        case("values", "shape (4, 6), not contiguous", strided, -2),
+        case("values", "shape (2, 5), float64", double, 1),
+        case("extremes", "rows near 1000, 0 and -1000", far),
+        case("extremes", "every second entry is -inf", holes),
+    ]
 
 
 EXERCISE = Exercise(
@@ -33,7 +32,6 @@ EXERCISE = Exercise(
     difficulty="core",
     calls=("softmax(x, dim) -> A",),
     cases=cases,
-    probe=probe,
     library=(torch.softmax,),
     # x - logsumexp(x) is right too, and rounds to float32's spacing near 1000, which is 6e-5.
     tolerance={torch.float32: (1e-4, 1e-4)},

@@ -32,211 +32,183 @@ def reference(Q, K, V, block, causal):
     return O / l
 
 
-TRUSTED = Trusted(reference)
+class Online:
+    """The same in steps: a mistake below is written as the one step in which it differs."""
 
+    def __call__(self, Q, K, V, block, causal):
+        m = Q.new_full((*Q.shape[:3], 1), -INF)
+        l, O = torch.zeros_like(m), Q.new_zeros(*Q.shape[:3], V.shape[3])
+        for S_j, V_j in self.blocks(Q, K, V, block, causal):
+            m, l, O = self.add(m, l, O, S_j, V_j)
+        return O / l
 
-def hidden(Q, start, stop):
-    """Which of the keys from `start` to `stop` come after each query."""
-    return torch.arange(start, stop, device=Q.device) > torch.arange(Q.shape[2], device=Q.device)[:, None]
+    def blocks(self, Q, K, V, block, causal):
+        """Scores and values, block by block."""
+        for start in range(0, K.shape[2], block):
+            stop = min(start + block, K.shape[2])
+            S_j = Q @ K[:, :, start:stop].mT / Q.shape[-1] ** 0.5
+            yield S_j.masked_fill(self.hidden(Q, K, start, stop), -INF) if causal else S_j, V[:, :, start:stop]
 
+    def hidden(self, Q, K, start, stop):
+        """Which of the keys from `start` to `stop` come after each query."""
+        return torch.arange(start, stop, device=Q.device) > torch.arange(Q.shape[2], device=Q.device)[:, None]
 
-def score_blocks(Q, K, V, block, causal, S=None):
-    """Scores and values, block by block, of the first S keys."""
-    S = K.shape[2] if S is None else S
-    for start in range(0, S, block):
-        stop = min(start + block, S)
-        S_j = Q @ K[:, :, start:stop].mT / Q.shape[-1] ** 0.5
-        if causal:
-            S_j = S_j.masked_fill(hidden(Q, start, stop), -INF)
-        yield S_j, V[:, :, start:stop]
-
-
-def online(blocks, Q, V, rescale_l=True, rescale_O=True):
-    """The online softmax over blocks of scores and values, with or without its rescaling."""
-    m = Q.new_full((*Q.shape[:3], 1), -INF)
-    l, O = torch.zeros_like(m), Q.new_zeros(*Q.shape[:3], V.shape[3])
-    for S_j, V_j in blocks:
-        m_new = torch.maximum(m, S_j.amax(-1, keepdim=True))
+    def add(self, m, l, O, S_j, V_j):
+        m_new = self.maximum(m, S_j)
         P, shrink = torch.exp(S_j - m_new), torch.exp(m - m_new)
-        l = (shrink * l if rescale_l else l) + P.sum(-1, keepdim=True)
-        O = (shrink * O if rescale_O else O) + P @ V_j
-        m = m_new
-    return O / l
+        return m_new, self.denominator(l, shrink, P), self.accumulator(O, shrink, P @ V_j)
+
+    def maximum(self, m, S_j):
+        return torch.maximum(m, S_j.amax(-1, keepdim=True))
+
+    def denominator(self, l, shrink, P):
+        return shrink * l + P.sum(-1, keepdim=True)
+
+    def accumulator(self, O, shrink, PV):
+        return shrink * O + PV
 
 
-@TRUSTED.mistake(
-    "Nothing is rescaled when the running maximum grows: sums over earlier blocks still refer to the old "
-    "maximum. Multiply both, the denominator and the accumulator, by exp(old maximum - new maximum)."
-)
-def nothing_rescaled(Q, K, V, block, causal):
-    return online(score_blocks(Q, K, V, block, causal), Q, V, rescale_l=False, rescale_O=False)
+TRUSTED = Trusted(reference)
+(wrong_step,) = TRUSTED.one_by_one(lambda steps: steps().__call__)
 
 
-@TRUSTED.mistake(
+@wrong_step(
     "The denominator is rescaled when the running maximum grows, the accumulated values are not: both refer "
     "to the old maximum and need the same factor."
 )
-def accumulator_not_rescaled(Q, K, V, block, causal):
-    return online(score_blocks(Q, K, V, block, causal), Q, V, rescale_O=False)
+class AccumulatorNotRescaled(Online):
+    def accumulator(self, O, shrink, PV):
+        return O + PV
 
 
-@TRUSTED.mistake(
+@wrong_step(
     "The accumulated values are rescaled when the running maximum grows, the denominator is not: both refer "
     "to the old maximum and need the same factor."
 )
-def denominator_not_rescaled(Q, K, V, block, causal):
-    return online(score_blocks(Q, K, V, block, causal), Q, V, rescale_l=False)
+class DenominatorNotRescaled(Online):
+    def denominator(self, l, shrink, P):
+        return l + P.sum(-1, keepdim=True)
 
 
-@TRUSTED.mistake(
+@wrong_step(
+    "Nothing is rescaled when the running maximum grows: sums over earlier blocks still refer to the old "
+    "maximum. Multiply both, the denominator and the accumulator, by exp(old maximum - new maximum)."
+)
+class NothingRescaled(AccumulatorNotRescaled, DenominatorNotRescaled):
+    pass
+
+
+@wrong_step(
     "The maximum of the newest block takes the place of the running maximum, also when it is smaller, while "
     "earlier sums keep their scale: a running maximum never falls."
 )
-def maximum_of_the_block_only(Q, K, V, block, causal):
-    l = O = 0
-    for S_j, V_j in score_blocks(Q, K, V, block, causal):
-        P = torch.exp(S_j - S_j.amax(-1, keepdim=True).clamp(min=-1e30))
-        l, O = l + P.sum(-1, keepdim=True), O + P @ V_j
-    return O / l
+class MaximumOfTheBlock(NothingRescaled):
+    def maximum(self, m, S_j):
+        return S_j.amax(-1, keepdim=True).clamp(min=-1e30)
 
 
-@TRUSTED.mistake(
-    "The keys after the last full block are never seen: S need not be a multiple of the block size. Let the "
-    "last block be shorter."
-)
-def last_block_dropped(Q, K, V, block, causal):
-    whole = K.shape[2] - K.shape[2] % block
-    return online(score_blocks(Q, K, V, block, causal, whole), Q, V)
-
-
-@TRUSTED.mistake(
-    "The last block is filled up with zeros and these are attended to: a padded key has the score 0, not "
-    "-inf. Mask the padding, or let the last block be shorter."
-)
-def padding_attended(Q, K, V, block, causal):
-    missing = -K.shape[2] % block
-    return online(score_blocks(Q, F.pad(K, (0, 0, 0, missing)), F.pad(V, (0, 0, 0, missing)), block, causal), Q, V)
-
-
-@TRUSTED.mistake(
-    "Each block has a softmax of its own and the results are averaged. Blocks with larger scores must weigh "
-    "more: carry the sums of exponentials along and divide once, at the end."
-)
-def blocks_averaged(Q, K, V, block, causal):
-    results = [S_j.softmax(-1).nan_to_num() @ V_j for S_j, V_j in score_blocks(Q, K, V, block, causal)]
-    return sum(results) / len(results)
-
-
-@TRUSTED.mistake(
-    "Each block has a softmax of its own and the results are added up: the weights of a row sum to more than 1."
-)
-def blocks_added(Q, K, V, block, causal):
-    return sum(S_j.softmax(-1).nan_to_num() @ V_j for S_j, V_j in score_blocks(Q, K, V, block, causal))
-
-
-@TRUSTED.mistake(
+@wrong_step(
     "Without a maximum, exp overflows or vanishes when scores are large: subtract each row's running maximum"
     " before exp."
 )
-def no_maximum(Q, K, V, block, causal):
-    l = O = 0
-    for S_j, V_j in score_blocks(Q, K, V, block, causal):
-        l, O = l + S_j.exp().sum(-1, keepdim=True), O + S_j.exp() @ V_j
-    return O / l
+class NoMaximum(NothingRescaled):
+    def maximum(self, m, S_j):
+        return torch.zeros_like(m)
 
 
-@TRUSTED.mistake(
+@wrong_step(
     "One running maximum serves all rows. Rows far below it vanish entirely and give 0/0: keep a maximum for"
     " each query."
 )
-def one_maximum_for_all_rows(Q, K, V, block, causal):
-    m, l, O = Q.new_tensor(-INF), 0, 0
-    for S_j, V_j in score_blocks(Q, K, V, block, causal):
-        m_new = torch.maximum(m, S_j.max())
-        P, shrink = torch.exp(S_j - m_new), torch.exp(m - m_new)
-        l, O, m = shrink * l + P.sum(-1, keepdim=True), shrink * O + P @ V_j, m_new
-    return O / l
+class OneMaximumForAllRows(Online):
+    def maximum(self, m, S_j):
+        return torch.maximum(m, S_j.max())
 
 
-@TRUSTED.mistake("The scores are not scaled: divide each block's scores by sqrt(d).")
-def no_scale(Q, K, V, block, causal):
-    return online(score_blocks(Q * Q.shape[-1] ** 0.5, K, V, block, causal), Q, V)
-
-
-@TRUSTED.mistake("`causal` is ignored: with causal=True a query must not see the keys after it.")
-def causal_ignored(Q, K, V, block, causal):
-    return online(score_blocks(Q, K, V, block, False), Q, V)
-
-
-@TRUSTED.mistake(
-    "The mask goes by whole blocks: a query still sees the later keys of its own block. In the block on the "
-    "diagonal, compare the positions of keys and queries one by one."
-)
-def causal_by_block_only(Q, K, V, block, causal):
-    rows = []
-    for start in range(0, Q.shape[2], block):
-        Q_i, seen = Q[:, :, start : start + block], start + block if causal else K.shape[2]
-        rows.append(online(score_blocks(Q_i, K[:, :, :seen], V[:, :, :seen], block, False), Q_i, V))
-    return torch.cat(rows, 2)
-
-
-@TRUSTED.mistake(
-    "The mask counts the keys of every block from 0: add the block's start, so that you compare positions in"
-    " the whole sequence."
-)
-def mask_without_the_blocks_start(Q, K, V, block, causal):
-    blocks = score_blocks(Q, K, V, block, False)
-    if causal:
-        blocks = ((S_j.masked_fill(hidden(Q, 0, S_j.shape[-1]), -INF), V_j) for S_j, V_j in blocks)
-    return online(blocks, Q, V)
-
-
-@TRUSTED.mistake(
-    "With causal=True the keys that come before a query are hidden and the later ones are seen: the "
-    "comparison is the wrong way round."
-)
-def mask_inverted(Q, K, V, block, causal):
-    if not causal:
-        return reference(Q, K, V, block, causal)
-    return reference(Q.flip(2), K.flip(2), V.flip(2), block, causal).flip(2)
-
-
-@TRUSTED.mistake(
+@wrong_step(
     "Blocks in which a query sees no key give NaN: their maximum is -inf, and -inf minus -inf is NaN. Take "
     "the running maximum, which is finite, or skip blocks that lie wholly in the future."
 )
-def hidden_blocks_give_nan(Q, K, V, block, causal):
-    m = Q.new_full((*Q.shape[:3], 1), -INF)
-    l, O = torch.zeros_like(m), 0
-    for S_j, V_j in score_blocks(Q, K, V, block, causal):
+class HiddenBlocksGiveNaN(Online):
+    def add(self, m, l, O, S_j, V_j):
         m_j = S_j.amax(-1, keepdim=True)
-        P = torch.exp(S_j - m_j)
-        m_new = torch.maximum(m, m_j)
+        P, m_new = torch.exp(S_j - m_j), torch.maximum(m, m_j)
         old, new = torch.exp(m - m_new), torch.exp(m_j - m_new)
-        l, O, m = old * l + new * P.sum(-1, keepdim=True), old * O + new * (P @ V_j), m_new
-    return O / l
+        return m_new, old * l + new * P.sum(-1, keepdim=True), old * O + new * (P @ V_j)
 
 
-@TRUSTED.mistake(
+@wrong_step(
+    "The keys after the last full block are never seen: S need not be a multiple of the block size. Let the "
+    "last block be shorter."
+)
+class LastBlockDropped(Online):
+    def blocks(self, Q, K, V, block, causal):
+        return super().blocks(Q, K[:, :, : K.shape[2] // block * block], V, block, causal)
+
+
+@wrong_step(
+    "The last block is filled up with zeros and these are attended to: a padded key has the score 0, not "
+    "-inf. Mask the padding, or let the last block be shorter."
+)
+class PaddingAttended(Online):
+    def blocks(self, Q, K, V, block, causal):
+        K, V = (F.pad(x, (0, 0, 0, -K.shape[2] % block)) for x in (K, V))
+        return super().blocks(Q, K, V, block, causal)
+
+
+@wrong_step(
+    "Each block has a softmax of its own and the results are averaged. Blocks with larger scores must weigh "
+    "more: carry the sums of exponentials along and divide once, at the end."
+)
+class BlocksAveraged(Online):
+    def __call__(self, Q, K, V, block, causal):
+        results = [S_j.softmax(-1).nan_to_num() @ V_j for S_j, V_j in self.blocks(Q, K, V, block, causal)]
+        return sum(results) / len(results)
+
+
+@wrong_step("`causal` is ignored: with causal=True a query must not see the keys after it.")
+class CausalIgnored(Online):
+    def blocks(self, Q, K, V, block, causal):
+        return super().blocks(Q, K, V, block, False)
+
+
+@wrong_step(
+    "The mask goes by whole blocks: a query still sees the later keys of its own block. In the block on the "
+    "diagonal, compare the positions of keys and queries one by one."
+)
+class CausalByBlockOnly(Online):
+    def hidden(self, Q, K, start, stop):
+        return start > torch.arange(Q.shape[2], device=Q.device)[:, None]
+
+
+@wrong_step(
+    "The mask counts the keys of every block from 0: add the block's start, so that you compare positions in"
+    " the whole sequence."
+)
+class MaskWithoutTheBlocksStart(Online):
+    def hidden(self, Q, K, start, stop):
+        return super().hidden(Q, K, 0, stop - start)
+
+
+@wrong_step(
     "The values are right, but the whole T x S score matrix is made, which is what blocks are there to "
     "avoid: compute the scores of one block of keys, use them up, and go on."
 )
-def whole_score_matrix(Q, K, V, block, causal):
-    scores = Q @ K.mT / Q.shape[-1] ** 0.5
-    if causal:
-        scores = scores.masked_fill(hidden(Q, 0, K.shape[2]), -INF)
-    return online(((s, v) for s, v in zip(scores.split(block, 3), V.split(block, 2), strict=True)), Q, V)
+class WholeScoreMatrix(Online):
+    def blocks(self, Q, K, V, block, causal):
+        ((S, _),) = super().blocks(Q, K, V, K.shape[2], causal)
+        return zip(S.split(block, 3), V.split(block, 2), strict=True)
 
 
-@TRUSTED.mistake(
+@wrong_step(
     "The scores come in blocks, but the causal mask is made whole, T x S: compare the positions of one block at a time."
 )
-def whole_causal_mask(Q, K, V, block, causal):
-    if not causal:
-        return reference(Q, K, V, block, causal)
-    masks = hidden(Q, 0, K.shape[2]).split(block, 1)
-    blocks = zip(score_blocks(Q, K, V, block, False), masks, strict=True)
-    return online(((S_j.masked_fill(mask, -INF), V_j) for (S_j, V_j), mask in blocks), Q, V)
+class WholeCausalMask(Online):
+    def hidden(self, Q, K, start, stop):
+        return super().hidden(Q, K, 0, K.shape[2])[:, start:stop]
+
+
+TRUSTED.add_alternative("in_steps", Online().__call__)
 
 
 @TRUSTED.alternative
@@ -267,7 +239,7 @@ def query_and_key_blocks(Q, K, V, block, causal):
 @TRUSTED.alternative
 def merged_by_logsumexp(Q, K, V, block, causal):
     Y, total = 0, None
-    for S_j, V_j in score_blocks(Q, K, V, block, causal):
+    for S_j, V_j in Online().blocks(Q, K, V, block, causal):
         lse = torch.logsumexp(S_j, -1, keepdim=True)
         Y_j = S_j.softmax(-1).nan_to_num() @ V_j
         joint = lse if total is None else torch.logaddexp(total, lse)
@@ -278,25 +250,27 @@ def merged_by_logsumexp(Q, K, V, block, causal):
 
 @TRUSTED.alternative
 def two_passes(Q, K, V, block, causal):
-    tops = [S_j.amax(-1, keepdim=True) for S_j, _ in score_blocks(Q, K, V, block, causal)]
+    tops = [S_j.amax(-1, keepdim=True) for S_j, _ in Online().blocks(Q, K, V, block, causal)]
     m = torch.stack(tops).amax(0)
     l = O = 0
-    for S_j, V_j in score_blocks(Q, K, V, block, causal):
+    for S_j, V_j in Online().blocks(Q, K, V, block, causal):
         P = (S_j - m).exp()
         l, O = l + P.sum(-1, keepdim=True), O + P @ V_j
     return O / l
 
 
+class Padded(Online):
+    """Filled up to whole blocks, and what was filled in is hidden."""
+
+    def blocks(self, Q, K, V, block, causal):
+        S = K.shape[2]
+        K, V = (F.pad(x, (0, 0, 0, -S % block)) for x in (K, V))
+        for i, (S_j, V_j) in enumerate(super().blocks(Q, K, V, block, causal)):
+            filled = i * block + torch.arange(block, device=Q.device) >= S
+            yield S_j.masked_fill(filled, -INF), V_j
+
+
 @TRUSTED.alternative
 def head_by_head_padded(Q, K, V, block, causal):
-    S, missing = K.shape[2], -K.shape[2] % block
-    K, V = F.pad(K, (0, 0, 0, missing)), F.pad(V, (0, 0, 0, missing))
-    Y = Q.new_empty(*Q.shape[:3], V.shape[3])
-    for b in range(Q.shape[0]):
-        for h in range(Q.shape[1]):
-            q, k, v = Q[b : b + 1, h : h + 1], K[b : b + 1, h : h + 1], V[b : b + 1, h : h + 1]
-            starts = range(0, S + missing, block)
-            real = (torch.arange(start, start + block, device=Q.device) < S for start in starts)
-            blocks = zip(score_blocks(q, k, v, block, causal), real, strict=True)
-            Y[b, h] = online(((S_j.masked_fill(~r, -INF), V_j) for (S_j, V_j), r in blocks), q, v)[0, 0]
-    return Y
+    heads = zip(*(x.split(1, 1) for x in (Q, K, V)), strict=True)
+    return torch.cat([Padded()(*head, block, causal) for head in heads], 1)

@@ -5,8 +5,10 @@ values is 0, and a constant has the gradient 0.
 """
 
 import torch
+import torch.nn.functional as F
 
 from grader.contract import Trusted
+from grader.steps import attention as steps
 
 INF = float("inf")
 
@@ -24,7 +26,25 @@ def reference(Q, K, V, allowed):
     return A @ V
 
 
+def guarded(attention):
+    """Empty rows look at everything and are set to 0 afterwards."""
+
+    def attend(Q, K, V, allowed):
+        empty = ~allowed.any(-1, keepdim=True)
+        return torch.where(empty, 0.0, attention()(Q, K, V, allowed | empty))
+
+    return attend
+
+
 TRUSTED = Trusted(reference)
+TRUSTED.add_slips(
+    guarded,
+    steps.NotScaled,
+    steps.MaskAfterSoftmax,
+    steps.ScoreZero,
+    steps.FiniteFill,
+    steps.WeightsDetached,
+)
 
 
 @TRUSTED.mistake(
@@ -41,7 +61,7 @@ def not_guarded(Q, K, V, allowed):
     "better the scores."
 )
 def result_repaired(Q, K, V, allowed):
-    return torch.nan_to_num(scores(Q, K).masked_fill(~allowed, -INF).softmax(-1) @ V)
+    return torch.nan_to_num(not_guarded(Q, K, V, allowed))
 
 
 @TRUSTED.mistake(
@@ -76,29 +96,12 @@ def minus_1e9_added(Q, K, V, allowed):
     "row to 0 afterwards."
 )
 def mask_lifted(Q, K, V, allowed):
-    empty = ~allowed.any(-1, keepdim=True)
-    return scores(Q, K).masked_fill(~(allowed | empty), -INF).softmax(-1) @ V
-
-
-@TRUSTED.mistake(
-    "The empty rows are 0, but the others are too small: weights are taken away after the softmax, and what "
-    "is left of a row no longer sums to 1."
-)
-def mask_after_softmax(Q, K, V, allowed):
-    return (scores(Q, K).softmax(-1) * allowed) @ V
+    return not_guarded(Q, K, V, allowed | ~allowed.any(-1, keepdim=True))
 
 
 @TRUSTED.mistake("The mask is inverted: True in `allowed` means that the query may see the key.")
 def mask_inverted(Q, K, V, allowed):
     return reference(Q, K, V, ~allowed)
-
-
-@TRUSTED.mistake(
-    "Hidden scores are set to 0, and exp(0) = 1 gives them weight: only -inf hides a key, and the empty rows "
-    "need care of their own."
-)
-def zero_for_minus_infinity(Q, K, V, allowed):
-    return scores(Q, K).masked_fill(~allowed, 0.0).softmax(-1) @ V
 
 
 @TRUSTED.mistake(
@@ -109,34 +112,7 @@ def everything_zeroed(Q, K, V, allowed):
     return reference(Q, K, V, allowed) * allowed.any(-1).all()
 
 
-@TRUSTED.mistake(
-    "The result is right, but no gradient passes through the weights: they are detached (or made under "
-    "no_grad) to get rid of NaN, so the queries and keys could never learn."
-)
-def weights_detached(Q, K, V, allowed):
-    A = scores(Q, K).masked_fill(~allowed, -INF).softmax(-1)
-    return torch.nan_to_num(A.detach()) @ V
-
-
-@TRUSTED.mistake("The empty rows are right, but the scores are not divided by sqrt(d).")
-def no_scale(Q, K, V, allowed):
-    return reference(Q * Q.shape[-1] ** 0.5, K, V, allowed)
-
-
-@TRUSTED.mistake(
-    "Hidden keys get a finite score. A finite number is a score like any other: where visible scores lie lower, the "
-    "hidden keys win. Only -inf is below every score."
-)
-def finite_fill(Q, K, V, allowed):
-    A = scores(Q, K).masked_fill(~allowed, -1e4).softmax(-1)
-    return A.masked_fill(~allowed, 0) @ V
-
-
-@TRUSTED.alternative
-def rows_lifted_then_zeroed(Q, K, V, allowed):
-    empty = ~allowed.any(-1, keepdim=True)
-    A = torch.where(allowed | empty, scores(Q, K), -INF).softmax(-1)
-    return torch.where(empty, 0.0, A @ V)
+TRUSTED.add_alternative("rows_lifted_then_zeroed", guarded(steps.Attention))
 
 
 @TRUSTED.alternative
@@ -153,7 +129,7 @@ def weights_repaired_behind_a_fill(Q, K, V, allowed):
 
 @TRUSTED.alternative
 def library(Q, K, V, allowed):
-    return torch.nn.functional.scaled_dot_product_attention(Q, K, V, allowed)
+    return F.scaled_dot_product_attention(Q, K, V, allowed)
 
 
 @TRUSTED.alternative

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from grader.contract import Trusted
+from grader.steps import attention as steps
 
 
 def reference(Q, K, V):
@@ -17,15 +18,20 @@ def reference(Q, K, V):
     return torch.stack(heads, dim=1)
 
 
-TRUSTED = Trusted(reference)
-
-
-def attention(Q, K, V):
-    return torch.softmax(Q @ K.mT / Q.shape[-1] ** 0.5, -1) @ V
+attention = steps.Attention()
 
 
 def shared(x, Q):
     return x.repeat_interleave(Q.shape[1] // x.shape[1], 1)
+
+
+TRUSTED = Trusted(reference)
+TRUSTED.add_slips(
+    lambda attention: lambda Q, K, V: attention()(Q, shared(K, Q), shared(V, Q)),
+    steps.NotScaled,
+    steps.NoMaximum,
+    steps.WeightsDetached,
+)
 
 
 @TRUSTED.mistake(
@@ -43,14 +49,6 @@ def repeated_not_interleaved(Q, K, V):
 )
 def values_repeated(Q, K, V):
     return attention(Q, shared(K, Q), V.repeat(1, Q.shape[1] // V.shape[1], 1, 1))
-
-
-@TRUSTED.mistake(
-    "The values are shared out rightly but the keys are not: a head's keys must come from the same key/value"
-    " head as its values."
-)
-def keys_repeated(Q, K, V):
-    return attention(Q, K.repeat(1, Q.shape[1] // K.shape[1], 1, 1), shared(V, Q))
 
 
 @TRUSTED.mistake(
@@ -83,8 +81,7 @@ def groups_reversed(Q, K, V):
     "The heads come back in another order: after grouping, (G, H // G) must be flattened in this order, groups first."
 )
 def heads_out_of_order(Q, K, V):
-    Y = attention(Q, shared(K, Q), shared(V, Q)).unflatten(1, (K.shape[1], -1))
-    return Y.transpose(1, 2).flatten(1, 2)
+    return reference(Q, K, V).unflatten(1, (K.shape[1], -1)).transpose(1, 2).flatten(1, 2)
 
 
 @TRUSTED.mistake(
@@ -93,21 +90,7 @@ def heads_out_of_order(Q, K, V):
 )
 def queries_averaged(Q, K, V):
     mean = Q.unflatten(1, (K.shape[1], -1)).mean(2)
-    return attention(shared(mean, Q), shared(K, Q), shared(V, Q))
-
-
-@TRUSTED.mistake("The scores are not scaled: divide them by sqrt(d) before the softmax.")
-def no_scale(Q, K, V):
-    return torch.softmax(Q @ shared(K, Q).mT, -1) @ shared(V, Q)
-
-
-@TRUSTED.mistake(
-    "Without the maximum, exp gives 0 for every key when all scores are far below 0, and 0/0 is NaN (far above 0 it "
-    "overflows): subtract each row's largest score first, or use a softmax that does."
-)
-def no_maximum(Q, K, V):
-    e = torch.exp(Q @ shared(K, Q).mT / Q.shape[-1] ** 0.5)
-    return e / e.sum(-1, keepdim=True) @ shared(V, Q)
+    return reference(shared(mean, Q), K, V)
 
 
 @TRUSTED.alternative

@@ -1,5 +1,7 @@
 """(x_2i, x_2i+1) at position m turns by m base^(-2i/d). Su et al. 2021 (RoFormer), equations 15 and 34."""
 
+import math
+
 import torch
 
 from grader.contract import Trusted
@@ -16,162 +18,141 @@ def turned(x, angle):
     """Each adjacent pair of x as a vector in the plane, turned anticlockwise by `angle`."""
     even, odd = x[..., 0::2], x[..., 1::2]
     cos, sin = angle.cos(), angle.sin()
-    return torch.stack((even * cos - odd * sin, even * sin + odd * cos), -1).flatten(-2).to(x.dtype)
+    return joined(even * cos - odd * sin, even * sin + odd * cos, x)
+
+
+def joined(even, odd, x):
+    return torch.stack((even, odd), -1).flatten(-2).to(x.dtype)
+
+
+def angles(positions, d, base, exponent=1.0):
+    """positions * base^(-exponent 2i/d), (B, 1, T, d/2)."""
+    two_i = torch.arange(0, d, 2, device=positions.device).double()
+    return positions[:, None, :, None].double() * base ** (-exponent * two_i / d)
+
+
+def rotating(turn_both):
+    """`turn_both(Q, K, angle)` as the exercise is called."""
+    return lambda Q, K, positions, base=10000.0: turn_both(Q, K, angles(positions, Q.shape[-1], base))
+
+
+def by_angles(rule):
+    """Queries and keys turned by `rule(positions, d, base)`."""
+
+    def rotate(Q, K, positions, base=10000.0):
+        angle = rule(positions, Q.shape[-1], base)
+        return turned(Q, angle), turned(K, angle)
+
+    return rotate
 
 
 TRUSTED = Trusted(reference)
+(wrong_angle,), (wrong_turn,) = TRUSTED.one_by_one(by_angles), TRUSTED.one_by_one(rotating)
 
 
-def angles(positions, exponent, base=10000.0):
-    """positions * base^-exponent, (B, 1, T, d/2)."""
-    return positions[:, None, :, None].double() * base ** -exponent.to(positions.device).double()
-
-
-def standard(Q):
-    d = Q.shape[-1]
-    return torch.arange(0, d, 2) / d
-
-
-def both(Q, K, angle):
-    return turned(Q, angle), turned(K, angle)
-
-
-@TRUSTED.mistake("Queries and keys come back as they were: nothing is rotated.")
-def identity(Q, K, positions, base=10000.0):
+@wrong_turn("Queries and keys come back as they were: nothing is rotated.")
+def identity(Q, K, angle):
     return Q.clone(), K.clone()
 
 
-@TRUSTED.mistake(
-    "Every token turns by the same angles, so no score changes: multiply the frequencies by each token's position."
-)
-def constant_rotation(Q, K, positions, base=10000.0):
-    return both(Q, K, angles(torch.ones_like(positions), standard(Q), base))
-
-
-@TRUSTED.mistake(
+@wrong_turn(
     "Only the queries are rotated: the scores then depend on the query's own position and not on the "
     "distance. Turn the keys as well."
 )
-def only_queries(Q, K, positions, base=10000.0):
-    return turned(Q, angles(positions, standard(Q), base)), K.clone()
+def only_queries(Q, K, angle):
+    return turned(Q, angle), K.clone()
 
 
-@TRUSTED.mistake("Only the keys are rotated: turn the queries by their positions as well.")
-def only_keys(Q, K, positions, base=10000.0):
-    return Q.clone(), turned(K, angles(positions, standard(Q), base))
-
-
-@TRUSTED.mistake(
+@wrong_turn(
     "Queries and keys turn in opposite directions, so their angles add up: the scores depend on the sum of "
     "two positions. Turn both the same way, and the dot product keeps the difference."
 )
-def opposite_signs(Q, K, positions, base=10000.0):
-    angle = angles(positions, standard(Q), base)
+def opposite_signs(Q, K, angle):
     return turned(Q, angle), turned(K, -angle)
 
 
-@TRUSTED.mistake("Queries and keys both turn backwards (clockwise): check which of the two sines has the minus sign.")
-def clockwise(Q, K, positions, base=10000.0):
-    return both(Q, K, -angles(positions, standard(Q), base))
+@wrong_turn("Queries and keys both turn backwards (clockwise): check which of the two sines has the minus sign.")
+def clockwise(Q, K, angle):
+    return turned(Q, -angle), turned(K, -angle)
 
 
-@TRUSTED.mistake(
-    "`positions` is ignored: token t always turns as if it stood at position t. Take the given numbers, "
-    "which may start anywhere and leave gaps."
-)
-def positions_ignored(Q, K, positions, base=10000.0):
-    counted = torch.arange(positions.shape[1], device=positions.device).expand_as(positions)
-    return both(Q, K, angles(counted, standard(Q), base))
-
-
-@TRUSTED.mistake("The first sequence's positions are used for the whole batch: each sequence has a row of its own.")
-def first_sequence_for_all(Q, K, positions, base=10000.0):
-    return both(Q, K, angles(positions[:1], standard(Q), base))
-
-
-@TRUSTED.mistake("Positions are counted from 1: position 0 must leave its token as it is.")
-def counted_from_1(Q, K, positions, base=10000.0):
-    return both(Q, K, angles(positions + 1, standard(Q), base))
-
-
-@TRUSTED.mistake("`base` is ignored: your frequencies are always powers of 10000.")
-def base_ignored(Q, K, positions, base=10000.0):
-    return both(Q, K, angles(positions, standard(Q)))
-
-
-@TRUSTED.mistake("The base of your frequencies is a tenth of the given one: 1000 where 10000 is asked for.")
-def base_1000(Q, K, positions, base=10000.0):
-    return both(Q, K, angles(positions, standard(Q), base / 10))
-
-
-@TRUSTED.mistake("The base is wrong: exp(-2i/d) takes powers of e. It lacks the factor log(base) in its exponent.")
-def base_e(Q, K, positions, base=10000.0):
-    return both(Q, K, angles(positions, standard(Q), 2.718281828459045))
-
-
-@TRUSTED.mistake(
-    "Your frequencies fall too slowly: the exponent of pair i is i/d, half of what it must be. There are d/2"
-    " pairs, and the last one comes close to 1/base."
-)
-def exponent_halved(Q, K, positions, base=10000.0):
-    return both(Q, K, angles(positions, standard(Q) / 2, base))
-
-
-@TRUSTED.mistake("Your frequencies grow from pair to pair: the exponent lacks its minus sign.")
-def frequencies_grow(Q, K, positions, base=10000.0):
-    return both(Q, K, angles(positions, -standard(Q), base))
-
-
-@TRUSTED.mistake(
+@wrong_turn(
     "You turn number i of the first half with number i of the second half, as Hugging Face's code does. RoFormer "
     "turns neighbours: entries 2i and 2i+1 make a pair."
 )
-def halves_for_pairs(Q, K, positions, base=10000.0):
-    angle = angles(positions, standard(Q), base)
-    return halves_turned(Q, angle), halves_turned(K, angle)
-
-
-def halves_turned(x, angle):
-    one, other = x.chunk(2, -1)
+def halves_for_pairs(Q, K, angle):
     cos, sin = angle.cos(), angle.sin()
-    return torch.cat((one * cos - other * sin, one * sin + other * cos), -1).to(x.dtype)
+    halves = (x.chunk(2, -1) for x in (Q, K))
+    return tuple(torch.cat((a * cos - b * sin, a * sin + b * cos), -1).to(Q.dtype) for a, b in halves)
 
 
-@TRUSTED.mistake(
+@wrong_turn(
     "The pairs are right, but their angles are laid out for halves: (a, b, a, b) where neighbours need (a, "
     "a, b, b). Both entries of a pair must turn by one angle."
 )
-def angles_laid_out_for_halves(Q, K, positions, base=10000.0):
-    angle = angles(positions, standard(Q), base).repeat(1, 1, 1, 2)
-    return mixed(Q, angle), mixed(K, angle)
+def angles_laid_out_for_halves(Q, K, angle):
+    angle = angle.repeat(1, 1, 1, 2)
+    quarter_turns = (joined(-x[..., 1::2], x[..., 0::2], x) for x in (Q, K))
+    return tuple(
+        (x * angle.cos() + quarter * angle.sin()).to(x.dtype) for x, quarter in zip((Q, K), quarter_turns, strict=True)
+    )
 
 
-def mixed(x, angle):
-    quarter_turn = torch.stack((-x[..., 1::2], x[..., 0::2]), -1).flatten(-2)
-    return (x * angle.cos() + quarter_turn * angle.sin()).to(x.dtype)
-
-
-@TRUSTED.mistake(
-    "The lengths change, so this is no rotation: both sines have the same sign. One of them must be negative."
-)
-def same_sign_twice(Q, K, positions, base=10000.0):
-    angle = angles(positions, standard(Q), base)
-    return mirrored(Q, angle), mirrored(K, angle)
-
-
-def mirrored(x, angle):
-    even, odd = x[..., 0::2], x[..., 1::2]
+@wrong_turn("The lengths change, so this is no rotation: both sines have the same sign. One of them must be negative.")
+def same_sign_twice(Q, K, angle):
     cos, sin = angle.cos(), angle.sin()
-    return torch.stack((even * cos + odd * sin, even * sin + odd * cos), -1).flatten(-2).to(x.dtype)
+    pairs = ((x[..., 0::2], x[..., 1::2]) for x in (Q, K))
+    return tuple(joined(even * cos + odd * sin, even * sin + odd * cos, Q) for even, odd in pairs)
 
 
-@TRUSTED.mistake(
+@wrong_turn(
     "Each pair comes apart: all even entries stand before all odd ones in your result. Put the two entries "
     "of a pair back side by side."
 )
-def pairs_not_rejoined(Q, K, positions, base=10000.0):
-    rotated = both(Q, K, angles(positions, standard(Q), base))
+def pairs_not_rejoined(Q, K, angle):
+    rotated = turned(Q, angle), turned(K, angle)
     return tuple(torch.cat((x[..., 0::2], x[..., 1::2]), -1) for x in rotated)
+
+
+@wrong_angle(
+    "`positions` is ignored: token t always turns as if it stood at position t. Take the given numbers, "
+    "which may start anywhere and leave gaps."
+)
+def positions_ignored(positions, d, base):
+    return angles(torch.arange(positions.shape[1], device=positions.device).expand_as(positions), d, base)
+
+
+@wrong_angle("The first sequence's positions are used for the whole batch: each sequence has a row of its own.")
+def first_sequence_for_all(positions, d, base):
+    return angles(positions[:1], d, base)
+
+
+@wrong_angle("Positions are counted from 1: position 0 must leave its token as it is.")
+def counted_from_1(positions, d, base):
+    return angles(positions + 1, d, base)
+
+
+@wrong_angle("`base` is ignored: your frequencies are always powers of 10000.")
+def base_ignored(positions, d, base):
+    return angles(positions, d, 10000.0)
+
+
+@wrong_angle("The base is wrong: exp(-2i/d) takes powers of e. It lacks the factor log(base) in its exponent.")
+def base_e(positions, d, base):
+    return angles(positions, d, math.e)
+
+
+@wrong_angle(
+    "Your frequencies fall too slowly: the exponent of pair i is i/d, half of what it must be. There are d/2"
+    " pairs, and the last one comes close to 1/base."
+)
+def exponent_halved(positions, d, base):
+    return angles(positions, d, base, 0.5)
+
+
+@wrong_angle("Your frequencies grow from pair to pair: the exponent lacks its minus sign.")
+def frequencies_grow(positions, d, base):
+    return angles(positions, d, base, -1.0)
 
 
 @TRUSTED.mistake(
@@ -181,8 +162,9 @@ def pairs_not_rejoined(Q, K, positions, base=10000.0):
 def angles_in_half_precision(Q, K, positions, base=10000.0):
     if Q.dtype.itemsize > 2:
         return reference(Q, K, positions, base)
-    theta = (base ** -standard(Q).to(Q.device)).to(Q.dtype)
-    return both(Q, K, positions[:, None, :, None].to(Q.dtype) * theta)
+    theta = angles(torch.ones_like(positions), Q.shape[-1], base).to(Q.dtype)
+    angle = positions[:, None, :, None].to(Q.dtype) * theta
+    return turned(Q, angle), turned(K, angle)
 
 
 @TRUSTED.alternative
@@ -213,8 +195,7 @@ def sines_in_the_dtype_of_q(Q, K, positions, base=10000.0):
 
 @TRUSTED.alternative
 def rotation_matrices(Q, K, positions, base=10000.0):
-    theta = base ** -(torch.arange(0, Q.shape[-1], 2, device=Q.device).double() / Q.shape[-1])
-    angle = positions[..., None].double() * theta
+    angle = angles(positions, Q.shape[-1], base)[:, 0]
     cos, sin = angle.cos(), angle.sin()
     R = torch.stack((torch.stack((cos, -sin), -1), torch.stack((sin, cos), -1)), -2)  # (B, T, d/2, 2, 2)
     return tuple(

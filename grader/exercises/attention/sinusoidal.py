@@ -107,11 +107,6 @@ def base_e(positions, D):
     return encoded(positions, 2 * pairs(D) / D, math.e)
 
 
-@TRUSTED.mistake("The base of your powers is 1000; the paper's is 10000.")
-def base_1000(positions, D):
-    return encoded(positions, 2 * pairs(D) / D, 1000.0)
-
-
 @TRUSTED.mistake("Your positions are one too large: position 0 must give angle 0, a row of 0, 1, 0, 1, ...")
 def counted_from_1(positions, D):
     return encoded(positions + 1, 2 * pairs(D) / D)
