@@ -52,7 +52,7 @@ from torch import Tensor, nn
 import coursekit as ck
 from coursekit import check, progress, quiz, show, use
 from coursekit.figures import curves, heatmap
-device = ck.device(device)
+profile, device = ck.profile(profile), ck.device(device)
 
 # %% [markdown]
 # ## 1. Watch it work
@@ -301,7 +301,8 @@ def real_queries_and_keys(layer, head):
 Q_real, K_real = real_queries_and_keys(layer, head)
 identity = torch.eye(len(tokens), device=device)[None, None]      # as values: A I = A, we get the weights
 difference = (attend(Q_real, K_real, identity)[0, 0].cpu() - A[layer, head]).abs().max()
-print(f"largest difference from the encoder's own weights: {difference:.0e}")
+assert difference < 1e-5, f"found a difference of {difference:.0e} from the encoder's own weights"
+print("your weights and the encoder's own differ by less than 1e-05")
 
 # %% [markdown]
 # Your function agrees with the loops, and it can read a real head: we gave it the queries and keys of the

@@ -54,7 +54,7 @@ from torch import Tensor, nn
 import coursekit as ck
 from coursekit import check, progress, quiz, show, use
 from coursekit.figures import curves, heatmap
-device = ck.device(device)
+profile, device = ck.profile(profile), ck.device(device)
 
 # %% [markdown]
 # ## 1. Watch it work
@@ -799,7 +799,7 @@ def pair_batches(documents, size, g):
         yield hidden, segments, real, labels, torch.tensor([int(is_next) for _, _, is_next in group])
 
 
-riddles = list(pair_batches(held_out, 32, torch.Generator().manual_seed(1)))
+riddles = list(pair_batches(held_out, 32, torch.Generator().manual_seed(1)))[: 4 if profile == "smoke" else None]
 counts = torch.bincount(torch.tensor([token for document in training for sentence in document for token in sentence]))
 answers = torch.cat([labels[labels != -100] for _, _, _, labels, _ in riddles])
 unigram = (answers == counts.argmax()).float().mean().item()
@@ -882,7 +882,7 @@ show(
 )
 
 # %% [markdown]
-# In the first tenth of the run the loss falls by more than 1, and yet no more words are right than at the baseline. The
+# In the first tenth of the run the loss falls by more than 1, and yet hardly more words are right than at the baseline. The
 # model has learned **how frequent** each word is, and for that the bias $c$ is enough. Only then does it begin to read.
 # The second task starts later still: it needs vectors that say what a sentence is about.
 #
@@ -1365,7 +1365,7 @@ check("bert.early_stopping", EarlyStopping)
 # %%
 train_on, evaluate_on = use("bert.fine_tuning", train, evaluate)
 Stopping = use("bert.early_stopping", EarlyStopping)
-sizes = {"smoke": (16, 8, 64), "fast": (4000, 600, 1500), "full": (6671, 1000, 1500)}[profile]
+sizes = {"smoke": (16, 8, 64), "fast": (3000, 600, 1500), "full": (6671, 1000, 1500)}[profile]
 size = 8 if profile == "smoke" else 32
 learned, validation, test = movies.train[: sizes[0]], movies.validation[: sizes[1]], movies.test[: sizes[2]]
 
@@ -1486,8 +1486,8 @@ tuned = classifier.encoder.bert
 # Two things to see. The layers brought what the head alone could not: the gap between the two accuracies is the
 # price of freezing everything. And in the second epoch, when every sentence is an old acquaintance, the training
 # loss lies below the validation loss, although dropout handicaps it. Part of what the model learns now is these
-# sentences, not the language of reviews. Here the validation loss still falls. If it rose with more epochs, `restore`
-# would go back to where it was lowest.
+# sentences, not the language of reviews. Where the validation loss rises again, `restore` goes back to
+# where it was lowest.
 #
 # Now the test split, which we have not looked at, neither for training nor to choose the best weights. That is
 # what it is for. And then we **break it on purpose**: we forget `eval()`, and ask for the same sentences three
@@ -1670,8 +1670,8 @@ show(
 )
 
 # %% [markdown]
-# Where the points lie below the diagonal, the model claims more than it knows; at the left end it claims less. But these
-# bins are small: a share among seventy sentences is uncertain by about 0.1. Guo et al. found large modern networks overconfident, and one number
+# Where the points lie below the diagonal, the model claims more than it knows; where they lie above it, less. But the
+# bins at the left are small: a share among seventy sentences is uncertain by about 0.1. Guo et al. found large modern networks overconfident, and one number
 # repairs much of it: divide all logits by a **temperature** that is chosen on the validation split.
 #
 # ### What does it get wrong?
@@ -1697,7 +1697,7 @@ print(f"readers nearly neutral, below 1.5: {share_wrong(strength < 1.5)}   clear
 print(f"with a word that turns the sense:  {share_wrong(turns)}   without: {share_wrong([not t for t in turns])}")
 
 # %% [markdown]
-# Two things stand out. Where the readers themselves were lukewarm, the model errs almost three times as often as where they
+# Two things stand out. Where the readers themselves were lukewarm, the model errs more than twice as often as where they
 # were sure: part of the "errors" are labels that could have gone the other way. And among the most confident errors are
 # sentences that praise first and take it back. The words are positive, the sentence is not. But beware of explaining by
 # eight examples: the last line shows that over all sentences, a word that turns the sense makes hardly a difference. Look
@@ -1911,6 +1911,7 @@ models = {"as it came": encoder.model, "fine-tuned": tuned.eval()}
 states = {name: (by_layer(model, looked_at), by_layer(model, shown)) for name, model in models.items()}
 L = len(tuned.encoder.layer)
 panels = dict(panel(name, layer) for name in models for layer in range(0, L + 1, L // 3))
+print(*panels, sep="\n")
 show(clouds(panels, shown.labels, movies.names, x_label="between the averages", y_label="widest across", per_row=4),
      alt="Test sentences as points at four depths, above as the encoder came, below fine-tuned, with the accuracy of the nearest "
      "average. Above, negative and positive ones overlap at every depth; below they lie apart after the last layer.")

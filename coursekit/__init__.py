@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from coursekit.devices import device
     from coursekit.figures import show
     from coursekit.material.models import load_encoder
+    from coursekit.profiles import profile
     from coursekit.quizzes import quiz
     from coursekit.record.scores import progress
 
@@ -22,12 +23,13 @@ _HOMES = {
     "check": "checking.checks",
     "device": "devices",
     "load_encoder": "material.models",
+    "profile": "profiles",
     "progress": "record.scores",
     "quiz": "quizzes",
     "show": "figures",
     "use": "checking.checks",
 }
-__all__ = ["check", "device", "load_encoder", "progress", "quiz", "show", "use"]
+__all__ = ["check", "device", "load_encoder", "profile", "progress", "quiz", "show", "use"]
 __version__ = "0.1.0"
 
 

@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,7 @@ def pytest_configure(config):
     home = tempfile.mkdtemp(prefix="coursekit-tests-")
     config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
     os.environ["COURSEKIT_HOME"] = home
+    os.environ.setdefault("COURSEKIT_PROFILE", "fast" if os.environ.get("COURSEKIT_ALL") else "smoke")
     os.environ.pop("NBGRADER_EXCHANGE", None)
     os.environ.pop("NBGRADER_DB", None)
     if "PYTEST_XDIST_WORKER" in os.environ:
@@ -87,6 +89,19 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(items):
     """What takes longest comes first, so that no worker is left with it at the end."""
     items.sort(key=lambda item: next((i for i, name in enumerate(LONGEST) if name in str(item.path)), len(LONGEST)))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """How long nbval took for each notebook, all its cells together."""
+    seconds = Counter()
+    for report in (r for found in terminalreporter.stats.values() for r in found if hasattr(r, "duration")):
+        path, _, cell = report.nodeid.partition("::")
+        if cell and path.endswith(".ipynb"):
+            seconds[path] += report.duration
+    if seconds:
+        terminalreporter.section(f"notebooks, profile {os.environ['COURSEKIT_PROFILE']}")
+    for path, spent in sorted(seconds.items()):
+        terminalreporter.line(f"{spent:6.1f} s  {path}")
 
 
 @pytest.fixture(scope="session")

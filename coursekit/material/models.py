@@ -17,6 +17,7 @@ from torch import Tensor
 from coursekit.devices import device as find_device
 from coursekit.material.assets import AssetError, File, altered, checked_file
 from coursekit.material.data import prose_tokenizer
+from coursekit.profiles import known
 
 if TYPE_CHECKING:
     import transformers
@@ -74,10 +75,8 @@ def load_encoder(profile: str = "fast", device: str | torch.device = "cpu") -> E
     reached, ValueError for another profile. Source: Devlin et al. 2019; Wang et al. 2020 (MiniLM).
     """
     where = find_device(device)
-    if profile in ("fast", "smoke"):
+    if known(profile) != "full":
         return _load(checked_folder(ENCODER), where, local_files_only=True)
-    if profile != "full":
-        raise ValueError(f"the profile {profile!r} is not known; choose one of 'fast', 'smoke', 'full'")
     try:
         return _load(ENCODER_ON_HUB, where)
     except OSError as error:

@@ -52,6 +52,7 @@ def _run(notebook: NotebookNode, folder: str, name: str) -> None:
         resources={"metadata": {"path": folder}},
     )
     env = os.environ | {"COURSEKIT_HOME": folder, "PYTHONHASHSEED": "0", "MPLBACKEND": _INLINE}
+    env.pop("COURSEKIT_PROFILE", None)  # what is committed was run as a learner runs it
     try:
         client.execute(env=env)
     except (CellExecutionError, CellTimeoutError) as error:

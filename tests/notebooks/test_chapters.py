@@ -1,8 +1,10 @@
-"""Every chapter executed: its solution with other parameters, and the notebook that learners get, untouched.
+"""Every chapter executed by papermill, with other parameters: the notebook that learners get, and its solution.
 
-The same notebooks run in full through nbval, which pytest collects from solutions/ (see `testpaths`).
+nbval, which collects solutions/ (see `testpaths`), executes the same solutions in the profile that COURSEKIT_PROFILE
+names, "smoke" unless it is set. So papermill repeats one of them at each push, and all where everything is asked for.
 """
 
+import os
 from pathlib import Path
 
 import nbformat
@@ -13,6 +15,7 @@ from grader.authoring.notebook import grade_id, points
 
 ROOT = Path(__file__).parents[2]
 SLUGS = sorted(path.stem for path in (ROOT / "chapters").glob("[0-9][0-9]_*.py"))
+EVERYTHING = os.environ["COURSEKIT_PROFILE"] != "smoke"
 SMOKE = {"profile": "smoke", "device": "cpu", "seed": 20}
 
 pytestmark = pytest.mark.slow
@@ -34,12 +37,17 @@ def run(folder, slug, tmp_path_factory):
     return nbformat.read(where / "out.ipynb", as_version=4)
 
 
-@pytest.fixture(scope="module", params=SLUGS)
+def each(folder, slugs):
+    """The slugs as a fixture's parameters; what is asked of one executed notebook stays with one worker."""
+    return [pytest.param(slug, marks=pytest.mark.xdist_group(f"{folder}/{slug}")) for slug in slugs]
+
+
+@pytest.fixture(scope="module", params=each("solutions", SLUGS if EVERYTHING else SLUGS[:1]))
 def solved(request, tmp_path_factory):
     return run("solutions", request.param, tmp_path_factory)
 
 
-@pytest.fixture(scope="module", params=SLUGS)
+@pytest.fixture(scope="module", params=each("course", SLUGS))
 def released(request, tmp_path_factory):
     return run("course", request.param, tmp_path_factory)
 
@@ -60,10 +68,16 @@ def stderr_of(notebook):
     return "".join(o.text for o in outputs if o.get("name") == "stderr")
 
 
-def test_other_parameters_reach_the_chapter(solved):
-    injected = [c.source for c in solved.cells if "injected-parameters" in c.metadata.get("tags", [])]
+def test_other_parameters_reach_the_chapter(released):
+    injected = [c.source for c in released.cells if "injected-parameters" in c.metadata.get("tags", [])]
     assert len(injected) == 1
     assert 'profile = "smoke"' in injected[0]
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_the_set_up_asks_the_environment_for_the_profile(slug):
+    notebook = nbformat.read(ROOT / "course" / slug / f"{slug}.ipynb", as_version=4)
+    assert any("ck.profile(profile)" in c.source for c in notebook.cells if "setup" in c.metadata.get("tags", []))
 
 
 def test_the_solution_earns_full_marks_with_other_parameters(solved):

@@ -1,0 +1,126 @@
+"""What the chapters' prose tells about runs, each with what must have been printed for it to be true.
+
+A run's numbers move with the processor, its threads and torch's version; a sentence must hold for all of them.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from nbformat import NotebookNode
+
+NUMBER = r"(-?[\d.]+(?:e[+-]?\d+)?)"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A phrase of the prose, where its numbers are printed (# is a number), and whether they bear it out."""
+
+    slug: str
+    phrase: str
+    printed: str
+    true: Callable[..., bool]
+
+    def numbers(self, notebook: NotebookNode) -> list[float]:
+        """All numbers that the notebook printed in that place, in their order."""
+        outputs = (o for cell in notebook.cells for o in cell.get("outputs", []) if o.output_type == "stream")
+        found = re.finditer(re.sub("#", lambda _: NUMBER, self.printed), "".join(o.text for o in outputs))
+        return [float(number) for match in found for number in match.groups() if number]
+
+    def holds(self, numbers: list[float]) -> bool:
+        """Whether these are as many numbers as the claim is about, and bear it out."""
+        try:
+            inspect.signature(self.true).bind(*numbers)
+        except TypeError:
+            return False
+        return bool(numbers) and self.true(*numbers)
+
+
+def broken(slug: str, notebook: NotebookNode) -> Iterator[str]:
+    """A sentence for each of the chapter's claims that its prose does not make or its outputs do not bear out."""
+    prose = " ".join(" ".join(c.source for c in notebook.cells if c.cell_type == "markdown").split())
+    for claim in (c for c in CLAIMS if c.slug == slug):
+        if claim.phrase not in prose:
+            yield f"no cell of {slug} says {claim.phrase!r}: correct or delete the claim"
+        elif not claim.holds(numbers := claim.numbers(notebook)):
+            yield f"{slug} says {claim.phrase!r}, and printed {numbers or 'nothing'} where {claim.printed!r} stands"
+
+
+def _scale(*found: float) -> bool:
+    """Spread and both entropies at widths 4, 64 and 1024: the spread is the root of the width, 6 bits is uniform."""
+    spreads, scaled, unscaled = found[0::3], found[1::3], found[2::3]
+    close = all(abs(spread / d**0.5 - 1) < 0.3 for spread, d in zip(spreads, (4, 64, 1024), strict=True))
+    return close and min(scaled) > 5 and max(scaled) - min(scaled) < 0.5 and unscaled[-1] < 0.5
+
+
+def _first_tenth(*found: float) -> bool:
+    """Loss, words and pairs right at each tenth of the run, and at last the unigram baseline."""
+    loss, words, unigram = found[0:-1:3], found[1:-1:3], found[-1]
+    return loss[0] - loss[1] > 1 and words[1] < 1.5 * unigram and words[-1] > 2 * unigram
+
+
+def _second_epoch(*found: float) -> bool:
+    """Training and validation loss at each half epoch."""
+    training, validation = found[0::2], found[1::2]
+    return len(training) == 4 and all(t < v for t, v in zip(training[2:], validation[2:], strict=True))
+
+
+def _depth(*found: float) -> bool:
+    """Right answers at layers 0, 2, 4 and 6, as it came and fine-tuned."""
+    ahead = [tuned - came for came, tuned in zip(found[:4], found[4:], strict=True)]
+    return ahead[0] == 0 and 0 < ahead[1] < ahead[2] and abs(found[7] - found[6]) < 5
+
+
+EPOCH = r"\n *[\d.]+ +# +# +[\d.]+% +[\d.]+"
+WITH_ANSWER = r"exact match [\d.]+, token F1 [\d.]+ +\(with an answer #"
+
+CLAIMS = (
+    Claim("02_attention", "two river banks stay close", r"river and \w+: # before the first layer, # after the last",
+          lambda grass_0, grass, money_0, money: min(grass_0, money_0) > 0.9 and grass > 0.9 > money),
+    Claim("02_attention", "close to the promised 2, 8 and 32",
+          r"raw scores spread by +#; # bits with the scale, # bits without", _scale),
+    Claim("02_attention", "With the scale, the queries have found their keys after twenty steps",
+          r"with the scale +loss # after 0 steps, # after 20", lambda first, then: then < 0.05 < first),
+    Claim("02_attention", "and stay there at each of the four rates", r"without +loss # after 0 steps, # .* # after 49",
+          lambda first, then, last: last > 0.5),
+    Claim("02_attention", "*trophy* stays near 0.6 and *suitcase* near 0.2", r"'trophy': #, 'suitcase': #",
+          lambda *it: all(0.55 <= t <= 0.7 for t in it[::2]) and all(0.1 < s < 0.3 for s in it[1::2])),
+    Claim("02_attention", "Even half the cache changes the result by most of its size",
+          r"cache  50%, result moves by +#%", lambda moved: moved > 60),
+    Claim("02_attention", "In blocks nothing is larger than the result itself",
+          r"T = #: plain # MiB, in blocks of 64 # MiB", lambda T, plain, blocks: blocks == T * 32 * 4 / 2**20 < plain),
+    Claim("02_attention", "two thirds of the weights", r"#% of them in the feed-forward",
+          lambda share: 65 < share < 68),
+    Claim("02_attention", "without the residual, six layers make all tokens equal", r"no residual': '# after 6",
+          lambda spread: spread < 1e-5),
+    Claim("03_bert", "*loved* and *hated* are the nearest pair of all", r"loved and hated: # +loved and joy: #",
+          lambda hated, joy: hated > joy),
+    Claim("03_bert", "Nearly half of the work was for nothing", r": #% of [\d,]+ tokens are filler",
+          lambda come, sorted_: 45 < come < 50 and sorted_ < 1),
+    Claim("03_bert", "In the first tenth of the run the loss falls by more than 1, and yet hardly more words are right",
+          r"step +\d+: word loss #, words right #%, pairs right #%|\(unigram #%\)", _first_tenth),
+    Claim("03_bert", "nearly always lets it stand", r"the model sees [\w\[\] ]+: right in +#%",
+          lambda mask, other, itself: itself > 90 and 0.75 * mask < other < mask),
+    Claim("03_bert", "a short sentence turns into its padding", r"beside a long sentence: #",
+          lambda cls, mean, padding: cls == mean == 1 and padding < 0.7),
+    Claim("03_bert", "The layers brought what the head alone could not",
+          r"only the head.* accuracy #%|test: #% of", lambda head, layers: 70 < head < layers - 3),
+    Claim("03_bert", "the training loss lies below the validation loss", EPOCH, _second_epoch),
+    Claim("03_bert", "*Loved* and *hated* are no longer neighbours", r"#% positive  I (?:loved|hated)",
+          lambda loved, hated: loved > 90 and hated < 10),
+    Claim("03_bert", "In training mode some answers change by chance alone", r"mode: # of 96 answers change",
+          lambda training, evaluation: training > 3 > evaluation == 0),
+    Claim("03_bert", "half of the answers are right, and macro F1 is a third", r"'positive': accuracy #, macro F1 #",
+          lambda right, macro: abs(right - 1 / 2) < 0.01 and abs(macro - 1 / 3) < 0.01),
+    Claim("03_bert", "the model errs more than twice as often", r"below 1\.5: +#% .* above 2\.5: +#%",
+          lambda lukewarm, sure: lukewarm > 2 * sure),
+    Claim("03_bert", "a word that turns the sense makes hardly a difference", r"turns the sense: +#% .* without: +#%",
+          lambda turning, other: abs(turning - other) < 4),
+    Claim("03_bert", "On new things the reader does well", "things never seen +" + WITH_ANSWER, lambda new: new > 0.6),
+    Claim("03_bert", "more than half of what was right is now lost", "(?:never seen|distraction) +" + WITH_ANSWER,
+          lambda new, distracted: distracted < new / 2),
+    Claim("03_bert", "the last two add hardly any right answers", r"(?:came|tuned), layer \d: #%", _depth),
+)  # fmt: skip
