@@ -1535,44 +1535,30 @@ quiz("bert.loop")
 # $$P_c = \frac{\text{both}}{\text{predicted}}, \qquad R_c = \frac{\text{both}}{\text{true}}, \qquad
 # F_c = \frac{2 P_c R_c}{P_c + R_c} = \frac{2\,\text{both}}{\text{predicted} + \text{true}}, \qquad
 # \text{macro } F = \frac1{|C|} \sum_{c \in C} F_c$$
+
+# %% [markdown]
+# ### Exercise [[bert.accuracy]]: Accuracy
+# core · 8 minutes · 1 point
 #
-# Answers in words need a measure too, and we need it in section 8. **Exact match** is 1 or 0. **Token F1** is the same
-# $F$ with *both* the number of common words (Rajpurkar et al. 2016).
-#
-# ### Exercise [[bert.metrics]]: Accuracy, macro F1, exact match and token F1
-# core · 40 minutes · 5 points
-#
-# Five short functions; each returns a number from 0 to 1, apart from `words`.
-#
-# - `accuracy`: the first of the largest logits is the prediction. Where the label is -100 there is no label: such
-#   places count neither above nor below the fraction line. Without any label the accuracy is 0.
-# - `macro_f1`: places without a label are dropped. $C$ holds the classes that occur among the predictions **or** the
-#   labels that are left; without any, the result is 0. $F_c$ is 0 where nothing is right, never NaN.
-# - `words`: lower case; then all of `string.punctuation` is **deleted**; then the words *a*, *an*, *the* are dropped.
-# - `exact_match`: whether prediction and answer have the same `words` in the same order.
-# - `token_f1`: a word is common as often as it occurs in both. If both have no words it is 1, if one has none it is 0.
+# `accuracy(logits, labels)` returns a number from 0 to 1. The first of the largest logits is the prediction. Where the
+# label is -100 there is no label: such places count neither above nor below the fraction line. Without any label the
+# accuracy is 0.
 #
 # <details><summary>Hint 1</summary>
 #
-# Begin each function by throwing away what does not count: `keep = labels != -100`, or `words(...)`. Then ask: what if
-# nothing is left?
+# Begin by finding out what does not count. Then ask: what if nothing is left?
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# The classes are `torch.cat([predictions, labels]).unique()` after dropping. The second form of $F_c$ has no 0 / 0, since a
-# class in $C$ occurs at least once.
+# `keep = labels != -100` says which places count, and `logits.argmax(-1)` takes the first of several largest.
 # </details>
 # <details><summary>Hint 3</summary>
 #
-# `collections.Counter(p) & collections.Counter(a)` keeps of each word the smaller count, and `.total()` adds up. Drop
-# articles from the list of words, not letters from the text: *weather* contains *the*.
+# A place is right where the prediction is the label **and** `keep` is True. Divide their number by that of `keep`, but
+# by 1 at least: `max(keep.sum().item(), 1)`.
 # </details>
 
-# %% exercise="bert.metrics"
-import string
-from collections import Counter
-
-
+# %% exercise="bert.accuracy"
 def accuracy(logits: Float[Tensor, "... C"], labels: Int[Tensor, "..."]) -> float:
     """The share of the labelled places where the first of the largest logits is the label's."""
     ### BEGIN SOLUTION
@@ -1581,7 +1567,32 @@ def accuracy(logits: Float[Tensor, "... C"], labels: Int[Tensor, "..."]) -> floa
     return right.sum().item() / max(keep.sum().item(), 1)
     ### END SOLUTION
 
+# %% check="bert.accuracy"
+check("bert.accuracy", accuracy)
 
+# %% [markdown]
+# ### Exercise [[bert.macro_f1]]: Macro F1
+# core · 12 minutes · 1 point
+#
+# `macro_f1(predictions, labels)` returns a number from 0 to 1. Places without a label are dropped. $C$ holds the classes
+# that occur among the predictions **or** the labels that are left; without any, the result is 0. $F_c$ is 0 where nothing
+# is right, never NaN.
+#
+# <details><summary>Hint 1</summary>
+#
+# Drop the places first. Then count for each class: predicted, true, both.
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# The classes are `torch.cat([predictions, labels]).unique()` after dropping.
+# </details>
+# <details><summary>Hint 3</summary>
+#
+# The second form of $F_c$ has no 0 / 0, since a class in $C$ occurs at least once. With `p == c` and `y == c`, *both* is
+# `((p == c) & (y == c)).sum()`.
+# </details>
+
+# %% exercise="bert.macro_f1"
 def macro_f1(predictions: Int[Tensor, " N"], labels: Int[Tensor, " N"]) -> float:
     """The mean of F over the classes that occur among predictions or labels."""
     ### BEGIN SOLUTION
@@ -1594,6 +1605,36 @@ def macro_f1(predictions: Int[Tensor, " N"], labels: Int[Tensor, " N"]) -> float
     return sum(F_of) / max(len(F_of), 1)
     ### END SOLUTION
 
+# %% check="bert.macro_f1"
+check("bert.macro_f1", macro_f1)
+
+# %% [markdown]
+# Answers in words need a measure too, and we need it in section 8. **Exact match** is 1 or 0. **Token F1** is the same
+# $F$ with *both* the number of common words (Rajpurkar et al. 2016). Both begin with the words that count.
+#
+# ### Exercise [[bert.words]]: The words that count
+# core · 8 minutes · 1 point
+#
+# `words(text)` returns a list of words. The text becomes lower case; then all of `string.punctuation` is **deleted**; then
+# the words *a*, *an*, *the* are dropped.
+#
+# <details><summary>Hint 1</summary>
+#
+# The order matters: which of the three steps must come last, so that `"The` loses its article?
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# Drop articles from the list of words, not letters from the text: *weather* contains *the*.
+# </details>
+# <details><summary>Hint 3</summary>
+#
+# `"".join(c for c in text.lower() if ...)` deletes characters, and `split()` without an argument splits at white space of
+# all kinds.
+# </details>
+
+# %% exercise="bert.words"
+import string
+
 
 def words(text: str) -> list[str]:
     """The words that count: in lower case, without punctuation, without articles."""
@@ -1602,12 +1643,61 @@ def words(text: str) -> list[str]:
     return [word for word in plain.split() if word not in ("a", "an", "the")]
     ### END SOLUTION
 
+# %% check="bert.words"
+check("bert.words", words)
 
+# %% [markdown]
+# ### Exercise [[bert.exact_match]]: Exact match
+# core · 4 minutes · 1 point
+#
+# `exact_match(prediction, answer)` is 1 where both texts have the same `words` in the same order, else 0. Call the function
+# that you have just written.
+#
+# <details><summary>Hint 1</summary>
+#
+# Capitals, punctuation and articles are gone from `words(...)`. What is left to compare?
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# Two lists are equal where they have the same items in the same order; two empty ones are.
+# </details>
+# <details><summary>Hint 3</summary>
+#
+# `==` between two lists gives a Boolean, and `float(...)` makes 1 or 0 of it.
+# </details>
+
+# %% exercise="bert.exact_match"
 def exact_match(prediction: str, answer: str) -> float:
     """1 where both have the same words, else 0."""
     ### BEGIN SOLUTION
     return float(words(prediction) == words(answer))
     ### END SOLUTION
+
+# %% check="bert.exact_match"
+check("bert.exact_match", exact_match)
+
+# %% [markdown]
+# ### Exercise [[bert.token_f1]]: Token F1
+# core · 8 minutes · 1 point
+#
+# `token_f1(prediction, answer)` returns a number from 0 to 1. A word is common as often as it occurs in both. If both texts
+# have no `words` it is 1, if one has none it is 0.
+#
+# <details><summary>Hint 1</summary>
+#
+# Of the two forms of $F$ the second needs only three counts: common words, words of the prediction, words of the answer.
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# `collections.Counter(p) & collections.Counter(a)` keeps of each word the smaller count, and `.total()` adds up.
+# </details>
+# <details><summary>Hint 3</summary>
+#
+# `2 * common / (len(p) + len(a))` is 0 / 0 only where both are empty: ask `if p or a` first.
+# </details>
+
+# %% exercise="bert.token_f1"
+from collections import Counter
 
 
 def token_f1(prediction: str, answer: str) -> float:
@@ -1618,11 +1708,12 @@ def token_f1(prediction: str, answer: str) -> float:
     return 2 * common / (len(p) + len(a)) if p or a else 1.0
     ### END SOLUTION
 
-# %% check="bert.metrics"
-check("bert.metrics", accuracy, macro_f1, words, exact_match, token_f1)
+# %% check="bert.token_f1"
+check("bert.token_f1", token_f1)
 
 # %%
-accuracy_of, macro_of, _, exact, overlap = use("bert.metrics", accuracy, macro_f1, words, exact_match, token_f1)
+accuracy_of, macro_of = use("bert.accuracy", accuracy), use("bert.macro_f1", macro_f1)
+exact, overlap = use("bert.exact_match", exact_match), use("bert.token_f1", token_f1)
 predictions = logits.argmax(-1)
 print(f"accuracy {accuracy_of(logits, test.labels):.3f}, macro F1 {macro_of(predictions, test.labels):.3f}")
 always = torch.ones_like(test.labels)

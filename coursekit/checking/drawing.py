@@ -6,14 +6,15 @@ import base64
 import itertools
 import re
 import zlib
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from coursekit.checking.contract import Case, dtype_name
 
+T = TypeVar("T")
 Drawer = Callable[..., Case]
 
 
@@ -110,6 +111,11 @@ def sealed(text: str) -> str:
 def places(rows: str) -> Tensor:
     """A Bool tensor from a picture, "x" for True: `places("xx. x..")` is (2, 3)."""
     return torch.tensor([[place == "x" for place in row] for row in rows.split()])
+
+
+def some(g: torch.Generator, values: Sequence[T], n: int) -> list[T]:
+    """`n` different ones of `values`, in any order."""
+    return [values[i] for i in torch.randperm(len(values), generator=g)[:n].tolist()]
 
 
 def normal(g: torch.Generator, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -19,7 +19,11 @@ CHAPTER = Chapter(
         "bert.parameter_groups",
         "bert.fine_tuning",
         "bert.early_stopping",
-        "bert.metrics",
+        "bert.accuracy",
+        "bert.macro_f1",
+        "bert.words",
+        "bert.exact_match",
+        "bert.token_f1",
         "bert.spans",
     ),
 )

@@ -2,7 +2,7 @@
 
 import torch
 
-from coursekit.checking.drawing import Shapes, places, scattered, sealed, size
+from coursekit.checking.drawing import Shapes, places, scattered, sealed, size, some
 from coursekit.checking.probing import unsealed
 
 LAYER = Shapes("X: B T D, w.weight: 3D D, w.bias: 3D, norm.weight: D, dY: B T D", told="T D")
@@ -73,3 +73,9 @@ def test_a_sealed_source_comes_back():
     source = "def f(x): return x + 1"
     assert "return" not in sealed(source)
     assert unsealed(sealed(source))["f"](1) == 2
+
+
+def test_some_are_different_ones():
+    drawn = some(torch.Generator().manual_seed(0), range(5), 4)
+    assert len({*drawn}) == len(drawn) == 4
+    assert {*drawn} < {*range(5)}

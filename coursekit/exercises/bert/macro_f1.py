@@ -1,0 +1,54 @@
+"""macro_f1(predictions, labels): the mean of F over the classes that occur among predictions or labels."""
+
+import difflib
+
+import torch
+
+from coursekit.checking.contract import Case, Exercise
+from coursekit.checking.drawing import some
+
+IGNORED = -100
+
+
+def cases(g):
+    def case(label, rows, names=9):
+        """Columns 'predicted true' in any order; letters stand for classes, '.' for a token without a label."""
+        pairs = some(g, rows.split(), len(rows.split()))
+        letters = sorted({*rows} - {".", " "})
+        numbers = dict(zip(letters, some(g, range(names), len(letters)), strict=True)) | {".": IGNORED}
+        predictions, labels = torch.tensor([[numbers[c] for c in pair] for pair in pairs]).unbind(1)
+        return Case("macro F1", label, {"predictions": predictions, "labels": labels})
+
+    return [
+        case("three classes, a rare one", "aa aa aa aa ba ca bb bb ab cc ac"),
+        case("two classes, numbers far apart", "aa aa aa ba bb ab bb bb bb bb"),
+        case("a class that is never predicted", "aa aa ba bb bb bb ac bc"),
+        case("a class that is only predicted", "aa aa ba bb bb cb ca"),
+        case("some places without a label", "aa aa ba bb ab bb a. c. c. b. d."),
+        case("nothing is right", "ab ba ca ab"),
+        case("everything is right", "aa aa bb cc cc cc"),
+        case("no label at all", "a. b. a."),
+    ]
+
+
+def overlap(one, other):
+    """The standard library's first guess at how alike two lists are."""
+    return difflib.SequenceMatcher(None, one, other, autojunk=False).quick_ratio()
+
+
+def _library(predictions, labels):
+    p, y = predictions[labels != IGNORED].tolist(), labels[labels != IGNORED].tolist()
+    places = [[[i for i, k in enumerate(side) if k == c] for side in (p, y)] for c in {*p, *y}]
+    return sum(overlap(*pair) for pair in places) / max(len(places), 1)
+
+
+EXERCISE = Exercise(
+    id="bert.macro_f1",
+    title="Macro F1",
+    parts={"macro F1": 1},
+    minutes=12,
+    difficulty="core",
+    calls=("macro_f1(predictions, labels) -> macro F1: number",),
+    cases=cases,
+    library=(_library,),
+)
