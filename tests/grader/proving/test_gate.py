@@ -10,7 +10,6 @@ from coursekit.checking import store
 from coursekit.exercises import find
 from grader import depending
 from grader.__main__ import main
-from grader.contract import Trusted
 from grader.exercises import trusted
 from grader.proving import gate, memory, proof, tensors
 
