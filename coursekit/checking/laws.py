@@ -39,13 +39,18 @@ def between(name: str, of: str, least: float, most: float, says: str, when: str 
 
 
 def at_most(name: str, sigmas: float, says: str, when: str = "") -> Law:
-    """A measurement in sigmas (`clumping`, `repetition`) does not lie above `sigmas`; what is no number does."""
+    """A measurement in sigmas (`deviation`, `clumping`, `repetition`) is at most `sigmas`, and a number."""
     return _law(f"at most {name} {sigmas}", name, says, when, lambda n, of: not n <= sigmas)
 
 
 def far(count: float, n: float, p: float) -> bool:
     """Whether `count` of `n` independent trials is more than five sigma away from the probability p."""
     return abs(count - n * p) > SIGMAS * math.sqrt(n * p * (1 - p))
+
+
+def deviation(count: float, n: float, p: float) -> float:
+    """How many sigma `count` of `n` independent trials lies above n p; 0 where chance has no part in it."""
+    return (count - n * p) / math.sqrt(n * p * (1 - p)) if 0 < p < 1 and n else 0.0
 
 
 def clumping(count: Tensor, n: Tensor, p: float) -> float:

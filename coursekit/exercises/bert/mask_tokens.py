@@ -3,7 +3,7 @@
 import torch
 
 from coursekit.checking.contract import Case, Exercise
-from coursekit.checking.laws import as_measurements, at_most, between, clumping, none, repetition, share
+from coursekit.checking.laws import as_measurements, at_most, between, clumping, deviation, none, repetition, share
 from coursekit.checking.probing import Wrong
 
 CLS, SEP, MASK = 2, 3, 4
@@ -86,17 +86,19 @@ def measure(case, outputs):
 
 def _choices(words, asked):
     """What the laws on the choice look at: which of the words (B, T) were asked for (N, B, T)."""
-    N, both = len(asked), words[:, 1:] & words[:, :-1]
-    n, everywhere = asked.sum(), N * words.sum()
+    N, both, different = len(asked), words[:, 1:] & words[:, :-1], words.sum().item()
+    n, never = asked.sum().item(), (words & ~asked.any(0)).sum().item()
+    p = n / (N * different)
     return {
-        "words": everywhere,
+        "words": N * different,
         "asked": n,
         "asked_twice": (asked[1::2] & asked[: N - 1 : 2]).sum(),
-        "different": words.sum(),
-        "never": (words & ~asked.any(0)).sum(),
+        "different": different,
+        "never": never,
+        "passed_over": deviation(never, different, (1 - p) ** N),
         "neighbours": N * both.sum(),
         "both_asked": (asked[:, :, 1:] & asked[:, :, :-1]).sum(),
-        "alike": clumping(asked.sum(1), words.sum(0).expand(N, -1), n.double() / everywhere),
+        "alike": clumping(asked.sum(1), words.sum(0).expand(N, -1), p),
     }
 
 
@@ -105,7 +107,7 @@ def _fates(case, real, asked, changed, C):
     masked, kept = asked & (case["mask_id"] == C), asked & ~changed
     other = asked & ~masked & ~kept
     early = torch.arange(real.shape[1], device=real.device) < real.sum(1, keepdim=True) / 2  # (B, T)
-    p = masked.double().sum() / asked.sum().clamp_min(1)
+    p = masked.sum().item() / max(asked.sum().item(), 1)
     where, (_, B, T) = other.flatten().nonzero()[:, 0], C.shape
     tokens, sentences, columns = C.flatten()[where], where // T, where // (B * T) * T + where % T
     quarters = torch.histc(tokens.double(), 4, 0, case["V"])
@@ -113,8 +115,7 @@ def _fates(case, real, asked, changed, C):
         "masked": masked.sum(),
         "kept": kept.sum(),
         "other": other.sum(),
-        "asked_early": (asked & early).sum(),
-        "masked_early": (masked & early).sum(),
+        "tilt": abs(deviation((masked & early).sum().item(), (asked & early).sum().item(), p)),
         "clumps": max(clumping(masked.sum(d), asked.sum(d), p) for d in (2, 1)),  # by sentence, by place
         "twins": max(repetition(groups, tokens, case["V"]) for groups in (sentences, columns)),
         "outside": ((tokens < 0) | (tokens >= case["V"])).sum(),
@@ -174,7 +175,7 @@ EXERCISE = Exercise(
         ),
         between(
             *("labelled_unchanged", "places", 0, 0.3),
-            "{share:.0%} of all places have a label and show the answer: only chosen words have a label other than -100",
+            "{share:.0%} of all places have a label and show the answer: only chosen words have one other than -100",
         ),
         none("on_padding", "padding was chosen or changed {n:.0f} times: it is no word"),
         none("on_special", "special tokens were chosen or changed {n:.0f} times"),
@@ -184,12 +185,10 @@ EXERCISE = Exercise(
             *("asked_twice", "asked", 0, 0.25),
             "two calls in a row choose the same words: draw new numbers from g in each call",
         ),
-        at_most(
-            "alike", 5, "sentences of a batch are chosen at the same places: each word is chosen on its own"
-        ),
+        at_most("alike", 5, "sentences of a batch are chosen at the same places: each word is chosen on its own"),
+        at_most("passed_over", 5, "{never:.0f} of {different:.0f} words are never chosen: every word can be"),
         none("only_changed", "all words with a label were changed: the 10% that stay are asked for as well"),
         share("asked", "words", 0.15, CHOSEN),
-        share("never", "different", 0.85**CALLS, "{n:.0f} of {of:.0f} words are never chosen: every word can be"),
         # A word is in two pairs, so their number varies by a quarter more than that of independent ones.
         share(
             *("both_asked", "neighbours", 0.15**2),
@@ -198,6 +197,11 @@ EXERCISE = Exercise(
         ),
         none("again", "two calls with the same state of g differ: draw every random number from the generator g"),
         between("masked", "asked", 0, 0.99, MASKED, when="counted"),
+        at_most(
+            *("tilt", 5),
+            "whether a word becomes [MASK] depends on its place in the sentence: decide it by chance",
+            when="counted",
+        ),
         at_most(
             *("clumps", 5),
             "whether a word becomes [MASK] is decided for many words at once: draw for each word on its own",
@@ -208,11 +212,6 @@ EXERCISE = Exercise(
         between("other", "asked", 0.005, 1, OTHER, when="counted"),
         between("other", "asked", 0.035, 1, OTHER, when="counted"),
         share("kept", "asked", 0.1, KEPT, when="counted"),
-        share(
-            *("masked_early", "asked_early", 0.8),
-            "{share:.1%} of the words chosen in the first half of a sentence become [MASK], expected 80% everywhere",
-            when="counted",
-        ),
         none("outside", "{n:.0f} random tokens lie outside the vocabulary 0 ... {V} - 1", when="counted"),
         at_most(
             *("twins", 10),

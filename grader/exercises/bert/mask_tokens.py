@@ -84,8 +84,8 @@ class LabelsEverywhere(Steps):
 
 
 @step_wrong(
-    "Where nothing is asked, the label is another number than -100. Token 0, for one, would become an answer like every "
-    "other: cross-entropy leaves out -100 only."
+    "Where nothing is asked, the label is another number than -100. Token 0, for one, would become an answer like "
+    "every other: cross-entropy leaves out -100 only."
 )
 class LabelsZeroElsewhere(Steps):
     def labels(self, ids, chosen, corrupted):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from coursekit.checking.laws import as_measurements, at_most, between, clumping, far, none, repetition, share
+from coursekit.checking.laws import as_measurements, at_most, between, clumping, deviation, far, none, repetition, share
 
 
 def told(law, case=None, **numbers):
@@ -66,6 +66,16 @@ def test_laws_on_one_number_have_names_of_their_own():
     laws = [none("n", "s"), share("n", "m", 0.1, "s"), share("n", "m", 0.2, "s"), at_most("n", 5, "s")]
     laws += [between("n", "m", 0, 0.1, "s"), between("n", "m", 0, 0.2, "s"), at_most("n", 10, "s"), none("m", "s")]
     assert len({law.__name__ for law in laws}) == len(laws)
+
+
+@pytest.mark.parametrize(("count", "sigmas"), [(50, 0), (65, 3), (30, -4)])
+def test_a_deviation_is_told_in_sigmas(count, sigmas):
+    assert deviation(count, 100, 0.5) == pytest.approx(sigmas)
+
+
+@pytest.mark.parametrize(("n", "p"), [(100, 0.0), (100, 1.0), (0, 0.5), (100, float("nan"))])
+def test_where_chance_has_no_part_nothing_deviates(n, p):
+    assert deviation(7, n, p) == 0
 
 
 def test_independent_choices_do_not_clump_and_common_ones_do(g):
