@@ -1,43 +1,39 @@
 """mask_tokens: choose 15% of the words at random, hide 80% of them, exchange 10%, keep 10%; judged by counting."""
 
-import math
-
 import torch
 
 from coursekit.checking.contract import Case, Exercise
+from coursekit.checking.laws import as_measurements, at_most, between, clumping, deviation, none, repetition, share
 from coursekit.checking.probing import Wrong
 
 CLS, SEP, MASK = 2, 3, 4
-CALLS = 60
+CALLS = 15
 
 
 def cases(g):
-    def draw(part, label, V, lengths):
-        """Sentences of these lengths between [CLS] and [SEP]; their words come from the lower half of the vocabulary.
+    def batch(part, V, B, longest, shortest=0):
+        """B sentences between [CLS] and [SEP]; their words come from the lower half of the vocabulary.
 
         So a random token drawn from the sentences is told from one drawn from the vocabulary. Some words have the id
         of the filler, 0: only `real` says what is padding.
         """
-        B, T = len(lengths), max(lengths)
-        words = torch.randint(MASK + 1, V // 2, (B, T), generator=g)
-        ids = words.masked_fill(torch.rand(B, T, generator=g) < 0.05, 0)
-        real = torch.arange(T) < torch.tensor(lengths)[:, None]
-        ids[:, 0] = CLS
-        ids[torch.arange(B), torch.tensor(lengths) // 2] = SEP  # between two sentences
-        ids[torch.arange(B), torch.tensor(lengths) - 1] = SEP
-        ids = ids.masked_fill(~real, 0)
+        lengths = torch.randint(shortest or longest, longest + 1, (B,), generator=g)
+        lengths[0] = longest
+        ids = torch.randint(MASK + 1, V // 2, (B, longest), generator=g)
+        ids[torch.rand(B, longest, generator=g) < 0.05] = 0
+        ids[:, 0], rows = CLS, torch.arange(B)
+        ids[rows, lengths // 2] = ids[rows, lengths - 1] = SEP  # between two sentences and at the end
+        real = torch.arange(longest) < lengths[:, None]
+        given = {"ids": ids * real, "real": real, "special": [CLS, SEP], "mask_id": MASK, "V": V}
         seed = torch.randint(2**31, (), generator=g).item()
-        given = {"ids": ids, "real": real, "special": [CLS, SEP], "mask_id": MASK, "V": V}
-        return Case(part, label, given | {"seed": seed, "counted": part == "80/10/10"})
-
-    def some(n, low, high):
-        return torch.randint(low, high, (n,), generator=g).tolist()
+        words = f"{B} sentences of {shortest} to {longest} tokens, padded" if shortest else f"{B} of {longest} tokens"
+        return Case(part, words, given | {"seed": seed, "counted": part == "80/10/10"})
 
     return [
-        draw("choice and labels", "32 sentences of 44 tokens", 200, [44] * 32),
-        draw("choice and labels", "40 sentences of 9 to 60 tokens, padded", 300, [60, *some(39, 9, 60)]),
-        draw("80/10/10", "36 sentences of 10 to 58 tokens, padded", 240, [58, *some(35, 10, 58)]),
-        draw("80/10/10", "30 sentences of 46 tokens", 400, [46] * 30),
+        batch("choice and labels", 200, 128, 44),
+        batch("choice and labels", 300, 160, 60, shortest=9),
+        batch("80/10/10", 240, 144, 58, shortest=10),
+        batch("80/10/10", 400, 120, 46),
     ]
 
 
@@ -66,55 +62,63 @@ def probe(case, mask_tokens):
 
 def measure(case, outputs):
     """Counts over all calls; the last one is the first one again."""
-    C, labels = (outputs[name].long().reshape(CALLS + 1, *case["ids"].shape) for name in ("corrupted", "labels"))
-    counts = counted(case["ids"], case["real"], case, C[:-1], labels[:-1])
-    counts["again"] = (C[0] != C[-1]).sum() + (labels[0] != labels[-1]).sum()
-    return {f"_{name}": torch.tensor(float(n), dtype=torch.float64, device=C.device) for name, n in counts.items()}
-
-
-def counted(ids, real, case, C, labels):
-    """What the laws look at, of all calls' corrupted ids C (N, B, T) and their labels: numbers of tokens."""
+    ids, real = case["ids"].int(), case["real"]
+    C, labels = (outputs[name].int().reshape(CALLS + 1, *ids.shape) for name in ("corrupted", "labels"))
+    counts = {"again": (C[0] != C[-1]).sum() + (labels[0] != labels[-1]).sum()}
+    C, labels = C[:-1], labels[:-1]  # (N, B, T) each
     special = torch.isin(ids, torch.tensor(case["special"], device=ids.device))
     words = real & ~special  # (B, T)
-    labelled, changed = labels != -100, ids != C  # (N, B, T)
-    asked = labelled & words
+    labelled, changed = labels != -100, ids != C
+    touched, asked, strange = labelled | changed, labelled & words, labelled & (labels != ids)
+    counts |= {
+        "places": labels.numel(),
+        "labelled_unchanged": (labelled & ~changed).sum(),
+        "other_labels": (strange & (labels != C)).sum(),
+        "labels_of_corrupted": (strange & (labels == C)).sum(),
+        "on_padding": (touched & ~real).sum(),
+        "on_special": (touched & special & real).sum(),
+        "changed_unasked": (changed & ~labelled).sum(),
+    }
+    counts |= _choices(words, asked) | _fates(case, real, asked, changed, C)
+    counts["only_changed"] = counts["kept"] < 0.03 * counts["asked"] < 0.03 * 0.145 * counts["words"]
+    return as_measurements(counts, ids.device)
+
+
+def _choices(words, asked):
+    """What the laws on the choice look at: which of the words (B, T) were asked for (N, B, T)."""
+    N, both, different = len(asked), words[:, 1:] & words[:, :-1], words.sum().item()
+    n, never = asked.sum().item(), (words & ~asked.any(0)).sum().item()
+    p = n / (N * different)
+    return {
+        "words": N * different,
+        "asked": n,
+        "asked_twice": (asked[1::2] & asked[: N - 1 : 2]).sum(),
+        "different": different,
+        "never": never,
+        "passed_over": deviation(never, different, (1 - p) ** N),
+        "neighbours": N * both.sum(),
+        "both_asked": (asked[:, :, 1:] & asked[:, :, :-1]).sum(),
+        "alike": clumping(asked.sum(1), words.sum(0).expand(N, -1), p),
+    }
+
+
+def _fates(case, real, asked, changed, C):
+    """What the laws on 80/10/10 look at: what became of the words that were asked for."""
     masked, kept = asked & (case["mask_id"] == C), asked & ~changed
     other = asked & ~masked & ~kept
-    early = torch.arange(ids.shape[1], device=ids.device) < (real.sum(1, keepdim=True) / 2)  # (B, T)
-    tokens, p = C[other], asked.double().sum() / (len(C) * words.sum())
-    columns = words.sum(0)  # (T), words at each place
-    dispersion = spread(asked.sum(1), columns.expand(len(C), -1), p)
-    both = words[:, 1:] & words[:, :-1]
-    share = masked.double().sum() / asked.sum().clamp_min(1)
-    clumps = [spread(masked.sum(d), asked.sum(d), share) for d in (2, 1)]  # by sentence, by place
-    where = other.nonzero()  # call, sentence, place of each random token
-    twins = [repeated(where[:, [0, d]], tokens, case["V"]) for d in (1, 2)]
+    early = torch.arange(real.shape[1], device=real.device) < real.sum(1, keepdim=True) / 2  # (B, T)
+    p = masked.sum().item() / max(asked.sum().item(), 1)
+    where, (_, B, T) = other.flatten().nonzero()[:, 0], C.shape
+    tokens, sentences, columns = C.flatten()[where], where // T, where // (B * T) * T + where % T
     quarters = torch.histc(tokens.double(), 4, 0, case["V"])
     return {
-        "places": labels.numel(),
-        "words": len(C) * words.sum(),
-        "labelled": labelled.sum(),
-        "changed": changed.sum(),
-        "other_labels": (labelled & (labels != ids) & (labels != C)).sum(),
-        "labels_of_corrupted": (labelled & (labels != ids) & (labels == C)).sum(),
-        "on_padding": ((labelled | changed) & ~real).sum(),
-        "on_special": ((labelled | changed) & special & real).sum(),
-        "changed_unasked": (changed & ~labelled).sum(),
-        "asked": asked.sum(),
-        "asked_twice": (asked[1::2] & asked[::2]).sum(),
-        "never": (words & ~asked.any(0)).sum(),
-        "neighbours": len(C) * both.sum(),
-        "both_asked": (asked[:, :, 1:] & asked[:, :, :-1]).sum(),
-        "dispersion": dispersion,
         "masked": masked.sum(),
         "kept": kept.sum(),
         "other": other.sum(),
-        "asked_early": (asked & early).sum(),
-        "masked_early": (masked & early).sum(),
-        "clumps": max(clumps),
-        "twins": max(twins),
+        "tilt": abs(deviation((masked & early).sum().item(), (asked & early).sum().item(), p)),
+        "clumps": max(clumping(masked.sum(d), asked.sum(d), p) for d in (2, 1)),  # by sentence, by place
+        "twins": max(repetition(groups, tokens, case["V"]) for groups in (sentences, columns)),
         "outside": ((tokens < 0) | (tokens >= case["V"])).sum(),
-        "distinct": tokens.unique().numel(),
         "fullest": quarters.max(),
         "emptiest": quarters.min(),
     }
@@ -145,229 +149,18 @@ def library(ids, real, special, mask_id, V, g):
     return tuple(x.to(ids.device) for x in collator.torch_mask_tokens(ids.cpu().clone(), never.cpu()))
 
 
-def spread(count, n, p):
-    """How many sigma the squared differences between `count` and n p lie above what chance gives.
-
-    Where all or none are counted, chance has no part in it, and the answer is 0.
-    """
-    if not 0 < p < 1:
-        return 0.0
-    squares = ((count - p * n) ** 2 / (p * (1 - p) * n))[n > 0]
-    return ((squares.sum() - len(squares)) / math.sqrt(4 * max(len(squares), 1))).item()
-
-
-def repeated(groups, tokens, V):
-    """How many sigma more tokens occur twice in a group (rows of `groups` that are equal) than chance gives."""
-    _, group, sizes = groups.unique(dim=0, return_inverse=True, return_counts=True)
-    expected = (sizes * (sizes - 1) / 2).sum().item() / V
-    twice = len(tokens) - (group * (V + 1) + tokens.clamp(0, V)).unique().numel()
-    return (twice - expected) / math.sqrt(expected + 1)
-
-
-def _n(outputs):
-    return {name.removeprefix("_"): value.item() for name, value in outputs.items()}
-
-
-def _far(count, n, p):
-    """Whether `count` of `n` is more than 5 sigma away from the probability p."""
-    return abs(count - n * p) > 5 * math.sqrt(n * p * (1 - p))
-
-
-def labels_are_tokens_or_minus_100(case, outputs):
-    if n := _n(outputs)["other_labels"]:
-        return f"{n:.0f} labels are neither -100 nor the token that stood at their place"
-    return None
-
-
-def labels_are_what_stood_there_before(case, outputs):
-    if n := _n(outputs)["labels_of_corrupted"]:
-        return f"{n:.0f} labels are the corrupted token: the answer must be the token that stood there before"
-    return None
-
-
-def most_labels_are_minus_100(case, outputs):
-    n = _n(outputs)
-    if n["labelled"] > 0.5 * n["words"] and n["changed"] < 0.4 * n["words"]:
-        return (
-            f"{n['labelled'] / n['places']:.0%} of all places have a label other than -100: only chosen words have one"
-        )
-    return None
-
-
-def padding_is_left_alone(case, outputs):
-    if n := _n(outputs)["on_padding"]:
-        return f"padding was chosen or changed {n:.0f} times in {CALLS} calls: it is no word"
-    return None
-
-
-def special_tokens_are_left_alone(case, outputs):
-    if n := _n(outputs)["on_special"]:
-        return f"special tokens were chosen or changed {n:.0f} times in {CALLS} calls"
-    return None
-
-
-def what_is_not_asked_is_not_changed(case, outputs):
-    if n := _n(outputs)["changed_unasked"]:
-        return f"{n:.0f} tokens were changed although their label is -100"
-    return None
-
-
-def most_words_are_left_alone(case, outputs):
-    n = _n(outputs)
-    if n["asked"] > 0.5 * n["words"]:
-        return f"{n['asked'] / n['words']:.1%} of the words are chosen, expected 15%"
-    return None
-
-
-def every_call_chooses_anew(case, outputs):
-    n = _n(outputs)
-    if n["asked_twice"] > 0.5 * n["asked"] / 2:
-        return "two calls in a row choose the same words: draw new numbers from g in each call"
-    return None
-
-
-def every_word_can_be_chosen(case, outputs):
-    n = _n(outputs)
-    # Of a thousand words, each is left out with probability 0.85^60. Where few are chosen, the share says more.
-    if n["never"] > 5 and n["asked"] > 0.1 * n["words"]:
-        return f"{n['never']:.0f} words of the batch are not chosen in any of {CALLS} calls: every word can be"
-    return None
-
-
-def fifteen_percent_are_chosen(case, outputs):
-    n = _n(outputs)
-    if n["asked"] < 0.15 * n["words"] and _far(n["asked"], n["words"], 0.15):
-        return _share(n)
-    return None
-
-
-def no_more_than_fifteen_percent_are_chosen(case, outputs):
-    n = _n(outputs)
-    return _share(n) if _far(n["asked"], n["words"], 0.15) else None
-
-
-def _share(n):
-    return f"{n['asked'] / n['words']:.1%} of the words are chosen, expected 15% (counted in {CALLS} calls)"
-
-
-def sentences_are_not_masked_alike(case, outputs):
-    return _alike() if _n(outputs)["dispersion"] > 100 else None
-
-
-def sentences_are_masked_at_places_of_their_own(case, outputs):
-    return None if _n(outputs)["dispersion"] < 5 else _alike()
-
-
-def _alike():
-    return "sentences of a batch are chosen at the same places: each word is chosen on its own"
-
-
-def neighbours_are_chosen_independently(case, outputs):
-    n = _n(outputs)
-    # A word is in two pairs, so their number varies by a quarter more than that of independent ones.
-    if _far(n["both_asked"] / 1.26, n["neighbours"] / 1.26, 0.15**2):
-        return (
-            f"two neighbours are chosen together in {n['both_asked'] / n['neighbours']:.1%} of all cases, expected 2.3%"
-        )
-    return None
-
-
-def equal_generators_give_equal_masks(case, outputs):
-    if _n(outputs)["again"]:
-        return "two calls with the same state of g differ: draw every random number from the generator g"
-    return None
-
-
-def not_all_are_masked(case, outputs):
-    n = _n(outputs)
-    return _masked(n) if case["counted"] and n["masked"] > 0.99 * n["asked"] else None
-
-
-def more_are_masked_than_exchanged(case, outputs):
-    n = _n(outputs)
-    return _masked(n) if case["counted"] and n["masked"] < n["other"] else None
-
-
-def eighty_percent_are_masked(case, outputs):
-    n = _n(outputs)
-    if case["counted"] and _far(n["masked"], n["asked"], 0.8):
-        return _masked(n)
-    return None
-
-
-def _masked(n):
-    return f"{n['masked'] / n['asked']:.1%} of the chosen words become [MASK], expected 80%"
-
-
-def some_are_kept(case, outputs):
-    n = _n(outputs)
-    return _kept(n) if case["counted"] and n["kept"] < 0.03 * n["asked"] else None
-
-
-def some_are_exchanged(case, outputs):
-    n = _n(outputs)
-    return _kept(n) if case["counted"] and n["other"] < 0.005 * n["asked"] else None
-
-
-def ten_percent_are_kept(case, outputs):
-    n = _n(outputs)
-    if case["counted"] and _far(n["kept"], n["asked"], 0.1):
-        return _kept(n)
-    return None
-
-
-def _kept(n):
-    kept, other = (f"{n[name] / n['asked']:.1%}" for name in ("kept", "other"))
-    return f"of the chosen words {kept} stay as they are and {other} become a random token, expected 10% each"
-
-
-def fate_does_not_depend_on_the_place(case, outputs):
-    n = _n(outputs)
-    if case["counted"] and _far(n["masked_early"], n["asked_early"], 0.8):
-        share = n["masked_early"] / n["asked_early"]
-        return f"{share:.1%} of the words chosen in the first half of a sentence become [MASK], expected 80% everywhere"
-    return None
-
-
-def each_token_has_a_fate_of_its_own(case, outputs):
-    n = _n(outputs)
-    if case["counted"] and not n["clumps"] < 5:
-        return "whether a word becomes [MASK] is decided for many words at once: draw for each word on its own"
-    return None
-
-
-def random_tokens_are_in_the_vocabulary(case, outputs):
-    if case["counted"] and (n := _n(outputs)["outside"]):
-        return f"{n:.0f} random tokens lie outside the vocabulary 0 ... {case['V'] - 1}"
-    return None
-
-
-def random_tokens_differ(case, outputs):
-    n, V = _n(outputs), case["V"]
-    if case["counted"] and n["distinct"] < 0.4 * V * (1 - (1 - 1 / V) ** n["other"]):
-        return f"only {n['distinct']:.0f} different tokens stand in {n['other']:.0f} random places"
-    return None
-
-
-def random_tokens_of_a_batch_differ(case, outputs):
-    if case["counted"] and _n(outputs)["twins"] > 10:
-        return "the same random token stands in several places of a sentence or of a column: draw one for each place"
-    return None
-
-
-def random_tokens_come_from_the_whole_vocabulary(case, outputs):
-    n = _n(outputs)
-    if case["counted"] and any(_far(n[count], n["other"], 0.25) for count in ("fullest", "emptiest")):
-        return "the random tokens are not spread over the whole vocabulary 0 ... V - 1"
-    return None
-
+CHOSEN = "{share:.1%} of the words are chosen, expected 15%"
+MASKED = "{share:.1%} of the chosen words become [MASK], expected 80%"
+KEPT = "{share:.1%} of the chosen words stay as they are, expected 10%"
+OTHER = "{share:.1%} of the chosen words become a random token, expected 10%"
+SPREAD = "the random tokens are not spread over the whole vocabulary 0 ... V - 1"
 
 EXERCISE = Exercise(
     id="bert.mask_tokens",
     title="Hide words: 15%, and of those 80/10/10",
-    parts={"choice and labels": 1, "80/10/10": 2},
-    minutes=25,
-    difficulty="core",
+    parts={"choice and labels": 2, "80/10/10": 2},
+    minutes=30,
+    difficulty="challenge",
     calls=("mask_tokens(ids, real, special, mask_id, V, g) -> corrupted, labels",),
     cases=cases,
     probe=probe,
@@ -375,32 +168,57 @@ EXERCISE = Exercise(
     library=(library,),
     # One law for each kind of mistake, in the order in which a learner should mend them.
     laws=(
-        labels_are_tokens_or_minus_100,
-        labels_are_what_stood_there_before,
-        most_labels_are_minus_100,
-        padding_is_left_alone,
-        special_tokens_are_left_alone,
-        what_is_not_asked_is_not_changed,
-        most_words_are_left_alone,
-        every_call_chooses_anew,
-        sentences_are_not_masked_alike,
-        every_word_can_be_chosen,
-        fifteen_percent_are_chosen,
-        no_more_than_fifteen_percent_are_chosen,
-        sentences_are_masked_at_places_of_their_own,
-        neighbours_are_chosen_independently,
-        equal_generators_give_equal_masks,
-        not_all_are_masked,
-        more_are_masked_than_exchanged,
-        eighty_percent_are_masked,
-        some_are_kept,
-        some_are_exchanged,
-        ten_percent_are_kept,
-        fate_does_not_depend_on_the_place,
-        each_token_has_a_fate_of_its_own,
-        random_tokens_are_in_the_vocabulary,
-        random_tokens_differ,
-        random_tokens_of_a_batch_differ,
-        random_tokens_come_from_the_whole_vocabulary,
+        none("other_labels", "{n:.0f} labels are neither -100 nor the token that stood at their place"),
+        none(
+            "labels_of_corrupted",
+            "{n:.0f} labels are the corrupted token: the answer must be the token that stood there before",
+        ),
+        between(
+            *("labelled_unchanged", "places", 0, 0.3),
+            "{share:.0%} of all places have a label and show the answer: only chosen words have one other than -100",
+        ),
+        none("on_padding", "padding was chosen or changed {n:.0f} times: it is no word"),
+        none("on_special", "special tokens were chosen or changed {n:.0f} times"),
+        none("changed_unasked", "{n:.0f} tokens were changed although their label is -100"),
+        between("asked", "words", 0, 0.5, CHOSEN),
+        between(
+            *("asked_twice", "asked", 0, 0.25),
+            "two calls in a row choose the same words: draw new numbers from g in each call",
+        ),
+        at_most("alike", 5, "sentences of a batch are chosen at the same places: each word is chosen on its own"),
+        at_most("passed_over", 5, "{never:.0f} of {different:.0f} words are never chosen: every word can be"),
+        none("only_changed", "all words with a label were changed: the 10% that stay are asked for as well"),
+        share("asked", "words", 0.15, CHOSEN),
+        # A word is in two pairs, so their number varies by a quarter more than that of independent ones.
+        share(
+            *("both_asked", "neighbours", 0.15**2),
+            "two neighbours are chosen together in {share:.1%} of all cases, expected 2.3%",
+            pairs=1.26,
+        ),
+        none("again", "two calls with the same state of g differ: draw every random number from the generator g"),
+        between("masked", "asked", 0, 0.99, MASKED, when="counted"),
+        at_most(
+            *("tilt", 5),
+            "whether a word becomes [MASK] depends on its place in the sentence: decide it by chance",
+            when="counted",
+        ),
+        at_most(
+            *("clumps", 5),
+            "whether a word becomes [MASK] is decided for many words at once: draw for each word on its own",
+            when="counted",
+        ),
+        share("masked", "asked", 0.8, MASKED, when="counted"),
+        between("kept", "asked", 0.03, 1, KEPT, when="counted"),
+        between("other", "asked", 0.005, 1, OTHER, when="counted"),
+        between("other", "asked", 0.035, 1, OTHER, when="counted"),
+        share("kept", "asked", 0.1, KEPT, when="counted"),
+        none("outside", "{n:.0f} random tokens lie outside the vocabulary 0 ... {V} - 1", when="counted"),
+        at_most(
+            *("twins", 10),
+            "the same random token stands in several places of a sentence or of a column: draw one for each place",
+            when="counted",
+        ),
+        share("fullest", "other", 0.25, SPREAD, when="counted"),
+        share("emptiest", "other", 0.25, SPREAD, when="counted"),
     ),
 )

@@ -13,51 +13,6 @@ import torch
 from grader.contract import Trusted
 
 
-class Steps:
-    """The steps of a right answer; a mistake is written as the one step in which it differs."""
-
-    def __call__(self, documents, longest, cls, sep, g):
-        pairs = []
-        for d, document in enumerate(documents):
-            for s in self.starts(document):
-                is_next = self.coin(g)
-                B = document[s + 1] if is_next else self.stranger(documents, d, s, g)
-                a, b = self.cut(list(document[s]), list(B), longest - self.frame)
-                pairs.append((self.ids(a, b, cls, sep), self.segments(a, b), self.label(is_next)))
-        return self.finished(pairs, longest)
-
-    frame = 3
-
-    def starts(self, document):
-        return range(len(document) - 1)
-
-    def coin(self, g):
-        return torch.rand((), generator=g).item() < 0.5
-
-    def stranger(self, documents, d, s, g):
-        other = torch.randint(len(documents) - 1, (), generator=g).item()
-        document = documents[other + (other >= d)]
-        return document[torch.randint(len(document), (), generator=g).item()]
-
-    def cut(self, a, b, room):
-        while len(a) + len(b) > room:
-            longer = a if len(a) > len(b) else b
-            longer.pop()
-        return a, b
-
-    def ids(self, a, b, cls, sep):
-        return [cls, *a, sep, *b, sep]
-
-    def segments(self, a, b):
-        return [0] * (len(a) + 2) + [1] * (len(b) + 1)
-
-    def label(self, is_next):
-        return int(is_next)
-
-    def finished(self, pairs, longest):
-        return pairs
-
-
 def reference(documents, longest, cls, sep, g):
     pairs = []
     for d, document in enumerate(documents):
@@ -84,15 +39,52 @@ def reference(documents, longest, cls, sep, g):
 TRUSTED = Trusted(reference)
 
 
-def wrong(sentence):
-    def register(steps):
-        def run(documents, longest, cls, sep, g):
-            return steps()(documents, longest, cls, sep, g)
+class Steps:
+    """The same in steps, so that a mistake below is written as the one step in which it differs."""
 
-        TRUSTED.add_mistake(steps.__name__, sentence, run)
-        return steps
+    frame = 3
 
-    return register
+    def __call__(self, documents, longest, cls, sep, g):
+        pairs = []
+        for d, document in enumerate(documents):
+            for s in range(len(document) - 1):
+                for is_next in self.coins(g):
+                    B = document[s + 1] if is_next else self.stranger(documents, d, s, g)
+                    a, b = self.cut(self.own(document[s]), self.own(B), longest - self.frame)
+                    pairs.append((self.ids(a, b, cls, sep), self.segments(a, b), self.label(is_next)))
+        return self.finished(pairs, longest)
+
+    def coins(self, g):
+        return (torch.rand((), generator=g).item() < 0.5,)
+
+    def stranger(self, documents, d, s, g):
+        other = torch.randint(len(documents) - 1, (), generator=g).item()
+        document = documents[other + (other >= d)]
+        return document[torch.randint(len(document), (), generator=g).item()]
+
+    def own(self, sentence):
+        return list(sentence)
+
+    def cut(self, a, b, room):
+        while len(a) + len(b) > room:
+            longer = a if len(a) > len(b) else b
+            longer.pop()
+        return a, b
+
+    def ids(self, a, b, cls, sep):
+        return [cls, *a, sep, *b, sep]
+
+    def segments(self, a, b):
+        return [0] * (len(a) + 2) + [1] * (len(b) + 1)
+
+    def label(self, is_next):
+        return int(is_next)
+
+    def finished(self, pairs, longest):
+        return pairs
+
+
+(wrong,) = TRUSTED.one_by_one(lambda steps: steps().__call__)
 
 
 @wrong("`is_next` is the wrong way round: 1 (True) means that B follows A in the document.")
@@ -102,8 +94,8 @@ class Inverted(Steps):
 
 
 @wrong(
-    "The sentence that should come from elsewhere comes from the same document. Then only a word's topic would be no "
-    "clue any more, and A's neighbours would be called strangers: take another document."
+    "The sentence that should come from elsewhere comes from A's own document, though never the true next one. Leave "
+    "the whole document out: its other sentences fit A far too well."
 )
 class SameDocument(Steps):
     def stranger(self, documents, d, s, g):
@@ -113,8 +105,8 @@ class SameDocument(Steps):
 
 
 @wrong(
-    "The random sentence is drawn from all documents, A's own among them, and is sometimes the true next one with "
-    "`is_next` = 0: leave A's document out."
+    "The random sentence may come from A's own document, and is sometimes the true next one with `is_next` = 0: leave "
+    "A's document out."
 )
 class AnyDocument(Steps):
     def stranger(self, documents, d, s, g):
@@ -122,63 +114,16 @@ class AnyDocument(Steps):
         return sentences[torch.randint(len(sentences), (), generator=g).item()]
 
 
-@wrong(
-    "The random sentence may come from A's own document, though never the true next one. Leave the whole document out: "
-    "its other sentences fit A far too well."
-)
-class AllButTheNext(Steps):
-    def stranger(self, documents, d, s, g):
-        sentences = [x for i, doc in enumerate(documents) for j, x in enumerate(doc) if (i, j) != (d, s + 1)]
-        return sentences[torch.randint(len(sentences), (), generator=g).item()]
-
-
 @wrong("Every pair is a true one: in half of the pairs B must come from elsewhere, or there is nothing to learn.")
 class AlwaysNext(Steps):
-    def coin(self, g):
-        return True
-
-
-@wrong("No pair is a true one: in half of the pairs B must be the sentence that follows A.")
-class NeverNext(Steps):
-    def coin(self, g):
-        return False
-
-
-@wrong("The share of true pairs is 15%, the share of masked words; here it is one half.")
-class FifteenPercent(Steps):
-    def coin(self, g):
-        return torch.rand((), generator=g).item() < 0.15
-
-
-@wrong("True and random pairs take turns: the label of a pair could be told from its place. Toss a coin for each pair.")
-class TakingTurns(Steps):
-    def __init__(self):
-        self.last = False
-
-    def coin(self, g):
-        self.last = not self.last
-        return self.last
+    def coins(self, g):
+        return (True,)
 
 
 @wrong("Each sentence gives two pairs, a true and a random one. Here each gives one, and a coin decides which.")
 class BothForEach(Steps):
-    def __call__(self, documents, longest, cls, sep, g):
-        pairs = []
-        for d, document in enumerate(documents):
-            for s in self.starts(document):
-                for is_next in (True, False):
-                    B = document[s + 1] if is_next else self.stranger(documents, d, s, g)
-                    a, b = self.cut(list(document[s]), list(B), longest - 3)
-                    pairs.append((self.ids(a, b, cls, sep), self.segments(a, b), int(is_next)))
-        return pairs
-
-
-@wrong(
-    "A takes its sentences in twos, as if the pairs must not overlap: every sentence that has a next one begins a pair."
-)
-class EverySecondSentence(Steps):
-    def starts(self, document):
-        return range(0, len(document) - 1, 2)
+    def coins(self, g):
+        return True, False
 
 
 @wrong(
@@ -186,28 +131,13 @@ class EverySecondSentence(Steps):
 )
 class AcrossDocuments(Steps):
     def __call__(self, documents, longest, cls, sep, g):
-        flat = [(d, sentence) for d, document in enumerate(documents) for sentence in document]
-        pairs = []
-        for (d, A), (_, following) in itertools.pairwise(flat):
-            is_next = self.coin(g)
-            B = following if is_next else self.stranger(documents, d, None, g)
-            a, b = self.cut(list(A), list(B), longest - 3)
-            pairs.append((self.ids(a, b, cls, sep), self.segments(a, b), int(is_next)))
-        return pairs
+        # Every document but the last goes on with the next one's first sentence; strangers come from whole documents.
+        self.whole = documents
+        joined = [[*one, other[0]] for one, other in itertools.pairwise(documents)]
+        return super().__call__([*joined, documents[-1]], longest, cls, sep, g)
 
-
-@wrong("The stranger is always the first sentence of a document: draw from all its sentences.")
-class FirstSentences(Steps):
     def stranger(self, documents, d, s, g):
-        other = torch.randint(len(documents) - 1, (), generator=g).item()
-        return documents[other + (other >= d)][0]
-
-
-@wrong("The strangers of a document all come from the document after it: draw the document by chance as well.")
-class FromTheNextDocument(Steps):
-    def stranger(self, documents, d, s, g):
-        document = documents[(d + 1) % len(documents)]
-        return document[torch.randint(len(document), (), generator=g).item()]
+        return super().stranger(self.whole, d, s, g)
 
 
 @wrong("The random numbers do not come from g, so the same seed gives other pairs each time: pass `generator=g`.")
@@ -231,43 +161,10 @@ class NoSepBetween(Steps):
         return [0] * (len(a) + 1) + [1] * (len(b) + 1)
 
 
-@wrong("The [SEP] at the end is missing: each of the two sentences ends with one.")
-class NoSepAtTheEnd(Steps):
-    def ids(self, a, b, cls, sep):
-        return [cls, *a, sep, *b]
-
-    def segments(self, a, b):
-        return [0] * (len(a) + 2) + [1] * len(b)
-
-
-@wrong("[CLS] is missing: it is the place from which the model will read what it thinks of the pair.")
-class NoCls(Steps):
-    def ids(self, a, b, cls, sep):
-        return [*a, sep, *b, sep]
-
-    def segments(self, a, b):
-        return [0] * (len(a) + 1) + [1] * (len(b) + 1)
-
-
-@wrong("A second [CLS] stands before B: there is one, at the very beginning.")
-class ClsTwice(Steps):
-    def ids(self, a, b, cls, sep):
-        return [cls, *a, sep, cls, *b, sep]
-
-    def segments(self, a, b):
-        return [0] * (len(a) + 2) + [1] * (len(b) + 2)
-
-
 @wrong("The [SEP] behind A is counted to segment 1. It ends A, so it has segment 0: len(A) + 2 zeros, [CLS] included.")
 class SepInSegmentOne(Steps):
     def segments(self, a, b):
         return [0] * (len(a) + 1) + [1] * (len(b) + 2)
-
-
-@wrong("All segments are 0: from B's first token on they are 1.")
-class OneSegment(Steps):
-    def segments(self, a, b):
-        return [0] * (len(a) + len(b) + 3)
 
 
 @wrong(
@@ -300,13 +197,6 @@ class OnlyTheSecond(Steps):
         return a, b[: room - len(a)]
 
 
-@wrong("Only A is cut, even where B is the longer one: take each token from the one that is longer at that moment.")
-class OnlyTheFirst(Steps):
-    def cut(self, a, b, room):
-        b = b[: room - 1]
-        return a[: max(room - len(b), 1)], b
-
-
 @wrong(
     "Each sentence is cut to half of the room. Where one is short, the other may keep more: what the short one leaves "
     "free is lost."
@@ -318,30 +208,15 @@ class HalfForEach(Steps):
         return a[: room // 2], b[: room // 2]
 
 
-@wrong("The sentences lose their first tokens: cut at the end.")
-class CutAtTheStart(Steps):
-    def cut(self, a, b, room):
-        while len(a) + len(b) > room:
-            (a if len(a) > len(b) else b).pop(0)
-        return a, b
-
-
 @wrong(
     "The documents lose their words: `pop` and `del` on a sentence change the input. Copy it first, `list(sentence)`."
 )
 class ChangesTheDocuments(Steps):
-    def __call__(self, documents, longest, cls, sep, g):
-        pairs = []
-        for d, document in enumerate(documents):
-            for s in self.starts(document):
-                is_next = self.coin(g)
-                B = document[s + 1] if is_next else self.stranger(documents, d, s, g)
-                a, b = self.cut(document[s], B, longest - 3)
-                pairs.append((self.ids(a, b, cls, sep), self.segments(a, b), int(is_next)))
-        return pairs
+    def own(self, sentence):
+        return sentence
 
 
-TRUSTED.add_alternative("in_steps", lambda *arguments: Steps()(*arguments))
+TRUSTED.add_alternative("in_steps", Steps().__call__)
 
 
 @TRUSTED.alternative

@@ -10,6 +10,7 @@ from coursekit.checking.judging import finding
 from coursekit.exercises import find
 from grader.drawing import draw, outcome_of
 from grader.exercises import trusted
+from grader.exercises.bert.sentence_pairs import Steps
 from grader.proving.seeds import PUBLIC
 
 
@@ -28,12 +29,24 @@ def mask(p=0.15, hidden=0.8, kept=0.9, **change):
     def mask_tokens(ids, real, special, mask_id, V, g):
         word = real & ~torch.isin(ids, torch.tensor(special))
         chosen = change.get("choose", lambda word, u: word & (u < p))(word, torch.rand(ids.shape, generator=g))
-        fate = torch.rand(ids.shape, generator=g)
+        fate = change.get("fate", lambda chosen, u: u)(chosen, torch.rand(ids.shape, generator=g))
         tokens = change.get("tokens", lambda V, shape, g: torch.randint(V, shape, generator=g))(V, ids.shape, g)
         new = torch.where(fate < hidden, mask_id, torch.where(fate < kept, ids, tokens))
         return torch.where(chosen, new, ids), torch.where(chosen, ids, -100)
 
     return mask_tokens
+
+
+def in_runs(u):
+    """Words in runs of up to three neighbours, 15% in all."""
+    begins = u < 1 - 0.85 ** (1 / 3)
+    return begins | begins.roll(1, 1) | begins.roll(2, 1)
+
+
+def by_place(chosen, u):
+    """Numbers that rise along a sentence, and are spread evenly over 0 to 1."""
+    n = chosen.sum(1, keepdim=True).clamp_min(1)
+    return (chosen.cumsum(1) - 0.5) / n + (u - 0.5) / n
 
 
 def test_a_right_mask_passes():
@@ -46,14 +59,19 @@ def test_a_right_mask_passes():
         (mask(p=0.12), "1[12]..% of the words are chosen"),
         (mask(p=0.2), "of the words are chosen, expected 15%"),
         (mask(hidden=0.7), "become \\[MASK\\], expected 80%"),
-        (mask(kept=0.95), "expected 10% each"),
-        (mask(kept=0.84), "expected 10% each"),
+        (mask(kept=0.95), "stay as they are, expected 10%"),
+        (mask(kept=0.84), "stay as they are, expected 10%"),
         (mask(choose=lambda word, u: word & (u.cumsum(1) % 1 < 0.15) & (u > 2)), "of the words are chosen"),
         (mask(choose=lambda word, u: word & (torch.arange(word.shape[1]) % 7 == 0)), "choose the same words"),
         (mask(tokens=lambda V, shape, g: torch.randint(V // 2, shape, generator=g)), "spread over the whole"),
         (mask(tokens=lambda V, shape, g: torch.randint(V // 2, V, shape, generator=g)), "spread over the whole"),
         (mask(tokens=lambda V, shape, g: torch.randint(3 * V, shape, generator=g)), "outside the vocabulary"),
         (mask(tokens=lambda V, shape, g: torch.randint(V, shape[1:], generator=g).expand(shape)), "draw one for each"),
+        (mask(tokens=lambda V, shape, g: torch.randint(V, (shape[0], 1), generator=g)), "draw one for each"),
+        (mask(choose=lambda word, u: word & in_runs(u)), "two neighbours are chosen together"),
+        (mask(fate=lambda chosen, u: u[:, :1].expand_as(u)), "decided for many words at once"),
+        (mask(fate=by_place), "depends on its place in the sentence"),
+        (lambda ids, real, *a: mask()(ids, real & (ids != 0), *a), "are never chosen"),
     ],
 )
 def test_a_mask_with_other_shares_is_told_by_its_share(wrong, says):
@@ -89,6 +107,42 @@ def test_a_mask_of_another_form_is_told_by_its_form(change, says):
 
 def right_pairs(*arguments):
     return trusted("bert.sentence_pairs").reference[0](*arguments)
+
+
+def with_step(**steps):
+    """sentence_pairs with some of its steps changed."""
+    return type("Changed", (Steps,), {name: staticmethod(step) for name, step in steps.items()})()
+
+
+def turns():
+    """Pairs whose labels take turns."""
+    coins = itertools.cycle([True, False])
+    return with_step(coins=lambda g: (next(coins),))
+
+
+def one_of(items, g):
+    return items[torch.randint(len(items), (), generator=g)]
+
+
+@pytest.mark.parametrize(
+    ("pairs", "says"),
+    [
+        (with_step(coins=lambda g: (False,)), "in 0% of the pairs B follows A"),
+        (with_step(coins=lambda g: (torch.rand((), generator=g) < 0.15,)), "1.% of the pairs B follows A"),
+        (turns(), "toss a coin"),
+        (with_step(stranger=lambda docs, d, s, g: docs[d - 1][0]), "one other document"),
+        (with_step(stranger=lambda docs, d, s, g: one_of(docs[d - 1], g)), "one other document"),
+        (with_step(stranger=lambda docs, d, s, g: one_of(docs[:d] + docs[d + 1 :], g)[0]), "never drawn as B"),
+        (with_step(stranger=lambda docs, d, s, g: one_of(docs[:d] + docs[d + 1 :], g)[-1]), "never drawn as B"),
+        (with_step(ids=lambda a, b, cls, sep: [*a, sep, *b, sep]), "do not begin with"),
+        (with_step(ids=lambda a, b, cls, sep: [cls, *a, sep, *b]), "do not end with"),
+        (with_step(ids=lambda a, b, cls, sep: [cls, *a, sep, cls, *b, sep]), "not one sentence of the documents"),
+        (with_step(segments=lambda a, b: [0] * (len(a) + len(b) + 3)), "segments that are not 0 up to"),
+        (with_step(cut=lambda a, b, room: (a[: max(room - len(b), 1)], b[: room - 1])), "A cut although B is longer"),
+    ],
+)
+def test_pairs_that_are_drawn_or_framed_otherwise_are_told(pairs, says):
+    assert re.search(says, told("bert.sentence_pairs", pairs.__call__))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,101 @@
+"""The laws for random answers: what breaks them, and what they say."""
+
+import pytest
+import torch
+
+from coursekit.checking.laws import as_measurements, at_most, between, clumping, deviation, far, none, repetition, share
+
+
+def told(law, case=None, **numbers):
+    return law(case or {}, as_measurements(numbers))
+
+
+@pytest.fixture
+def g():
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.mark.parametrize(("count", "broken"), [(0, False), (1, True)])
+def test_none_is_broken_by_one(count, broken):
+    assert bool(told(none("odd", "{n:.0f} odd"), odd=count)) is broken
+
+
+def test_what_is_no_number_is_not_none():
+    assert told(none("odd", "odd"), odd=float("nan"))
+
+
+# 5 sigma of 10,000 tosses of a coin are 250.
+@pytest.mark.parametrize(("count", "broken"), [(4_751, False), (5_249, False), (4_749, True), (5_251, True)])
+def test_a_share_may_lie_five_sigma_away(count, broken):
+    assert bool(told(share("heads", "tosses", 0.5, "no coin"), heads=count, tosses=10_000)) is broken
+
+
+def test_counts_that_overlap_may_lie_further_away():
+    assert far(5_300, 10_000, 0.5)
+    assert not told(share("heads", "tosses", 0.5, "no coin", pairs=2), heads=5_300, tosses=10_000)
+
+
+def test_the_expected_share_may_be_an_input_of_the_case():
+    law = share("heads", "tosses", "p", "no coin")
+    assert not told(law, {"p": 0.2}, heads=2_000, tosses=10_000)
+    assert told(law, {"p": 0.3}, heads=2_000, tosses=10_000)
+
+
+@pytest.mark.parametrize(("count", "broken"), [(10, False), (30, False), (9, True), (31, True)])
+def test_between_holds_at_both_ends(count, broken):
+    assert bool(told(between("some", "all", 0.1, 0.3, "too few or many"), some=count, all=100)) is broken
+
+
+@pytest.mark.parametrize(("sigmas", "broken"), [(-9.0, False), (5.0, False), (5.1, True), (float("nan"), True)])
+def test_at_most_has_one_end_and_takes_no_nan(sigmas, broken):
+    assert bool(told(at_most("clumps", 5, "clumps"), clumps=sigmas)) is broken
+
+
+def test_a_law_is_asked_only_when_its_input_is_true():
+    law = none("odd", "odd", when="counted")
+    assert told(law, {"counted": True}, odd=1)
+    assert not told(law, {"counted": False}, odd=1)
+
+
+def test_a_sentence_tells_counts_shares_inputs_and_other_measurements():
+    law = between("some", "all", 0.5, 1, "{n:.0f} of {of:.0f}, {share:.0%}, {other:.0f} others, {name}")
+    assert told(law, {"name": "here"}, some=1, all=4, other=3) == "1 of 4, 25%, 3 others, here"
+
+
+def test_laws_on_one_number_have_names_of_their_own():
+    laws = [none("n", "s"), share("n", "m", 0.1, "s"), share("n", "m", 0.2, "s"), at_most("n", 5, "s")]
+    laws += [between("n", "m", 0, 0.1, "s"), between("n", "m", 0, 0.2, "s"), at_most("n", 10, "s"), none("m", "s")]
+    assert len({law.__name__ for law in laws}) == len(laws)
+
+
+@pytest.mark.parametrize(("count", "sigmas"), [(50, 0), (65, 3), (30, -4)])
+def test_a_deviation_is_told_in_sigmas(count, sigmas):
+    assert deviation(count, 100, 0.5) == pytest.approx(sigmas)
+
+
+@pytest.mark.parametrize(("n", "p"), [(100, 0.0), (100, 1.0), (0, 0.5), (100, float("nan"))])
+def test_where_chance_has_no_part_nothing_deviates(n, p):
+    assert deviation(7, n, p) == 0
+
+
+def test_independent_choices_do_not_clump_and_common_ones_do(g):
+    n = torch.full((400,), 50)
+    alone = (torch.rand(400, 50, generator=g) < 0.2).sum(1)
+    together = 50 * (torch.rand(400, generator=g) < 0.2)
+    assert abs(clumping(alone, n, 0.2)) < 5 < 100 < clumping(together, n, 0.2)
+
+
+@pytest.mark.parametrize("p", [0.0, 1.0, float("nan")])
+def test_where_chance_has_no_part_nothing_clumps(p):
+    assert clumping(torch.tensor([3]), torch.tensor([3]), p) == 0
+
+
+def test_nothing_counted_clumps_nothing():
+    assert clumping(torch.tensor([0, 0]), torch.tensor([0, 0]), 0.5) == 0
+
+
+def test_drawn_anew_nothing_repeats_and_one_draw_for_a_group_does(g):
+    groups = torch.arange(300).repeat_interleave(4)
+    anew = torch.randint(1000, (1200,), generator=g)
+    once = torch.randint(1000, (300,), generator=g).repeat_interleave(4)
+    assert abs(repetition(groups, anew, 1000)) < 5 < 100 < repetition(groups, once, 1000)
