@@ -28,7 +28,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from kernelkit import sandbox
+from kernelkit import linux, sandbox
 
 READY = b"+"
 REQUEST_LIMIT = 1 << 20
@@ -111,6 +111,7 @@ def serve(
     """
     gc.collect()
     gc.freeze()  # collections in a kernel then leave the shared pages alone
+    linux.huge_pages()
     poll = select.poll()
     poll.register(listener, select.POLLIN)
     if leash is not None:

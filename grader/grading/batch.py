@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from filelock import FileLock, Timeout
 
-from grader.grading.pipeline import Job, grade, judged, plan
+from grader.grading.pipeline import Job, ahead, grade, judged, plan
 from grader.grading.pipeline import run as run_kernel
 from grader.grading.running import Limits, Runner, shared_runner
 from grader.grading.secret import STATE
@@ -159,6 +159,7 @@ def _inline(batch: Batch, jobs: Sequence[Job], runner: Runner) -> Iterator[tuple
 
 
 def _begin(batch: Batch, job: Job, runner: Runner, kernel: ThreadPoolExecutor) -> Callable[[], Graded]:
+    ahead(job, runner, batch.limits)
     planned = plan(job)
     ran = kernel.submit(run_kernel, planned, runner, batch.limits)
     return lambda: judged(planned, ran.result())

@@ -107,8 +107,15 @@ class Plan:
 
 def grade(job: Job, runner: Runner, limits: Limits | None = None) -> Graded:
     """Run the learner's code in the sandbox, then judge what came out of it."""
+    ahead(job, runner, limits)
     planned = plan(job)
     return judged(planned, run(planned, runner, limits))
+
+
+def ahead(job: Job, runner: Runner, limits: Limits | None = None) -> None:
+    """Begin to start the kernel that `run` will need: it starts while the inputs are drawn."""
+    if job.rebuilt.runs:
+        runner.prepare(limits)
 
 
 def plan(job: Job) -> Plan:
