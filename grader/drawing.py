@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -31,30 +32,48 @@ def reference_outputs(exercise: Exercise, trusted: Trusted, case: Case, measured
 
 @dataclass(frozen=True)
 class Drawn:
-    """Cases from one seed, and for each all that the probe gives for the reference in float64."""
+    """Cases from one seed, and what is right on them: computed when it is first asked for."""
 
+    exercise: Exercise
+    trusted: Trusted
     cases: tuple[Case, ...]
-    outputs: tuple[Outputs, ...]
 
-    @property
+    @functools.cached_property
+    def outputs(self) -> tuple[Outputs, ...]:
+        """For each case all that the probe gives for the reference in float64. Raises RuntimeError."""
+        return tuple(reference_outputs(self.exercise, self.trusted, case) for case in self.cases)
+
+    @functools.cached_property
     def expected(self) -> tuple[Outputs, ...]:
         """The outputs that a learner's are compared with."""
         return tuple(compared(case, outputs) for case, outputs in zip(self.cases, self.outputs, strict=True))
 
+    @functools.cached_property
+    def steady(self) -> bool:
+        """Whether rounding decides nothing: the reference in a case's own dtype stays far within the tolerance.
+
+        Random inputs are now and then badly conditioned (a token whose numbers are nearly equal, before a layer norm),
+        and then a right answer differs from float64 by more than is allowed.
+        """
+        pairs = zip(self.cases, self.expected, strict=True)
+        return all(_steady(self.exercise, self.trusted, case, right) for case, right in pairs)
+
+
+def drawn_from(exercise: Exercise, trusted: Trusted, seed: int) -> Drawn:
+    """The cases that `seed` gives, whether or not they are steady."""
+    return Drawn(exercise, trusted, tuple(exercise.cases(torch.Generator().manual_seed(seed))))
+
 
 def draw(exercise: Exercise, trusted: Trusted, seed: int) -> Drawn:
-    """Cases on which rounding decides nothing: the reference in a case's own dtype stays far within the tolerance.
-
-    Random inputs are now and then badly conditioned (a token whose numbers are nearly equal, before a layer norm), and
-    then a right answer differs from float64 by more than is allowed. Such a draw is thrown away. Raises RuntimeError
-    where no draw will do: then the cases or the tolerance are wrong.
-    """
+    """Steady cases: a draw that is not is thrown away. Raises RuntimeError where none will do."""
     for attempt in range(DRAWS):
-        cases = tuple(exercise.cases(torch.Generator().manual_seed(seed + attempt)))
-        drawn = Drawn(cases, tuple(reference_outputs(exercise, trusted, case) for case in cases))
-        if all(_steady(exercise, trusted, *pair) for pair in zip(drawn.cases, drawn.expected, strict=True)):
+        drawn = drawn_from(exercise, trusted, seed + attempt)
+        if drawn.steady:
             return drawn
-    raise RuntimeError(f"{exercise.id}: {DRAWS} draws from seed {seed} on, and rounding decides a case in each of them")
+    raise RuntimeError(
+        f"{exercise.id}: {DRAWS} draws from seed {seed} on, and rounding decides a case in each of them: "
+        "the cases or the tolerance are wrong"
+    )
 
 
 def _steady(exercise: Exercise, trusted: Trusted, case: Case, right: Outputs) -> bool:

@@ -212,6 +212,7 @@ def _contained(request: dict, sealed) -> None:
     config.HistoryManager.enabled = False
     config.IPKernelApp.log_level = 50
     config.IPKernelApp.capture_fd_output = False
+    config.IPythonKernel._execute_sleep = 0.0  # for outputs that are late; our client waits for the last
     _run_kernel(["-f", file], config, sealed)
 
 

@@ -21,10 +21,11 @@ import torch
 from nbformat import NotebookNode
 
 import coursekit
+from coursekit.checking.handover import question_files
 from coursekit.checking.report import Verdict
 from coursekit.exercises import chapters
 from grader.authoring.notebook import grade_id, points
-from grader.drawing import Drawn
+from grader.drawing import DRAWS, Drawn
 from grader.grading import secret
 from grader.grading.conversation import Cell
 from grader.grading.feedback import sanitise
@@ -99,6 +100,7 @@ class Plan:
     """What one submission's kernel is sent and given, and the secret inputs behind it."""
 
     job: Job
+    attempt: int
     hidden: dict[str, Drawn]
     cells: tuple[Cell, ...]
     given: dict[str, bytes]
@@ -108,8 +110,20 @@ class Plan:
 def grade(job: Job, runner: Runner, limits: Limits | None = None) -> Graded:
     """Run the learner's code in the sandbox, then judge what came out of it."""
     ahead(job, runner, limits)
-    planned = plan(job)
-    return judged(planned, run(planned, runner, limits))
+    return settled(plan(job), lambda planned: run(planned, runner, limits))
+
+
+class Unsteady(Exception):
+    """An answer was wrong on secret inputs on which rounding decides: it must be tried on others."""
+
+
+def settled(planned: Plan, run_one: Callable[[Plan], Ran]) -> Graded:
+    """The verdicts on a plan that `run_one` runs; in the rare case that rounding decided, on the next inputs."""
+    while True:
+        try:
+            return judged(planned, run_one(planned))
+        except Unsteady:
+            planned = plan(planned.job, planned.attempt + 1)
 
 
 def ahead(job: Job, runner: Runner, limits: Limits | None = None) -> None:
@@ -118,17 +132,25 @@ def ahead(job: Job, runner: Runner, limits: Limits | None = None) -> None:
         runner.prepare(limits)
 
 
-def plan(job: Job) -> Plan:
-    """Draw the submission's secret inputs, and say which cells run."""
+def plan(job: Job, attempt: int = 0) -> Plan:
+    """Draw the submission's secret inputs, and say which cells run. Raises RuntimeError where no inputs will do."""
     started = time.thread_time()
-    ids = _exercise_ids(job.assignment)
-    with _one_thread():
-        hidden = {id: secret.drawn(id, job.seed) for id in ids}
-    questions = secret.questions({id: [*known(id).cases, *hidden[id].cases] for id in ids})
-    checks = {grade_id("check", id): id for id in ids}
+    if attempt >= DRAWS:
+        raise RuntimeError(f"{job.assignment}: rounding decides an answer in each of {DRAWS} draws of secret inputs")
+    hidden = {id: secret.drawn(id, job.seed + attempt) for id in _exercise_ids(job.assignment)}
+    given: dict[str, bytes] = {}
+    for id, drawn in hidden.items():
+        given |= zip(question_files(id), (_public_questions(id), secret.questions(id, drawn.cases)), strict=True)
+    checks = {grade_id("check", id): id for id in hidden}
     cells = [job.rebuilt.notebook.cells[i] for i in job.rebuilt.runs]
     sent = tuple(Cell(cell.source, checks.get(_grade_id(cell), "")) for cell in cells)
-    return Plan(job, hidden, sent, {f"{job.assignment}.safetensors": questions}, time.thread_time() - started)
+    return Plan(job, attempt, hidden, sent, given, time.thread_time() - started)
+
+
+@functools.cache
+def _public_questions(exercise_id: str) -> bytes:
+    """The same for every submission."""
+    return secret.questions(exercise_id, known(exercise_id).cases)
 
 
 def run(planned: Plan, runner: Runner, limits: Limits | None = None) -> Ran:
@@ -139,12 +161,14 @@ def run(planned: Plan, runner: Runner, limits: Limits | None = None) -> Ran:
 
 
 def judged(planned: Plan, ran: Ran) -> Graded:
-    """The verdicts on what a kernel left, in the notebook and as points."""
+    """The verdicts on what a kernel left, in the notebook and as points. Raises Unsteady."""
     started, job = time.thread_time(), planned.job
     notebook = nbformat.from_dict(job.rebuilt.notebook)
     answers = {id: ran.files.get(f"{id}.safetensors") for id in planned.hidden}
     with _one_thread():
         verified = {id: verify(id, drawn, answers[id], ran.ended) for id, drawn in planned.hidden.items()}
+        if not all(_decided(v.verdict, planned.hidden[id]) for id, v in verified.items()):
+            raise Unsteady
     _show_outputs(notebook, job, ran)
     verdicts = {grade_id("check", id): v.verdict for id, v in verified.items()}
     if job.reason:
@@ -165,6 +189,11 @@ def judged(planned: Plan, ran: Ran) -> Graded:
         sandboxed=ran.sandboxed,
         mistakes={id: v.verdict.mistake for id, v in verified.items() if v.verdict.mistake},
     )
+
+
+def _decided(verdict: Verdict, drawn: Drawn) -> bool:
+    """Whether a verdict holds. One that found nothing wrong does: only a wrong answer could be rounding's fault."""
+    return bool(verdict.full or verdict.not_started or verdict.refused) or drawn.steady
 
 
 @contextlib.contextmanager

@@ -113,10 +113,10 @@ class TrustedExporter(NotebookExporter):
 
 
 class Writer(Autograde):
-    """nbgrader's converter for one result that is in the store: the same as `nbgrader autograde`, in a fifth of the time.
+    """nbgrader's converter for one result that is in the store: what `nbgrader autograde` does, in a third of the time.
 
-    It leaves out the first of nbgrader's two passes, which has no preprocessor here, checks the notebook once, and keeps
-    one gradebook open, where nbgrader connects anew and looks at every table for each step.
+    It leaves out the first of nbgrader's two passes, which has no preprocessor here, validates the notebook once, and
+    keeps one gradebook open, where nbgrader connects anew and looks at every table for each step.
     """
 
     def __init__(self, gradebook: Gradebook, **kwargs: Any) -> None:
