@@ -1,8 +1,9 @@
 """A kernel that may do anything, in a place where there is nothing to harm.
 
 It covers what code could read, change, reach, use up or leave running on this machine, and not flaws of the Linux
-kernel, timing, or what the code's own process says of itself, which is why answers are judged elsewhere. It is not bubblewrap,
-which starts a program: here a parent that has imported torch is forked, and the walls are watched and read from inside.
+kernel, timing, or what the code's own process says of itself, which is why answers are judged elsewhere. It is not
+bubblewrap, which starts a program: here a parent that has imported torch is forked, and the walls are watched and read
+from inside.
 
 `contain` runs in a process forked for one kernel, the monitor. It builds a root folder that shows only what Python
 needs, forks the kernel into namespaces of its own, watches its memory, and, once every process in there is dead,

@@ -85,8 +85,10 @@ def recognise(
     def alike(mistake: KnownMistake, i: int) -> bool:
         case, right, one, other = cases[i], expected[i], outcomes[i], mistake.outcomes[i]
         # Where the mistake happens to be right it explains no finding: a narrower dtype, say, is another slip.
-        explains = not findings[i] or bool(finding(exercise, case, other, right))
-        return explains and same(exercise, case, right, one, other)
+        # Whether they are the same is asked first: mostly they are not, which is quickly seen.
+        return same(exercise, case, right, one, other) and (
+            not findings[i] or bool(finding(exercise, case, other, right))
+        )
 
     best, most = None, (len(wrong) - 1) / 2
     for mistake in mistakes:

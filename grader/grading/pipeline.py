@@ -137,7 +137,8 @@ def plan(job: Job, attempt: int = 0) -> Plan:
     started = time.thread_time()
     if attempt >= DRAWS:
         raise RuntimeError(f"{job.assignment}: rounding decides an answer in each of {DRAWS} draws of secret inputs")
-    hidden = {id: secret.drawn(id, job.seed + attempt) for id in _exercise_ids(job.assignment)}
+    with _one_thread():
+        hidden = {id: secret.drawn(id, job.seed + attempt) for id in _exercise_ids(job.assignment)}
     given: dict[str, bytes] = {}
     for id, drawn in hidden.items():
         given |= zip(question_files(id), (_public_questions(id), secret.questions(id, drawn.cases)), strict=True)
@@ -239,7 +240,8 @@ def _emit(notebook: NotebookNode, verdicts: dict[str, Verdict]) -> dict[str, flo
         earned = 0.0 if verdict.refused else float(verdict.earned)
         scores[id] = min(max(earned, 0.0), full[id]) if math.isfinite(earned) else 0.0
         data = {"text/plain": f"{scores[id]:g}", "text/html": verdict._repr_html_()}
-        cell.outputs = [nbformat.v4.new_output("execute_result", data, execution_count=None)]
+        result = {"output_type": "execute_result", "data": data, "metadata": {}, "execution_count": None}
+        cell.outputs = [nbformat.from_dict(result)]
     return scores
 
 
