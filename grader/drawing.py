@@ -30,28 +30,49 @@ def reference_outputs(exercise: Exercise, trusted: Trusted, case: Case) -> Outpu
 
 @dataclass(frozen=True)
 class Drawn:
-    """Cases from one seed; for each all that the probe gives for the reference in float64, and what is compared."""
+    """Cases from one seed, and what is right on them: computed when it is first asked for."""
 
+    exercise: Exercise
+    trusted: Trusted
     cases: tuple[Case, ...]
-    outputs: tuple[Outputs, ...]
-    expected: tuple[Outputs, ...]
+
+    @functools.cached_property
+    def outputs(self) -> tuple[Outputs, ...]:
+        """For each case all that the probe gives for the reference in float64. Raises RuntimeError."""
+        return tuple(reference_outputs(self.exercise, self.trusted, case) for case in self.cases)
+
+    @functools.cached_property
+    def expected(self) -> tuple[Outputs, ...]:
+        """The outputs that a learner's are compared with."""
+        return tuple(map(functools.partial(compared, self.exercise), self.cases, self.outputs))
+
+    @functools.cached_property
+    def steady(self) -> bool:
+        """Whether rounding decides nothing: the reference in a case's own dtype stays far within the tolerance.
+
+        Random inputs are now and then badly conditioned (a token whose numbers are nearly equal, before a layer norm),
+        and then a right answer differs from float64 by more than is allowed.
+        """
+        pairs = zip(self.cases, self.expected, strict=True)
+        return all(_steady(self.exercise, self.trusted, case, right) for case, right in pairs)
+
+
+def drawn_from(exercise: Exercise, trusted: Trusted, seed: int) -> Drawn:
+    """The cases that `seed` gives, whether or not they are steady."""
+    g = torch.Generator().manual_seed(seed)
+    return Drawn(exercise, trusted, (*exercise.cases(g), *(trusted.cases(g) if trusted.cases else ())))
 
 
 def draw(exercise: Exercise, trusted: Trusted, seed: int) -> Drawn:
-    """Cases on which rounding decides nothing: the reference in a case's own dtype stays far within the tolerance.
-
-    Random inputs are now and then badly conditioned (a token whose numbers are nearly equal, before a layer norm), and
-    then a right answer differs from float64 by more than is allowed. Such a draw is thrown away. Raises RuntimeError
-    where no draw will do: then the cases or the tolerance are wrong.
-    """
+    """Steady cases: a draw that is not is thrown away. Raises RuntimeError where none will do."""
     for attempt in range(DRAWS):
-        g = torch.Generator().manual_seed(seed + attempt)
-        cases = (*exercise.cases(g), *(trusted.cases(g) if trusted.cases else ()))
-        outputs = tuple(reference_outputs(exercise, trusted, case) for case in cases)
-        expected = tuple(map(functools.partial(compared, exercise), cases, outputs))
-        if all(_steady(exercise, trusted, *pair) for pair in zip(cases, expected, strict=True)):
-            return Drawn(cases, outputs, expected)
-    raise RuntimeError(f"{exercise.id}: {DRAWS} draws from seed {seed} on, and rounding decides a case in each of them")
+        drawn = drawn_from(exercise, trusted, seed + attempt)
+        if drawn.steady:
+            return drawn
+    raise RuntimeError(
+        f"{exercise.id}: {DRAWS} draws from seed {seed} on, and rounding decides a case in each of them: "
+        "the cases or the tolerance are wrong"
+    )
 
 
 def _steady(exercise: Exercise, trusted: Trusted, case: Case, right: Outputs) -> bool:

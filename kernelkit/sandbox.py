@@ -1,5 +1,10 @@
 """A kernel that may do anything, in a place where there is nothing to harm.
 
+It covers what code could read, change, reach, use up or leave running on this machine, and not flaws of the Linux
+kernel, timing, or what the code's own process says of itself, which is why answers are judged elsewhere. It is not
+bubblewrap, which starts a program: here a parent that has imported torch is forked, and the walls are watched and read
+from inside.
+
 `contain` runs in a process forked for one kernel, the monitor. It builds a root folder that shows only what Python
 needs, forks the kernel into namespaces of its own, watches its memory, and, once every process in there is dead,
 sends the files that were left in the answers folder. The monitor itself runs none of the learner's code.
@@ -201,9 +206,11 @@ def _scratch(walls: Walls, root: str, uid: int) -> None:
         os.chown(f"{walls.private}/s", uid, uid)
     os.mkdir(root + "/tmp")
     linux.mount(f"{place}/tmp", root + "/tmp", None, linux.MS_BIND)
-    shutil.copytree(f"{walls.private}/given", f"{place}/questions")
-    for file in (f"{place}/questions", *(entry.path for entry in os.scandir(f"{place}/questions"))):
-        os.chmod(file, 0o755)
+    # Shown, not copied: a kernel is made before it is known what it will be asked.
+    os.mkdir(f"{place}/questions")
+    os.chmod(f"{walls.private}/given", 0o755)
+    linux.mount(f"{walls.private}/given", f"{place}/questions", None, linux.MS_BIND)
+    linux.read_only(f"{place}/questions")
 
 
 def _first_process(walls: Walls, uid: int, kernel, report, pipes) -> None:

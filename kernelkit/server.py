@@ -29,7 +29,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kernelkit import sandbox
+from kernelkit import linux, sandbox
 
 READY = b"+"
 REQUEST_LIMIT = 1 << 20
@@ -112,6 +112,7 @@ def serve(
     """
     gc.collect()
     gc.freeze()  # collections in a kernel then leave the shared pages alone
+    linux.huge_pages()
     poll = select.poll()
     poll.register(listener, select.POLLIN)
     if leash is not None:
@@ -212,6 +213,7 @@ def _contained(request: dict, sealed) -> None:
     config.HistoryManager.enabled = False
     config.IPKernelApp.log_level = 50
     config.IPKernelApp.capture_fd_output = False
+    config.IPythonKernel._execute_sleep = 0.0  # for outputs that are late; our client waits for the last
     _run_kernel(["-f", file], config, sealed)
 
 

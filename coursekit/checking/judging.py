@@ -54,9 +54,14 @@ def judge(
         parts=_parts(exercise, cases, findings),
         mistake=mistake.name if mistake else "",
         advice=mistake.sentence if mistake else "",
-        not_started=all(o.kind.startswith(NOT_STARTED) for o in outcomes),
+        not_started=not_started(outcomes),
         printed=next((o.printed for o in outcomes if o.printed), ""),
     )
+
+
+def not_started(outcomes: Sequence[Outcome]) -> bool:
+    """Whether the untouched stub gave these outcomes."""
+    return all(outcome.kind.startswith(NOT_STARTED) for outcome in outcomes)
 
 
 def refused(exercise: Exercise, sentence: str) -> Verdict:
@@ -121,7 +126,7 @@ def recognise(
     def alike(mistake: KnownMistake, i: int) -> bool:
         case, right, one, other = cases[i], expected[i], outcomes[i], mistake.outcomes[i]
         # Where the mistake happens to be right it explains no finding: a narrower dtype, say, is another slip.
-        # Asked second, because most mistakes do something else, and a finding costs more than seeing that.
+        # Whether they are the same is asked first: mostly they are not, which is quickly seen.
         return same(exercise, case, right, one, other) and (
             not findings[i] or bool(finding(exercise, case, other, right))
         )

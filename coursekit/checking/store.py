@@ -40,7 +40,11 @@ class Known:
 
 def load(exercise_id: str, folder: Path | None = None) -> Known:
     """The public tensors of one exercise. Raises StoreError where the file is missing or damaged."""
-    path = (folder or FOLDER) / f"{chapter_of(exercise_id).slug}.safetensors"
+    return read((folder or FOLDER) / f"{chapter_of(exercise_id).slug}.safetensors", exercise_id)
+
+
+def read(path: Path, exercise_id: str) -> Known:
+    """What one file holds of an exercise. Raises StoreError."""
     try:
         with safe_open(path, framework="pt") as file:
             notes = json.loads((file.metadata() or {}).get("coursekit", "{}"))

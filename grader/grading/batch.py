@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from filelock import FileLock, Timeout
 
-from grader.grading.pipeline import Job, grade, judged, plan
+from grader.grading.pipeline import Job, Plan, ahead, grade, plan, settled
 from grader.grading.pipeline import run as run_kernel
-from grader.grading.running import Limits, Runner, shared_runner
+from grader.grading.running import Limits, Ran, Runner, shared_runner
 from grader.grading.secret import STATE
 from grader.grading.store import Graded, Store
 
@@ -160,9 +160,14 @@ def _inline(batch: Batch, jobs: Sequence[Job], runner: Runner) -> Iterator[tuple
 
 
 def _begin(batch: Batch, job: Job, runner: Runner, kernel: ThreadPoolExecutor) -> Callable[[], Graded]:
+    ahead(job, runner, batch.limits)
     planned = plan(job)
-    ran = kernel.submit(run_kernel, planned, runner, batch.limits)
-    return lambda: judged(planned, ran.result())
+
+    def submit(plan: Plan) -> Future[Ran]:
+        return kernel.submit(run_kernel, plan, runner, batch.limits)
+
+    first = submit(planned)
+    return lambda: settled(planned, lambda plan: (first if plan is planned else submit(plan)).result())
 
 
 def _finished(job: Job, begun: Callable[[], Graded] | Exception) -> tuple[Job, Result]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -59,7 +60,7 @@ def _graded(args: argparse.Namespace, runner: Runner) -> int:
         if not folders:
             return _stop(f"no submission of {args.assignment} in {course.root}: run `nbgrader collect` first")
         work = course.batch(args.assignment, args.force)
-        with _Progress(len(folders)) as progress:
+        with contextlib.closing(course), _Progress(len(folders)) as progress:
             lines = batch.run(work, folders, runner, args.jobs, args.scheduler, progress.advance)
     except (LookupError, FileNotFoundError, ValueError, batch.Busy) as error:
         return _stop(str(error))

@@ -82,7 +82,7 @@ class Conversation:
         if not self._ready():
             spoken.ended = "" if self._dead() else f"the kernel was not ready after {START_SECONDS} s"
             return spoken
-        ears = _Ears(spoken, output)
+        ears = _Ears(spoken, output, [bool(cell_.check) for cell_ in cells])
         for cell_ in cells:
             # All at once: the kernel need not wait for this process between two cells.
             content = {"code": cell_.source, "silent": False, "store_history": True, "stop_on_error": False}
@@ -158,8 +158,9 @@ class Conversation:
 class _Ears:
     """Sorts messages to cells, and stops keeping them when the budget of bytes is spent."""
 
-    def __init__(self, spoken: Spoken, budget: int) -> None:
+    def __init__(self, spoken: Spoken, budget: int, checks: Sequence[bool]) -> None:
         self.asked: list[str] = []
+        self._checks = checks
         self.idle = False
         self._spoken, self._left, self._cut = spoken, budget, False
 
@@ -182,7 +183,10 @@ class _Ears:
             self.idle = True
         if kind not in _OUTPUTS or parent not in self.asked:
             return
-        outputs = self._spoken.outputs[self.asked.index(parent)]
+        index = self.asked.index(parent)
+        if self._checks[index]:  # a check cell shows its verdict alone
+            return
+        outputs = self._spoken.outputs[index]
         try:
             output = nbformat.v4.output_from_msg(message)
             nbformat.validate(nbformat.from_dict(output), ref="output", version=4, version_minor=5)

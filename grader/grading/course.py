@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 
+from nbgrader.api import Gradebook
 from nbgrader.coursedir import CourseDirectory
 from traitlets.config import Config
 
@@ -12,7 +14,7 @@ from grader.authoring.notebook import nbgrader_config
 from grader.grading import batch
 from grader.grading.pipeline import Job, prepare
 from grader.grading.running import Limits
-from grader.plugins.autograde import TrustedExporter, received, shown_key
+from grader.plugins.autograde import TrustedExporter, Writer, received, shown_key
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,14 @@ class Course:
 
     def _record(self, job: Job) -> None:
         """Have nbgrader's own converter write the stored result: the gradebook, and `autograded/`."""
-        from nbgrader.converters import Autograde
+        paths = self.directory(job.assignment, job.student)
+        Writer(self._gradebook, coursedir=paths, config=self.config).start()
 
-        converter = Autograde(coursedir=self.directory(job.assignment, job.student), config=self.config)
-        converter.force = True
-        converter.start()
+    @functools.cached_property
+    def _gradebook(self) -> Gradebook:
+        paths = CourseDirectory(config=self.config)
+        return Gradebook(paths.db_url, paths.course_id)
+
+    def close(self) -> None:
+        if "_gradebook" in self.__dict__:
+            self._gradebook.close()

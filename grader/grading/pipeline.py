@@ -20,11 +20,12 @@ import nbformat
 import torch
 from nbformat import NotebookNode
 
+from coursekit.checking.handover import question_files
 from coursekit.checking.report import Verdict
 from coursekit.exercises import chapters
 from grader import depending
 from grader.authoring.notebook import grade_id, points
-from grader.drawing import Drawn
+from grader.drawing import DRAWS, Drawn
 from grader.grading import secret
 from grader.grading.conversation import Cell
 from grader.grading.feedback import sanitise
@@ -100,6 +101,7 @@ class Plan:
     """What one submission's kernel is sent and given, and the secret inputs behind it."""
 
     job: Job
+    attempt: int
     hidden: dict[str, Drawn]
     cells: tuple[Cell, ...]
     given: dict[str, bytes]
@@ -108,21 +110,49 @@ class Plan:
 
 def grade(job: Job, runner: Runner, limits: Limits | None = None) -> Graded:
     """Run the learner's code in the sandbox, then judge what came out of it."""
-    planned = plan(job)
-    return judged(planned, run(planned, runner, limits))
+    ahead(job, runner, limits)
+    return settled(plan(job), lambda planned: run(planned, runner, limits))
 
 
-def plan(job: Job) -> Plan:
-    """Draw the submission's secret inputs, and say which cells run."""
+class Unsteady(Exception):
+    """An answer was wrong on secret inputs on which rounding decides: it must be tried on others."""
+
+
+def settled(planned: Plan, run_one: Callable[[Plan], Ran]) -> Graded:
+    """The verdicts on a plan that `run_one` runs; in the rare case that rounding decided, on the next inputs."""
+    while True:
+        try:
+            return judged(planned, run_one(planned))
+        except Unsteady:
+            planned = plan(planned.job, planned.attempt + 1)
+
+
+def ahead(job: Job, runner: Runner, limits: Limits | None = None) -> None:
+    """Begin to start the kernel that `run` will need: it starts while the inputs are drawn."""
+    if job.rebuilt.runs:
+        runner.prepare(limits)
+
+
+def plan(job: Job, attempt: int = 0) -> Plan:
+    """Draw the submission's secret inputs, and say which cells run. Raises RuntimeError where no inputs will do."""
     started = time.thread_time()
-    ids = _exercise_ids(job.assignment)
+    if attempt >= DRAWS:
+        raise RuntimeError(f"{job.assignment}: rounding decides an answer in each of {DRAWS} draws of secret inputs")
     with _one_thread():
-        hidden = {id: secret.drawn(id, job.seed) for id in ids}
-    questions = secret.questions({id: [*known(id).cases, *hidden[id].cases] for id in ids})
-    checks = {grade_id("check", id): id for id in ids}
+        hidden = {id: secret.drawn(id, job.seed + attempt) for id in _exercise_ids(job.assignment)}
+    given: dict[str, bytes] = {}
+    for id, drawn in hidden.items():
+        given |= zip(question_files(id), (_public_questions(id), secret.questions(id, drawn.cases)), strict=True)
+    checks = {grade_id("check", id): id for id in hidden}
     cells = [job.rebuilt.notebook.cells[i] for i in job.rebuilt.runs]
     sent = tuple(Cell(cell.source, checks.get(_grade_id(cell), "")) for cell in cells)
-    return Plan(job, hidden, sent, {f"{job.assignment}.safetensors": questions}, time.thread_time() - started)
+    return Plan(job, attempt, hidden, sent, given, time.thread_time() - started)
+
+
+@functools.cache
+def _public_questions(exercise_id: str) -> bytes:
+    """The same for every submission."""
+    return secret.questions(exercise_id, known(exercise_id).cases)
 
 
 def run(planned: Plan, runner: Runner, limits: Limits | None = None) -> Ran:
@@ -133,12 +163,14 @@ def run(planned: Plan, runner: Runner, limits: Limits | None = None) -> Ran:
 
 
 def judged(planned: Plan, ran: Ran) -> Graded:
-    """The verdicts on what a kernel left, in the notebook and as points."""
+    """The verdicts on what a kernel left, in the notebook and as points. Raises Unsteady."""
     started, job = time.thread_time(), planned.job
     notebook = nbformat.from_dict(job.rebuilt.notebook)
     answers = {id: ran.files.get(f"{id}.safetensors") for id in planned.hidden}
     with _one_thread():
         verified = {id: verify(id, drawn, answers[id], ran.ended) for id, drawn in planned.hidden.items()}
+        if not all(_decided(v.verdict, planned.hidden[id]) for id, v in verified.items()):
+            raise Unsteady
     _show_outputs(notebook, job, ran)
     verdicts = {grade_id("check", id): v.verdict for id, v in verified.items()}
     if job.reason:
@@ -159,6 +191,11 @@ def judged(planned: Plan, ran: Ran) -> Graded:
         sandboxed=ran.sandboxed,
         mistakes={id: v.verdict.mistake for id, v in verified.items() if v.verdict.mistake},
     )
+
+
+def _decided(verdict: Verdict, drawn: Drawn) -> bool:
+    """Whether a verdict holds. One that found nothing wrong does: only a wrong answer could be rounding's fault."""
+    return bool(verdict.full or verdict.not_started or verdict.refused) or drawn.steady
 
 
 @contextlib.contextmanager
@@ -204,7 +241,8 @@ def _emit(notebook: NotebookNode, verdicts: dict[str, Verdict]) -> dict[str, flo
         earned = 0.0 if verdict.refused else float(verdict.earned)
         scores[id] = min(max(earned, 0.0), full[id]) if math.isfinite(earned) else 0.0
         data = {"text/plain": f"{scores[id]:g}", "text/html": verdict._repr_html_()}
-        cell.outputs = [nbformat.v4.new_output("execute_result", data, execution_count=None)]
+        result = {"output_type": "execute_result", "data": data, "metadata": {}, "execution_count": None}
+        cell.outputs = [nbformat.from_dict(result)]
     return scores
 
 

@@ -13,6 +13,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -27,6 +29,7 @@ from grader.grading.conversation import Cell, Conversation, Spoken
 from kernelkit import sandbox, warm
 
 _IDLE_SECONDS = 300
+_MOST_SPARES = 2  # one for the submission that comes next, one while that one begins
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH")
 # One thread: the same sums on every machine, and submissions that run beside each other do not compete.
 _FIXED = {
@@ -85,6 +88,8 @@ class Ran:
 class Runner:
     """Owns a warm parent and runs one submission at a time in a kernel forked from it. A context manager.
 
+    One thread may `run` while another prepares the next kernel.
+
     `lent` is the socket of another runner's parent on this machine: it is used for as long as it answers. Raises
     SandboxMissing where the machine cannot contain a kernel and `unprotected` is not set.
     """
@@ -95,6 +100,8 @@ class Runner:
         self._parent: subprocess.Popen | None = None
         self._folder: Path | None = None
         self._kernel: _Contained | _Fresh | None = None
+        self._spares: deque[_Contained] = deque()
+        self._starting = threading.RLock()  # of the parent, by whichever thread needs it first
         if not unprotected and (why := sandbox.missing()):
             raise SandboxMissing(f"{why}. To grade without protection all the same, set NBGRADER_UNPROTECTED=1")
 
@@ -108,6 +115,8 @@ class Runner:
         """End the parent, and the kernel that another thread may be waiting for."""
         if kernel := self._kernel:
             kernel.signal(signal.SIGKILL)
+        while self._spares:
+            self._spares.popleft().clean()
         if self._parent:
             with self._parent:  # its pipes are closed, and it is waited for
                 self._parent.terminate()  # while it imports it would not notice that its leash has ended
@@ -118,10 +127,11 @@ class Runner:
     def run(self, cells: Sequence[Cell], given: dict[str, bytes], limits: Limits | None = None) -> Ran:
         """Run `cells` one after another in one new kernel, with the files `given` in its questions folder."""
         limits = limits or Limits()
-        self._kernel = kernel = _Fresh(given) if self.unprotected else self._contained(given, limits)
+        self._kernel = kernel = _Fresh() if self.unprotected else self._prepared(limits)
         with contextlib.ExitStack() as stack:
             stack.callback(self._cleared, kernel)
             try:
+                kernel.give(given)
                 with Conversation(kernel.connection, kernel.signal, kernel.dead) as conversation:
                     spoken = conversation.hold(cells, limits.wall, limits.cell, limits.output)
             finally:
@@ -135,12 +145,32 @@ class Runner:
         self._kernel = None
         kernel.clean()
 
-    def _contained(self, given: dict[str, bytes], limits: Limits) -> _Contained:
+    def prepare(self, limits: Limits | None = None) -> None:
+        """Fork a kernel for a later `run` with these limits, which then need not wait for its start.
+
+        It lies in walls of its own and knows nothing of a submission: what it is asked comes with `run`. Does nothing
+        where the parent is not there yet or enough kernels wait; what fails here is told by `run`.
+        """
+        path = None if self.unprotected or len(self._spares) >= _MOST_SPARES else self._lent or self.start()
+        if path and path.exists():
+            with contextlib.suppress(OSError):
+                self._spares.append(_Contained(path, limits or Limits()))
+
+    def _prepared(self, limits: Limits) -> _Contained:
+        """A kernel that waits, or a new one."""
+        while self._spares:
+            kernel = self._spares.popleft()
+            if kernel.limits == limits and not kernel.dead():
+                return kernel
+            kernel.clean()
+        return self._contained(limits)
+
+    def _contained(self, limits: Limits) -> _Contained:
         for attempt in (1, 2):
             path = self.ready()
             assert path  # there is a sandbox
             try:
-                return _Contained(path, given, limits)
+                return _Contained(path, limits)
             except OSError:  # the parent has ended meanwhile: it was idle, or somebody killed it
                 if attempt == 2:
                     raise
@@ -152,20 +182,19 @@ class Runner:
         """Begin to start this runner's parent, which imports for seconds; its socket, None without a sandbox."""
         if self.unprotected:
             return None
-        if self._parent and self._parent.poll() is not None:
-            self.close()
-        if not self._parent:
-            self._folder = Path(tempfile.mkdtemp(prefix="coursekit-"))
-            # A clean environment: the grader's may hold the database's password.
-            env = _environment(self._folder)
-            try:
-                self._parent = warm.start(
-                    self._folder / "warm", coursekit.kernel.__name__, env, _IDLE_SECONDS, leash=True
-                )
-            except warm.NotWarm as error:
+        with self._starting:
+            if self._parent and self._parent.poll() is not None:
                 self.close()
-                raise SandboxMissing(str(error)) from error
-        return self._folder / "warm" if self._folder else None
+            if not self._parent:
+                self._folder = Path(tempfile.mkdtemp(prefix="coursekit-"))
+                # A clean environment: the grader's may hold the database's password.
+                env, preload = _environment(self._folder), coursekit.kernel.__name__
+                try:
+                    self._parent = warm.start(self._folder / "warm", preload, env, _IDLE_SECONDS, leash=True)
+                except warm.NotWarm as error:
+                    self.close()
+                    raise SandboxMissing(str(error)) from error
+            return self._folder / "warm" if self._folder else None
 
     def ready(self) -> Path | None:
         """The socket of a parent that listens; None without a sandbox."""
@@ -191,12 +220,11 @@ def shared_runner(unprotected: bool, lent: Path | None = None) -> Runner:
 class _Contained:
     """A kernel in a sandbox, behind the connection to its monitor."""
 
-    def __init__(self, parent: Path, given: dict[str, bytes], limits: Limits) -> None:
+    def __init__(self, parent: Path, limits: Limits) -> None:
+        self.limits = limits
         self.folder = Path(tempfile.mkdtemp(prefix="k", dir=parent.parent))
         for name in ("s", "given", "root"):
             (self.folder / name).mkdir()
-        for name, data in given.items():
-            (self.folder / "given" / name).write_bytes(data)
         self.connection = _connection(str(self.folder / "s" / "k"))
         walls = {
             "private": str(self.folder),
@@ -218,6 +246,12 @@ class _Contained:
             self.clean()
             raise
 
+    def give(self, given: dict[str, bytes]) -> None:
+        for name, data in given.items():
+            file = self.folder / "given" / name
+            file.write_bytes(data)
+            file.chmod(0o644)  # the kernel is another user, who may read
+
     def signal(self, number: int) -> None:
         with contextlib.suppress(OSError):
             self._report.send(bytes([number]))
@@ -237,14 +271,12 @@ class _Contained:
 class _Fresh:
     """A kernel without any protection, as a child of this process."""
 
-    def __init__(self, given: dict[str, bytes]) -> None:
+    def __init__(self) -> None:
         from jupyter_client.connect import write_connection_file
 
         self.folder = Path(tempfile.mkdtemp(prefix="coursekit-"))
         for name in ("questions", "answers", "home", "tmp"):
             (self.folder / name).mkdir()
-        for name, data in given.items():
-            (self.folder / "questions" / name).write_bytes(data)
         file, connection = write_connection_file(str(self.folder / "kernel.json"))
         self.connection = dict(connection)
         env = _environment(self.folder) | _folders(self.folder)
@@ -253,6 +285,10 @@ class _Fresh:
         self._process = subprocess.Popen(
             command, env=env, cwd=self.folder, stdin=null, stdout=null, stderr=null, start_new_session=True
         )
+
+    def give(self, given: dict[str, bytes]) -> None:
+        for name, data in given.items():
+            (self.folder / "questions" / name).write_bytes(data)
 
     def signal(self, number: int) -> None:
         if number == signal.SIGKILL and hasattr(os, "killpg"):

@@ -12,7 +12,7 @@ from pathlib import Path
 from coursekit.checking import store
 from coursekit.checking.contract import Case
 from coursekit.exercises import find
-from grader.drawing import Drawn, draw
+from grader.drawing import Drawn, drawn_from
 from grader.exercises import trusted
 
 STATE = ".grading"
@@ -49,10 +49,10 @@ def seed(secret: bytes, key: str) -> int:
 
 def drawn(exercise_id: str, seed: int) -> Drawn:
     """The secret cases of one exercise, and what is right on them."""
-    found = draw(find(exercise_id), trusted(exercise_id), seed)
+    found = drawn_from(find(exercise_id), trusted(exercise_id), seed)
     return replace(found, cases=tuple(replace(case, hidden=True) for case in found.cases))
 
 
-def questions(cases: dict[str, Sequence[Case]]) -> bytes:
-    """What the kernel is asked, by exercise: the cases, without answers."""
-    return store.dump({id: store.Known(tuple(drawn), tuple({} for _ in drawn), ()) for id, drawn in cases.items()})
+def questions(exercise_id: str, cases: Sequence[Case]) -> bytes:
+    """What the kernel is asked: the cases, without answers."""
+    return store.dump({exercise_id: store.Known(tuple(cases), tuple({} for _ in cases), ())})
