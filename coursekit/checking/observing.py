@@ -81,7 +81,7 @@ def told(error: BaseException) -> str:
 
 def _watched(obj: Any, call: Call) -> Any:
     """The learner's function, returning the tensors that the call promises or raising Wrong; else what it was."""
-    if inspect.isclass(obj) or call.is_value or {*call.kinds} != {"tensor"}:
+    if inspect.isclass(obj) or call.is_class or call.is_value or {*call.kinds} != {"tensor"}:
         return obj
 
     @functools.wraps(obj, updated=())

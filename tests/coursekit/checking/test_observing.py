@@ -1,5 +1,6 @@
 """`observe`: a learner's object is called, and whatever it does is written down."""
 
+import dataclasses
 import sys
 import warnings
 
@@ -55,6 +56,13 @@ def test_gradients_are_kept_without_their_graph():
     outcome = seen_with_gradient(right)
     assert outcome.outputs["dx"].tolist() == [2.0, 6.0]
     assert not outcome.outputs["y"].requires_grad
+
+
+def test_a_function_that_makes_a_module_is_as_good_as_its_class():
+    exercise = dataclasses.replace(EXERCISE, calls=("Linear(D)(x) -> y",), probe=None)
+    case = Case("values", "a case", {"D": 2, "x": torch.ones(2), "weight": torch.eye(2), "bias": torch.ones(2)})
+    outcome = observe(exercise, (lambda D: torch.nn.Linear(D, D),), case)
+    assert outcome.outputs["y"].tolist() == [2.0, 2.0]
 
 
 def test_outputs_share_no_memory_with_the_inputs():
