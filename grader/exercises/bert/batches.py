@@ -26,7 +26,7 @@ def order_reference(batches, results):
     return torch.stack([rows[i] for i in range(len(rows))])
 
 
-TRUSTED = Trusted((pad_reference, batches_reference, order_reference), budget="three functions, each with its own")
+TRUSTED = Trusted((pad_reference, batches_reference, order_reference))
 wrong_pad, wrong_batches, wrong_order = TRUSTED.one_by_one()
 
 
@@ -87,12 +87,6 @@ def mask_too_long(sentences, pad_id):
     return ids, torch.arange(ids.shape[1]) <= lengths
 
 
-@wrong_pad("`real` holds numbers; it should hold Booleans, so that `~real` means filler: `dtype=torch.bool`.")
-def mask_of_numbers(sentences, pad_id):
-    ids, real = pad_reference(sentences, pad_id)
-    return ids, real.long()
-
-
 @wrong_pad(
     "pad appends the filler to the sentences that it was given, so the caller's lists are longer afterwards. Build "
     "new lists, `sentence + [...]`, or fill a new tensor."
@@ -141,15 +135,6 @@ def batches_of_lengths(lengths, size):
     return chunks(sorted(lengths), size)
 
 
-@wrong_batches(
-    "Sentences are dealt out like cards, every k-th of the sorted ones to the same batch: each batch then mixes short "
-    "and long. Neighbours in length belong together: cut the sorted order into slices."
-)
-def batches_dealt_out(lengths, size):
-    order, k = sorting(lengths), -(-len(lengths) // size)
-    return [order[first::k] for first in range(k)]
-
-
 @wrong_batches("There is an empty batch at the end when the sentences divide evenly: count up in steps of `size`.")
 def empty_last_batch(lengths, size):
     order = sorting(lengths)
@@ -159,13 +144,6 @@ def empty_last_batch(lengths, size):
 @wrong_batches("`size` is taken as the number of batches; it is the number of sentences in each.")
 def size_is_the_number_of_batches(lengths, size):
     return chunks(sorting(lengths), -(-len(lengths) // size))
-
-
-@wrong_batches("batches_by_length sorts the list of lengths that it was given: it no longer fits the sentences.")
-def lengths_sorted_in_place(lengths, size):
-    order = sorting(lengths)
-    lengths.sort()
-    return chunks(order, size)
 
 
 def flat(batches):
@@ -186,16 +164,6 @@ def joined_as_they_come(batches, results):
 )
 def permuted_twice(batches, results):
     return torch.cat(results)[flat(batches)]
-
-
-@wrong_order("Only the rows inside each batch are put in order; a sentence may have gone to any batch.")
-def ordered_inside(batches, results):
-    return torch.cat([r[torch.tensor(b).argsort()] for b, r in zip(batches, results, strict=True)])
-
-
-@wrong_order("in_order gives a list of results; stack them to one tensor: torch.stack(rows).")
-def left_as_a_list(batches, results):
-    return list(order_reference(batches, results))
 
 
 def pad_with_full(sentences, pad_id):

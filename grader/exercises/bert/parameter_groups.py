@@ -80,11 +80,6 @@ wrong_groups(
     decay_of=lambda name, p, decay: 0.0 if "norm" in name else decay,
 )
 wrong_groups(
-    "only_vectors_decay",
-    "It is the wrong way round: biases and norms decay, matrices do not.",
-    decay_of=lambda name, p, decay: decay if p.ndim == 1 else 0.0,
-)
-wrong_groups(
     "rates_reversed",
     "The rates fall from the bottom to the top: the head is new and should learn fastest, and `parts` begins with the "
     "embeddings.",
@@ -100,16 +95,6 @@ wrong_groups(
     "The rates are one step too low: the head, the last of the parts, has the full rate, and the last layer rate * "
     "factor.",
     rate_of=lambda rate, factor, depth, i: rate * factor ** (depth + 1),
-)
-wrong_groups(
-    "head_and_the_rest",
-    "All parts below the head have the same rate: each step down multiplies by `factor` once more.",
-    rate_of=lambda rate, factor, depth, i: rate * factor ** min(1, depth),
-)
-wrong_groups(
-    "rates_multiplied",
-    "The rate is multiplied by factor * depth: each step down multiplies by `factor` again, so it is a power.",
-    rate_of=lambda rate, factor, depth, i: rate * factor * depth if depth else rate,
 )
 wrong_groups(
     "frozen_too",

@@ -29,7 +29,7 @@ class Steps:
         scores = self.hide(scores, ~self.allowed(context, limit))
         best, where = scores.flatten(1).max(1)
         spans = self.unravel(where, start.shape[1])
-        return torch.where(self.answered(best, start, end, margin)[:, None], spans, self.nothing(spans))
+        return torch.where(self.answered(best, start, end, margin)[:, None], spans, 0)
 
     def scores(self, start, end):
         return start[:, :, None] + end[:, None, :]
@@ -56,9 +56,6 @@ class Steps:
 
     def null(self, start, end):
         return start[:, 0] + end[:, 0]
-
-    def nothing(self, spans):
-        return torch.zeros_like(spans)
 
 
 TRUSTED = Trusted(reference)
@@ -159,18 +156,6 @@ class NoMargin(Steps):
 class MarginSubtracted(Steps):
     def answered(self, best, start, end, margin):
         return best > self.null(start, end) + (margin if margin < -100 else -margin)
-
-
-@wrong_step("The score of no answer is the start logit of [CLS] alone: it is start plus end, like every other span's.")
-class NullIsTheStart(Steps):
-    def null(self, start, end):
-        return start[:, 0]
-
-
-@wrong_step("No answer is written as (-1, -1): it is (0, 0), the place of [CLS].")
-class NothingIsMinusOne(Steps):
-    def nothing(self, spans):
-        return torch.full_like(spans, -1)
 
 
 @wrong_step("The end is returned one too far, as in a Python slice: each row is (first, last), both included.")

@@ -4,8 +4,6 @@ From the left, take the longest piece that the vocabulary knows; pieces inside a
 no piece fits is unknown as a whole.
 """
 
-import re
-
 from coursekit.exercises.bert.wordpiece import UNKNOWN
 from grader.contract import Trusted
 
@@ -194,20 +192,3 @@ def consuming_the_rest(word, vocabulary):
         pieces.append(piece)
         rest = "##" + rest[len(piece) :]
     return pieces
-
-
-@TRUSTED.alternative
-def by_regular_expression(word, vocabulary):
-    """Alternatives that are tried from the longest to the shortest are a longest match."""
-
-    def matcher(pieces):
-        return re.compile("|".join(map(re.escape, sorted(pieces, key=len, reverse=True))) or "(?!)")
-
-    inside = matcher([p[2:] for p in vocabulary if p.startswith("##")])
-    pieces, at = [], matcher([p for p in vocabulary if not p.startswith("##") and p != UNKNOWN]).match(word)
-    while at:
-        pieces.append(marked(word, *at.span()))
-        if at.end() == len(word):
-            return pieces
-        at = inside.match(word, at.end())
-    return [UNKNOWN]
