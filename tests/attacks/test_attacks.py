@@ -12,7 +12,7 @@ from submissions import ALL, ATTACKS, CANARY, CHECK, HONEST, SLUG
 from kernelkit import sandbox
 
 pytestmark = [
-    pytest.mark.slow(5),
+    pytest.mark.slow(4),
     pytest.mark.skipif(bool(sandbox.missing()), reason=sandbox.missing() or "a sandbox"),
 ]
 

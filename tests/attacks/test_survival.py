@@ -73,6 +73,7 @@ def worker_of(process):
     return None
 
 
+@pytest.mark.slow(5)
 def test_a_disturbed_run_ends_like_an_undisturbed_one(tmp_path):
     calm, wild = filled(tmp_path / "calm", SIZE), filled(tmp_path / "wild", SIZE)
     try:
