@@ -3,6 +3,7 @@
 import contextlib
 import io
 import tempfile
+from functools import partial
 
 import torch
 from torch import nn
@@ -10,19 +11,19 @@ from torch import nn
 from coursekit.checking.contract import Case, Exercise
 from coursekit.checking.drawing import normal
 from coursekit.checking.elsewhere import Elsewhere
-from coursekit.checking.probing import Wrong, number
+from coursekit.checking.probing import number, several
 
 V, D, C, LONGEST = 11, 4, 3, 6
 NAMES = ("ids", "real", "labels")
 
 
 def cases(g):
-    def draw(sizes, dtype=torch.float32):
+    def case(part, label, *sizes, dtype=torch.float32, **given):
         """Batches of these sizes, one below the other, and the weights of a small model."""
         B, T = sum(sizes), LONGEST
         length = torch.randint(2, T + 1, (B,), generator=g)
         length[0] = T
-        return {
+        inputs = {
             "sizes": list(sizes),
             "ids": torch.randint(V, (B, T), generator=g),
             "real": torch.arange(T) < length[:, None],
@@ -32,24 +33,19 @@ def cases(g):
             "linear.weight": 1.5 * normal(g, C, D, dtype=dtype),
             "linear.bias": normal(g, C, dtype=dtype),
         }
+        return Case(part, f"batches of {', '.join(map(str, sizes))}, {label}", inputs | {"mode": "evaluation"} | given)
 
-    def training(sizes, clip, optimizer="sgd", dtype=torch.float32, **more):
-        return draw(sizes, dtype) | {"clip": clip, "optimizer": optimizer, "mode": "evaluation"} | more
-
-    def evaluation(sizes, mode, dtype=torch.float32, **more):
-        return draw(sizes, dtype) | {"mode": mode} | more
-
-    double = torch.float64
+    train, look, double = partial(case, "training"), partial(case, "evaluation"), torch.float64
     return [
-        Case("training", "batches of 4, 4, 4 and 2, large clip", training((4, 4, 4, 2), 1e3)),
-        Case("training", "batches of 5, 5 and 1, small clip", training((5, 5, 1), 0.2)),
-        Case("training", "float64, clip in between", training((6, 6, 6, 6, 2), 1.0, dtype=double)),
-        Case("training", "AdamW, clip in between", training((3, 3, 3, 1), 0.7, "adamw", mode="training")),
-        Case("training", "batches on another device", training((3, 3, 2), 0.5, elsewhere=True)),
-        Case("evaluation", "batches of 6, 6 and 1, model in training mode", evaluation((6, 6, 1), "training")),
-        Case("evaluation", "batches of 5, 5 and 3, model in evaluation mode", evaluation((5, 5, 3), "evaluation")),
-        Case("evaluation", "one batch, float64", evaluation((7,), "training", double)),
-        Case("evaluation", "batches on another device", evaluation((4, 2), "evaluation", elsewhere=True)),
+        train("large clip", 4, 4, 2, clip=1e3),
+        train("small clip", 5, 5, 1, clip=0.2),
+        train("float64, clip in between", 6, 6, 6, 2, clip=1.0, dtype=double),
+        train("AdamW, clip in between", 3, 3, 1, clip=0.7, optimizer="adamw", mode="training"),
+        train("on another device", 3, 2, clip=0.5, elsewhere=True),
+        look("model in training mode", 6, 6, 1, mode="training"),
+        look("model in evaluation mode", 5, 5, 3),
+        look("float64", 7, mode="training", dtype=double),
+        look("on another device", 4, 2, elsewhere=True),
     ]
 
 
@@ -83,12 +79,8 @@ def probe(case, train, evaluate):
     device, batches = case["ids"].device, _batches(case)
     if "clip" in case:
         return _trained(case, train, model, batches, device)
-    result = evaluate(model, batches, device)
-    if not isinstance(result, (tuple, list)) or len(result) != 2:
-        raise Wrong("evaluate returns two numbers, the loss and the accuracy: return loss, accuracy")
-    loss, accuracy = (
-        number(value, name, model.linear.bias) for value, name in zip(result, ("loss", "accuracy"), strict=True)
-    )
+    values = several(evaluate(model, batches, device), "loss", "accuracy", kind="numbers")
+    loss, accuracy = (number(x, name, model.linear.bias) for x, name in zip(values, ("loss", "accuracy"), strict=True))
     return {
         "loss": loss,
         "accuracy": accuracy,
@@ -100,7 +92,7 @@ def probe(case, train, evaluate):
 
 def _trained(case, train, model, batches, device):
     trained = [p for p in model.parameters() if p.requires_grad]
-    if case["optimizer"] == "adamw":
+    if case.get("optimizer") == "adamw":
         # A large eps: without it, rounding decides the sign of a step where the gradient is near 0.
         optimizer = torch.optim.AdamW(trained, lr=0.1, eps=1e-2)
     else:
@@ -169,6 +161,8 @@ def _trainer(model, batches, device, optimizers=(None, None), **options):
     trainer = Trainer(
         _ByPosition(model), arguments, lambda one: one[0], data, compute_loss_func=loss, optimizers=optimizers
     )
+    # Before each training it collects the garbage of the whole process, which takes longer than all the rest.
+    trainer.accelerator.free_memory = lambda *objects: objects
     return trainer, losses, hits
 
 

@@ -56,8 +56,8 @@ def test_groups_that_no_optimiser_could_read_are_told(groups, words):
 @pytest.mark.parametrize(
     ("result", "words"),
     [
-        (None, "evaluate returns two numbers, the loss and the accuracy"),
-        (0.5, "evaluate returns two numbers"),
+        (None, "it returned None, expected 2 numbers: loss, accuracy"),
+        (0.5, "it returned a float, expected 2 numbers"),
         ((0.5, None), "expected one number: accuracy"),
         ((torch.ones(2), 0.5), "of shape (2,), expected one number: loss"),
     ],
