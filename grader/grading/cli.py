@@ -51,6 +51,8 @@ def _grade(args: argparse.Namespace) -> int:
 
 
 def _graded(args: argparse.Namespace, runner: Runner) -> int:
+    from traitlets import TraitError
+
     from grader.grading import batch
     from grader.grading.course import Course
 
@@ -62,7 +64,7 @@ def _graded(args: argparse.Namespace, runner: Runner) -> int:
         work = course.batch(args.assignment, args.force)
         with contextlib.closing(course), _Progress(len(folders)) as progress:
             lines = batch.run(work, folders, runner, args.jobs, args.scheduler, progress.advance)
-    except (LookupError, FileNotFoundError, ValueError, batch.Busy) as error:
+    except (LookupError, FileNotFoundError, ValueError, TraitError, batch.Busy) as error:
         return _stop(str(error))
     except KeyboardInterrupt:
         return _stop("stopped: nothing is lost, the same command goes on from here", 130)

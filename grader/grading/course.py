@@ -13,7 +13,6 @@ from traitlets.config import Config
 from grader.authoring.notebook import nbgrader_config
 from grader.grading import batch
 from grader.grading.pipeline import Job, prepare
-from grader.grading.running import Limits
 from grader.plugins.autograde import TrustedExporter, Writer, received, shown_key
 
 
@@ -61,7 +60,7 @@ class Course:
             prepare=ready,
             record=lambda job: self._record(job),
             written=lambda job: self._shown(job) == job.key,
-            limits=Limits.given(settings.limits),
+            limits=settings.bounds,
             unprotected=self.unprotected,
             force=force,
         )

@@ -16,7 +16,7 @@ import tempfile
 import threading
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -48,19 +48,23 @@ class SandboxMissing(RuntimeError):
     """This machine cannot contain a kernel; the message says what is missing and what can be done."""
 
 
+def _limit(default: float, told: str) -> Any:
+    return field(default=default, metadata={"help": told})
+
+
 @dataclass(frozen=True)
 class Limits:
     """What one submission may use: seconds and bytes."""
 
-    wall: float = 600.0  # the whole submission
-    cell: float = 60.0  # one cell
-    cpu: int = 600  # one process
-    memory: int = 3 << 30  # all processes together, with what lies in scratch
-    processes: int = 64  # threads count too
-    open_files: int = 256
-    scratch: int = 256 << 20
-    output: int = 1 << 20  # what is kept of all cells' outputs
-    answers: int = 64 << 20  # what is read back
+    wall: float = _limit(600.0, "Seconds for the whole submission.")
+    cell: float = _limit(60.0, "Seconds for one cell.")
+    cpu: int = _limit(600, "Seconds of processor time for one process.")
+    memory: int = _limit(3 << 30, "Bytes that all processes hold together, with what lies in scratch.")
+    processes: int = _limit(64, "Processes at once; threads count too.")
+    open_files: int = _limit(256, "Open files of one process.")
+    scratch: int = _limit(256 << 20, "Bytes of files that may be written.")
+    output: int = _limit(1 << 20, "Bytes that are kept of all cells' outputs.")
+    answers: int = _limit(64 << 20, "Bytes of results that are read back.")
 
     @classmethod
     def given(cls, values: dict[str, float]) -> Limits:

@@ -14,6 +14,7 @@ import json
 import os
 import re
 import shutil
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,8 @@ from nbgrader.converters import Autograde
 from nbgrader.converters.base import BaseConverter, NbGraderException
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import NbGraderPreprocessor
-from traitlets import Bool, Dict, Unicode
+from traitlets import Bool, Dict, Float, Int, Unicode, Union
+from traitlets.config import Configurable
 
 from grader.authoring.notebook import write
 from grader.grading import integrity
@@ -41,6 +43,20 @@ from kernelkit import sandbox
 INTAKE = f"{STATE}/intake"
 
 
+def _trait(default: float, told: str) -> Int | Float:
+    kind, least = (Int, 1) if isinstance(default, int) else (Float, 0.001)
+    return kind(default, min=least, help=told).tag(config=True)
+
+
+# A traitlet for each limit: `c.SubmissionLimits.wall = 300`.
+SubmissionLimits = type(
+    "SubmissionLimits",
+    (Configurable,),
+    {limit.name: _trait(limit.default, limit.metadata["help"]) for limit in fields(Limits)}
+    | {"__doc__": Limits.__doc__, "__module__": __name__},
+)
+
+
 class TrustedExporter(NotebookExporter):
     """Exports what was rebuilt and graded, never what was submitted."""
 
@@ -48,7 +64,11 @@ class TrustedExporter(NotebookExporter):
         bool(os.environ.get("NBGRADER_UNPROTECTED")),
         help="Grade without a sandbox. Every result is marked so: learners' code can then do what you can do.",
     ).tag(config=True)
-    limits = Dict(help="Replaces some of grader.grading.running.Limits, for example {'wall': 300}.").tag(config=True)
+    limits = Dict(
+        key_trait=Unicode(),
+        value_trait=Union([Int(), Float()]),
+        help="Overrides some of SubmissionLimits, for example {'wall': 300}. NBGRADER_LIMITS sets it.",
+    ).tag(config=True)
     exchange = Unicode("", help="The exchange's root, whose clock tells when a submission was received.").tag(
         config=True
     )
@@ -66,7 +86,9 @@ class TrustedExporter(NotebookExporter):
 
     @property
     def bounds(self) -> Limits:
-        return Limits.given(self.limits)
+        """What one submission may use. Raises ValueError for what is not a limit."""
+        configured = SubmissionLimits(parent=self)
+        return Limits.given({limit.name: getattr(configured, limit.name) for limit in fields(Limits)} | self.limits)
 
     def _refusal(self, why: str) -> NbGraderException:
         """The error with which nbgrader ends. It prints no message of it: whoever raises it says why."""

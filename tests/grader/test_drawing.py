@@ -10,7 +10,7 @@ from coursekit.checking.contract import Case, Exercise
 from coursekit.checking.observing import observe
 from coursekit.exercises import find
 from grader.contract import Trusted
-from grader.drawing import draw
+from grader.drawing import draw, drawn_from
 from grader.exercises import trusted
 
 BAD_SEEDS = (1, 2, 3)
@@ -50,6 +50,19 @@ def test_the_same_seed_draws_the_same_cases():
     first, second = (draw(EXERCISE, Trusted(variance), seed=9) for _ in range(2))
     assert torch.equal(first.cases[0].inputs["x"], second.cases[0].inputs["x"])
     assert torch.equal(first.expected[0]["y"], second.expected[0]["y"])
+
+
+def test_a_reference_is_asked_only_where_an_answer_is_compared():
+    asked = []
+
+    def counted(x):
+        asked.append(x)
+        return variance(x)
+
+    drawn = drawn_from(EXERCISE, Trusted(counted), seed=9)
+    assert (len(drawn.cases), asked) == (1, [])
+    assert drawn.expected[0]["y"] == drawn.expected[0]["y"]
+    assert len(asked) == 1
 
 
 def test_cases_that_never_hold_still_are_told():

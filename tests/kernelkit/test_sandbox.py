@@ -1,6 +1,7 @@
 """What code in a contained kernel can see, use and leave behind; and that it does not outlive its client."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -43,6 +44,72 @@ def test_outputs_come_back_in_order_and_in_kind(runner):
 def test_files_are_given_and_answers_come_back(runner):
     source = "import os\nopen('answers/a', 'wb').write(open('questions/q', 'rb').read() + b'!')"
     assert run(runner, source, given={"q": b"data"}).files == {"a": b"data!"}
+
+
+def test_what_is_asked_can_be_read_and_not_written(runner):
+    source = """
+    for name in ('questions/q', 'questions/new'):
+        try:
+            open(name, 'wb').write(b'x')
+            print('WRITTEN', name)
+        except OSError as error:
+            print(error.strerror)
+    """
+    assert said(run(runner, textwrap.dedent(source), given={"q": b"data"}), 0) == "Read-only file system\n" * 2
+
+
+@pytest.fixture
+def waiting(runner):
+    """Two kernels that were forked before it was known what they will be asked."""
+    runner.run([Cell("1")], {})  # the parent is there
+    for _ in range(2):
+        runner.prepare(Limits())
+    yield [*runner._spares]
+    while runner._spares:
+        runner._spares.popleft().clean()
+
+
+def test_a_kernel_that_waited_is_asked_its_own_questions(runner, waiting):
+    source = "import os\nprint(os.listdir('questions'), open('questions/q').read())"
+    for kernel, question in zip(waiting, ("one", "two"), strict=True):
+        assert kernel in runner._spares
+        assert said(run(runner, source, given={"q": question.encode()}), 0) == f"['q'] {question}\n"
+        assert kernel not in runner._spares
+
+
+def test_a_kernel_that_waits_is_out_of_reach_of_the_one_that_runs(runner, waiting):
+    source = """
+    import os
+    print([name for name in os.listdir('/proc') if name.isdigit()], sorted(os.listdir('/sockets')), os.listdir('/tmp'))
+    for signal in (9, 15):
+        try:
+            os.kill(-1, signal)
+        except ProcessLookupError:
+            print('alone')
+    """
+    ran = run(runner, textwrap.dedent(source))
+    own = [f"k-{channel}" for channel in range(1, 6)]
+    assert said(ran, 0).splitlines() == [f"['1'] {own} ['kernel.json']", "alone", "alone"]
+    assert not waiting[1].dead()
+    assert ran.flags == ()
+
+
+def test_a_kernel_that_died_waiting_is_replaced(runner, waiting):
+    for kernel in waiting:
+        kernel.signal(signal.SIGKILL)
+        select.select([kernel._report], [], [], 30)
+    ran = run(runner, "print('new')")
+    assert (said(ran, 0), ran.ended, ran.flags) == ("new\n", "", ())
+
+
+def test_a_kernel_that_waits_with_other_limits_is_not_used(runner, waiting):
+    source = "import resource\nprint(resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
+    assert said(run(runner, source, Limits(open_files=200)), 0) == "200\n"
+
+
+def test_no_more_kernels_wait_than_are_needed(runner, waiting):
+    runner.prepare(Limits())
+    assert [*runner._spares] == waiting
 
 
 def test_the_repository_is_not_there(runner):
@@ -196,8 +263,6 @@ def test_everything_dies_with_its_client(tmp_path):
         pid, folder = process.stdout.readline().split()
         parent = os.pidfd_open(int(pid))
         process.send_signal(signal.SIGKILL)
-    import select
-
     assert select.select([parent], [], [], 30)[0], "the warm parent lives on"
     assert not Path(folder).exists()
 
