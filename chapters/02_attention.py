@@ -1612,6 +1612,8 @@ show(
 # - Clark et al. 2019, [What Does BERT Look At?](https://arxiv.org/abs/1906.04341); Xiao et al. 2024,
 #   [Attention Sinks](https://arxiv.org/abs/2309.17453)
 # - Grattafiori et al. 2024, [The Llama 3 Herd of Models](https://arxiv.org/abs/2407.21783)
+#
+# *Text and figures: [CC BY 4.0](https://creativecommons.org/licenses/by/4.0/). Code: BSD 3-Clause. Copyright: the authors of this course.*
 
 # %%
 progress()

@@ -2069,6 +2069,8 @@ before_and_after(encoder, tuned)
 #   Loss](https://arxiv.org/abs/2309.07311)
 # - Howard and Ruder 2018, [ULMFiT](https://arxiv.org/abs/1801.06146): rates for each layer
 # - Hutto and Gilbert 2014, VADER (ICWSM): the rated film snippets
+#
+# *Text and figures: [CC BY 4.0](https://creativecommons.org/licenses/by/4.0/). Code: BSD 3-Clause. Copyright: the authors of this course.*
 
 # %%
 quiz("bert.recipe")

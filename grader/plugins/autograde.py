@@ -43,9 +43,9 @@ from kernelkit import sandbox
 INTAKE = f"{STATE}/intake"
 
 
-def _trait(default: float, told: str) -> Int | Float:
-    kind, least = (Int, 1) if isinstance(default, int) else (Float, 0.001)
-    return kind(default, min=least, help=told).tag(config=True)
+def _trait(default: Any, told: str) -> Int | Float:
+    made = Int(default, min=1, help=told) if isinstance(default, int) else Float(default, min=0.001, help=told)
+    return made.tag(config=True)
 
 
 # A traitlet for each limit: `c.SubmissionLimits.wall = 300`.

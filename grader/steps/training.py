@@ -66,10 +66,10 @@ class Training(Pass):
         optimizer.zero_grad()
 
     def clip(self, model: nn.Module, clip: float) -> None:
-        trained = [p for p in model.parameters() if p.grad is not None]
-        norm = sum((p.grad**2).sum() for p in trained) ** 0.5
-        for p in trained:
-            p.grad *= min(1.0, clip / (norm + 1e-6))
+        grads = [p.grad for p in model.parameters() if p.grad is not None]
+        norm = torch.stack([(g**2).sum() for g in grads]).sum().sqrt()
+        for g in grads:
+            g *= (clip / (norm + 1e-6)).clamp(max=1.0)
 
     def step(self, optimizer, scheduler) -> None:
         optimizer.step()
