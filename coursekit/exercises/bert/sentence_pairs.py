@@ -11,7 +11,7 @@ from coursekit.checking.laws import as_measurements, at_most, between, none, sha
 from coursekit.checking.probing import Wrong, whole_numbers
 
 CLS, SEP, FIRST = 1, 2, 10
-RANDOM, CUT = 50, 8  # calls in cases that are about chance, and in those about the cut
+RANDOM, CUT = 60, 8  # calls in cases that are about chance, and in those about the cut
 
 
 def cases(g):
@@ -60,8 +60,8 @@ def measure(case, outputs):
     if len(calls) != calls_of(case):
         raise ValueError(f"{len(calls)} calls, expected {calls_of(case)}")
     counts = _counted(case, list(itertools.chain.from_iterable(calls)), len(calls))
-    different = len({str(call) for call in calls})
-    return as_measurements(counts | {"again": again != calls[0], "same": different < len(calls) / 2})
+    same = sum(one == other for one, other in itertools.pairwise(calls))
+    return as_measurements(counts | {"again": again != calls[0], "same": same > len(calls) / 2})
 
 
 def _packed(calls):
@@ -122,7 +122,7 @@ def _counted(case, pairs, calls):
             continue
         a, b = framed
         A, B = where.get(a[0]), where.get(b[0])
-        if A is None or B is None or any(where.get(token) != A for token in a) or any(where.get(t) != B for t in b):
+        if A is None or B is None or {*map(where.get, a)} != {A} or {*map(where.get, b)} != {B}:
             n["strange"] += 1
             continue
         _count_form(ids, segments, a, b, documents[A[0]][A[1]], documents[B[0]][B[1]], case["longest"], n)
