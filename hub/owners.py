@@ -7,8 +7,9 @@ Where learners are no users of the machine, the hub gives each a number and writ
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
+
+from kernelkit.files import replace
 
 FIRST = 20_000
 
@@ -21,7 +22,5 @@ def uid_of(name: str, register: Path) -> int:
             return int(uid)
     uid = max([FIRST - 1, *map(int, names)]) + 1
     names[str(uid)] = name
-    partial = register.with_suffix(".new")
-    partial.write_text(json.dumps(names, indent=1))
-    os.replace(partial, register)
+    replace(register, json.dumps(names, indent=1).encode())
     return uid

@@ -15,7 +15,6 @@ Imports nothing but the standard library, so that a probe can load it without th
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import resource
@@ -23,7 +22,6 @@ import select
 import shutil
 import signal
 import socket
-import stat
 import struct
 import subprocess
 import sys
@@ -34,6 +32,7 @@ from functools import cache
 from pathlib import Path
 
 from kernelkit import linux
+from kernelkit.files import Refused, read_plain
 
 SCRATCH = "/scratch"
 SOCKETS = "/sockets"
@@ -385,32 +384,12 @@ def collect(folder: int, most: int) -> tuple[dict[str, bytes], list[str]]:
             break
         try:
             name.encode()
-            data, why = _regular(folder, name, most)
-        except (OSError, UnicodeError) as error:
-            data, why = b"", "is a link" if getattr(error, "errno", 0) == errno.ELOOP else "cannot be read"
-        if why:
+            files[name] = read_plain(folder, name, most)
+            most -= len(files[name])
+        except (Refused, UnicodeError) as error:
+            why = error if isinstance(error, Refused) else "has a name that is no text"
             notes.append(f"answer {name[:80]!a} {why}: it was not read")
-        else:
-            files[name] = data
-            most -= len(data)
     return files, notes[:20]
-
-
-def _regular(folder: int, name: str, most: int) -> tuple[bytes, str]:
-    file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
-    with os.fdopen(file, "rb", buffering=0) as opened:
-        facts = os.fstat(file)
-        if not stat.S_ISREG(facts.st_mode):
-            return b"", "is not a plain file"
-        if facts.st_nlink != 1:
-            return b"", "has more than one name"
-        if facts.st_size > most:
-            return b"", "is larger than what may be read back"
-        pieces, left = [], facts.st_size
-        while left and (piece := opened.read(left)):
-            pieces.append(piece)
-            left -= len(piece)
-        return b"".join(pieces), ""
 
 
 @cache

@@ -21,6 +21,7 @@ from coursekit.checking.contract import Exercise, Outputs
 from coursekit.checking.observing import PRINT_LIMIT, Outcome, observe
 from coursekit.checking.store import read as read_known
 from coursekit.checking.store import restored, storable
+from kernelkit.files import replace as replace_file
 
 # Folders that the grader names in the kernel's environment: what to ask, and where the answers go.
 QUESTIONS, ANSWERS = "COURSEKIT_QUESTIONS", "COURSEKIT_ANSWERS"
@@ -64,11 +65,8 @@ def hand_over(exercise: Exercise, objects: tuple[Any, ...], refused: str = "") -
     files = () if refused else [Path(os.environ[QUESTIONS]) / name for name in question_files(exercise.id)]
     cases = [case for file in files for case in read_known(file, exercise.id).cases]
     outcomes = [observe(exercise, objects, case) for case in cases]
-    target = Path(os.environ[ANSWERS]) / f"{exercise.id}.safetensors"
     # A kernel that is killed while it writes leaves no half file.
-    partial = target.with_suffix(".partial")
-    partial.write_bytes(dump(Handed(tuple(outcomes), refused)))
-    partial.replace(target)
+    replace_file(Path(os.environ[ANSWERS]) / f"{exercise.id}.safetensors", dump(Handed(tuple(outcomes), refused)))
 
 
 def dump(handed: Handed) -> bytes:

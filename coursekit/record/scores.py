@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -22,6 +21,7 @@ import platformdirs
 from filelock import FileLock
 
 from coursekit.record.progress_map import ChapterRow, ExerciseRow, ProgressMap, QuestionRow
+from kernelkit.files import replace
 
 FORMAT = 1
 LOCK_SECONDS = 5  # a write takes milliseconds: who waits longer meets a lock that nobody will give back
@@ -200,18 +200,8 @@ def _set_aside(path: Path) -> None:
 
 
 def _write(path: Path, scores: Scores) -> None:
-    """Replace the file in one step: a reader sees the old content or the new, never half of it."""
     content = {"format": FORMAT, "exercises": {name: asdict(score) for name, score in sorted(scores.items())}}
-    handle, name = tempfile.mkstemp(prefix=".progress-", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(content, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    replace(path, json.dumps(content, indent=1).encode())
 
 
 @contextlib.contextmanager

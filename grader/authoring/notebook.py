@@ -37,6 +37,11 @@ def grade_id(kind: str, id: str) -> str:
     return id.replace(".", "-") + ("-check" if kind == "check" else "")
 
 
+def grade_id_of(cell: NotebookNode) -> str:
+    """The grade id of a notebook's cell; empty where it has none."""
+    return str(cell.metadata.get("nbgrader", {}).get("grade_id", ""))
+
+
 def expand(text: Text, specs: Specs) -> NotebookNode:
     """The chapter as a notebook without outputs: short keys become nbgrader metadata, cells get ids."""
     notebook = nbformat.v4.new_notebook()

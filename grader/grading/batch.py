@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from filelock import FileLock, Timeout
 
+from grader.authoring.notebook import grade_id_of
 from grader.grading.pipeline import Job, Plan, ahead, grade, plan, settled
 from grader.grading.pipeline import run as run_kernel
 from grader.grading.running import Limits, Ran, Runner, shared_runner
@@ -126,9 +127,7 @@ def _lines(batch: Batch, folders: dict[str, Path], runner: Runner, jobs: int, sc
 
 def _recorded(batch: Batch, job: Job, result: Graded) -> Line:
     possible = sum(
-        cell.metadata.nbgrader.points
-        for cell in result.notebook.cells
-        if cell.metadata.get("nbgrader", {}).get("grade_id") in result.scores
+        cell.metadata.nbgrader.points for cell in result.notebook.cells if grade_id_of(cell) in result.scores
     )
     points = sum(result.scores.values())
     try:

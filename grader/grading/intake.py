@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from kernelkit.files import Refused, kind, read_plain
+
 LIMIT = 10 << 20  # bytes of a notebook
 _TIMESTAMP_LIMIT = 200
 _FLAGS_SHOWN = 20
@@ -81,30 +83,11 @@ def write_time(time: datetime) -> str:
 
 
 def _file(folder: int, name: str, limit: int) -> bytes:
-    """The bytes of a plain file. Raises _Refused."""
+    """The bytes of a plain file of the learner's. Raises _Refused."""
     try:
-        facts = os.stat(name, dir_fd=folder, follow_symlinks=False)
-        if not stat.S_ISREG(facts.st_mode):
-            raise _Refused(f"{name} is {_kind(facts.st_mode)}, expected a plain file")
-        file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
-    except FileNotFoundError:
-        raise _Refused(f"{name} is missing") from None
-    except OSError as error:
-        raise _Refused(f"{name} cannot be read ({error.strerror})") from None
-    with os.fdopen(file, "rb") as opened:
-        facts = os.fstat(file)
-        if not stat.S_ISREG(facts.st_mode):
-            raise _Refused(f"{name} is {_kind(facts.st_mode)}, expected a plain file")
-        if facts.st_nlink != 1:
-            raise _Refused(f"{name} has {facts.st_nlink} names (hard links), expected a file of its own")
-        if facts.st_uid not in (os.geteuid(), os.fstat(folder).st_uid):
-            raise _Refused(f"{name} belongs to user {facts.st_uid}, expected the owner of the submission")
-        if facts.st_size > limit:
-            raise _Refused(f"{name} has {facts.st_size:,} bytes, at most {limit:,} are read: clear its outputs")
-        data = opened.read(limit + 1)
-    if len(data) > limit:
-        raise _Refused(f"{name} grows while it is read")
-    return data
+        return read_plain(folder, name, limit, owners=(os.geteuid(), os.fstat(folder).st_uid))
+    except Refused as refused:
+        raise _Refused(f"{name} {refused}") from None
 
 
 def _hint(reason: str, entries: list[str], name: str) -> str:
@@ -112,6 +95,8 @@ def _hint(reason: str, entries: list[str], name: str) -> str:
     if "is missing" in reason and others:
         found = ", ".join(map(_shown, others[:3]))
         return f"{reason}; found {found}: rename the notebook to {name}.ipynb and submit again"
+    if "are read" in reason:
+        return f"{reason}: clear its outputs"
     return f"{reason}: submit the notebook {name}.ipynb again" if "is missing" in reason else reason
 
 
@@ -126,7 +111,7 @@ def _others(folder: int, entries: list[str], notebook: str) -> tuple[str, ...]:
         plain = stat.S_ISREG(mode) or stat.S_ISDIR(mode)
         if entry == notebook or (entry in _HARMLESS and plain):
             continue
-        told.append(f"{_shown(entry)} is {_kind(mode)} that the assignment does not ask for: ignored")
+        told.append(f"{_shown(entry)} is {kind(mode)} that the assignment does not ask for: ignored")
     more = len(told) - _FLAGS_SHOWN
     return (*told[:_FLAGS_SHOWN], *([f"and {more} more things that were ignored"] if more > 0 else []))
 
@@ -134,19 +119,6 @@ def _others(folder: int, entries: list[str], notebook: str) -> tuple[str, ...]:
 def _shown(name: str) -> str:
     """A file's name as text that does nothing in a terminal or a page."""
     return ascii(name[:80]).replace("<", "\\x3c")
-
-
-def _kind(mode: int) -> str:
-    kinds = {
-        stat.S_IFLNK: "a link",
-        stat.S_IFDIR: "a folder",
-        stat.S_IFIFO: "a pipe",
-        stat.S_IFSOCK: "a socket",
-        stat.S_IFCHR: "a device",
-        stat.S_IFBLK: "a device",
-        stat.S_IFREG: "a file",
-    }
-    return kinds.get(stat.S_IFMT(mode), "a thing")
 
 
 def _timestamp(

@@ -24,7 +24,7 @@ from coursekit.checking.handover import question_files
 from coursekit.checking.report import Verdict
 from coursekit.exercises import chapters
 from grader import depending
-from grader.authoring.notebook import grade_id, points
+from grader.authoring.notebook import grade_id, grade_id_of, points
 from grader.drawing import DRAWS, Drawn
 from grader.grading import secret
 from grader.grading.conversation import Cell
@@ -145,7 +145,7 @@ def plan(job: Job, attempt: int = 0) -> Plan:
         given |= zip(question_files(id), (_public_questions(id), secret.questions(id, drawn.cases)), strict=True)
     checks = {grade_id("check", id): id for id in hidden}
     cells = [job.rebuilt.notebook.cells[i] for i in job.rebuilt.runs]
-    sent = tuple(Cell(cell.source, checks.get(_grade_id(cell), "")) for cell in cells)
+    sent = tuple(Cell(cell.source, checks.get(grade_id_of(cell), "")) for cell in cells)
     return Plan(job, attempt, hidden, sent, given, time.thread_time() - started)
 
 
@@ -209,10 +209,6 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _grade_id(cell: NotebookNode) -> str:
-    return cell.metadata.get("nbgrader", {}).get("grade_id", "")
-
-
 def _show_outputs(notebook: NotebookNode, job: Job, ran: Ran) -> None:
     """Put the learner's outputs under their cells, made harmless; a check cell shows its verdict alone."""
     for index, outputs in zip(job.rebuilt.runs, ran.outputs, strict=False):
@@ -234,7 +230,7 @@ def _emit(notebook: NotebookNode, verdicts: dict[str, Verdict]) -> dict[str, flo
     full = points(notebook)
     scores = {}
     for cell in notebook.cells:
-        id = _grade_id(cell)
+        id = grade_id_of(cell)
         if cell.cell_type != "code" or id not in full:
             continue
         verdict = verdicts[id]

@@ -13,6 +13,8 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
+from grader.authoring.notebook import grade_id_of
+
 MOST_CELLS = 2_000
 MOST_CHARACTERS = 4_000_000
 _SETUP_TAGS = frozenset({"setup", "parameters"})
@@ -92,10 +94,6 @@ class _Ids:
                 return id
 
 
-def _grade_id(cell: NotebookNode) -> str:
-    return cell.metadata.get("nbgrader", {}).get("grade_id", "")
-
-
 def _is_solution(cell: NotebookNode) -> bool:
     return bool(cell.metadata.get("nbgrader", {}).get("solution"))
 
@@ -114,7 +112,7 @@ def _merged(mine: NotebookNode, their: _Theirs | None, ids: _Ids) -> list[tuple[
     if _is_solution(cell):
         cell.source = their.source if their else cell.source
         return [(cell, code)]
-    if _grade_id(cell):
+    if grade_id_of(cell):
         return [(cell, code)]
     if _is_setup(cell):
         # The release's runs in any case: exercises are promised its names. The learner's follows, it may import more.
@@ -132,7 +130,7 @@ def _new(their: _Theirs, ids: _Ids) -> NotebookNode:
 
 def _place(release: NotebookNode, theirs: list[_Theirs]) -> tuple[dict[int, _Theirs], dict[int, list[_Theirs]]]:
     """Which submitted cell stands for which released one, and the added ones by the released one above them."""
-    by_grade = {_grade_id(cell): i for i, cell in enumerate(release.cells) if _grade_id(cell)}
+    by_grade = {grade_id_of(cell): i for i, cell in enumerate(release.cells) if grade_id_of(cell)}
     by_id = {cell.id: i for i, cell in enumerate(release.cells) if cell.get("id")}
     by_text: dict[tuple[str, str], list[int]] = {}
     for i, cell in enumerate(release.cells):
@@ -170,7 +168,7 @@ def _suspicions(release: NotebookNode, theirs: list[_Theirs]) -> list[str]:
     count = Counter(their.grade_id for their in theirs if their.grade_id)
     first = {their.grade_id: their for their in reversed(theirs) if their.grade_id}
     for cell in release.cells:
-        id = _grade_id(cell)
+        id = grade_id_of(cell)
         if not id:
             continue
         what = "answer cell" if _is_solution(cell) else "check cell"

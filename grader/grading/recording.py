@@ -8,6 +8,7 @@ from filelock import FileLock
 from nbgrader import utils
 from nbgrader.api import Gradebook, SubmittedNotebook
 
+from grader.authoring.notebook import grade_id_of
 from grader.grading.secret import STATE
 from grader.grading.store import Graded
 
@@ -47,7 +48,7 @@ def _single_writer(course: Path) -> FileLock:
 
 
 def _set_scores(notebook: SubmittedNotebook, graded: Graded) -> None:
-    cells = {cell.metadata.nbgrader.grade_id: cell for cell in graded.notebook.cells if "nbgrader" in cell.metadata}
+    cells = {id: cell for cell in graded.notebook.cells if (id := grade_id_of(cell))}
     for grade in notebook.grades:
         if grade.name in graded.scores:
             grade.auto_score = graded.scores[grade.name]

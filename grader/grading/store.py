@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import json
-import os
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
+
+from kernelkit.files import replace
 
 
 @dataclass(frozen=True)
@@ -65,17 +64,7 @@ class Store:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         fields = {f.name: getattr(graded, f.name) for f in dataclasses.fields(graded)}
         body = json.dumps(fields, sort_keys=True, allow_nan=False).encode()
-        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=".partial-")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, path)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(partial)
-            raise
+        replace(path, hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
 
     def _path(self, key: str) -> Path:
         return self.folder / key[:2] / f"{key}.json"
