@@ -28,7 +28,7 @@ NOTEBOOK_TESTS := tests/notebooks/ solutions
 HUB_TESTS := tests/hub/ tests/attacks/ tests/e2e/
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab hub hub-setup load test test-code test-notebooks test-hub soak build bundle tensors gate bench lint clean
+.PHONY: help setup lab hub hub-setup load test test-code test-notebooks test-hub portable soak build bundle tensors gate bench lint clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -91,6 +91,9 @@ test-notebooks: $(STAMP) ## the second part: every notebook is executed
 
 test-hub: $(STAMP) ## the third part, as root after `make hub-setup`: hub, attacks, browser
 	$(TESTS) $(HUB_TESTS)
+
+portable: $(STAMP) ## prove that what is compared holds for other processors, threads and libraries (weekly)
+	$(PY) -m pytest tests/notebooks/portable.py
 
 soak: $(STAMP) ## grade 500 submissions, hostile ones among them, while processes are killed (SOAK=500)
 	COURSEKIT_SOAK=$(SOAK) $(PY) -m pytest -q -k disturbed tests/attacks/test_survival.py
