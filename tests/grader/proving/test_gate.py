@@ -65,7 +65,7 @@ def test_two_mistakes_that_look_alike_fail():
     half = copy_of(trusted(ID))
     half.add_mistake("no_scale_again", "Another sentence.", lambda Q, K, V: torch.softmax(Q @ K.mT, -1) @ V)
     tally = gated(half)
-    assert any("no_scale_again is taken for no_scale (seed 9)" in told for told in tally.failures)
+    assert any("no_scale_again is taken for NotScaled (seed 9)" in told for told in tally.failures)
     assert tally.mistakes - tally.named == 1
 
 
@@ -84,7 +84,7 @@ def test_tensors_that_are_not_those_made_now_fail():
     half = copy_of(trusted(ID))
     del half.mistakes[-1]
     [told] = gated(half, committed=store.load(ID)).failures
-    assert told.startswith(f"{ID}: the committed tensors have other mistakes (('no_maximum', ")
+    assert told.startswith(f"{ID}: the committed tensors have other mistakes (('scale_after_softmax', ")
     assert told.endswith("run `make tensors`")
 
 
