@@ -78,9 +78,10 @@ def test_a_kernel_that_waited_is_asked_its_own_questions(runner, waiting):
 
 
 def test_a_kernel_that_waits_is_out_of_reach_of_the_one_that_runs(runner, waiting):
-    source = """
+    source = f"""
     import os
-    print([name for name in os.listdir('/proc') if name.isdigit()], sorted(os.listdir('/sockets')), os.listdir('/tmp'))
+    tmp = [name for name in os.listdir('/tmp') if name not in {ROOT.parts}]  # coursekit may be shown from below it
+    print([name for name in os.listdir('/proc') if name.isdigit()], sorted(os.listdir('/sockets')), tmp)
     for signal in (9, 15):
         try:
             os.kill(-1, signal)

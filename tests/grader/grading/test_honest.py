@@ -69,7 +69,7 @@ def variants(exercise_id):
 
 
 def module_of(exercise_id):
-    return inspect.getmodule(trusted(exercise_id).reference[0])
+    return importlib.import_module(f"grader.exercises.{exercise_id}")
 
 
 def git(*arguments):

@@ -66,7 +66,7 @@ def test_another_label_is_told(made):
 def test_another_sentence_of_a_mistake_is_told(made):
     first, *rest = made.mistakes
     [sentence] = told(dataclasses.replace(made, mistakes=(dataclasses.replace(first, sentence="?"), *rest)), made)
-    assert sentence.startswith("the committed tensors have other mistakes (('no_scale', '?')")
+    assert sentence.startswith("the committed tensors have other mistakes (('NotScaled', '?')")
 
 
 def test_another_order_of_the_cases_is_told(made):
