@@ -12,7 +12,7 @@ import torch
 from coursekit.checking.comparing import TOLERANCE, close
 from coursekit.checking.contract import Case, Exercise, Outputs, as_dtype
 from coursekit.checking.judging import KnownMistake, measured
-from coursekit.checking.observing import Outcome, observe
+from coursekit.checking.observing import Outcome, observe, observe_all
 from grader.contract import Trusted
 
 STEADY = 0.2  # the share of the tolerance that rounding may take up in the reference itself
@@ -60,7 +60,7 @@ class Drawn:
 def drawn_from(exercise: Exercise, trusted: Trusted, seed: int) -> Drawn:
     """The cases that `seed` gives, whether or not they are steady."""
     g = torch.Generator().manual_seed(seed)
-    return Drawn(exercise, trusted, (*exercise.cases(g), *(trusted.cases(g) if trusted.cases else ())))
+    return Drawn(exercise, trusted, (*exercise.drawn(g), *(trusted.cases(g) if trusted.cases else ())))
 
 
 def draw(exercise: Exercise, trusted: Trusted, seed: int) -> Drawn:
@@ -100,9 +100,12 @@ def outcome_of(exercise: Exercise, objects: tuple[Any, ...], case: Case) -> Outc
     return measured(exercise, case, observe(exercise, objects, case))
 
 
+def outcomes_of(exercise: Exercise, objects: tuple[Any, ...], cases: Sequence[Case]) -> tuple[Outcome, ...]:
+    """What objects that are trusted do on the cases, one after another, measured."""
+    seen = zip(cases, observe_all(exercise, objects, cases), strict=True)
+    return tuple(measured(exercise, case, outcome) for case, outcome in seen)
+
+
 def known_mistakes(exercise: Exercise, trusted: Trusted, cases: Sequence[Case]) -> list[KnownMistake]:
     """What every registered mistake does on these cases."""
-    return [
-        KnownMistake(m.name, m.sentence, tuple(outcome_of(exercise, m.objects, case) for case in cases))
-        for m in trusted.mistakes
-    ]
+    return [KnownMistake(m.name, m.sentence, outcomes_of(exercise, m.objects, cases)) for m in trusted.mistakes]

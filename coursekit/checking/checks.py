@@ -12,7 +12,7 @@ from coursekit.checking import handover, store
 from coursekit.checking.calls import Call
 from coursekit.checking.contract import Exercise
 from coursekit.checking.judging import judge, measured, refused
-from coursekit.checking.observing import observe
+from coursekit.checking.observing import observe_all
 from coursekit.checking.report import Verdict
 from coursekit.exercises import UnknownExercise, find
 
@@ -71,7 +71,8 @@ def verdict_on(exercise: Exercise, objects: tuple[Any, ...], known: store.Known,
     cases = [case.on(device) for case in known.cases]
     where = [case.device(device) for case in cases]
     expected = [{n: v.to(place) for n, v in right.items()} for right, place in zip(known.expected, where, strict=True)]
-    outcomes = [measured(exercise, case, observe(exercise, objects, case)) for case in cases]
+    seen = zip(cases, observe_all(exercise, objects, cases), strict=True)
+    outcomes = [measured(exercise, case, outcome) for case, outcome in seen]
     # Where the learner's outputs are: a mistake left on another device would seem to err in its device.
     mistakes = [mistake.on(*where) for mistake in known.mistakes]
     return judge(exercise, cases, outcomes, expected, mistakes)

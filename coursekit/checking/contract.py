@@ -24,13 +24,15 @@ class Case:
 
     `part` is the part of the exercise whose points the case decides, `label` is told to the learner when it
     fails ("T=5, S=7, float64"), `inputs` holds tensors and plain Python values by name. Of a `hidden` case, which only
-    grading knows, a report tells the label and no number.
+    grading knows, a report tells the label and no number. One that comes `again` is the first case once more, after
+    all others.
     """
 
     part: str
     label: str
     inputs: dict[str, Any]
     hidden: bool = False
+    again: bool = False
 
     @property
     def dtype(self) -> torch.dtype:
@@ -96,6 +98,17 @@ class Exercise:
     @property
     def points(self) -> int:
         return sum(self.parts.values())
+
+    def drawn(self, g: torch.Generator) -> list[Case]:
+        """The cases, and the first one a second time: what a call leaves behind, and what is random, shows there.
+
+        Not so where the answer is random, for its probe calls it many times, nor for a value, which is not called.
+        """
+        cases = list(self.cases(g))
+        if self.measure is not None or all(call.is_value for call in self.signatures):
+            return cases
+        again = (dataclasses.replace(c.copy(), label=f"{c.label}, called again", again=True) for c in cases[:1])
+        return [*cases, *again]
 
 
 @dataclass(frozen=True)

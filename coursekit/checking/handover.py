@@ -18,7 +18,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from coursekit.checking.contract import Exercise, Outputs
-from coursekit.checking.observing import PRINT_LIMIT, Outcome, observe
+from coursekit.checking.observing import LEFT_BEHIND, PRINT_LIMIT, Outcome, observe_all
 from coursekit.checking.store import read as read_known
 from coursekit.checking.store import restored, storable
 from kernelkit.files import replace as replace_file
@@ -64,7 +64,7 @@ def hand_over(exercise: Exercise, objects: tuple[Any, ...], refused: str = "") -
     """Run the grader's cases on `objects` and leave what happened where the grader looks for it."""
     files = () if refused else [Path(os.environ[QUESTIONS]) / name for name in question_files(exercise.id)]
     cases = [case for file in files for case in read_known(file, exercise.id).cases]
-    outcomes = [observe(exercise, objects, case) for case in cases]
+    outcomes = observe_all(exercise, objects, cases)
     # A kernel that is killed while it writes leaves no half file.
     replace_file(Path(os.environ[ANSWERS]) / f"{exercise.id}.safetensors", dump(Handed(tuple(outcomes), refused)))
 
@@ -83,6 +83,7 @@ def dump(handed: Handed) -> bytes:
             "problem": o.problem[:TEXT_LIMIT],
             "changed": o.changed,
             "printed": o.printed,
+            "left": o.left,
         }
         for o in handed.outcomes
     ]
@@ -123,13 +124,14 @@ def _parsed(data: bytes) -> tuple[dict[str, Any], Outputs]:
 
 def _outcome(i: int, note: Any, wanted: Callable[[int], Outputs], tensors: Outputs) -> Outcome:
     note = note if isinstance(note, dict) else {}
-    changed = note.get("changed")
+    changed, left = note.get("changed"), note.get("left")
     told = Outcome(
         None,
         _text(note.get("kind")),
         _text(note.get("problem")) or "the check handed over no result",
         tuple(_text(name) for name in changed) if isinstance(changed, list) else (),
         _text(note.get("printed"))[:PRINT_LIMIT],
+        tuple(name for name in LEFT_BEHIND if isinstance(left, list) and name in left),
     )
     if note.get("names") is None:
         return told

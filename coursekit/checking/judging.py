@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 import torch
 
 from coursekit.checking.comparing import close, difference
-from coursekit.checking.contract import Case, Exercise, Outputs
-from coursekit.checking.observing import Outcome
+from coursekit.checking.contract import Case, Exercise, Law, Outputs
+from coursekit.checking.laws import Count
+from coursekit.checking.observing import LEFT_BEHIND, Outcome
 from coursekit.checking.probing import Wrong
 from coursekit.checking.report import PartResult, Verdict
+from coursekit.checking.symptoms import symptom
 
 NOT_STARTED = "NotImplementedError"
 UNMEASURED = "what was handed over cannot be measured"
@@ -40,7 +42,8 @@ def judge(
 ) -> Verdict:
     """The verdict on measured `outcomes`, one for each case, public and hidden ones alike.
 
-    A mistake is looked for on the first cases, as many as it has outcomes for.
+    Where no known mistake is the learner's, what can be said of their numbers is said. A mistake is looked for on the
+    first cases, as many as it has outcomes for.
     """
     outcomes = [_discreet(outcome) if case.hidden else outcome for case, outcome in zip(cases, outcomes, strict=True)]
     findings = [
@@ -48,12 +51,13 @@ def judge(
     ]
     seen = min((len(mistake.outcomes) for mistake in mistakes), default=0)
     mistake = recognise(exercise, cases[:seen], outcomes, expected, findings[:seen], mistakes)
+    unknown = any(findings) and not mistake
     return Verdict(
         exercise=exercise.id,
         title=exercise.title,
         parts=_parts(exercise, cases, findings),
         mistake=mistake.name if mistake else "",
-        advice=mistake.sentence if mistake else "",
+        advice=mistake.sentence if mistake else symptom(exercise, cases, outcomes, expected) if unknown else "",
         not_started=not_started(outcomes),
         printed=next((o.printed for o in outcomes if o.printed), ""),
     )
@@ -91,6 +95,8 @@ def finding(exercise: Exercise, case: Case, outcome: Outcome, expected: Outputs)
         return outcome.problem or outcome.kind
     if outcome.changed:
         return f"it changes its input {' and '.join(outcome.changed)} in place: work on a copy"
+    if outcome.left:
+        return LEFT_BEHIND[outcome.left[0]]
     for name, right in expected.items():
         if told := difference(name, outcome.outputs[name], right, exercise.tolerance.get(right.dtype), not case.hidden):
             return told
@@ -116,42 +122,49 @@ def recognise(
 ) -> KnownMistake | None:
     """The known mistake that behaves like the learner's code.
 
-    One that agrees on every case wins. Otherwise one that agrees on the first wrong case and on at least half
-    of the wrong ones: learners combine mistakes.
+    It agrees on the first wrong case and on at least half of the wrong ones, for learners combine mistakes; and where
+    the learner is right it is right too, else it is not what they did. One that agrees on every case wins.
     """
     wrong = [i for i, told in enumerate(findings) if told]
     if not wrong:
         return None
 
+    def errs(mistake: KnownMistake, i: int) -> bool:
+        return bool(finding(exercise, cases[i], mistake.outcomes[i], expected[i]))
+
     def alike(mistake: KnownMistake, i: int) -> bool:
-        case, right, one, other = cases[i], expected[i], outcomes[i], mistake.outcomes[i]
         # Where the mistake happens to be right it explains no finding: a narrower dtype, say, is another slip.
         # Whether they are the same is asked first: mostly they are not, which is quickly seen.
-        return same(exercise, case, right, one, other) and (
-            not findings[i] or bool(finding(exercise, case, other, right))
-        )
+        return same(exercise, cases[i], expected[i], outcomes[i], mistake.outcomes[i]) and errs(mistake, i)
 
     best, most = None, (len(wrong) - 1) / 2
     for mistake in mistakes:
         if not alike(mistake, wrong[0]):
             continue  # most mistakes end here: an exercise may have many
         score = sum(alike(mistake, i) for i in wrong)
-        if score == len(wrong) and all(alike(mistake, i) for i in range(len(cases))):
-            return mistake
-        if score > most:
+        if score > most and not any(errs(mistake, i) for i, told in enumerate(findings) if not told):
             best, most = mistake, score
     return best
 
 
 def same(exercise: Exercise, case: Case, expected: Outputs, one: Outcome, other: Outcome) -> bool:
-    """Whether two outcomes of one case cannot be told apart: problem, in-place changes, values, broken laws."""
+    """Whether two outcomes of one case cannot be told apart: problem, side effects, values, laws and by how much."""
     if one.outputs is None or other.outputs is None:
         return one.kind == other.kind and one.outputs is other.outputs
-    if one.changed != other.changed:
+    if (one.changed, one.left) != (other.changed, other.left):
         return False
     if not all(_alike(one.outputs[name], other.outputs[name], exercise) for name in expected):
         return False
-    return _broken_law(exercise, case, expected, one) == _broken_law(exercise, case, expected, other)
+    if not all(_alike(one.outputs[name], right, exercise) for name, right in expected.items()):
+        return True  # wrong values are told apart by themselves; laws are for right ones
+    return all(_agree(law, case, one.outputs, other.outputs) for law in exercise.laws)
+
+
+def _agree(law: Law, case: Case, one: Outputs, other: Outputs) -> bool:
+    """Whether both keep a law or both break it, by the same amount where it can be told."""
+    if isinstance(law, Count):
+        return law.agree(case.inputs, one, other)
+    return bool(law(case.inputs, one)) == bool(law(case.inputs, other))
 
 
 def _alike(one: torch.Tensor, other: torch.Tensor, exercise: Exercise) -> bool:
@@ -163,14 +176,6 @@ def _alike(one: torch.Tensor, other: torch.Tensor, exercise: Exercise) -> bool:
 
 def _kind(x: torch.Tensor) -> tuple[bool, bool, bool]:
     return x.dtype == torch.bool, x.is_floating_point(), x.is_complex()
-
-
-def _broken_law(exercise: Exercise, case: Case, expected: Outputs, outcome: Outcome) -> str:
-    """The first law that right values break; wrong values are told apart by themselves."""
-    assert outcome.outputs is not None
-    if not all(_alike(outcome.outputs[name], right, exercise) for name, right in expected.items()):
-        return ""
-    return next((law.__name__ for law in exercise.laws if law(case.inputs, outcome.outputs)), "")
 
 
 def _parts(exercise: Exercise, cases: Sequence[Case], findings: Sequence[str]) -> tuple[PartResult, ...]:

@@ -1,5 +1,7 @@
 """Laws for answers that are random: counts that must be 0, shares within five sigma, choices that do not depend.
 
+Two answers are alike under a law when both keep it, or both break it by the same amount, as far as chance allows.
+
 A measurement is the number that the exercise's `measure` gives as `_name`. Each law here is broken with the sentence
 `says`, in which `{n}` is the count, `{of}` what it is a part of, `{share}` the quotient, and the case's inputs and the
 other measurements stand by their names. `when` names an input that must be true for the law to be asked.
@@ -8,6 +10,8 @@ other measurements stand by their names. `when` names an input that must be true
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,11 +20,51 @@ from torch import Tensor
 from coursekit.checking.contract import Law, Outputs
 
 SIGMAS = 5
+Counted = tuple[float, float]  # n, and what it is a part of
+
+
+@dataclass(frozen=True)
+class Count:
+    """A law on one measurement: `broken(n, of, chance)`, and `near((n, of), (m, of))` for two that break it alike.
+
+    `of` names the measurement that n is a part of, `chance` the probability or the input that holds it.
+    """
+
+    name: str
+    says: str
+    when: str
+    broken: Callable[[float, float, float], bool]
+    near: Callable[[Counted, Counted], bool]
+    of: str = ""
+    chance: float | str = 0.0
+
+    def __call__(self, case: dict[str, Any], outputs: Outputs) -> str | None:
+        if not self._breaks(case, outputs):
+            return None
+        n, total = self._counted(outputs)
+        plain = {key: value for key, value in case.items() if not isinstance(value, Tensor)}
+        return self.says.format(**{**plain, **measurements(outputs), "n": n, "of": total, "share": _ratio(n, total)})
+
+    def agree(self, case: dict[str, Any], one: Outputs, other: Outputs) -> bool:
+        """Whether two answers keep the law both, or break it by the same amount."""
+        broken = self._breaks(case, one)
+        if broken != self._breaks(case, other):
+            return False
+        return not broken or self.near(self._counted(one), self._counted(other))
+
+    def _breaks(self, case: dict[str, Any], outputs: Outputs) -> bool:
+        if self.when and not case[self.when]:
+            return False
+        return self.broken(*self._counted(outputs), case[self.chance] if isinstance(self.chance, str) else self.chance)
+
+    def _counted(self, outputs: Outputs) -> Counted:
+        n = measurements(outputs)
+        return n[self.name], n[self.of] if self.of else 1.0
 
 
 def none(name: str, says: str, when: str = "") -> Law:
     """The measurement `name` is 0."""
-    return _law(f"none {name}", name, says, when, lambda n, of: bool(n))
+    return Count(name, says, when, lambda n, of, p: bool(n), _near_counts)
 
 
 def share(name: str, of: str, p: float | str, says: str, when: str = "", pairs: float = 1.0) -> Law:
@@ -28,19 +72,51 @@ def share(name: str, of: str, p: float | str, says: str, when: str = "", pairs: 
 
     `pairs` divides both counts where what is counted overlaps, and so varies more than independent things do.
     """
-    key = f"share {name} {of} {p}"
-    return _law(key, name, says, when, lambda n, of, p: far(n / pairs, of / pairs, p), of, p)
+    return Count(
+        *(name, says, when),
+        lambda n, total, chance: far(n / pairs, total / pairs, chance),
+        lambda one, other: _near_shares(*(n / pairs for n in (*one, *other))),
+        *(of, p),
+    )
 
 
 def between(name: str, of: str, least: float, most: float, says: str, when: str = "") -> Law:
     """`name` is at least the share `least` and at most the share `most` of `of`."""
-    key = f"between {name} {of} {least} {most}"
-    return _law(key, name, says, when, lambda n, of: not least * of <= n <= most * of, of)
+    return Count(
+        *(name, says, when),
+        lambda n, total, p: not least * total <= n <= most * total,
+        # What is counted here may depend on each other, and so vary more than chances do: a tenth is the same.
+        lambda one, other: all(
+            ((one[0] < least * one[1]) == (other[0] < least * other[1]), abs(_ratio(*one) - _ratio(*other)) <= 0.1)
+        ),
+        of,
+    )
 
 
 def at_most(name: str, sigmas: float, says: str, when: str = "") -> Law:
     """A measurement in sigmas (`deviation`, `clumping`, `repetition`) is at most `sigmas`, and a number."""
-    return _law(f"at most {name} {sigmas}", name, says, when, lambda n, of: not n <= sigmas)
+    return Count(name, says, when, lambda n, of, p: not n <= sigmas, _near_sigmas)
+
+
+def _near_counts(one: Counted, other: Counted) -> bool:
+    """Whether two counts could be those of one rare event."""
+    return abs(one[0] - other[0]) <= SIGMAS * math.sqrt(one[0] + other[0])
+
+
+def _near_shares(n: float, of_n: float, m: float, of_m: float) -> bool:
+    """Whether two counts could be those of one probability."""
+    p = min((n + m) / max(of_n + of_m, 1), 1.0)
+    return abs(n * of_m - m * of_n) <= SIGMAS * math.sqrt(p * (1 - p) * of_n * of_m * (of_n + of_m))
+
+
+def _near_sigmas(one: Counted, other: Counted) -> bool:
+    """Whether two deviations are of one size: half of the larger one, and chance, may lie between them."""
+    n, m = one[0], other[0]
+    return abs(n - m) <= max(abs(n), abs(m)) / 2 + SIGMAS
+
+
+def _ratio(n: float, of: float) -> float:
+    return n / max(of, 1)
 
 
 def far(count: float, n: float, p: float) -> bool:
@@ -80,19 +156,3 @@ def as_measurements(numbers: dict[str, Any], device: torch.device | str = "cpu")
 def measurements(outputs: Outputs) -> dict[str, float]:
     """Every measurement of one number, by its name without the underscore."""
     return {n.removeprefix("_"): v.item() for n, v in outputs.items() if n.startswith("_") and v.numel() == 1}
-
-
-def _law(key: str, name: str, says: str, when: str, broken: Any, of: str = "", p: float | str | None = None) -> Law:
-    def law(case: dict[str, Any], outputs: Outputs) -> str | None:
-        if when and not case[when]:
-            return None
-        n = measurements(outputs)
-        total = n[of] if of else 1.0
-        chance = () if p is None else (case[p] if isinstance(p, str) else p,)
-        if not broken(n[name], total, *chance):
-            return None
-        plain = {key: value for key, value in case.items() if not isinstance(value, torch.Tensor)}
-        return says.format(**{**plain, **n, "n": n[name], "of": total, "share": n[name] / max(total, 1)})
-
-    law.__name__ = key  # laws are told apart by their names, and one number may have several
-    return law

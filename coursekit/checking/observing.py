@@ -11,20 +11,31 @@ import re
 import sysconfig
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from coursekit.checking.calls import Call
 from coursekit.checking.contract import Case, Exercise, Outputs
+from coursekit.checking.explaining import explained
 from coursekit.checking.probing import Wrong, returned
 
 PRINT_LIMIT = 2_000  # characters of a learner's prints that a report shows
 _OURS = (str(Path(__file__).parents[1]), sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"))
+
+
+# What a learner's code may leave behind in the process; each is told by its sentence.
+SEED, GRADIENTS_OFF, DEFAULT_DTYPE = "seed", "gradients off", "default dtype"
+LEFT_BEHIND = {
+    SEED: "it sets the seed of all random numbers (manual_seed): whoever calls it draws the same numbers each time",
+    GRADIENTS_OFF: "it leaves gradients switched off for everything that comes after: use `with torch.no_grad():`",
+    DEFAULT_DTYPE: "it changes torch's default dtype for everything that comes after",
+}
+_SEED = 7_919_000_000  # nobody's own choice, so that a seed that the learner sets shows
 
 
 @dataclass(frozen=True)
@@ -32,6 +43,7 @@ class Outcome:
     """What one case did: the probe's outputs, or the problem that kept it from giving any.
 
     `kind` is a short name of the problem by which two equal ones are recognised, `problem` tells the learner.
+    `changed` names inputs that were altered in place, `left` what else is not as it was before (`LEFT_BEHIND`).
     """
 
     outputs: Outputs | None
@@ -39,6 +51,7 @@ class Outcome:
     problem: str = ""
     changed: tuple[str, ...] = ()
     printed: str = ""
+    left: tuple[str, ...] = ()
 
     def on(self, device: torch.device) -> Outcome:
         """The same outcome with its outputs on `device`."""
@@ -47,13 +60,25 @@ class Outcome:
         return replace(self, outputs={name: value.to(device) for name, value in self.outputs.items()})
 
 
-def observe(exercise: Exercise, objects: tuple[Any, ...], case: Case) -> Outcome:
+def observe_all(exercise: Exercise, objects: tuple[Any, ...], cases: Sequence[Case]) -> list[Outcome]:
+    """What `objects` do on the cases, one after another, each with random numbers of its own.
+
+    A module that a case makes is first called as another case calls it, and not the only one of its class: what it
+    keeps from one call to the next, or shares with others, shows.
+    """
+    return [observe(exercise, objects, case, i, cases) for i, case in enumerate(cases)]
+
+
+def observe(
+    exercise: Exercise, objects: tuple[Any, ...], case: Case, seed: int = 0, others: Sequence[Case] = ()
+) -> Outcome:
     """What `objects` do on one case; the learner's prints and warnings are kept, their errors told."""
     mine = case.copy()
-    watched = [_watched(obj, call) for obj, call in zip(objects, exercise.signatures, strict=True)]
+    watched = [_watched(obj, call, case, others) for obj, call in zip(objects, exercise.signatures, strict=True)]
     printed = _Capped()
     outputs, kind, problem = None, "", ""
-    with _quiet(printed), _reproducible():
+    left: list[str] = []
+    with _quiet(printed), _reproducible(_SEED + seed), _surroundings(left):
         try:
             outputs = {name: _plain(name, value) for name, value in exercise.probe(mine.inputs, *watched).items()}
         except Wrong as wrong:
@@ -63,24 +88,33 @@ def observe(exercise: Exercise, objects: tuple[Any, ...], case: Case) -> Outcome
             SystemExit,
         ) as error:  # whatever the learner's code raises is told, never passed on
             kind, problem = kind_of(error), told(error)
-    return Outcome(outputs, kind, problem, _changed(case, mine), printed.getvalue())
+    return Outcome(outputs, kind, problem, _changed(case, mine), printed.getvalue(), tuple(left))
 
 
 def kind_of(error: BaseException) -> str:
-    """The error's type and wording without its numbers: equal for the same slip on other shapes."""
-    return f"{type(error).__name__}: {re.sub(r'[0-9]+', '#', str(error))[:80]}"
+    """The error's type and wording, without addresses in memory: equal for the same slip on the same case."""
+    return f"{type(error).__name__}: {re.sub(r'0x[0-9a-fA-F]+', '0x', str(error))[:200]}"
 
 
 def told(error: BaseException) -> str:
-    """The error and the learner's own lines that led to it; no line of a library or of coursekit."""
+    """The error, the learner's own lines that led to it, and what their names held; no line of a library.
+
+    Where the error is a common one, what it means is told first.
+    """
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(_OURS)]
     lines = [f"line {f.lineno}, in {f.name}: {linecache.getline(f.filename, f.lineno or 0).strip()}" for f in frames]
     message = str(error).split("\n\n")[0].strip()
-    return "\n".join([*lines[-4:], f"{type(error).__name__}: {message}" if message else type(error).__name__])
+    said = f"{type(error).__name__}: {message}" if message else type(error).__name__
+    return "\n".join([*lines[-4:], *explained(error, _OURS), said])
 
 
-def _watched(obj: Any, call: Call) -> Any:
-    """The learner's function, returning the tensors that the call promises or raising Wrong; else what it was."""
+def _watched(obj: Any, call: Call, case: Case, others: Sequence[Case]) -> Any:
+    """The learner's function, returning the tensors that the call promises or raising Wrong; else what it was.
+
+    In place of a class of modules, what makes its modules and has called them once.
+    """
+    if call.forward and callable(obj):
+        return _Made(obj, call, case, others)
     if inspect.isclass(obj) or call.is_class or call.is_value or {*call.kinds} != {"tensor"}:
         return obj
 
@@ -89,6 +123,53 @@ def _watched(obj: Any, call: Call) -> Any:
         return returned(obj(*args, **kwargs), *call.returns)
 
     return watched
+
+
+class _Made:
+    """Makes a learner's module, and before its first call another module and a call of another case."""
+
+    def __init__(self, make: Any, call: Call, case: Case, others: Sequence[Case]) -> None:
+        self.make, self.call = make, call
+        made, called = self._given(case, call.parameters), self._given(case, call.forward or ())
+        alike = [other for other in others if repr(self._given(other, call.parameters)) == repr(made)]
+        self.unlike = next((other for other in others if other not in alike), None)
+        needed = {*(call.forward or ())} - call.optional
+        self.earlier = max(
+            (
+                other
+                for other in alike
+                if needed <= {*other.inputs}
+                and any(_differs(called.get(n), other.inputs.get(n)) for n in call.forward or ())
+            ),
+            # With other shapes, or with a mask in place of none, if there is such a case.
+            key=lambda other: sum(_shape(called.get(n)) != _shape(other.inputs.get(n)) for n in call.forward or ()),
+            default=None,
+        )
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        module = self.make(*args, **kwargs)
+        if not isinstance(module, nn.Module):
+            return module  # the probe says what is wrong with it
+        if self.unlike and {*self.call.parameters} - self.call.optional <= {*self.unlike.inputs}:
+            self.make(*self._given(self.unlike, self.call.parameters).values())
+        if self.earlier:
+            handle = module.register_forward_pre_hook(lambda module, _: (handle.remove(), self._first(module))[1])
+        return module
+
+    def _first(self, module: nn.Module) -> None:
+        assert self.earlier
+        weight = next((p for p in module.parameters() if p.is_floating_point()), None)
+        earlier = self.earlier.cast(torch.float32 if weight is None else weight.dtype).copy()
+        with torch.no_grad():
+            module(*self._given(earlier, self.call.forward or ()).values())
+
+    @staticmethod
+    def _given(case: Case, names: Sequence[str]) -> dict[str, Any]:
+        return {n: case.inputs[n] for n in names if n in case.inputs}
+
+
+def _shape(x: Any) -> Any:
+    return tuple(x.shape) if isinstance(x, Tensor) else x
 
 
 def _plain(name: str, value: Any) -> Tensor:
@@ -135,16 +216,32 @@ def _quiet(printed: _Capped) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _reproducible() -> Iterator[None]:
+def _surroundings(left: list[str]) -> Iterator[None]:
+    """Write into `left` what is not as it was before, and set it right."""
+    seed, dtype = torch.initial_seed(), torch.get_default_dtype()
+    try:
+        yield
+    finally:
+        now = {
+            SEED: torch.initial_seed() != seed,
+            GRADIENTS_OFF: not torch.is_grad_enabled(),
+            DEFAULT_DTYPE: torch.get_default_dtype() != dtype,
+        }
+        left += [name for name, differs in now.items() if differs]
+        torch.set_default_dtype(dtype)
+
+
+@contextlib.contextmanager
+def _reproducible(seed: int) -> Iterator[None]:
     """Same random numbers, gradients on, full float32 precision; everything is as before afterwards."""
     precision = torch.get_float32_matmul_precision()
     gpus = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
     with torch.random.fork_rng(gpus), torch.enable_grad(), torch.backends.cudnn.flags(allow_tf32=False):
         torch.set_float32_matmul_precision("highest")
         # torch.manual_seed costs as much as a small case: where CUDA sleeps, it writes down a stack trace for later.
-        torch.default_generator.manual_seed(0)
+        torch.default_generator.manual_seed(seed)
         if gpus:
-            torch.cuda.manual_seed_all(0)
+            torch.cuda.manual_seed_all(seed)
         try:
             yield
         finally:

@@ -83,6 +83,7 @@ def _pack(exercise_id: str, known: Known, tensors: dict[str, Tensor]) -> dict[st
             {
                 "part": case.part,
                 "label": case.label,
+                "again": case.again,
                 "order": list(case.inputs),
                 "tensors": keep(f"{i}/in", given),
                 "strides": {n: v.stride() for n, v in given.items() if not v.is_contiguous()},
@@ -98,10 +99,10 @@ def _pack(exercise_id: str, known: Known, tensors: dict[str, Tensor]) -> dict[st
             right = known.expected[i]
             own = {n: v for n, v in (outcome.outputs or {}).items() if n not in right or not _equal(v, right[n])}
             same_names = outcome.outputs is not None and list(outcome.outputs) == list(right)
-            if same_names and not own and not outcome.changed:
+            if same_names and not own and not outcome.changed and not outcome.left:
                 outcomes.append(None)  # most mistakes are right on most cases
                 continue
-            note: dict[str, Any] = {"kind": outcome.kind, "changed": outcome.changed}
+            note: dict[str, Any] = {"kind": outcome.kind, "changed": outcome.changed, "left": outcome.left}
             if outcome.outputs is not None:
                 note |= {"own": keep(f"{i}/{mistake.name}", own), "names": list(outcome.outputs)}
             outcomes.append(note)
@@ -118,7 +119,7 @@ def _unpack(exercise_id: str, note: dict[str, Any], get) -> Known:
         given = fetch(f"{i}/in", c["tensors"])
         given |= {name: _laid_out(given[name], strides) for name, strides in c["strides"].items()}
         given |= c["plain"]
-        cases.append(Case(c["part"], c["label"], {name: given[name] for name in c["order"]}))
+        cases.append(Case(c["part"], c["label"], {name: given[name] for name in c["order"]}, again=c["again"]))
         expected.append(fetch(f"{i}/out", c["expected"]))
     mistakes = []
     for m in note["mistakes"]:
@@ -131,7 +132,7 @@ def _unpack(exercise_id: str, note: dict[str, Any], get) -> Known:
             if "own" in o:
                 own = fetch(f"{i}/{m['name']}", o["own"])
                 outputs = {name: own[name] if name in own else expected[i][name] for name in o["names"]}
-            outcomes.append(Outcome(outputs, o["kind"], changed=tuple(o["changed"])))
+            outcomes.append(Outcome(outputs, o["kind"], changed=tuple(o["changed"]), left=tuple(o["left"])))
         mistakes.append(KnownMistake(m["name"], m["sentence"], tuple(outcomes)))
     return Known(tuple(cases), tuple(expected), tuple(mistakes))
 

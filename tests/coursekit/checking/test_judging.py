@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from coursekit.checking.contract import Case, Exercise
-from coursekit.checking.judging import KnownMistake, finding, judge
-from coursekit.checking.observing import observe
+from coursekit.checking.judging import KnownMistake, finding, judge, measured
+from coursekit.checking.laws import as_measurements, share
+from coursekit.checking.observing import DEFAULT_DTYPE, GRADIENTS_OFF, LEFT_BEHIND, SEED, observe
 
 SECRET = 31.4159  # in the inputs and the expected values only
 
@@ -159,9 +160,63 @@ def test_a_mistake_that_agrees_on_fewer_than_half_of_the_wrong_cases_is_not_name
     assert judged(seldom).mistake == ""
 
 
+def test_a_mistake_that_is_wrong_where_the_learner_is_right_is_not_named():
+    def rarely(x):
+        return without_sign(x) if x.dtype == torch.float64 else 2 * x
+
+    assert judged(rarely).mistake == ""
+
+
+def test_a_mistake_that_raises_another_error_is_not_named():
+    def one(x):
+        raise ValueError("3 rows")
+
+    def other(x):
+        raise ValueError("4 rows")
+
+    assert judged(one, {"one": (one, "")}).mistake == "one"
+    assert judged(other, {"one": (one, "")}).mistake == ""
+
+
+def counted(share_of_ones):
+    """An exercise whose answer is random: half of the numbers are to be 1."""
+    law = share("ones", "of", 0.5, "{share:.0%} are 1, expected 50%")
+    of = exercise(
+        measure=lambda case, outputs: as_measurements({"ones": outputs["y"].sum(), "of": outputs["y"].numel()}),
+        laws=(law,),
+        parts={"values": 1},
+        probe=lambda case, draw: {"y": draw(case["x"])},
+    )
+    case = Case("values", "a coin", {"x": torch.zeros(10_000)})
+    seen = [
+        measured(of, case, observe(of, (lambda x: (torch.rand_like(x) < p).to(x),), case)) for p in (0.9, share_of_ones)
+    ]
+    return judge(of, [case], [seen[1]], [{}], [KnownMistake("mostly", "Nine in ten.", (seen[0],))])
+
+
+def test_a_law_that_is_broken_by_another_amount_is_another_mistake():
+    assert counted(0.1).mistake == counted(0.7).mistake == ""
+
+
+def test_a_law_that_is_broken_by_the_same_amount_is_the_same_mistake():
+    assert counted(0.9).mistake == "mostly"
+
+
+@pytest.mark.parametrize("name", LEFT_BEHIND)
+def test_what_is_left_behind_costs_marks_where_values_are_right(name):
+    leave = {
+        SEED: lambda: torch.manual_seed(0),
+        GRADIENTS_OFF: lambda: torch.set_grad_enabled(False),
+        DEFAULT_DTYPE: lambda: torch.set_default_dtype(torch.float64),
+    }[name]
+    verdict = judged(lambda x: (leave(), 2 * x)[1])
+    assert verdict.earned == 0
+    assert verdict.parts[0].findings[0].endswith(LEFT_BEHIND[name])
+
+
 def test_an_unknown_mistake_has_findings_and_no_name():
-    verdict = judged(lambda x: 2 * x + 1)
-    assert verdict.mistake == ""
+    verdict = judged(lambda x: 2 * x + x.abs() + 1)
+    assert (verdict.mistake, verdict.advice) == ("", "")
     assert [len(part.findings) for part in verdict.parts] == [2, 2, 1]
 
 

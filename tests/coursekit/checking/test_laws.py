@@ -62,10 +62,50 @@ def test_a_sentence_tells_counts_shares_inputs_and_other_measurements():
     assert told(law, {"name": "here"}, some=1, all=4, other=3) == "1 of 4, 25%, 3 others, here"
 
 
-def test_laws_on_one_number_have_names_of_their_own():
-    laws = [none("n", "s"), share("n", "m", 0.1, "s"), share("n", "m", 0.2, "s"), at_most("n", 5, "s")]
-    laws += [between("n", "m", 0, 0.1, "s"), between("n", "m", 0, 0.2, "s"), at_most("n", 10, "s"), none("m", "s")]
-    assert len({law.__name__ for law in laws}) == len(laws)
+def agree(law, one, other, case=None):
+    return law.agree(case or {}, as_measurements(one), as_measurements(other))
+
+
+LAW = share("heads", "tosses", 0.5, "no coin")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "alike"),
+    [
+        ((5_000, 10_000), (5_100, 10_000), True),  # both keep it
+        ((5_000, 10_000), (9_000, 10_000), False),  # one does
+        ((9_000, 10_000), (9_050, 10_000), True),
+        ((900, 1_000), (9_000, 10_000), True),
+        ((9_000, 10_000), (7_000, 10_000), False),
+        ((9_000, 10_000), (1_000, 10_000), False),
+    ],
+)
+def test_shares_are_alike_where_they_could_be_of_one_probability(one, other, alike):
+    pairs = [dict(zip(("heads", "tosses"), counts, strict=True)) for counts in (one, other)]
+    assert agree(LAW, *pairs) is alike
+
+
+@pytest.mark.parametrize(("one", "other", "alike"), [(0, 0, True), (0, 3, False), (100, 120, True), (10, 1_000, False)])
+def test_counts_are_alike_where_they_could_be_of_one_event(one, other, alike):
+    assert agree(none("odd", "odd"), {"odd": one}, {"odd": other}) is alike
+
+
+@pytest.mark.parametrize(("one", "other", "alike"), [(5, 10, True), (5, 30, False), (5, 95, False), (50, 65, True)])
+def test_what_lies_between_is_alike_and_what_lies_outside_must_be_near(one, other, alike):
+    law = between("some", "all", 0.4, 0.7, "")
+    assert agree(law, {"some": one, "all": 100}, {"some": other, "all": 100}) is alike
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "alike"), [(1.0, 4.0, True), (4.0, 9.0, False), (90, 70, True), (90, 20, False)]
+)
+def test_deviations_are_alike_where_they_are_of_one_size(one, other, alike):
+    assert agree(at_most("clumps", 5, "clumps"), {"clumps": one}, {"clumps": other}) is alike
+
+
+def test_where_a_law_is_not_asked_all_are_alike():
+    law = none("odd", "odd", when="counted")
+    assert agree(law, {"odd": 1}, {"odd": 0}, {"counted": False})
 
 
 @pytest.mark.parametrize(("count", "sigmas"), [(50, 0), (65, 3), (30, -4)])

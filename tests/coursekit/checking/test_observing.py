@@ -8,7 +8,15 @@ import pytest
 import torch
 
 from coursekit.checking.contract import Case, Exercise
-from coursekit.checking.observing import PRINT_LIMIT, kind_of, observe
+from coursekit.checking.observing import (
+    DEFAULT_DTYPE,
+    GRADIENTS_OFF,
+    PRINT_LIMIT,
+    SEED,
+    kind_of,
+    observe,
+    observe_all,
+)
 from coursekit.checking.probing import gradients, leaves
 from coursekit.exercises import find
 
@@ -122,6 +130,73 @@ def test_a_wrong_shape_before_a_gradient_is_told_with_both_shapes():
     assert seen_with_gradient(lambda x: x.sum()).problem == "the result has shape (), expected (2,)"
 
 
+@pytest.mark.parametrize(
+    ("leave", "name"),
+    [
+        (lambda: torch.manual_seed(0), SEED),
+        (lambda: torch.set_grad_enabled(False), GRADIENTS_OFF),
+        (lambda: torch.set_default_dtype(torch.float64), DEFAULT_DTYPE),
+    ],
+)
+def test_what_is_left_behind_is_noted_and_set_right(leave, name):
+    before = torch.random.get_rng_state(), torch.is_grad_enabled(), torch.get_default_dtype()
+    assert seen(lambda x: (leave(), 2 * x)[1]).left == (name,)
+    after = torch.random.get_rng_state(), torch.is_grad_enabled(), torch.get_default_dtype()
+    assert torch.equal(before[0], after[0])
+    assert before[1:] == after[1:]
+
+
+def test_drawing_random_numbers_leaves_nothing_behind():
+    assert seen(lambda x: (torch.rand(3), 2 * x)[1]).left == ()
+
+
+MODULE = dataclasses.replace(EXERCISE, calls=("Twice(D)(x, mask?) -> y",), probe=None)
+ONE = Case("values", "one", {"D": 2, "x": torch.ones(2), "weight": torch.ones(2)})
+MASKED = Case("values", "masked", {"D": 2, "x": torch.ones(2), "weight": torch.ones(2), "mask": torch.zeros(2)})
+WIDER = Case("values", "wider", {"D": 3, "x": torch.ones(3), "weight": torch.ones(3)})
+
+
+class Twice(torch.nn.Module):
+    width = 0
+
+    def __init__(self, D):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(D))
+        Twice.width = D
+
+    def forward(self, x, mask=None):
+        return 2 * self.weight * x if mask is None else 2 * self.weight * x * mask
+
+
+class KeepsTheFirstMask(Twice):
+    kept = None
+
+    def forward(self, x, mask=None):
+        self.kept = mask if self.kept is None else self.kept
+        return super().forward(x, self.kept)
+
+
+class KnowsItsClass(Twice):
+    def forward(self, x, mask=None):
+        return super().forward(x, mask) + Twice.width - x.shape[-1]
+
+
+def values(make, *cases):
+    return [outcome.outputs["y"].tolist() for outcome in observe_all(MODULE, (make,), cases)]
+
+
+def test_a_module_is_right_on_every_call():
+    assert values(Twice, ONE, MASKED, WIDER) == [[2.0, 2.0], [0.0, 0.0], [2.0, 2.0, 2.0]]
+
+
+def test_what_a_module_keeps_from_its_first_call_shows():
+    assert values(KeepsTheFirstMask, ONE, MASKED)[0] == [0.0, 0.0]
+
+
+def test_what_a_module_keeps_in_its_class_shows():
+    assert values(KnowsItsClass, ONE, WIDER)[0] == [3.0, 3.0]
+
+
 def test_an_input_that_is_changed_in_place_is_told():
     assert seen(lambda x: x.mul_(2)).changed == ("x",)
 
@@ -218,8 +293,10 @@ def inner(rows):
 
 
 def test_an_error_is_told_with_the_learners_own_lines_and_no_others():
-    *lines, error = softmax_lines(broken)
+    *lines, shapes, meaning, error = softmax_lines(broken)
     assert [line.split(": ", 1)[1] for line in lines] == ["return inner(rows)", "return rows @ rows"]
+    assert shapes == "rows is (1, 2)"
+    assert meaning.startswith("`rows @ rows` needs")
     assert error.startswith("RuntimeError: mat1 and mat2 shapes cannot be multiplied")
 
 
@@ -227,7 +304,7 @@ def test_the_lines_of_a_library_are_left_out():
     def through_torch(x, dim):
         return torch.nn.Linear(3, 3)(x)
 
-    line, error = softmax_lines(through_torch)
+    line, _, error = softmax_lines(through_torch)
     assert line.endswith("in through_torch: return torch.nn.Linear(3, 3)(x)")
     assert error.startswith("RuntimeError")
 
@@ -262,8 +339,12 @@ def test_a_stub_is_recognised_by_its_kind():
     assert seen(stub).kind.startswith("NotImplementedError")
 
 
-def test_the_same_slip_on_other_shapes_has_the_same_kind():
-    assert kind_of(RuntimeError("size 3 against 14")) == kind_of(RuntimeError("size 12 against 5"))
+def test_an_address_in_memory_is_no_part_of_a_problems_kind():
+    assert kind_of(TypeError("<object at 0x7f3a>")) == kind_of(TypeError("<object at 0x55e1>"))
+
+
+def test_other_sizes_are_another_problem():
+    assert kind_of(RuntimeError("size 3 against 14")) != kind_of(RuntimeError("size 12 against 5"))
 
 
 def test_the_learners_random_numbers_are_the_same_every_time():

@@ -1,0 +1,136 @@
+"""What an error in a learner's code means, in their own names and shapes."""
+
+from __future__ import annotations
+
+import ast
+import linecache
+import re
+import textwrap
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+from torch import Tensor
+
+# What beginners meet, by the error's text, and what it means.
+_MEANINGS = {
+    r"torch\.return_types\.(max|min|median|mode)|'(max|min|median|mode)' object": (
+        "`{0}` along a dimension gives two tensors, values and indices: take `.values`"
+    ),
+    r"[Bb]oolean value of Tensor with more than one value": (
+        "`if`, `and`, `or` and `not` want one truth value, and a tensor has many: use `&`, `|`, `~` or torch.where"
+    ),
+    r"only one element tensors can be converted|a Tensor with \d+ elements cannot be converted to Scalar": (
+        "a tensor of several numbers stands where one number is expected"
+    ),
+    r"leaf Variable that requires grad is being used in an in-place operation": (
+        "a weight is changed in place while gradients are recorded: do it under torch.no_grad()"
+    ),
+    r"one of the variables needed for gradient computation has been modified by an inplace": (
+        "a tensor that the backward pass needs was changed in place: make a new one"
+    ),
+    r"'Tensor' object is not callable|'\w+' object is not callable": (
+        "something that is no function is called: is there a bracket too many, or a name used twice?"
+    ),
+    r"super\(\)\.__init__|cannot assign (parameters|module) before Module\.__init__": (
+        "nn.Module has to be set up first: call super().__init__() in the first line of __init__"
+    ),
+    r"[Ee]xpected .*scalar type (\w+) but found (\w+)|must have the same dtype|expected m1 and m2": (
+        "two tensors of different dtypes meet: make new tensors with the dtype of the inputs"
+    ),
+    r"all tensors to be on the same device": (
+        "two tensors on different devices meet: make new tensors with device=x.device"
+    ),
+    r"name '(\w+)' is not defined": "`{0}` is bound nowhere in this function, nor in a cell that an exercise may read",
+}
+_SIZES = ("shape", "size", "dimension", "Dimension", "broadcast", "multiplied")
+
+
+def explained(error: BaseException, skipped: tuple[str, ...]) -> list[str]:
+    """One or two lines that say what `error` means; none where nothing is known.
+
+    `skipped` are the beginnings of file names that are not the learner's. Shapes are those of the names in the
+    learner's last line, at the time of the error.
+    """
+    text = str(error)
+    told = [_meaning(text)]
+    if any(word in text for word in _SIZES) and (frame := _last_frame(error, skipped)):
+        line = linecache.getline(frame.f_code.co_filename, _line_of(error, frame)).strip()
+        named = dict(_tensors_in(line, frame))
+        told.append(", ".join(f"{name} is {tuple(x.shape)}" for name, x in named.items()))
+        told.append(_product(line, frame))
+    return [line for line in told if line]
+
+
+def _meaning(text: str) -> str:
+    for pattern, meaning in _MEANINGS.items():
+        if match := re.search(pattern, text):
+            groups = [group for group in match.groups() if group] or [""]
+            return meaning.format(*groups)
+    return ""
+
+
+def _last_frame(error: BaseException, skipped: tuple[str, ...]) -> FrameType | None:
+    frame, at = None, error.__traceback__
+    while at:
+        if not at.tb_frame.f_code.co_filename.startswith(skipped):
+            frame = at.tb_frame
+        at = at.tb_next
+    return frame
+
+
+def _line_of(error: BaseException, frame: FrameType) -> int:
+    """Where `frame` was when the error came: its own f_lineno may be further on."""
+    at, line = error.__traceback__, frame.f_lineno
+    while at:
+        if at.tb_frame is frame:
+            line = at.tb_lineno
+        at = at.tb_next
+    return line
+
+
+def _tensors_in(line: str, frame: FrameType) -> Iterator[tuple[str, Tensor]]:
+    """The tensors that a line names, attributes such as `self.W` among them, in order."""
+    for name in dict.fromkeys(re.findall(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", line)):
+        if isinstance(value := _value(name, frame), Tensor):
+            yield name, value
+
+
+def _value(name: str, frame: FrameType) -> Any:
+    """What a dotted name stands for; nothing is called, and only modules' and instances' own attributes are read."""
+    first, *rest = name.split(".")
+    value = frame.f_locals.get(first, frame.f_globals.get(first))
+    for part in rest:
+        own = getattr(value, "__dict__", {})
+        parameters = own.get("_parameters", {}) | own.get("_buffers", {}) | own.get("_modules", {}) | own
+        value = parameters.get(part)
+    return value
+
+
+def _product(line: str, frame: FrameType) -> str:
+    """What is wrong with the first `A @ B` of a line whose sizes do not fit."""
+    for left, right in _products(line):
+        A, B = _value(left, frame), _value(right, frame)
+        if not isinstance(A, Tensor) or not isinstance(B, Tensor) or min(A.dim(), B.dim()) < 2:
+            continue
+        if A.shape[-1] != B.shape[-2]:
+            fits = f"; `{left} @ {right}.mT` would fit" if A.shape[-1] == B.shape[-1] else ""
+            return (
+                f"`{left} @ {right}` needs the last size of {left} ({A.shape[-1]}) to be the last but one of {right} "
+                f"({B.shape[-2]}){fits}"
+            )
+    if match := re.search(r"([A-Za-z_]\w*)\.T\b", line):
+        x = _value(match[1], frame)
+        if isinstance(x, Tensor) and x.dim() > 2:
+            return f"`{match[1]}.T` reverses all {x.dim()} dimensions: `{match[1]}.mT` exchanges the last two alone"
+    return ""
+
+
+def _products(line: str) -> Iterator[tuple[str, str]]:
+    try:
+        tree = ast.parse(textwrap.dedent(line))
+    except SyntaxError:  # one line of several
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
+            yield ast.unparse(node.left), ast.unparse(node.right)

@@ -1,0 +1,206 @@
+"""What can be said of a wrong answer when nobody knows the mistake: a property of its numbers, true as it stands."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from coursekit.checking.comparing import close
+from coursekit.checking.contract import Case, Exercise
+from coursekit.checking.observing import Outcome
+
+Look = Callable[["Seen"], "list[str]"]  # what may be said, the best first
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One output that differs from what is expected, both in float64 on the CPU, and the case's inputs."""
+
+    name: str
+    actual: Tensor
+    expected: Tensor
+    inputs: dict[str, Any]
+    tolerance: tuple[float, float]
+
+    def is_(self, x: Tensor) -> bool:
+        """Whether x is what is expected."""
+        return x.shape == self.expected.shape and bool(close(x, self.expected, self.tolerance).all())
+
+
+def symptom(
+    exercise: Exercise, cases: Sequence[Case], outcomes: Sequence[Outcome], expected: Sequence[dict[str, Tensor]]
+) -> str:
+    """The first sentence that is true of every output that differs on a case which is not hidden; else nothing."""
+    if told := _unlike_before(exercise, cases, outcomes, expected):
+        return told
+    seen = list(_seen(exercise, cases, outcomes, expected))
+    for name in dict.fromkeys(one.name for one in seen):
+        mine = [one for one in seen if one.name == name]
+        for look in LOOKS:
+            first, *rest = (look(one) for one in mine)
+            if agreed := [told for told in first if all(told in other for other in rest)]:
+                return f"{name} {agreed[0]}"
+    return ""
+
+
+def _unlike_before(
+    exercise: Exercise, cases: Sequence[Case], outcomes: Sequence[Outcome], expected: Sequence[dict[str, Tensor]]
+) -> str:
+    again = next((i for i, case in enumerate(cases) if case.again and not case.hidden), None)
+    if again is None or (first := outcomes[0].outputs) is None or (second := outcomes[again].outputs) is None:
+        return ""
+    for name in expected[again]:
+        if first[name].shape != second[name].shape or not close(second[name], first[name]).all():
+            return (
+                f"two calls with the same arguments give two different results ({name}): something in it is random "
+                "(dropout?), or it keeps something from one call to the next"
+            )
+    return ""
+
+
+def _seen(
+    exercise: Exercise, cases: Sequence[Case], outcomes: Sequence[Outcome], expected: Sequence[dict[str, Tensor]]
+) -> Iterator[Seen]:
+    for case, outcome, right in zip(cases, outcomes, expected, strict=True):
+        if case.hidden or outcome.outputs is None:
+            continue
+        for name, wanted in right.items():
+            found = outcome.outputs[name]
+            if not (found.is_floating_point() and wanted.is_floating_point()) or not found.isfinite().all():
+                continue
+            actual, want = found.detach().cpu().double(), wanted.cpu().double()
+            narrow = found.dtype if found.dtype.itemsize < wanted.dtype.itemsize else wanted.dtype
+            rtol, atol = exercise.tolerance.get(narrow) or (1e-4, 1e-5)
+            if found.shape == wanted.shape and close(actual, want, (rtol, atol)).all():
+                continue
+            yield Seen(name, actual, want, case.inputs, (rtol, atol))
+
+
+def constant(seen: Seen) -> list[str]:
+    if seen.actual.numel() < 2 or not bool((seen.actual == seen.actual.flatten()[0]).all()):
+        return []
+    return [f"is {seen.actual.flatten()[0]:g} everywhere"]
+
+
+def an_input(seen: Seen) -> list[str]:
+    for name, x in seen.inputs.items():
+        if isinstance(x, Tensor) and x.shape == seen.actual.shape and torch.equal(x.cpu().double(), seen.actual):
+            return [f"is the input {name}, unchanged"]
+    return []
+
+
+def without_ones(seen: Seen) -> list[str]:
+    """A dimension of size 1 that got lost, or one too many."""
+    a, e = seen.actual, seen.expected
+    if a.shape == e.shape or a.numel() != e.numel() or a.squeeze().shape != e.squeeze().shape:
+        return []
+    if a.dim() < e.dim():
+        return ["has lost a dimension of size 1: does `squeeze` or an index take it away?"]
+    return ["has a dimension of size 1 too many"] if a.dim() > e.dim() else []
+
+
+def permuted(seen: Seen) -> list[str]:
+    """The expected numbers with two dimensions exchanged."""
+    n = seen.actual.dim()
+    if not 2 <= n <= 4 or sorted(seen.actual.shape) != sorted(seen.expected.shape):
+        return []
+    pairs = itertools.combinations(range(n), 2)
+    return [f"has dimensions {i - n} and {j - n} exchanged" for i, j in pairs if seen.is_(seen.actual.transpose(i, j))]
+
+
+def moved(seen: Seen) -> list[str]:
+    """Turned round, or shifted by a place."""
+    if seen.actual.shape != seen.expected.shape:
+        return []
+    told = []
+    for dim in range(-1, -seen.actual.dim() - 1, -1):
+        if seen.actual.shape[dim] < 3:
+            continue
+        if seen.is_(seen.actual.flip(dim)):
+            told.append(f"is in reverse order along dimension {dim}")
+        if any(seen.is_(seen.actual.roll(by, dim)) for by in (1, -1)):
+            told.append(f"is shifted by one place along dimension {dim}")
+    return told
+
+
+def scaled(seen: Seen) -> list[str]:
+    """A multiple of what is expected, told by the case's sizes where they give it."""
+    a, e = seen.actual, seen.expected
+    if a.shape != e.shape or a.numel() < 2 or not (e.abs() > 1e-3).any():
+        return []
+    factor = float((a * e).sum() / (e * e).sum())
+    if abs(factor) < 1e-6 or not bool(close(a, factor * e, seen.tolerance).all()):
+        return []
+    if math.isclose(factor, -1, rel_tol=1e-4):
+        return ["has the wrong sign"]
+    named = (_powers(name, size) for name, size in seen.inputs.items() if _is_size(size))
+    fitting = [name for powers in named for name, value in powers.items() if math.isclose(factor, value, rel_tol=1e-4)]
+    return [f"is {told} times what is expected" for told in (*fitting, f"{factor:.4g}")]
+
+
+def _is_size(x: Any) -> bool:
+    return isinstance(x, int | float) and not isinstance(x, bool) and x > 0 and x != 1
+
+
+def _powers(name: str, size: float) -> dict[str, float]:
+    return {name: size, f"1 / {name}": 1 / size, f"sqrt({name})": size**0.5, f"1 / sqrt({name})": size**-0.5}
+
+
+def offset(seen: Seen) -> list[str]:
+    """Right but for one number that is added along a dimension."""
+    a, e = seen.actual, seen.expected
+    if a.shape != e.shape or a.dim() == 0 or a.shape[-1] < 2:
+        return []
+    gap = a - e
+    first = gap.flatten()[0].item()
+    if bool(close(gap, torch.full_like(gap, first), seen.tolerance).all()):
+        return [f"is too {'large' if first > 0 else 'small'} by {abs(first):.4g} everywhere"]
+    if bool(close(gap, gap[..., :1].expand_as(gap), seen.tolerance).all()):
+        return ["differs from what is expected by one number in each row (a log-softmax does, and any shift of a row)"]
+    return []
+
+
+def before_softmax(seen: Seen) -> list[str]:
+    if seen.actual.shape != seen.expected.shape or seen.actual.dim() == 0:
+        return []
+    if seen.is_(seen.actual.softmax(-1)):
+        return ["stops before the softmax: its softmax along dimension -1 would be right"]
+    if bool((seen.expected > 0).all()) and seen.is_(seen.actual.exp()):
+        return ["is the logarithm of what is expected"]
+    return []
+
+
+def sums(seen: Seen) -> list[str]:
+    """Rows that should sum to 1 and do not, perhaps because columns do."""
+    a, e = seen.actual, seen.expected
+    if a.shape != e.shape or e.dim() < 2 or not _sums_to_one(e, -1):
+        return []
+    if _sums_to_one(a, -1):
+        return []
+    others = [dim for dim in range(-2, -e.dim() - 1, -1) if _sums_to_one(a, dim) and not _sums_to_one(e, dim)]
+    told = "does not sum to 1 along dimension -1"
+    return [*(f"{told}, but along dimension {dim}" for dim in others), told]
+
+
+def same_numbers(seen: Seen) -> list[str]:
+    a, e = seen.actual, seen.expected
+    if a.shape != e.shape or a.numel() < 4:
+        return []
+    if bool(close(a.flatten().sort().values, e.flatten().sort().values, seen.tolerance).all()):
+        return ["holds the right numbers at the wrong places"]
+    return []
+
+
+def _sums_to_one(x: Tensor, dim: int) -> bool:
+    return x.shape[dim] > 1 and bool((x.sum(dim) - 1).abs().max() < 1e-4) and bool((x > -1e-6).all())
+
+
+LOOKS: tuple[Look, ...] = (
+    *(without_ones, constant, an_input, permuted, moved, scaled, offset, before_softmax, same_numbers, sums),
+)

@@ -1,0 +1,102 @@
+"""What is said of a wrong answer that nobody knows: true of its numbers on every case, or nothing."""
+
+import dataclasses
+import math
+
+import pytest
+import torch
+
+from coursekit.checking.contract import Case, Exercise
+from coursekit.checking.observing import observe_all
+from coursekit.checking.symptoms import symptom
+
+
+def exercise_for(right):
+    return Exercise(
+        id="test.any",
+        title="Any",
+        parts={"values": 1},
+        minutes=1,
+        difficulty="core",
+        calls=("f(x) -> y",),
+        cases=lambda g: [
+            Case("values", f"d={d}", {"x": torch.randn(3, d, generator=g, dtype=torch.float64), "d": d}) for d in (4, 9)
+        ],
+        library=(right,),
+    )
+
+
+def said(right, wrong, hidden=False):
+    exercise = exercise_for(right)
+    cases = [dataclasses.replace(c, hidden=hidden) for c in exercise.drawn(torch.Generator().manual_seed(0))]
+    expected = [outcome.outputs for outcome in observe_all(exercise, (right,), cases)]
+    return symptom(exercise, cases, observe_all(exercise, (wrong,), cases), expected)
+
+
+def softmax(x):
+    return x.softmax(-1)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (lambda x: x.softmax(-1) / x.shape[-1] ** 0.5, "y is 1 / sqrt(d) times what is expected"),
+        (lambda x: x.softmax(-1) * x.shape[-1], "y is d times what is expected"),
+        (lambda x: 3 * x.softmax(-1), "y is 3 times what is expected"),
+        (lambda x: -x.softmax(-1), "y has the wrong sign"),
+        (lambda x: x, "y is the input x, unchanged"),
+        (lambda x: x + 1, "y stops before the softmax: its softmax along dimension -1 would be right"),
+        (lambda x: x.softmax(-2), "y does not sum to 1 along dimension -1, but along dimension -2"),
+        (lambda x: x.softmax(-1).flip(-1), "y is in reverse order along dimension -1"),
+        (lambda x: x.softmax(-1).roll(1, -2), "y is shifted by one place along dimension -2"),
+        (lambda x: x.softmax(-1).mT, "y has dimensions -2 and -1 exchanged"),
+        (lambda x: x.softmax(-1)[None], "y has a dimension of size 1 too many"),
+        (lambda x: torch.zeros_like(x), "y is 0 everywhere"),
+        (lambda x: x.softmax(-1) + 0.25, "y is too large by 0.25 everywhere"),
+        (
+            lambda x: x.softmax(-1).flatten().sort().values.view(x.shape),
+            "y holds the right numbers at the wrong places",
+        ),
+    ],
+)
+def test_a_property_of_the_numbers_is_told(wrong, told):
+    assert said(softmax, wrong) == told
+
+
+def test_a_logarithm_is_told():
+    assert said(lambda x: 2 * x.exp(), lambda x: x + math.log(2)) == "y is the logarithm of what is expected"
+
+
+def test_a_log_softmax_in_place_of_logits_is_told():
+    assert said(lambda x: 2 * x, lambda x: (2 * x).log_softmax(-1)).startswith("y differs from what is expected by one")
+
+
+def test_a_lost_dimension_is_told():
+    right = lambda x: x.sum(-1, keepdim=True)  # noqa: E731
+    assert said(right, lambda x: x.sum(-1)).startswith("y has lost a dimension of size 1")
+
+
+def test_what_is_true_of_one_case_alone_is_not_told():
+    assert said(softmax, lambda x: x.softmax(-1) * (5 if x.shape[-1] == 4 else 7)) == ""
+
+
+def test_of_mixed_slips_nothing_is_told():
+    assert said(lambda x: 2 * x, lambda x: x.softmax(-2).exp() + x) == ""
+
+
+def test_nothing_is_told_of_hidden_cases():
+    assert said(softmax, lambda x: 3 * x.softmax(-1), hidden=True) == ""
+
+
+def test_two_calls_that_differ_are_told():
+    assert said(softmax, lambda x: torch.dropout(x.softmax(-1), 0.5, True)).startswith("two calls with the same")
+
+
+def test_what_is_kept_from_an_earlier_call_is_told():
+    kept = []
+
+    def keeps(x):
+        kept.append(x)
+        return x.softmax(-1) + (len(kept) > 2)
+
+    assert said(softmax, keeps).startswith("two calls with the same arguments give two different results")
