@@ -188,10 +188,12 @@ def counted(share_of_ones):
         probe=lambda case, draw: {"y": draw(case["x"])},
     )
     case = Case("values", "a coin", {"x": torch.zeros(10_000)})
-    seen = [
-        measured(of, case, observe(of, (lambda x: (torch.rand_like(x) < p).to(x),), case)) for p in (0.9, share_of_ones)
-    ]
-    return judge(of, [case], [seen[1]], [{}], [KnownMistake("mostly", "Nine in ten.", (seen[0],))])
+
+    def seen(share):
+        return measured(of, case, observe(of, (lambda x: (torch.rand_like(x) < share).to(x),), case))
+
+    known = KnownMistake("mostly", "Nine in ten.", (seen(0.9),))
+    return judge(of, [case], [seen(share_of_ones)], [{}], [known])
 
 
 def test_a_law_that_is_broken_by_another_amount_is_another_mistake():

@@ -54,7 +54,7 @@ def softmax(x):
         (lambda x: torch.zeros_like(x), "y is 0 everywhere"),
         (lambda x: x.softmax(-1) + 0.25, "y is too large by 0.25 everywhere"),
         (
-            lambda x: x.softmax(-1).flatten().sort().values.view(x.shape),
+            lambda x: x.softmax(-1).view(-1).sort().values.view(x.shape),
             "y holds the right numbers at the wrong places",
         ),
     ],
@@ -77,7 +77,7 @@ def test_a_lost_dimension_is_told():
 
 
 def test_what_is_true_of_one_case_alone_is_not_told():
-    assert said(softmax, lambda x: x.softmax(-1) * (5 if x.shape[-1] == 4 else 7)) == ""
+    assert said(lambda x: 2 * x, lambda x: x * (5 if x.shape[-1] == 4 else 7)) == ""
 
 
 def test_of_mixed_slips_nothing_is_told():
