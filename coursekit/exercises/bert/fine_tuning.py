@@ -189,7 +189,8 @@ def _silent():
     level = logging.get_verbosity()
     logging.set_verbosity_error()
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        # Trainer sets the seed of all random numbers.
+        with contextlib.redirect_stdout(io.StringIO()), torch.random.fork_rng():
             yield
     finally:
         logging.set_verbosity(level)
