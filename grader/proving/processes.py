@@ -9,6 +9,8 @@ from typing import TypeVar
 
 import torch
 
+from grader.threads import one_thread
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -16,9 +18,12 @@ Result = TypeVar("Result")
 def each(function: Callable[[Item], Result], items: Iterable[Item], jobs: int) -> Iterator[tuple[Item, Result]]:
     """(item, its result) as each is finished; the first ones are started first. Raises what `function` raises."""
     if jobs == 1:
-        yield from ((item, function(item)) for item in items)
+        for item in items:
+            with one_thread():
+                result = function(item)
+            yield item, result
         return
-    # New processes, because a forked one hangs in torch's threads; one thread each, because cases are tiny.
+    # New processes, because a forked one hangs in torch's threads.
     new = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=new, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         sent = {pool.submit(function, item): item for item in items}

@@ -60,9 +60,15 @@ def test_a_reference_is_asked_only_where_an_answer_is_compared():
         return variance(x)
 
     drawn = drawn_from(EXERCISE, Trusted(counted), seed=9)
-    assert (len(drawn.cases), asked) == (1, [])
+    assert (len(drawn.cases), asked) == (2, [])
     assert drawn.expected[0]["y"] == drawn.expected[0]["y"]
-    assert len(asked) == 1
+    assert len(asked) == len(drawn.cases)
+
+
+def test_the_first_case_comes_again_after_all_others():
+    first, again = draw(EXERCISE, Trusted(variance), seed=9).cases
+    assert (first.again, again.again, again.part) == (False, True, first.part)
+    assert torch.equal(first.inputs["x"], again.inputs["x"])
 
 
 def test_cases_that_never_hold_still_are_told():
