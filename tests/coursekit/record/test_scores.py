@@ -11,9 +11,9 @@ import pytest
 import coursekit.exercises as course
 import coursekit.record.progress_map as drawing
 from coursekit.checking.contract import Chapter, Exercise, Question
-from coursekit.record.scores import Score, folder, known_scores, progress, record
-
-STATE = record.__globals__  # the module's own names: the package gives its name to the function `progress`
+from coursekit.record import kept
+from coursekit.record.kept import folder
+from coursekit.record.scores import KEPT, Score, known_scores, progress, record
 
 
 @pytest.fixture(autouse=True)
@@ -43,8 +43,9 @@ def small_course(monkeypatch):
 
 def restart(monkeypatch):
     """Forget what only this kernel knows."""
-    for name, empty in (("_unsaved", {}), ("_unrecorded", {}), ("_said", set())):
-        monkeypatch.setitem(STATE, name, empty)
+    monkeypatch.setattr(KEPT, "unsaved", {})
+    monkeypatch.setattr(KEPT, "unrecorded", {})
+    monkeypatch.setattr(kept, "_said", set())
 
 
 def content(home):
