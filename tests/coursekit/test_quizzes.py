@@ -4,7 +4,11 @@ from html.parser import HTMLParser
 
 import pytest
 
-from coursekit.quizzes import FOLDER, QuizError, UnknownQuiz, all_quizzes, marked_up, quiz, read
+from coursekit import beside
+from coursekit.beside import TextError, UnknownText, marked_up
+from coursekit.quizzes import all_quizzes, quiz
+
+FOLDER = beside.FOLDER / "quizzes"
 
 TOML = r"""
 [scale]
@@ -25,9 +29,11 @@ options = [{text = 'one', right = true, why = 'yes'}, {text = 'two', why = 'no'}
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    (tmp_path / "02_attention.toml").write_text(TOML, encoding="utf-8")
-    monkeypatch.setitem(quiz.__globals__, "FOLDER", tmp_path)
-    return tmp_path
+    quizzes = tmp_path / "quizzes"
+    quizzes.mkdir()
+    (quizzes / "02_attention.toml").write_text(TOML, encoding="utf-8")
+    monkeypatch.setattr(beside, "FOLDER", tmp_path)
+    return quizzes
 
 
 def written(tmp_path, text):
@@ -99,13 +105,13 @@ def test_the_text_form_shows_question_and_options_only(folder):
 
 
 def test_an_unknown_id_is_told_with_close_matches(folder):
-    with pytest.raises(UnknownQuiz, match=r"no quiz is called 'attention.scales'; did you mean 'attention.scale'"):
+    with pytest.raises(UnknownText, match=r"no quiz is called 'attention.scales'; did you mean 'attention.scale'"):
         quiz("attention.scales")
 
 
 @pytest.mark.parametrize("quiz_id", ["", None, "zzz"])
 def test_an_id_like_none_is_told_with_the_list(folder, quiz_id):
-    with pytest.raises(UnknownQuiz, match=r"there are attention\.scale, attention\.masks"):
+    with pytest.raises(UnknownText, match=r"there are attention\.scale, attention\.masks"):
         quiz(quiz_id)
 
 
@@ -139,29 +145,30 @@ RIGHT, WRONG = "{text='a', right=true, why='y'}", "{text='b', why='n'}"
     ],
 )
 def test_a_malformed_file_is_told_with_its_name(tmp_path, text, message):
-    with pytest.raises(QuizError, match=re.escape(message)) as told:
-        read(written(tmp_path, text))
+    with pytest.raises(TextError, match=re.escape(message)) as told:
+        all_quizzes(written(tmp_path, text).parent)
     assert "02_attention.toml" in str(told.value)
 
 
 def test_a_file_without_a_chapter_number_is_refused(tmp_path):
     file = tmp_path / "attention.toml"
     file.write_text(TOML)
-    with pytest.raises(QuizError, match=r"expected a name like 02_attention\.toml"):
-        read(file)
+    with pytest.raises(TextError, match=r"expected a name like 02_attention\.toml"):
+        all_quizzes(tmp_path)
 
 
 def test_the_same_id_in_two_files_is_refused(folder):
     (folder / "03_attention.toml").write_text(TOML, encoding="utf-8")
-    with pytest.raises(QuizError, match="in another file already"):
+    with pytest.raises(TextError, match=r"is in 02_attention\.toml already"):
         all_quizzes(folder)
 
 
 def test_the_courses_right_options_do_not_stand_in_one_place():
-    for file in sorted(FOLDER.glob("*.toml")):
-        places = [[o.right for o in q.options].index(True) for q in read(file)]
-        assert places, f"{file.name} has no questions"
-        assert len(set(places)) > 1, f"{file.name}: the right option is always number {places[0] + 1}"
+    places = {}
+    for id, q in all_quizzes(FOLDER).items():
+        places.setdefault(id.split(".")[0], []).append([o.right for o in q.options].index(True))
+    assert len(places) == len(list(FOLDER.glob("*.toml")))
+    assert all(len({*chapter}) > 1 for chapter in places.values())
 
 
 def test_the_course_has_quizzes_with_reasons_and_one_right_option():

@@ -1,0 +1,224 @@
+"""Predictions: what a learner expects is kept before a cell is run, and shown beside what came out.
+
+`attention.entropy` is the table `[entropy]` of `texts/predictions/NN_attention.toml`. What is asked for follows from
+its keys: a number in a unit, one of some options, or a line of text.
+
+    [entropy]
+    ask = 'How many bits of entropy have the weights of a query on 8 equal keys?'
+    number = 'bits'
+
+    [masks]
+    ask = 'What happens to the loss when the mask is left out?'
+    options = ['It falls.', 'It rises.', 'It stays.']
+
+    [why]
+    ask = 'Why? In one line.'
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import ipywidgets
+from IPython.display import display
+
+from coursekit.beside import entries, expect, expect_keys, is_text, marked_up, unknown
+from coursekit.quizzes import LINE
+from coursekit.record.kept import Kept, now
+from coursekit.widgets.controls import WITHOUT_KERNEL
+
+LONGEST = 400  # characters of a line of text
+_BOX = f"max-width: 46em; border: 1px solid {LINE}; border-radius: 6px; margin: 8px 0; padding: 10px 12px"
+FORM_LABEL = "your prediction"
+Value = float | str
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What is asked before a run. `unit` is None where no number is asked for; without options a line of text is."""
+
+    id: str
+    ask: str
+    unit: str | None = None
+    options: tuple[str, ...] = ()
+
+    def told(self, value: Value) -> str:
+        """A value in words: with its unit, or in quotation marks."""
+        if isinstance(value, str):
+            return f"\u201c{value}\u201d"
+        return f"{value:.6g} {self.unit}".rstrip()
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a learner predicted, and when (UTC)."""
+
+    value: Value
+    time: str
+
+
+KEPT: Kept[Made] = Kept(
+    "predictions",
+    "predictions",
+    "Predictions are",
+    read=lambda entry: _made(entry),
+    write=lambda made: {"value": made.value, "time": made.time},
+    then=lambda earlier, later: later,
+)
+
+
+def predict(prediction_id: str) -> None:
+    """Show the question with a form for the answer, which is kept with the progress; never waits for it.
+
+    Raises UnknownText, or TextError for a malformed file.
+    """
+    asked = _find(prediction_id)
+    display(_Asked(asked))
+    display(form(asked)._repr_mimebundle_() | {"text/plain": WITHOUT_KERNEL}, raw=True)
+
+
+def came_out(prediction_id: str, value: Any) -> None:
+    """Show what a learner predicted beside `value`, what came out: a number, one of the options, or a text.
+
+    Raises UnknownText; ValueError where the value is no answer to what was asked.
+    """
+    asked = _find(prediction_id)
+    display(_Shown(asked, KEPT.all().get(prediction_id), _answer(asked, value)))
+
+
+def all_predictions(folder: Path | None = None) -> dict[str, Prediction]:
+    """Every question by id. Raises TextError."""
+    return {id: _prediction(id, table, where) for id, table, where in entries("predictions", folder)}
+
+
+def keep(asked: Prediction, value: Any) -> str:
+    """Keep what a learner entered; the sentence that says so, or what is wrong with it."""
+    try:
+        answer = _answer(asked, value)
+    except ValueError as wrong:
+        return str(wrong)
+    KEPT.add(asked.id, Made(answer, now()))
+    return f"Kept: {asked.told(answer)}. Run on, and see what comes out."
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The question without a kernel: as HTML and as text."""
+
+    asked: Prediction
+
+    def __repr__(self) -> str:
+        return "\n".join((f"Predict: {self.asked.ask}", *(f"  - {option}" for option in self.asked.options)))
+
+    def _repr_html_(self) -> str:
+        ask = f'<p style="margin: 0"><strong>Predict.</strong> {marked_up(self.asked.ask)}</p>'
+        return f'<div role="group" aria-label="Prediction" style="{_BOX}">{ask}</div>'
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """A prediction beside what came out."""
+
+    asked: Prediction
+    made: Made | None
+    answer: Value
+
+    def __repr__(self) -> str:
+        return " ".join(self._sentences())
+
+    def _repr_html_(self) -> str:
+        return f'<div role="status" style="{_BOX}">{" ".join(map(escape, self._sentences()))}</div>'
+
+    def _sentences(self) -> tuple[str, ...]:
+        out = f"It came out as {self.asked.told(self.answer)}."
+        if not self.made:
+            return out, "You have kept no prediction."
+        mine = self.made.value
+        before = f"You predicted {self.asked.told(mine)}."
+        if isinstance(mine, float) and isinstance(self.answer, float):
+            return before, out, f"You were off by {self.asked.told(abs(mine - self.answer))}."
+        if self.asked.options:
+            return before, out, "As you said." if mine == self.answer else "Not what you expected."
+        return before, out
+
+
+def form(asked: Prediction) -> ipywidgets.VBox:
+    """A control for the answer, a button, and a line that says what is kept."""
+    made = KEPT.all().get(asked.id)
+    control = _control(asked, made.value if made else None)
+    button = ipywidgets.Button(description="Keep my prediction", layout=ipywidgets.Layout(width="14em"))
+    said = ipywidgets.HTML(_said(f"Kept: {asked.told(made.value)}." if made else ""))
+
+    def kept(_: Any) -> None:
+        said.value = _said(keep(asked, control.value))
+
+    button.on_click(kept)
+    return ipywidgets.VBox([control, button, said])
+
+
+def _control(asked: Prediction, value: Value | None) -> Any:
+    wide = ipywidgets.Layout(width="34em")
+    look = {"style": {"description_width": "9em"}, "layout": wide, "description": FORM_LABEL}
+    if asked.options:
+        return ipywidgets.RadioButtons(options=asked.options, value=value if value in asked.options else None, **look)
+    return ipywidgets.Text("" if value is None else f"{value:g}" if isinstance(value, float) else value, **look)
+
+
+def _said(sentence: str) -> str:
+    return f'<span role="status" aria-live="polite">{escape(sentence)}</span>'
+
+
+def _find(prediction_id: str) -> Prediction:
+    known = all_predictions()
+    if prediction_id not in known:
+        raise unknown(prediction_id, known, "prediction")
+    return known[prediction_id]
+
+
+def _answer(asked: Prediction, value: Any) -> Value:
+    """The value as it is kept. Raises ValueError with a sentence for the learner."""
+    if asked.options:
+        if value not in asked.options:
+            raise ValueError(f"found {value!r}, expected one of: {' / '.join(asked.options)}")
+        return str(value)
+    if asked.unit is None:
+        text = " ".join(str(value).split())[:LONGEST]
+        if not text:
+            raise ValueError("there is no text yet: write a few words")
+        return text
+    try:
+        number = float(str(value).strip().removesuffix(asked.unit).strip().removesuffix("%").replace(",", "."))
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"found {str(value)[:40]!r}, expected a number{f' ({asked.unit})' if asked.unit else ''}")
+    return number
+
+
+def _prediction(id: str, table: Any, where: str) -> Prediction:
+    expect(isinstance(table, dict), where, "expected a table with ask")
+    expect_keys(table, {"ask", "number", "options"}, where)
+    expect(is_text(table.get("ask")), where, "expected a text: ask = ...")
+    expect(not {"number", "options"} <= table.keys(), where, "expected a number or options, found both")
+    options, unit = table.get("options", ["", " "]), table.get("number", "")
+    expect(isinstance(unit, str), where, "expected the unit of the number: number = 'bits', or ''")
+    texts = isinstance(options, list) and all(isinstance(option, str) for option in options)
+    expect(texts and len({*options}) == len(options) >= 2, where, "expected options: two or more different texts")
+    given = tuple(table.get("options", ()))
+    expect(all(map(is_text, given)), where, "an option is empty")
+    return Prediction(id, table["ask"].strip(), table.get("number"), given)
+
+
+def _made(entry: Any) -> Made | None:
+    if not isinstance(entry, dict) or entry.keys() != {"value", "time"} or not isinstance(entry["time"], str):
+        return None
+    value = entry["value"]
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    if isinstance(value, str):
+        return Made(value, entry["time"]) if len(value) <= LONGEST else None
+    return Made(float(value), entry["time"]) if math.isfinite(value) else None
