@@ -13,23 +13,40 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from coursekit.checking.checks import check, use
     from coursekit.devices import device
+    from coursekit.diagrams import diagram
     from coursekit.figures import show
     from coursekit.material.models import load_encoder
+    from coursekit.predictions import came_out, predict
     from coursekit.profiles import profile
     from coursekit.quizzes import quiz
     from coursekit.record.scores import progress
 
 _HOMES = {
+    "came_out": "predictions",
     "check": "checking.checks",
     "device": "devices",
+    "diagram": "diagrams",
     "load_encoder": "material.models",
+    "predict": "predictions",
     "profile": "profiles",
     "progress": "record.scores",
     "quiz": "quizzes",
     "show": "figures",
     "use": "checking.checks",
 }
-__all__ = ["check", "device", "load_encoder", "profile", "progress", "quiz", "show", "use"]
+__all__ = [
+    "came_out",
+    "check",
+    "device",
+    "diagram",
+    "load_encoder",
+    "predict",
+    "profile",
+    "progress",
+    "quiz",
+    "show",
+    "use",
+]
 __version__ = "0.1.0"
 
 

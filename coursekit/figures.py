@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
+from string import Formatter
 from typing import Any
 
 import numpy as np
@@ -22,6 +25,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
+from coursekit.beside import entries, expect, is_text, unknown
+
+_ID = re.compile(r"[a-z]\w*\.\w+")
 # Okabe and Ito (2008), dark and light in turns; the dashes tell lines apart in print.
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 3)))
@@ -79,9 +85,35 @@ def picture(fig: Figure, alt: str) -> Picture:
     return Picture(png, " ".join(alt.split()), round(fig.get_figwidth() * CSS_DPI))
 
 
-def show(fig: Figure, alt: str) -> None:
-    """Display `fig` with the description `alt`. Raises ValueError where the description is missing."""
-    display(picture(fig, alt))
+def show(fig: Figure, alt: str, **measured: Any) -> None:
+    """Display `fig` with its description: the text itself, or the id of one in `texts/figures/`.
+
+    There "attention.entropy" is `entropy = 'The largest weight is {largest:.2f}.'` in NN_attention.toml, and `measured`
+    fills it in. Raises ValueError where the description or a number for it is missing, UnknownText for an unknown id.
+    """
+    display(picture(fig, described(alt, measured) if _ID.fullmatch(str(alt)) else alt))
+
+
+def described(figure_id: str, measured: Mapping[str, Any]) -> str:
+    """The description of the figure with this id, with what was measured filled in. Raises as `show` does."""
+    known = all_descriptions()
+    if figure_id not in known:
+        raise unknown(figure_id, known, "figure")
+    text = known[figure_id]
+    wanted = {name for _, name, _, _ in Formatter().parse(text) if name}
+    if wanted != measured.keys():
+        found, expected = (", ".join(sorted(names)) or "none" for names in (measured, wanted))
+        raise ValueError(f"the description of {figure_id} needs the numbers {expected}; found {found}")
+    return text.format(**measured)
+
+
+def all_descriptions(folder: Path | None = None) -> dict[str, str]:
+    """Every description by id, with names in braces for what is measured. Raises TextError."""
+    found = {}
+    for id, text, where in entries("figures", folder):
+        expect(is_text(text), where, "expected a text")
+        found[id] = " ".join(text.split())
+    return found
 
 
 def heatmap(

@@ -36,7 +36,7 @@ def depends_on(slug: str, purpose: str, cells: Iterable[str] = (), exercises: It
 
     These are the public halves of its exercises (all of them, or those given), for grades and proofs the trusted
     halves, what `cells` import, what all of these import in turn, the data that they name; and for outputs the
-    chapter's quiz, for outputs and grades its tensors. The cells' own text is the caller's to compare, and so is the
+    chapter's texts and diagrams, for outputs and grades its tensors. The cells' own text is the caller's to compare, and so is the
     exercise's part of the tensors for a proof. Raises KeyError for another purpose.
     """
     ids = [id for chapter in chapters() if chapter.slug == slug for id in exercises or chapter.exercises]
@@ -47,6 +47,7 @@ def depends_on(slug: str, purpose: str, cells: Iterable[str] = (), exercises: It
         roots += _imported_by_cell(cell)
     found = _followed(roots)
     if purpose == OUTPUTS:  # made by a kernel: of the grader only how it is run counts, not what is imported for that
+        found |= _followed([f"coursekit.diagrams.{slug.partition('_')[2]}"])
         found["grader/authoring/executing.py"] = PACKAGES["grader"] / "authoring" / "executing.py"
     data = _data()
     named = {text for path in found.values() for text in _strings(path, path.stat().st_mtime_ns)}

@@ -130,6 +130,7 @@ class _Made:
 
     def __init__(self, make: Any, call: Call, case: Case, others: Sequence[Case]) -> None:
         self.make, self.call = make, call
+        self.called: list[nn.Module] = []
         made, called = self._given(case, call.parameters), self._given(case, call.forward or ())
         alike = [other for other in others if repr(self._given(other, call.parameters)) == repr(made)]
         self.unlike = next((other for other in others if other not in alike), None)
@@ -153,11 +154,14 @@ class _Made:
         if self.unlike and {*self.call.parameters} - self.call.optional <= {*self.unlike.inputs}:
             self.make(*self._given(self.unlike, self.call.parameters).values())
         if self.earlier:
-            handle = module.register_forward_pre_hook(lambda module, _: (handle.remove(), self._first(module))[1])
+            module.register_forward_pre_hook(self._first)
         return module
 
-    def _first(self, module: nn.Module) -> None:
+    def _first(self, module: nn.Module, _: Any) -> None:
         assert self.earlier
+        if module in self.called:
+            return
+        self.called.append(module)
         weight = next((p for p in module.parameters() if p.is_floating_point()), None)
         earlier = self.earlier.cast(torch.float32 if weight is None else weight.dtype).copy()
         with torch.no_grad():

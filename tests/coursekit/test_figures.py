@@ -10,7 +10,20 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from coursekit.figures import COLOURS, DASHES, Picture, clouds, curves, heatmap, picture, show
+from coursekit import beside
+from coursekit.beside import TextError, UnknownText
+from coursekit.figures import (
+    COLOURS,
+    DASHES,
+    Picture,
+    all_descriptions,
+    clouds,
+    curves,
+    described,
+    heatmap,
+    picture,
+    show,
+)
 
 
 @pytest.fixture
@@ -125,3 +138,41 @@ def test_clouds_have_a_panel_for_each_title_and_every_class_in_the_legend():
     assert [text.get_text() for text in fig.legends[0].get_texts()] == ["no", "yes"]
     assert (fig.get_supxlabel(), fig.get_supylabel()) == ("a", "b")
     assert picture(fig, "points").png
+
+
+@pytest.fixture
+def descriptions(tmp_path, monkeypatch):
+    folder = tmp_path / "figures"
+    folder.mkdir()
+    (folder / "02_attention.toml").write_text("entropy = 'The largest weight\\n is {largest:.2f}.'\nplain = 'A line.'")
+    monkeypatch.setattr(beside, "FOLDER", tmp_path)
+    return folder
+
+
+def test_a_description_is_found_by_its_id_and_filled_in(descriptions):
+    assert described("attention.plain", {}) == "A line."
+    assert described("attention.entropy", {"largest": 0.123}).endswith("is 0.12.")
+
+
+def test_show_takes_an_id_in_place_of_a_text(fig, descriptions, monkeypatch):
+    shown = []
+    monkeypatch.setattr("coursekit.figures.display", shown.append)
+    show(fig, "attention.plain")
+    assert [p.alt for p in shown] == ["A line."]
+
+
+@pytest.mark.parametrize(("given", "told"), [({}, "found none"), ({"largest": 1, "n": 2}, "found largest, n")])
+def test_numbers_that_are_missing_or_too_many_are_told(descriptions, given, told):
+    with pytest.raises(ValueError, match=f"needs the numbers largest; {told}"):
+        described("attention.entropy", given)
+
+
+def test_an_unknown_figure_is_told_with_close_ones(fig, descriptions):
+    with pytest.raises(UnknownText, match=r"no figure is called 'attention\.entropi'; did you mean"):
+        show(fig, "attention.entropi")
+
+
+def test_a_description_that_is_no_text_is_told(descriptions):
+    (descriptions / "03_bert.toml").write_text("pooling = 3")
+    with pytest.raises(TextError, match=r"03_bert\.toml, 'bert.pooling': expected a text"):
+        all_descriptions()

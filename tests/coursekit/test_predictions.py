@@ -81,14 +81,9 @@ def test_without_a_prediction_what_came_out_is_shown_alone(shown):
     [
         ("entropy", "2.5", 3, "You predicted 2.5 bits. It came out as 3 bits. You were off by 0.5 bits."),
         ("entropy", "2,5 bits", 3, "You predicted 2.5 bits. It came out as 3 bits. You were off by 0.5 bits."),
-        ("masks", "It falls.", "It falls.", "You predicted It falls.. It came out as It falls.. As you said."),
-        (
-            "masks",
-            "It falls.",
-            "It rises.",
-            "You predicted It falls.. It came out as It rises.. Not what you expected.",
-        ),
-        ("why", " the  sum ", "the sum", "You predicted the sum. It came out as the sum."),
+        ("masks", "It falls.", "It falls.", "You predicted “It falls.”. It came out as “It falls.”. As you said."),
+        ("masks", "It falls.", "It rises.", "It came out as “It rises.”. Not what you expected."),
+        ("why", " the  sum ", "the sum", "You predicted “the sum”. It came out as “the sum”."),
     ],
 )
 def test_a_prediction_stands_beside_what_came_out(shown, name, entered, outcome, told):
