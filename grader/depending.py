@@ -36,8 +36,8 @@ def depends_on(slug: str, purpose: str, cells: Iterable[str] = (), exercises: It
 
     These are the public halves of its exercises (all of them, or those given), for grades and proofs the trusted
     halves, what `cells` import, what all of these import in turn, the data that they name; and for outputs the
-    chapter's texts and diagrams, for outputs and grades its tensors. The cells' own text is the caller's to compare, and so is the
-    exercise's part of the tensors for a proof. Raises KeyError for another purpose.
+    chapter's texts and diagrams, for outputs and grades its tensors. The cells' own text is the caller's to compare,
+    and so is the exercise's part of the tensors for a proof. Raises KeyError for another purpose.
     """
     ids = [id for chapter in chapters() if chapter.slug == slug for id in exercises or chapter.exercises]
     roots = [*(f"grader.{maker}" for maker in _MAKERS[purpose]), *(f"coursekit.exercises.{id}" for id in ids)]
