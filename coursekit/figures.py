@@ -22,6 +22,7 @@ from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from PIL import Image
 from torch import Tensor
 
@@ -32,6 +33,8 @@ _ID = re.compile(r"[a-z]\w*\.\w+")
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 3)))
 MARKERS = ("o", "x", "^", "s", "+", "d")
+WEIGHT = "attention weight"
+CATEGORIES = ("#00224E", "#7D7C78", "#FDE737", "#0072B2", "#D55E00", "#009E73")
 HIDDEN_SEEN = ListedColormap(["#00224E", "#FDE737"])
 STYLE: Any = {  # matplotlib types its settings by a list of all their names
     "figure.facecolor": "white",  # a picture of its own in light and dark themes alike
@@ -123,19 +126,25 @@ def heatmap(
     columns: str = "key",
     row_labels: Sequence[str] = (),
     column_labels: Sequence[str] = (),
-    unit: str = "attention weight",
+    unit: str = WEIGHT,
     limits: tuple[float, float] | None = None,
+    numbers: str = "",
+    names: Sequence[str] = (),
     per_row: int = 3,
 ) -> Figure:
     """One matrix (T S), or several by title, drawn side by side on one colour scale.
 
-    `rows` and `columns` name the axes, `unit` the colour bar. A Bool matrix has two colours, hidden and seen.
+    `rows` and `columns` name the axes, `unit` the colour bar, which runs from 0 to 1 for attention weights. `numbers`
+    is a format such as ".2f" in which each entry is written into its cell. `names` are those of the whole numbers that
+    a matrix of categories holds, from 0; a legend takes the place of the bar. A Bool matrix is hidden (0) and seen (1).
     """
     named = {"": panels} if isinstance(panels, Tensor) else dict(panels)
     matrices = {title: _matrix(title, A) for title, A in named.items()}
-    binary = all(A.dtype == torch.bool for A in matrices.values())
+    if all(A.dtype == torch.bool for A in matrices.values()):
+        names = names or ("hidden", "seen")
     floats = {title: A.float().numpy() for title, A in matrices.items()}
-    low, high = limits or ((0, 1) if binary else _range(matrices.values()))
+    colours = HIDDEN_SEEN if len(names) == 2 else ListedColormap(CATEGORIES[: len(names)]) if names else None
+    low, high = limits or ((0, max(len(names) - 1, 1)) if names else _range(matrices.values(), unit))
     across = min(per_row, len(floats))
     down = -(-len(floats) // across)
     with rc_context(STYLE):
@@ -144,15 +153,27 @@ def heatmap(
         for ax in grid.flat[len(floats) :]:
             ax.set_axis_off()
         for k, (title, A) in enumerate(floats.items()):
-            image = grid.flat[k].imshow(A, vmin=low, vmax=high, cmap=HIDDEN_SEEN if binary else None)
+            image = grid.flat[k].imshow(A, vmin=low, vmax=high, cmap=colours)
             grid.flat[k].set_title(title)
             grid.flat[k].grid(False)
             _name_axis(grid.flat[k].xaxis, columns, A.shape[1], column_labels, k + across >= len(floats))
             _name_axis(grid.flat[k].yaxis, rows, A.shape[0], row_labels, k % across == 0)
-        bar = fig.colorbar(image, ax=grid, shrink=0.9, label="" if binary else unit)
-        if binary:
-            bar.set_ticks([0.25, 0.75], labels=["hidden", "seen"])
+            if numbers:
+                _write_numbers(grid.flat[k], A, numbers, image)
+        if names:
+            patches = [Patch(color=image.cmap(image.norm(k)), label=name) for k, name in enumerate(names)]
+            fig.legend(handles=patches, loc="outside right center", title="" if len(names) == 2 else unit)
+        else:
+            fig.colorbar(image, ax=grid, shrink=0.9, label=unit)
     return fig
+
+
+def _write_numbers(ax: Any, A: Any, form: str, image: Any) -> None:
+    """Each entry in its cell, in black or white, whichever is read more easily."""
+    for (i, j), value in np.ndenumerate(A):
+        red, green, blue, _ = image.cmap(image.norm(value))
+        dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
+        ax.text(j, i, format(value, form), ha="center", va="center", fontsize=8, color="white" if dark else "black")
 
 
 def curves(
@@ -238,9 +259,12 @@ def _matrix(title: str, A: Tensor) -> Tensor:
     return A
 
 
-def _range(matrices: Any) -> tuple[float, float]:
+def _range(matrices: Any, unit: str) -> tuple[float, float]:
+    """From 0 to 1 for weights, as far as the entries reach for all else."""
     values = torch.cat([A.float().flatten() for A in matrices])
     finite = values[values.isfinite()]
+    if unit == WEIGHT and len(finite) and finite.min() >= 0 and finite.max() <= 1:
+        return 0.0, 1.0
     return (finite.min().item(), finite.max().item()) if len(finite) else (0.0, 1.0)
 
 

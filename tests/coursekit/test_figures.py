@@ -91,7 +91,24 @@ def test_several_heat_maps_share_one_colour_scale():
 
 def test_a_mask_says_what_its_two_colours_mean():
     fig = heatmap(torch.ones(3, 3, dtype=torch.bool).tril())
-    assert [label.get_text() for label in fig.axes[-1].get_yticklabels()] == ["hidden", "seen"]
+    assert [text.get_text() for text in fig.legends[0].get_texts()] == ["hidden", "seen"]
+
+
+def test_attention_weights_have_a_scale_from_0_to_1_and_others_their_own():
+    A = torch.tensor([[0.1, 0.3]])
+    assert heatmap(A).axes[0].images[0].get_clim() == (0.0, 1.0)
+    assert heatmap(A, unit="cosine").axes[0].images[0].get_clim() == pytest.approx((0.1, 0.3))
+
+
+def test_numbers_are_written_into_the_cells_and_can_be_read():
+    texts = heatmap(torch.tensor([[0.0, 1.0]]), numbers=".2f").axes[0].texts
+    assert [(t.get_text(), t.get_color()) for t in texts] == [("0.00", "white"), ("1.00", "black")]
+
+
+def test_categories_have_a_legend_and_no_bar():
+    fig = heatmap(torch.tensor([[0, 1, 2]]), names=("nothing", "filler", "token"), unit="what is there")
+    assert [text.get_text() for text in fig.legends[0].get_texts()] == ["nothing", "filler", "token"]
+    assert len(fig.axes) == 1
 
 
 @pytest.mark.parametrize("A", [torch.full((2, 2), -torch.inf), torch.full((2, 2), torch.nan), torch.zeros(2, 2)])
