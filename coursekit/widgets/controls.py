@@ -11,6 +11,7 @@ import ipywidgets
 from IPython.display import display
 
 from coursekit.figures import Picture
+from coursekit.widgets.heads import Heads
 
 WITHOUT_KERNEL = "The controls appear when you run this cell."
 
@@ -25,10 +26,10 @@ class Notice:
         return {"text/html": f'<p role="status">{escape(self.text)}</p>', "text/plain": self.text}
 
 
-def live(draw: Callable[..., Picture | Notice], controls: dict[str, ipywidgets.ValueWidget]) -> None:
+def live(draw: Callable[..., Picture | Heads | Notice], controls: dict[str, ipywidgets.ValueWidget]) -> None:
     """Display `draw` of the controls' first values, and draw again in the same place whenever one changes."""
 
-    def drawn() -> Picture | Notice:
+    def drawn() -> Picture | Heads | Notice:
         return draw(**{name: control.value for name, control in controls.items()})
 
     picture = display(drawn(), display_id=True)

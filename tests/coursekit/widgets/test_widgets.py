@@ -1,5 +1,7 @@
 """Each widget draws at once, draws again when a control moves, and answers bad values with a sentence."""
 
+import re
+
 import ipywidgets
 import pytest
 import torch
@@ -21,16 +23,34 @@ def read(sentence):
     return tokens, torch.randn(2, 3, len(tokens), len(tokens), generator=g).softmax(-1)
 
 
-def explore(sentence="the keys are lost", layer=0, head=0, temperature=1.0):
-    return draw_attention(read, sentence, layer, head, temperature)
+def explore(sentence="the keys are lost", layer=0, temperature=1.0):
+    return draw_attention(read, sentence, layer, temperature)
 
 
 @pytest.mark.parametrize("layer", [0, 1])
-@pytest.mark.parametrize("head", [0, 2])
-def test_the_explorer_draws_every_layer_and_head(layer, head):
-    drawn = explore(layer=layer, head=head)
-    assert isinstance(drawn, Picture)
-    assert f"layer {layer}, head {head}" in drawn.alt
+def test_the_explorer_draws_all_heads_of_every_layer(layer):
+    drawn = explore(layer=layer)
+    assert f"layer {layer}" in drawn.alt
+    assert drawn.html().count("<label") == drawn.html().count("<table") == 3
+
+
+def test_one_head_is_open_and_each_can_be_chosen_by_keyboard():
+    html = explore().html()
+    assert html.count('type="radio"') == 3
+    assert html.count(" checked") == 1
+    assert re.findall(r'aria-label="head (\d)', html) == ["0", "1", "2"]
+
+
+def test_each_weight_stands_on_hover():
+    drawn = explore()
+    titles = re.findall(r'<td class="c\d+" title="(.*?)"', drawn.html())
+    assert len(titles) == 3 * 6 * 6
+    assert titles[1] == f"[CLS] to the: {drawn.A[0, 0, 1]:.2f}"
+
+
+def test_two_views_on_one_page_do_not_share_their_buttons():
+    names = [re.search(r'name="(.*?)"', explore(layer=layer).html())[1] for layer in (0, 1)]
+    assert names[0] != names[1]
 
 
 @pytest.mark.parametrize("sentence", ["", "   ", "\n", None, 7, ["a"]])
@@ -49,11 +69,10 @@ def test_a_sentence_with_too_many_tokens_is_told_with_both_numbers():
 
 
 @pytest.mark.parametrize("value", [*BAD_NUMBERS, 3])
-@pytest.mark.parametrize("name", ["layer", "head"])
-def test_an_unknown_layer_or_head_is_told_with_the_range(name, value):
-    drawn = explore(**{name: value})
+def test_an_unknown_layer_is_told_with_the_range(value):
+    drawn = explore(layer=value)
     assert isinstance(drawn, Notice)
-    assert drawn.text.startswith(f"There is no {name}")
+    assert drawn.text.startswith("There is no layer")
 
 
 @pytest.mark.parametrize("temperature", [0, -1, None, "hot", float("nan"), float("inf"), 1e6, True])
