@@ -85,7 +85,7 @@ class Verdict:
         colour = _GREEN if self.full else _GREY if self.not_started else _RED
         body = [_heading(self, colour)]
         if self.advice:
-            body.append(f'<div style="margin:6px 0 8px 0;font-size:1.05em">{_prose(self.advice)}{_again(self)}</div>')
+            body.append(f'<div style="margin:6px 0 8px 0;font-size:1.05em">{prose(self.advice)}{_again(self)}</div>')
         body += [_part_html(part) for part in self._told_parts]
         if self.printed:
             printed = f'<pre style="{_PRE}">{escape(self.printed)}</pre>'
@@ -96,7 +96,7 @@ class Verdict:
 
 def _heading(verdict: Verdict, colour: str) -> str:
     title = escape(verdict.title or verdict.exercise)
-    return f'<div><strong>{title}</strong> &nbsp;<span style="color:{colour}">{_prose(verdict.summary)}</span></div>'
+    return f'<div><strong>{title}</strong> &nbsp;<span style="color:{colour}">{prose(verdict.summary)}</span></div>'
 
 
 def _again(verdict: Verdict) -> str:
@@ -129,7 +129,7 @@ def _shown(part: PartResult) -> list[str]:
     return [*part.findings[:FINDINGS_SHOWN], *([f"and {more} more like this"] if more > 0 else [])]
 
 
-def _prose(text: str) -> str:
+def prose(text: str) -> str:
     """Escaped text whose `backticked` words are code."""
     pieces = escape(text, quote=False).split("`")
     if len(pieces) % 2 == 0:

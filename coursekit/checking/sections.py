@@ -91,5 +91,5 @@ def source(cell: Mapping[str, Any]) -> str:
 
 
 def headings(text: str) -> list[tuple[int, str]]:
-    """Level and text of the headings below a chapter's title in a Markdown cell, without what makes them bold or code."""
+    """Level and text of a Markdown cell's headings below a chapter's title, without what makes them bold or code."""
     return [(len(marks), _MARKS.sub(r"\1", title)) for marks, title in _HEADING.findall(_FENCED.sub("", text))]
