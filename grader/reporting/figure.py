@@ -9,7 +9,7 @@ from html import escape
 from grader.reporting.states import STATES
 from grader.reporting.words import counted
 
-BAR_WIDTH, BAR_HEIGHT = 240, 20
+BAR_WIDTH, BAR_HEIGHT = 176, 20
 _WIDTH, _HEIGHT, _FOOT, _HEAD = 640, 190, 40, 24
 _MOST_BINS = 12
 

@@ -79,9 +79,11 @@ def _exercise(one: ByExercise) -> list[str]:
     mean = (
         "" if one.mean is None else f'<span title="{escape(spread)}">{one.mean:.1f} of {one.exercise.points:g}</span>'
     )
-    common = "".join(f"{_text(first.sentence or first.name)} ({first.who.count})" for first in one.mistakes[:1])
+    common = [f"{_text(first.sentence or first.name)} ({first.who.count})" for first in one.mistakes[:1]]
+    if nameless := sum(found.who.count for found in one.unnamed):
+        common.append(f'<span class="quiet">Without a name: {nameless}</span>')
     passed = f"{counts['passed']} of {one.tried}" if one.tried else ""
-    return [escape(one.exercise.name), figure.bar(counts, one.exercise.name), passed, mean, common]
+    return [escape(one.exercise.name), figure.bar(counts, one.exercise.name), passed, mean, "<br>".join(common)]
 
 
 def _points(summary: Summary) -> str:
@@ -132,18 +134,17 @@ def _unnamed(summary: Summary) -> str:
 
 
 def _finding(finding: str, example: str) -> str:
-    shown = f"<code>{escape(printable(finding))}</code>"
-    return shown + (f'<br><span class="quiet">{escape(example)}</span>' if example and example != finding else "")
+    more = f'<br><span class="quiet">{escape(example)}</span>' if example and example != finding else ""
+    return f'<div class="found"><code>{escape(printable(finding))}</code>{more}</div>'
 
 
 def _changes(summary: Summary) -> str:
     body = f"<p>{escape(words.changed(summary))}</p>"
-    if summary.changes.exercises:
-        columns = ("Exercise", "Earn more", "Earn less")
-        body += _table("Points between first and last hand-in", columns, _moved(summary.changes.exercises))
     if summary.changes.mistakes:
-        columns = ("Mistake", "Went away", "Came")
-        body += _table("Mistakes between first and last hand-in", columns, _moved(summary.changes.mistakes))
+        body += _table("", ("Mistake", "Went away", "Came"), _moved(summary.changes.mistakes))
+    if summary.changes.exercises:
+        table = _table("", ("Exercise", "Earn more", "Earn less"), _moved(summary.changes.exercises))
+        body += f"<details><summary>Points by exercise</summary>{table}</details>"
     return _section("What changed between hand-ins", body)
 
 
@@ -167,7 +168,8 @@ def _learner(row: Row) -> list[str]:
     points = f"{row.points:g}" if row.first is None else f"{row.first:g} → {row.points:g}"
     told = _text(row.reason) if row.reason else " ".join(f"<code>{escape(name)}</code>" for name in row.mistakes)
     passed = f"{row.passed} of {row.tried}"
-    return [escape(printable(row.name)), points, passed, str(row.hand_ins), row.handed[:16].replace("T", " "), told]
+    handed = f'<time datetime="{escape(row.handed)}">{escape(row.handed[:16].replace("T", " "))}</time>'
+    return [escape(printable(row.name)), points, passed, str(row.hand_ins), handed, told]
 
 
 def _flags(summary: Summary) -> str:

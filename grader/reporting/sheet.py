@@ -42,14 +42,14 @@ def _named(gathered: Gathered) -> Iterator[Line]:
             section = exercise.section if named[0] else ""
             earned = outline.earned if outline else 0.0
             yield (
-                *(learner.name, attempt.handed, len(learner.attempts), exercise.number, exercise.title, found),
+                *(learner.name, attempt.handed, len(learner.attempts), exercise.id, exercise.name, found),
                 *(f"{earned:g}", f"{exercise.points:g}", *named, section, told, flags),
             )
 
 
 def _counted(summary: Summary) -> Iterator[Line]:
     for one in summary.exercises:
-        which = (one.exercise.number, one.exercise.title)
+        which = (one.exercise.id, one.exercise.name)
         for name, who in one.states.items():
             yield *which, name, who.count, "", "", "", ""
         for points, count in one.points.items():

@@ -13,7 +13,7 @@ from grader.reporting.states import PASSED, REJECTED, STATES, TRIED, finding, ju
 from grader.reporting.summary import ByExercise, Misconception, Naming, Row, Summary, Unnamed, Who
 
 DISCUSSED = 3
-ALONE = "a finding that one learner alone has: not shown, since its wording could tell who it is"
+ALONE = "what one learner alone has: not shown, since the wording could tell who it is"
 
 
 def summarise(gathered: Gathered, anonymous: bool = False) -> Summary:

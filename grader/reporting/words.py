@@ -30,9 +30,9 @@ def named(who: Who) -> str:
 def headline(summary: Summary) -> str:
     """What there is, in one line."""
     if summary.median is None:
-        return "No submission could be read."
-    told = f"{counted(len(summary.totals), 'submission')} graded, half of them with {summary.median:g} points or more"
-    return f"{told}, of {summary.possible:g}."
+        return "No submission could be graded."
+    middle = f"half of them have {summary.median:g} of {summary.possible:g} points or more"
+    return f"{counted(len(summary.totals), 'submission')} graded; {middle}."
 
 
 def overview(summary: Summary) -> Iterator[str]:
@@ -47,7 +47,8 @@ def overview(summary: Summary) -> Iterator[str]:
     if untouched:
         yield f"Tried by nobody: {listed(untouched)}."
     if rejected := summary.named + summary.unnamed:
-        yield f"Of {counted(rejected, 'wrong answer')}, the mistake is known in {summary.named}."
+        rest = f"; what was found in the other {summary.unnamed} stands below" if summary.unnamed else ""
+        yield f"Of {counted(rejected, 'wrong answer')} the mistake is known in {summary.named}{rest}."
 
 
 def troubles(summary: Summary) -> Iterator[str]:
@@ -79,7 +80,11 @@ def changed(summary: Summary) -> str:
     count = summary.changes.learners
     if not count:
         return "Nobody's second hand-in has been graded yet."
-    return f"{counted(count, 'learner')} handed in more than once. First and last hand-in are compared."
+    better = sum(1 for moved in summary.changes.exercises if moved.better.count)
+    worse = [moved.label for moved in summary.changes.exercises if moved.worse.count]
+    fell = f", and points were lost in {listed(worse)}" if worse else ""
+    told = f"Between their first and last hand-in points were gained in {counted(better, 'exercise')}{fell}."
+    return f"{counted(count, 'learner')} handed in more than once. {told}"
 
 
 def _share(one) -> float:
