@@ -55,10 +55,6 @@ class ListHandler(_Handler):
 class ReportHandler(_Handler):
     """GET: one assignment's page; `?anonymous` without names, `?csv` as a file."""
 
-    @property
-    def content_security_policy(self) -> str:
-        return f"{page.POLICY}; frame-ancestors 'self'; sandbox allow-popups"
-
     @web.authenticated
     async def get(self, assignment: str) -> None:
         anonymous, sheet = (self.get_argument(name, None) is not None for name in ("anonymous", "csv"))
@@ -69,8 +65,11 @@ class ReportHandler(_Handler):
         except NothingGraded as error:
             raise web.HTTPError(404, str(error)) from None
         if sheet:
-            self.set_header("Content-Disposition", f'attachment; filename="{assignment}.csv"')
+            name = f"{assignment}{'-anonymous' * anonymous}.csv"
+            self.set_header("Content-Disposition", f'attachment; filename="{name}"')
             return self._send("text/csv", "\ufeff" + csv_text(gathered, anonymous))
+        # Here and not in a default, which a hub's server overrides. In a sandbox the page has no origin to act from.
+        self.set_header("Content-Security-Policy", f"{page.POLICY}; frame-ancestors 'none'; sandbox")
         self._send("text/html", page.html_text(summarise(gathered, anonymous)))
 
 
@@ -101,3 +100,6 @@ def load(server_app: Any) -> None:
     base = webapp.settings["base_url"]
     routes = ((url_path_join(base, *PLACE), ListHandler), (url_path_join(base, *PLACE, _NAME), ReportHandler))
     webapp.add_handlers(".*$", list(routes))
+
+
+_load_jupyter_server_extension = load

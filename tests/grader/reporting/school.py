@@ -1,5 +1,7 @@
 """A class of twelve with varied answers to chapter 02, some with two hand-ins, graded in the real sandbox."""
 
+import contextlib
+import io
 import os
 import shutil
 import subprocess
@@ -7,6 +9,8 @@ import sys
 from pathlib import Path
 
 import nbformat
+
+from grader.__main__ import main
 
 ROOT = Path(__file__).parents[3]
 SLUG = "02_attention"
@@ -88,6 +92,13 @@ class School:
         assert not check or done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
         return done
 
+    def report(self, *arguments):
+        """The exit status and what the report's command printed, in this process: another would import for seconds."""
+        said = io.StringIO()
+        with contextlib.chdir(self.course), contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            status = main(["report", *arguments])
+        return status, said.getvalue()
+
 
 def graded_school(folder):
     """The class after its first hand-ins went through nbgrader's command, and the second ones through ours."""
@@ -95,8 +106,8 @@ def graded_school(folder):
     for learner, (first, *more) in CLASS.items():
         if more:
             school.hand_in(learner, first, "2026-09-07 08:00:00")
-            school.command("nbgrader", "autograde", SLUG, f"--student={learner}")
+    school.command("nbgrader", "autograde", SLUG)
     for learner, hand_ins in CLASS.items():
         school.hand_in(learner, hand_ins[-1], "2026-09-08 09:30:00")
-    school.graded = school.command("grader", "grade", SLUG)
+    school.command("grader", "grade", SLUG)
     return school

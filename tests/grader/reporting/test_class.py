@@ -9,7 +9,6 @@ import pytest
 from school import CLASS, HOSTILE, SLUG, graded_school
 
 from grader.grading import attempts
-from grader.reporting.cli import add_commands
 from grader.reporting.collecting import gather
 from grader.reporting.plain import printable
 from grader.reporting.states import PASSED, STATES, UNTOUCHED
@@ -41,9 +40,8 @@ def written(school):
     """What each way of asking gives, by the way."""
     found = {}
     for way, more in (("named", ()), ("anonymous", ("--anonymous",))):
-        found[way, "table"] = school.command("grader", "report", SLUG, *more).stdout
-        files = ("--html", f"{way}.html", "--csv", f"{way}.csv")
-        school.command("grader", "report", SLUG, *files, *more)
+        found[way, "table"] = school.report(SLUG, *more)[1]
+        school.report(SLUG, "--html", f"{way}.html", "--csv", f"{way}.csv", *more)
         for kind in ("html", "csv"):
             found[way, kind] = (school.course / f"{way}.{kind}").read_bytes().decode("utf-8-sig")
     return found
@@ -161,15 +159,15 @@ def test_the_feedback_links_to_the_section_that_teaches(school):
 
 
 def test_without_grades_the_command_says_so(school):
-    done = school.command("grader", "report", "03_bert", check=False)
-    assert done.returncode == 2
-    assert "no release of 03_bert" in done.stderr or "no submission of 03_bert is graded" in done.stderr
+    status, said = school.report("03_bert")
+    assert status == 2
+    assert "no release of 03_bert" in said
 
 
 def test_a_file_that_cannot_be_written_is_told(school):
-    done = school.command("grader", "report", SLUG, "--html", "missing/page.html", check=False)
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "No such file or directory" in done.stderr
+    status, said = school.report(SLUG, "--html", "missing/page.html")
+    assert (status, said.count("\n")) == (2, 1)
+    assert "No such file or directory" in said
 
 
 @pytest.mark.browser
@@ -193,11 +191,3 @@ def test_in_a_browser_it_fits_asks_for_nothing_and_reads_in_both_themes(written,
     assert (len(asked), said) == (1, [])
     paper, ink = (sum(map(int, re.findall(r"\d+", colour)[:3])) for colour in colours)
     assert (paper > 600 and ink < 150) if scheme == "light" else (paper < 150 and ink > 600)
-
-
-def test_the_command_is_listed_with_the_others():
-    import argparse
-
-    parser = argparse.ArgumentParser()
-    add_commands(parser.add_subparsers())
-    assert parser.parse_args(["report", "x", "--anonymous"]).anonymous

@@ -1,66 +1,19 @@
 """What is found in a course's folder: present results, earlier hand-ins, and what is missing."""
 
-import hashlib
-import json
 import os
 import shutil
-from datetime import UTC, datetime
-from pathlib import Path
 
-import nbformat
 import pytest
+from stored import SDPA, SLUG, course_in, day, grade, key_of, show, submit
 
-from grader.grading import attempts
-from grader.grading.intake import Taken, write_time
-from grader.grading.pipeline import Job
-from grader.grading.rebuilding import Rebuilt
-from grader.grading.store import KEY, Graded, Outline, Store
+from grader.grading.intake import write_time
 from grader.reporting.collecting import NothingGraded, assignments, gather
 from grader.reporting.states import UNJUDGED, state
-
-ROOT = Path(__file__).parents[3]
-SLUG, SDPA = "02_attention", "attention.sdpa"
 
 
 @pytest.fixture
 def course(tmp_path):
-    release = tmp_path / "course" / SLUG
-    release.mkdir(parents=True)
-    shutil.copy(ROOT / "course" / SLUG / f"{SLUG}.ipynb", release)
-    shutil.copy(ROOT / "nbgrader_config.py", tmp_path)
-    return tmp_path
-
-
-def day(number):
-    return datetime(2026, 9, number, 8, tzinfo=UTC)
-
-
-def key_of(text):
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def grade(course, student, content, handed=None, earned=1.0, key=None, **more):
-    """What grading leaves of one hand-in."""
-    key = key or key_of(student + content)
-    outline = {SDPA: Outline(earned, 2.0)}
-    Store(course / ".grading" / "results").put(
-        Graded(key, nbformat.v4.new_notebook(), {"attention-sdpa-check": earned}, **{"exercises": outline} | more)
-    )
-    taken = Taken(content.encode(), "", (), handed)
-    attempts.write(course, Job(SLUG, student, key, 0, Rebuilt(None, (), "", ()), taken, frozenset()))
-    show(course, student, key)
-
-
-def show(course, student, key):
-    folder = course / "autograded" / student / SLUG
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{SLUG}.ipynb").write_text(json.dumps({"metadata": {KEY: {"key": key}}}))
-
-
-def submit(course, student, timestamp):
-    folder = course / "submitted" / student / SLUG
-    folder.mkdir(parents=True)
-    (folder / "timestamp.txt").write_text(timestamp)
+    return course_in(tmp_path)
 
 
 def earned(learner):
