@@ -121,7 +121,7 @@ def _handed(chapter: Chapter) -> str:
         return ""
     rows = []
     for handed in reversed(chapter.handed):
-        feedback = _button("open", handed.feedback, "Read the feedback") if handed.feedback else ""
+        feedback = _button("read", handed.feedback, "Read the feedback") if handed.feedback else ""
         rows.append(f"<li>Handed in {escape(handed.timestamp[:16])} UTC {feedback}</li>")
     return f"<ul>{''.join(rows)}</ul>"
 

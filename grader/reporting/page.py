@@ -10,9 +10,10 @@ from importlib import resources
 from coursekit.checking.report import prose
 from grader.reporting import figure, words
 from grader.reporting.plain import printable
-from grader.reporting.states import STATES
+from grader.reporting.states import PARTLY, STATES
 from grader.reporting.summary import ByExercise, Misconception, Moved, Row, Summary, Who
 
+NAMES_SHOWN = 8  # beside what is to be discussed; the tables below have them all
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"  # no script, no picture, no address
 
 
@@ -57,7 +58,7 @@ def _point(one: Misconception, learners: int) -> str:
     _, sentence, where = words.discussed(one, learners)
     return (
         f'<li><span class="share"><b>{one.who.count}</b> of {learners}</span><span class="say">{_text(sentence)}</span>'
-        f"<span>{_text(where)}{_names(one.who)}</span></li>"
+        f"<span>{_text(where)}{_names(one.who, NAMES_SHOWN)}</span></li>"
     )
 
 
@@ -69,16 +70,16 @@ def _exercises(summary: Summary) -> str:
     )
     rows = [_exercise(one) for one in summary.exercises]
     columns = ("Exercise", "How it went", "#Passed of tried", "#Mean", "Commonest mistake")
-    table = _table("Points are means of those who tried.", columns, rows)
+    table = _table("Exercise by exercise", columns, rows, "Points are means of those who tried.")
     return _section("Exercise by exercise", f'<ul class="legend" aria-label="Colours">{legend}</ul>{table}')
 
 
 def _exercise(one: ByExercise) -> list[str]:
     counts = {state: who.count for state, who in one.states.items()}
-    spread = ", ".join(f"{points:g} points: {count}" for points, count in one.points.items())
-    mean = (
-        "" if one.mean is None else f'<span title="{escape(spread)}">{one.mean:.1f} of {one.exercise.points:g}</span>'
-    )
+    mean = "" if one.mean is None else f"{one.mean:.1f} of {one.exercise.points:g}"
+    if counts[PARTLY]:  # else the bar says it all
+        spread = "<br>".join(f"{count} with {points:g}" for points, count in one.points.items())
+        mean += f'<br><span class="quiet">{spread}</span>'
     common = [f"{_text(first.sentence or first.name)} ({first.who.count})" for first in one.mistakes[:1]]
     if nameless := sum(found.who.count for found in one.unnamed):
         common.append(f'<span class="quiet">Without a name: {nameless}</span>')
@@ -108,7 +109,7 @@ def _mistakes(summary: Summary) -> str:
                 for m in one.mistakes
             ]
             columns = ("What the learner was told", "Mistake", "#Learners", *_who_column(summary))
-            told.append(f"<h3>{escape(one.exercise.name)}</h3>{taught}{_table('', columns, rows)}")
+            told.append(f"<h3>{escape(one.exercise.name)}</h3>{taught}{_table(one.exercise.name, columns, rows)}")
     return _section("The mistakes by name", "".join(told)) if told else ""
 
 
@@ -130,7 +131,7 @@ def _unnamed(summary: Summary) -> str:
         "learners or more in one row are the next mistake to write.</p>"
     )
     columns = ("Exercise", "What was found", "#Learners", *_who_column(summary))
-    return _section("Where nobody knows what went wrong", told + _table("", columns, rows))
+    return _section("Where nobody knows what went wrong", told + _table("What was found", columns, rows))
 
 
 def _finding(finding: str, example: str) -> str:
@@ -141,9 +142,9 @@ def _finding(finding: str, example: str) -> str:
 def _changes(summary: Summary) -> str:
     body = f"<p>{escape(words.changed(summary))}</p>"
     if summary.changes.mistakes:
-        body += _table("", ("Mistake", "Went away", "Came"), _moved(summary.changes.mistakes))
+        body += _table("Mistakes", ("Mistake", "Went away", "Came"), _moved(summary.changes.mistakes))
     if summary.changes.exercises:
-        table = _table("", ("Exercise", "Earn more", "Earn less"), _moved(summary.changes.exercises))
+        table = _table("Points", ("Exercise", "Earn more", "Earn less"), _moved(summary.changes.exercises))
         body += f"<details><summary>Points by exercise</summary>{table}</details>"
     return _section("What changed between hand-ins", body)
 
@@ -161,7 +162,7 @@ def _learners(summary: Summary) -> str:
         return ""
     columns = ("Learner", "#Points", "#Passed of tried", "#Hand-ins", "Last handed in (UTC)", "Mistakes")
     rows = [_learner(row) for row in sorted(summary.rows, key=lambda row: row.points)]
-    return _section("Learner by learner", _table("The fewest points first.", columns, rows))
+    return _section("Learner by learner", _table("Learners", columns, rows, "The fewest points first."))
 
 
 def _learner(row: Row) -> list[str]:
@@ -178,7 +179,7 @@ def _flags(summary: Summary) -> str:
     if not rows:
         return ""
     told = "<p>A flag costs no points: it is for you to judge.</p>"
-    return _section("Flags", told + _table("", ("Learner", "What happened"), rows))
+    return _section("Flags", told + _table("Flags", ("Learner", "What happened"), rows))
 
 
 def _foot(summary: Summary) -> str:
@@ -193,8 +194,11 @@ def _section(title: str, body: str) -> str:
     return f"<section><h2>{title}</h2>{body}</section>"
 
 
-def _table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table whose first column names the row; `#` before a column's name aligns its numbers."""
+def _table(label: str, columns: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> str:
+    """A table whose first column names the row; `#` before a column's name aligns its numbers.
+
+    `label` names it for who does not see it, and for who moves it with the keyboard where it is wider than the page.
+    """
     kinds = [' class="number"' if name.startswith("#") else "" for name in columns]
     head = "".join(f'<th scope="col"{kind}>{name.lstrip("#")}</th>' for name, kind in zip(columns, kinds, strict=True))
     body = "".join(
@@ -204,7 +208,8 @@ def _table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) 
         for first, *rest in rows
     )
     told = f"<caption>{caption}</caption>" if caption else ""
-    return f'<div class="scroll"><table>{told}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    table = f"<table>{told}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div class="scroll" role="region" aria-label="{escape(label)}" tabindex="0">{table}</div>'
 
 
 def _who_column(summary: Summary) -> tuple[str, ...]:
@@ -215,12 +220,15 @@ def _who(summary: Summary, who: Who) -> list[str]:
     return [] if summary.anonymous else [f'<span class="who">{escape(_joined(who))}</span>']
 
 
-def _names(who: Who) -> str:
-    return f' <span class="who">({escape(_joined(who))})</span>' if who.names else ""
+def _names(who: Who, most: int | None = None) -> str:
+    return f' <span class="who">({escape(_joined(who, most))})</span>' if who.names else ""
 
 
-def _joined(who: Who) -> str:
-    return ", ".join(map(printable, who.names))
+def _joined(who: Who, most: int | None = None) -> str:
+    """The names, at most so many of them."""
+    shown = who.names[:most]
+    more = len(who.names) - len(shown)
+    return ", ".join(map(printable, shown)) + (f" and {more} more" if more else "")
 
 
 def _text(text: str) -> str:

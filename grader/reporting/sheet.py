@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from grader.reporting.collecting import Gathered
 from grader.reporting.plain import field
 from grader.reporting.states import REJECTED, finding, state
-from grader.reporting.summarising import summarise
+from grader.reporting.summarising import flags_of, summarise
 from grader.reporting.summary import Summary
 
 NAMED = (
@@ -33,7 +33,7 @@ def csv_text(gathered: Gathered, anonymous: bool = False) -> str:
 def _named(gathered: Gathered) -> Iterator[Line]:
     for learner in gathered.learners:
         attempt = learner.present
-        flags = "; ".join(attempt.flags)
+        flags = "; ".join(flags_of(learner))
         for exercise in gathered.exercises:
             found = state(attempt, exercise.id)
             outline = attempt.exercises.get(exercise.id)

@@ -13,6 +13,7 @@ from grader.reporting.states import PASSED, REJECTED, STATES, TRIED, finding, ju
 from grader.reporting.summary import ByExercise, Misconception, Naming, Row, Summary, Unnamed, Who
 
 DISCUSSED = 3
+FLAGS_SHOWN = 20  # of one learner; the integrity log has them all
 ALONE = "what one learner alone has: not shown, since the wording could tell who it is"
 
 
@@ -44,7 +45,7 @@ def summarise(gathered: Gathered, anonymous: bool = False) -> Summary:
         unnamed=len(rejected) - sum(map(bool, rejected)),
         changes=changes(gathered, who),
         rows=() if anonymous else tuple(_row(learner, gathered.exercises) for learner in gathered.learners),
-        flagged=who(learner.name for learner in gathered.learners if learner.present.flags),
+        flagged=who(learner.name for learner in gathered.learners if flags_of(learner)),
         unreadable=who(learner.name for learner in gathered.learners if not judged(learner.present)),
         waiting=who(gathered.waiting),
         again=who(gathered.again),
@@ -134,6 +135,15 @@ def _is_old(learner: Learner) -> bool:
     return any(outline.refused == NOT_KEPT for outline in learner.present.exercises.values())
 
 
+def flags_of(learner: Learner) -> tuple[str, ...]:
+    """The flags of the present hand-in, then those that only an earlier one has: who was caught may hand in again."""
+    present = learner.present.flags
+    before = dict.fromkeys(flag for attempt in learner.attempts[:-1] for flag in attempt.flags if flag not in present)
+    told = [*present, *(f"in an earlier hand-in: {flag}" for flag in before)]
+    more = len(told) - FLAGS_SHOWN
+    return (*told[:FLAGS_SHOWN], *([f"and {more} more"] if more > 0 else []))
+
+
 def _row(learner: Learner, exercises: Sequence[Exercise]) -> Row:
     present, states = learner.present, [state(learner.present, exercise.id) for exercise in exercises]
     names = (outline.mistake for outline in present.exercises.values())
@@ -146,6 +156,6 @@ def _row(learner: Learner, exercises: Sequence[Exercise]) -> Row:
         passed=states.count(PASSED),
         tried=sum(one in TRIED for one in states),
         mistakes=tuple(sorted(set(filter(None, names)))),
-        flags=present.flags,
+        flags=flags_of(learner),
         reason="" if judged(present) else present.reason,
     )

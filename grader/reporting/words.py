@@ -61,9 +61,9 @@ def troubles(summary: Summary) -> Iterator[str]:
     if summary.unreadable.count:
         yield f"Nothing could be graded, {named(summary.unreadable)}: not counted below."
     if summary.lost.count:
-        yield f"Graded, but the result is no longer stored, {named(summary.lost)}. Run `{grade} --force`."
+        yield f"Graded, but the result is no longer stored, {named(summary.lost)}. Run `{grade}`."
     if summary.old.count:
-        yield f"Graded by an earlier version, which kept less, {named(summary.old)}. Run `{grade} --force`."
+        yield f"Graded by an earlier version, which kept less, {named(summary.old)}. Run `{grade}`."
     if summary.flagged.count:
         yield f"Flagged, {named(summary.flagged)}. `python -m grader integrity {summary.assignment}` says why."
 

@@ -16,6 +16,7 @@ from stored import SLUG, course_in, day, grade
 
 from grader.reporting.extension import listing
 
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("reports-server")]
 ROOT = Path(__file__).parents[3]
 TOKEN = "instructor"
 REPORTS = "coursekit/reports"

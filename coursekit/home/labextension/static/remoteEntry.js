@@ -49,6 +49,8 @@
       fetch: chapter => show(ask("", { action: "fetch", chapter })),
       submit: chapter => show(ask("", { action: "submit", chapter })),
       open: path => app.commands.execute("docmanager:open", { path }),
+      // In a tab of its own: JupyterLab's viewer loads the page anew at each link within it, which a hub refuses.
+      read: async path => window.open(await app.serviceManager.contents.getDownloadUrl(path), "_blank", "noopener"),
       assignments: () => app.commands.execute("nbgrader:open-assignment-list"),
       preview: async chapter => {
         await app.commands.execute("docmanager:save-all"); // what is handed in is what lies on the disk
