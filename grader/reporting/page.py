@@ -38,11 +38,11 @@ def html_text(summary: Summary, now: datetime | None = None) -> str:
 def _top(summary: Summary, title: str, made: datetime) -> str:
     lines = [*words.overview(summary), *words.troubles(summary)]
     made_at = (
-        f"{escape(summary.assignment)}, {made:%d %B %Y, %H:%M} UTC{', without names' if summary.anonymous else ''}"
+        f"{_plain(summary.assignment)}, {made:%d %B %Y, %H:%M} UTC{', without names' if summary.anonymous else ''}"
     )
     return (
         f'<header><h1>{escape(title)}</h1><p class="quiet">{made_at}</p>'
-        f'<p class="lead">{escape(words.headline(summary))}</p>'
+        f'<p class="lead">{_plain(words.headline(summary))}</p>'
         f'<ul class="short">{"".join(f"<li>{_text(line)}</li>" for line in lines)}</ul></header>'
     )
 
@@ -84,7 +84,7 @@ def _exercise(one: ByExercise) -> list[str]:
     if nameless := sum(found.who.count for found in one.unnamed):
         common.append(f'<span class="quiet">Without a name: {nameless}</span>')
     passed = f"{counts['passed']} of {one.tried}" if one.tried else ""
-    return [escape(one.exercise.name), figure.bar(counts, one.exercise.name), passed, mean, "<br>".join(common)]
+    return [_plain(one.exercise.name), figure.bar(counts, one.exercise.name), passed, mean, "<br>".join(common)]
 
 
 def _points(summary: Summary) -> str:
@@ -103,20 +103,20 @@ def _mistakes(summary: Summary) -> str:
     told = []
     for one in summary.exercises:
         if one.mistakes:
-            taught = f'<p class="quiet">Taught in {escape(one.exercise.section)}.</p>' if one.exercise.section else ""
+            taught = f'<p class="quiet">Taught in {_plain(one.exercise.section)}.</p>' if one.exercise.section else ""
             rows = [
-                [_text(m.sentence), f"<code>{escape(m.name)}</code>", str(m.who.count), *_who(summary, m.who)]
+                [_text(m.sentence), f"<code>{_plain(m.name)}</code>", str(m.who.count), *_who(summary, m.who)]
                 for m in one.mistakes
             ]
             columns = ("What the learner was told", "Mistake", "#Learners", *_who_column(summary))
-            told.append(f"<h3>{escape(one.exercise.name)}</h3>{taught}{_table(one.exercise.name, columns, rows)}")
+            told.append(f"<h3>{_plain(one.exercise.name)}</h3>{taught}{_table(one.exercise.name, columns, rows)}")
     return _section("The mistakes by name", "".join(told)) if told else ""
 
 
 def _unnamed(summary: Summary) -> str:
     rows = [
         [
-            escape(one.exercise.name),
+            _plain(one.exercise.name),
             _finding(found.finding, found.example),
             str(found.who.count),
             *_who(summary, found.who),
@@ -135,12 +135,12 @@ def _unnamed(summary: Summary) -> str:
 
 
 def _finding(finding: str, example: str) -> str:
-    more = f'<br><span class="quiet">{escape(example)}</span>' if example and example != finding else ""
-    return f'<div class="found"><code>{escape(printable(finding))}</code>{more}</div>'
+    more = f'<br><span class="quiet">{_plain(example)}</span>' if example and example != finding else ""
+    return f'<div class="found"><code>{_plain(finding)}</code>{more}</div>'
 
 
 def _changes(summary: Summary) -> str:
-    body = f"<p>{escape(words.changed(summary))}</p>"
+    body = f"<p>{_plain(words.changed(summary))}</p>"
     if summary.changes.mistakes:
         body += _table("Mistakes", ("Mistake", "Went away", "Came"), _moved(summary.changes.mistakes))
     if summary.changes.exercises:
@@ -167,15 +167,15 @@ def _learners(summary: Summary) -> str:
 
 def _learner(row: Row) -> list[str]:
     points = f"{row.points:g}" if row.first is None else f"{row.first:g} → {row.points:g}"
-    told = _text(row.reason) if row.reason else " ".join(f"<code>{escape(name)}</code>" for name in row.mistakes)
+    told = _text(row.reason) if row.reason else " ".join(f"<code>{_plain(name)}</code>" for name in row.mistakes)
     passed = f"{row.passed} of {row.tried}"
     handed = f'<time datetime="{escape(row.handed)}">{escape(row.handed[:16].replace("T", " "))}</time>'
-    return [escape(printable(row.name)), points, passed, str(row.hand_ins), handed, told]
+    return [_plain(row.name), points, passed, str(row.hand_ins), handed, told]
 
 
 def _flags(summary: Summary) -> str:
     """What was tried, in plain words; without names only how many."""
-    rows = [[escape(printable(row.name)), "<br>".join(map(_text, row.flags))] for row in summary.rows if row.flags]
+    rows = [[_plain(row.name), "<br>".join(map(_text, row.flags))] for row in summary.rows if row.flags]
     if not rows:
         return ""
     told = "<p>A flag costs no points: it is for you to judge.</p>"
@@ -209,7 +209,7 @@ def _table(label: str, columns: Sequence[str], rows: Sequence[Sequence[str]], ca
     )
     told = f"<caption>{caption}</caption>" if caption else ""
     table = f"<table>{told}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    return f'<div class="scroll" role="region" aria-label="{escape(label)}" tabindex="0">{table}</div>'
+    return f'<div class="scroll" role="region" aria-label="{_plain(label)}" tabindex="0">{table}</div>'
 
 
 def _who_column(summary: Summary) -> tuple[str, ...]:
@@ -234,3 +234,8 @@ def _joined(who: Who, most: int | None = None) -> str:
 def _text(text: str) -> str:
     """Prose of ours or of a learner's, escaped; what stands in backticks is code."""
     return prose(printable(text, 2000))
+
+
+def _plain(text: str) -> str:
+    """Text of whoever, escaped."""
+    return escape(printable(text, 2000))
