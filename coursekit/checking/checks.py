@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,7 +15,8 @@ from coursekit.checking.contract import Exercise
 from coursekit.checking.judging import judge, measured, refused
 from coursekit.checking.observing import observe_all
 from coursekit.checking.report import Verdict
-from coursekit.exercises import UnknownExercise, find
+from coursekit.checking.sections import here
+from coursekit.exercises import UnknownExercise, chapters, find
 
 # Exercises whose last check in this process earned full marks, with the objects that did.
 _passed: dict[str, tuple[Any, ...]] = {}
@@ -38,7 +40,7 @@ def check(exercise_id: str, *objects: Any, device: str | torch.device | None = N
         handover.hand_over(exercise, objects, refusal.refused if refusal else "")
         return Verdict(exercise.id, exercise.title, refused="handed over to the grader")
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    verdict = _refusal(exercise, objects) or _judged(exercise, objects, device)
+    verdict = _refusal(exercise, objects) or _with_section(_judged(exercise, objects, device))
     _passed.pop(exercise_id, None)
     if verdict.full:
         _passed[exercise_id] = objects
@@ -84,6 +86,15 @@ def _judged(exercise: Exercise, objects: tuple[Any, ...], device: torch.device) 
     except store.StoreError as error:
         return refused(exercise, str(error))
     return verdict_on(exercise, objects, known, device)
+
+
+def _with_section(verdict: Verdict) -> Verdict:
+    """The verdict with a link to what teaches the exercise, where a mistake is named."""
+    if not verdict.mistake:
+        return verdict
+    slug = next((chapter.slug for chapter in chapters() if verdict.exercise in chapter.exercises), "")
+    title, link = here(verdict.exercise, slug)
+    return replace(verdict, section=title, section_link=link)
 
 
 def _refusal(exercise: Exercise, objects: tuple[Any, ...]) -> Verdict | None:

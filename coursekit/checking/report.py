@@ -38,6 +38,8 @@ class Verdict:
     refused: str = ""
     not_started: bool = False
     printed: str = ""
+    section: str = ""  # the heading of what to read again where a mistake is named,
+    section_link: str = ""  # and where it is
 
     @property
     def earned(self) -> int:
@@ -70,7 +72,8 @@ class Verdict:
         """The report for a terminal."""
         lines = [f"{self.title or self.exercise}: {self.summary}"]
         if self.advice:
-            lines += ["", f"  {self.advice}", ""]
+            again = [f"  Read again: {self.section}"] if self.section else []
+            lines += ["", f"  {self.advice}", *again, ""]
         for part in self._told_parts:
             lines.append(f"  [{_mark(part)}] {part.name}: {_state(part)}")
             lines += [_indent(told, 6) for told in _shown(part)]
@@ -82,7 +85,7 @@ class Verdict:
         colour = _GREEN if self.full else _GREY if self.not_started else _RED
         body = [_heading(self, colour)]
         if self.advice:
-            body.append(f'<div style="margin:6px 0 8px 0;font-size:1.05em">{_prose(self.advice)}</div>')
+            body.append(f'<div style="margin:6px 0 8px 0;font-size:1.05em">{prose(self.advice)}{_again(self)}</div>')
         body += [_part_html(part) for part in self._told_parts]
         if self.printed:
             printed = f'<pre style="{_PRE}">{escape(self.printed)}</pre>'
@@ -93,7 +96,14 @@ class Verdict:
 
 def _heading(verdict: Verdict, colour: str) -> str:
     title = escape(verdict.title or verdict.exercise)
-    return f'<div><strong>{title}</strong> &nbsp;<span style="color:{colour}">{_prose(verdict.summary)}</span></div>'
+    return f'<div><strong>{title}</strong> &nbsp;<span style="color:{colour}">{prose(verdict.summary)}</span></div>'
+
+
+def _again(verdict: Verdict) -> str:
+    if not verdict.section:
+        return ""
+    link = f'<a href="{escape(verdict.section_link)}">{escape(verdict.section, quote=False)}</a>'
+    return f'<br><span style="font-size:0.95em">Read again: {link}</span>'
 
 
 def _part_html(part: PartResult) -> str:
@@ -119,7 +129,7 @@ def _shown(part: PartResult) -> list[str]:
     return [*part.findings[:FINDINGS_SHOWN], *([f"and {more} more like this"] if more > 0 else [])]
 
 
-def _prose(text: str) -> str:
+def prose(text: str) -> str:
     """Escaped text whose `backticked` words are code."""
     pieces = escape(text, quote=False).split("`")
     if len(pieces) % 2 == 0:

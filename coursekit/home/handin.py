@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-_HEADING = re.compile(r"^#+\s*(?:Exercise|Question)\s+[\w.]+:?\s*(.*)$", re.MULTILINE)
-_CHECK = re.compile(r"""check\(\s*["']([\w.]+)["']""")
+from coursekit.checking.sections import CHECK, STATEMENT, grading, headings, source
 
 
 class Unreadable(Exception):
@@ -19,13 +17,14 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True)
 class Item:
-    """One exercise, or one question that a person marks (then `id` is empty)."""
+    """One exercise, or one question that a person marks (then `id` is empty); `number` is the chapter's, "2.1"."""
 
     grade_id: str
     id: str
     title: str
     points: float
     untouched: bool
+    number: str = ""
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,8 @@ class Notebook:
 def look(path: Path, release: Path) -> Notebook:
     """The exercises of the notebook at `path` beside those of its release. Raises Unreadable."""
     cells, told = _read(path), _read(release)
-    sources = {id: _source(cell) for cell in cells["cells"] if (id := _grading(cell).get("grade_id"))}
+    marked = ((grading(cell).get("grade_id"), source(cell)) for cell in cells["cells"])
+    sources = {id: text for id, text in marked if id and isinstance(id, str)}
     facts = told["metadata"].get("coursekit", {})
     saved = datetime.fromtimestamp(path.stat().st_mtime).astimezone()
     return Notebook(str(facts.get("title", path.stem)), int(facts.get("minutes", 0)), saved, _items(told, sources))
@@ -51,22 +51,27 @@ def look(path: Path, release: Path) -> Notebook:
 
 def _items(release: dict[str, Any], sources: dict[str, str]) -> tuple[Item, ...]:
     """A graded cell in the release is an item; what the learner writes is the solution cell before it, or itself."""
-    items, title, written = [], "", None
+    items, number, title, written = [], "", "", None
     for cell in release["cells"]:
-        grading, source = _grading(cell), _source(cell)
-        if cell.get("cell_type") == "markdown" and (match := _HEADING.search(source)):
-            title = match[1]
-        if grading.get("solution"):
-            written = (grading["grade_id"], source)
-        if not grading.get("grade") or written is None:
+        marks, text = grading(cell), source(cell)
+        if cell.get("cell_type") == "markdown":
+            number, title = next(filter(None, (_statement(title) for _, title in headings(text))), (number, title))
+        if marks.get("solution"):
+            written = (marks["grade_id"], text)
+        if not marks.get("grade") or written is None:
             continue
-        check = _CHECK.search(source)
-        untouched = sources.get(written[0], "").strip() in ("", written[1].strip())
-        items.append(
-            Item(written[0], check[1] if check else "", title or written[0], float(grading.get("points", 0)), untouched)
-        )
-        title, written = "", None
+        id, stub = written
+        check = CHECK.search(text)
+        untouched = sources.get(id, "").strip() in ("", stub.strip())
+        worth = float(marks.get("points", 0))
+        items.append(Item(id, check[1] if check else "", title or id, worth, untouched, number))
+        number, title, written = "", "", None
     return tuple(items)
+
+
+def _statement(heading: str) -> tuple[str, str] | None:
+    match = STATEMENT.fullmatch(heading)
+    return (match[1], match[2]) if match else None
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -81,14 +86,3 @@ def _read(path: Path) -> dict[str, Any]:
     notebook["cells"] = [cell for cell in notebook["cells"] if isinstance(cell, dict)]
     notebook["metadata"] = notebook.get("metadata") if isinstance(notebook.get("metadata"), dict) else {}
     return notebook
-
-
-def _grading(cell: dict[str, Any]) -> dict[str, Any]:
-    metadata = cell.get("metadata")
-    found = metadata.get("nbgrader") if isinstance(metadata, dict) else None
-    return found if isinstance(found, dict) else {}
-
-
-def _source(cell: dict[str, Any]) -> str:
-    source = cell.get("source", "")
-    return source if isinstance(source, str) else "".join(map(str, source))

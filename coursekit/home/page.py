@@ -15,6 +15,7 @@ STYLE = """
 .ck-home h1 { font-size: 1.7em; margin: 0 0 4px; } .ck-home h2 { font-size: 1.25em; margin: 0; }
 .ck-home section { border: 1px solid var(--jp-border-color2); border-radius: 6px; padding: 14px 18px; margin: 14px 0; }
 .ck-home .quiet { opacity: 0.75; } .ck-home p { margin: 6px 0; } .ck-home ul { margin: 6px 0; padding-left: 1.4em; }
+.ck-home a { color: var(--jp-content-link-color); text-decoration: underline; }
 .ck-home button { font: inherit; padding: 4px 12px; margin: 4px 8px 4px 0; border-radius: 4px; cursor: pointer;
   border: 1px solid var(--jp-border-color1); background: var(--jp-layout-color1); color: inherit; }
 .ck-home button.first { background: var(--jp-brand-color1); border-color: var(--jp-brand-color1);
@@ -120,7 +121,7 @@ def _handed(chapter: Chapter) -> str:
         return ""
     rows = []
     for handed in reversed(chapter.handed):
-        feedback = _button("open", handed.feedback, "Read the feedback") if handed.feedback else ""
+        feedback = _button("read", handed.feedback, "Read the feedback") if handed.feedback else ""
         rows.append(f"<li>Handed in {escape(handed.timestamp[:16])} UTC {feedback}</li>")
     return f"<ul>{''.join(rows)}</ul>"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from grader.grading.secret import STATE
+from grader.grading.store import STATE
 
 
 def path(course: Path) -> Path:

@@ -22,6 +22,7 @@ from nbformat import NotebookNode
 
 from coursekit.checking.handover import question_files
 from coursekit.checking.report import Verdict
+from coursekit.checking.sections import teaching
 from coursekit.exercises import chapters
 from grader import depending
 from grader.authoring.notebook import grade_id, grade_id_of, points
@@ -30,9 +31,10 @@ from grader.grading import secret
 from grader.grading.conversation import Cell
 from grader.grading.feedback import sanitise
 from grader.grading.intake import Taken, take
+from grader.grading.outlining import outlined
 from grader.grading.rebuilding import Rebuilt, rebuild
 from grader.grading.running import Limits, Ran, Runner
-from grader.grading.store import Graded, Store
+from grader.grading.store import Graded, Outline, Store
 from grader.grading.verifying import known, verify
 
 _ANSWERS_NAMED = re.compile(r"coursekit\.exercises|\.library\b|\bkernelkit\b|COURSEKIT_ANSWERS|COURSEKIT_QUESTIONS")
@@ -172,7 +174,7 @@ def judged(planned: Plan, ran: Ran) -> Graded:
         if not all(_decided(v.verdict, planned.hidden[id]) for id, v in verified.items()):
             raise Unsteady
     _show_outputs(notebook, job, ran)
-    verdicts = {grade_id("check", id): v.verdict for id, v in verified.items()}
+    verdicts = _with_sections({grade_id("check", id): v.verdict for id, v in verified.items()}, job)
     if job.reason:
         verdicts = {id: replace(verdict, refused=job.reason) for id, verdict in verdicts.items()}
     scores = _emit(notebook, verdicts)
@@ -190,7 +192,35 @@ def judged(planned: Plan, ran: Ran) -> Graded:
         peak_bytes=ran.peak_bytes,
         sandboxed=ran.sandboxed,
         mistakes={id: v.verdict.mistake for id, v in verified.items() if v.verdict.mistake},
+        exercises=_outlines(verdicts, scores, points(notebook), planned.hidden),
     )
+
+
+def _with_sections(verdicts: dict[str, Verdict], job: Job) -> dict[str, Verdict]:
+    """The verdicts with a link to what teaches the exercise, where a mistake is named.
+
+    The headings are the release's: a cell that the learner changed may say anything, and is no section.
+    """
+    cells = job.rebuilt.notebook.cells
+    found = teaching(cell for cell in cells if cell.cell_type != "markdown" or cell.id in job.released)
+    return {
+        id: replace(verdict, section=section.name, section_link=section.anchor)
+        if verdict.mistake and (section := found.get(verdict.exercise))
+        else verdict
+        for id, verdict in verdicts.items()
+    }
+
+
+def _outlines(
+    verdicts: dict[str, Verdict], scores: dict[str, float], possible: dict[str, float], hidden: dict[str, Drawn]
+) -> dict[str, Outline]:
+    """What a report on the class needs, by exercise; an exercise without a check cell in the release has none."""
+    found = {}
+    for id in scores:
+        verdict = verdicts[id]
+        labels = {case.label for case in (*known(verdict.exercise).cases, *hidden[verdict.exercise].cases)}
+        found[verdict.exercise] = outlined(verdict, scores[id], possible[id], labels)
+    return found
 
 
 def _decided(verdict: Verdict, drawn: Drawn) -> bool:

@@ -9,10 +9,7 @@ from nbgrader import utils
 from nbgrader.api import Gradebook, SubmittedNotebook
 
 from grader.authoring.notebook import grade_id_of
-from grader.grading.secret import STATE
-from grader.grading.store import Graded
-
-KEY = "coursekit_grading"  # the notebook's metadata that says which result it shows
+from grader.grading.store import STATE, Graded
 
 
 def record(course: Path, gradebook: Gradebook, assignment: str, student: str, graded: Graded) -> None:

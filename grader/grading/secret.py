@@ -14,8 +14,8 @@ from coursekit.checking.contract import Case
 from coursekit.exercises import find
 from grader.drawing import Drawn, drawn_from
 from grader.exercises import trusted
+from grader.grading.store import STATE
 
-STATE = ".grading"
 BYTES = 32
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import glob
-import json
 import os
 import re
 import shutil
@@ -31,13 +30,12 @@ from traitlets import Bool, Dict, Float, Int, Unicode, Union
 from traitlets.config import Configurable
 
 from grader.authoring.notebook import write
-from grader.grading import integrity
+from grader.grading import attempts, integrity
 from grader.grading.intake import SECRET, TIMESTAMP, write_time
 from grader.grading.pipeline import Job, graded, prepare
-from grader.grading.recording import KEY, record, reset
+from grader.grading.recording import record, reset
 from grader.grading.running import Limits, shared_runner
-from grader.grading.secret import STATE
-from grader.grading.store import Graded, Store
+from grader.grading.store import KEY, STATE, Graded, Store, shown_key
 from kernelkit import sandbox
 
 INTAKE = f"{STATE}/intake"
@@ -162,14 +160,6 @@ class Writer(Autograde):
         BaseConverter.convert_single_notebook(self, notebook_filename)
 
 
-def shown_key(path: Path) -> str | None:
-    """The key of the result that an autograded notebook shows; None where it shows none."""
-    try:
-        return json.loads(path.read_bytes())["metadata"][KEY]["key"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
 def received(exchange: str, course_id: str, student: str, assignment: str, folder: Path) -> datetime | None:
     """When the exchange got this submission, by the clock of the machine that keeps it; None where it has it not."""
     try:
@@ -218,6 +208,7 @@ class Record(NbGraderPreprocessor):
         exporter: TrustedExporter = self.parent
         result = exporter.results[student, assignment]
         integrity.write(exporter.course, assignment, student, result.key, result.flags)
+        attempts.write(exporter.course, exporter.jobs[student, assignment])
         writer = exporter.parent
         opened = contextlib.nullcontext(writer.gradebook) if isinstance(writer, Writer) else Gradebook(told["db_url"])
         with opened as gradebook:

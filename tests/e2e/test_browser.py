@@ -92,6 +92,8 @@ def page(lab):
 
 
 def test_a_learner_is_told_the_mistake_then_earns_full_marks_and_sees_the_map(page):
+    from playwright.sync_api import expect
+
     for text in ('profile = "fast"', "from coursekit import"):
         _run(page, _cell(page, text))
     _shoot(page, "1-chapter-opened")
@@ -103,6 +105,11 @@ def test_a_learner_is_told_the_mistake_then_earns_full_marks_and_sees_the_map(pa
     verdict.get_by_text("The scores are not scaled").wait_for()
     _shoot(page, "2-wrong-answer-named", verdict)
     assert "0 of 2 points" in verdict.inner_text()
+
+    verdict.get_by_role("link", name="3. Scaled dot-product attention").click()
+    heading = page.locator(".jp-MarkdownCell h2", has_text="3. Scaled dot-product attention")
+    expect(heading).to_be_in_viewport()
+    _shoot(page, "2b-read-again")
 
     _write(page, answer, RIGHT)
     _run(page, answer)

@@ -302,16 +302,55 @@ def test_feedback_comes_back_to_the_home_page(room, graded, learners):
     command(page, "coursekit:home")
     page.get_by_role("button", name="Read the feedback").wait_for()
     shoot(page, "10-home-feedback")
-    page.get_by_role("button", name="Read the feedback").click()
-    feedback = page.frame_locator(".jp-HTMLViewer iframe")
+    feedback = read_feedback(page)
     feedback.get_by_text(COMMENT).first.wait_for()
     feedback.get_by_text(COMMENT).first.scroll_into_view_if_needed()
-    shoot(page, "11-feedback")
+    shoot(feedback, "11-feedback")
+
+
+def read_feedback(page):
+    """The tab in which the home page opens a learner's feedback."""
+    command(page, "coursekit:home")
+    with page.context.expect_page() as opened:
+        page.get_by_role("button", name="Read the feedback").click()
+    opened.value.wait_for_load_state("domcontentloaded")
+    return opened.value
+
+
+def test_feedback_leads_to_the_section_that_teaches(graded, learners):
+    from playwright.sync_api import expect
+
+    feedback = read_feedback(learners["ben"][0])
+    heading = feedback.locator("h2", has_text="3. Scaled dot-product attention")
+    feedback.get_by_role("link", name="3. Scaled dot-product attention").click()
+    expect(heading).to_be_in_viewport(timeout=1000 * PATIENCE)
+    shoot(feedback, "13-read-again")
+
+
+def test_the_instructor_reads_what_the_class_misunderstood(room, graded):
+    page = graded.context.new_page()
+    page.goto(f"{room.address}/services/{COURSE}/lab")
+    page.get_by_role("heading", name="What did my class misunderstand?").wait_for()
+    page.locator(".lm-MenuBar-item", has_text="Course").wait_for()
+    shoot(page, "14-class")
+    with page.context.expect_page() as opened:
+        page.get_by_role("link", name="Open the report").click()
+    report = opened.value
+    report.get_by_role("heading", name="Attention: what the class misunderstood").wait_for()
+    shoot(report, "15-report")
+    told = report.inner_text("body")
+    assert "The scores are not scaled" in told
+    assert "Taught in 3. Scaled dot-product attention." in told
+    assert room.name("ben") in told
+    assert room.name("ben") not in page.request.get(f"{report.url}?anonymous").text()
 
 
 @pytest.mark.parametrize(
     "path",
-    ["/user/{ada}/lab", "/services/large-models/formgrader", "/user/{ada}/files/x.ipynb"],
+    [
+        *("/user/{ada}/lab", "/services/large-models/formgrader", "/user/{ada}/files/x.ipynb"),
+        *("/services/large-models/coursekit/reports", f"/services/large-models/coursekit/reports/{SLUG}"),
+    ],
 )
 def test_a_learner_is_refused_at_other_peoples_addresses(room, late, path):
     page = late[0].context.new_page()
@@ -319,6 +358,11 @@ def test_a_learner_is_refused_at_other_peoples_addresses(room, late, path):
     page.wait_for_load_state()
     shoot(page, f"12-refused-{path.split('/')[1]}")
     assert "403" in page.inner_text("body")
+
+
+def test_a_learners_own_server_has_no_report(room, late):
+    answer = late[0].request.get(f"{room.address}/user/{room.name('eve')}/coursekit/reports/{SLUG}")
+    assert answer.status == 404
 
 
 def test_a_learners_code_reaches_no_other_home_no_grader_and_no_submission(room, late):
