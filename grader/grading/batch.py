@@ -110,7 +110,7 @@ def _lines(
         if stored is None:
             waiting.append(job)
         else:
-            yield _recorded(batch, job, stored)
+            yield _recorded(batch, job, stored, not batch.written(job))
     grading = _grading(batch, waiting, runner, jobs, scheduler)
     # One thread writes to the gradebook while the next submission is graded.
     with ThreadPoolExecutor(1) as writer:
@@ -118,7 +118,7 @@ def _lines(
         for job, result in grading:
             if isinstance(result, Graded):
                 store.put(result)  # first: from here on a kill costs nothing
-                written.append(writer.submit(_recorded, batch, job, result))
+                written.append(writer.submit(_recorded, batch, job, result, True))
             else:
                 written.append(writer.submit(_reset, batch, job.student, result))
             while written and written[0].done():
@@ -157,13 +157,13 @@ def _sentence(error: BaseException) -> str:
     return str(error) if isinstance(error, Failed) else f"{type(error).__name__}: {error}"
 
 
-def _recorded(batch: Batch, job: Job, result: Graded) -> Line:
+def _recorded(batch: Batch, job: Job, result: Graded, write: bool) -> Line:
     possible = sum(
         cell.metadata.nbgrader.points for cell in result.notebook.cells if grade_id_of(cell) in result.scores
     )
     points = sum(result.scores.values())
     try:
-        if batch.force or not batch.written(job):
+        if write:
             batch.record(job)
     except Exception as error:
         return Line(job.student, "failed", points, possible, f"not written to the gradebook: {error}")
