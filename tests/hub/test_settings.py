@@ -65,6 +65,8 @@ def test_another_encoding_is_told_with_its_place_and_what_to_do(tmp_path, name):
 
 
 def test_a_roster_that_is_no_table_is_told(tmp_path):
-    path = written(tmp_path, 'instructors = ["mira"]\nroster = "roster.csv"', "username,first_name\nada," + "A" * 200_000)
+    path = written(
+        tmp_path, 'instructors = ["mira"]\nroster = "roster.csv"', "username,first_name\nada," + "A" * 200_000
+    )
     with pytest.raises(settings.ClassError, match="field larger than field limit"):
         settings.read(path)
