@@ -64,6 +64,12 @@ def digest(files: Files) -> str:
     return whole.hexdigest()
 
 
+def contents(package: Path) -> dict[str, str]:
+    """A hash of each file of a package, by its path in there; caches are no part of it."""
+    paths = (path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return {path.relative_to(package).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+
+
 def _wanted(path: Path, purpose: str) -> bool:
     return purpose == OUTPUTS or (purpose == GRADES and path.suffix == ".safetensors")
 

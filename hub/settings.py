@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
+import io
 import re
 import tomllib
 from dataclasses import dataclass, field, fields
@@ -99,7 +101,7 @@ class Class:
 def read(path: Path) -> Class:
     """The class that `path` describes. Raises ClassError."""
     try:
-        told = tomllib.loads(path.read_text(encoding="utf-8"))
+        told = tomllib.loads(_text(path))
     except FileNotFoundError:
         raise ClassError(f"no {path}: `make hub` writes a first one, docs/instructors.md explains it") from None
     except tomllib.TOMLDecodeError as error:
@@ -126,14 +128,33 @@ def read(path: Path) -> Class:
 def read_roster(path: Path) -> tuple[Learner, ...]:
     """The learners in a CSV file with the columns username, first_name, last_name, email. Raises ClassError."""
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
+        table = csv.DictReader(io.StringIO(_text(path), newline=""))
+        rows, columns = list(table), table.fieldnames or ()
     except FileNotFoundError:
         raise ClassError(f"no roster {path}: a CSV file with the columns {FIRST_ROSTER.strip()}") from None
-    if rows and "username" not in rows[0]:
-        raise ClassError(f"{path}: found the columns {', '.join(rows[0])}, expected {FIRST_ROSTER.strip()}")
+    except csv.Error as error:
+        raise ClassError(f"{path}: {error}: expected a CSV file with the columns {FIRST_ROSTER.strip()}") from None
+    if rows and "username" not in columns:
+        raise ClassError(f"{path}: found the columns {', '.join(columns)}, expected {FIRST_ROSTER.strip()}")
     names = [field.name for field in fields(Learner)]
     return tuple(Learner(**{name: (row.get(name) or "").strip() for name in names}) for row in rows)
+
+
+def _text(path: Path) -> str:
+    """A file that a person saved, in UTF-8, or in UTF-16 as spreadsheets write it. Raises ClassError for another one.
+
+    Nothing is guessed: every encoding of one byte a letter reads every file, with names that nobody has.
+    """
+    data = path.read_bytes()
+    encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise ClassError(
+            f"{path}: found byte {data[error.start]:#x} in line {line}, which is no UTF-8: save it as UTF-8 (in Excel: "
+            "CSV UTF-8), or convert it, for example with `iconv -f WINDOWS-1252 -t UTF-8`"
+        ) from None
 
 
 def _table(told: dict[str, Any], kind: type, where: str) -> dict[str, Any]:

@@ -142,9 +142,10 @@ pidfd_getfd 438 438|mount_setattr 442 442|open_by_handle_at 304 265
 """
 # x86_64, aarch64
 _CLONE, _CLONE3, _PRCTL, _SOCKET = (56, 220), (435, 435), (157, 167), (41, 198)
+_SOCKETPAIR, _SETSOCKOPT = (53, 199), (54, 208)
 _ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
-_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _AND, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
 
 
 def new_keyring() -> None:
@@ -157,8 +158,9 @@ def refuse_system_calls() -> None:
     """Let dangerous system calls fail with EPERM, for this thread and all that it starts. Needs no_new_privs.
 
     What is refused: looking into other processes, kernel keys, BPF, new namespaces and mounts, memory that no
-    process shows (memfd, System V), sockets other than Unix, netlink and (unreachable) internet ones, and taking back
-    that a process dies with its parent.
+    process shows (memfd, System V), sockets other than Unix streams, netlink and (unreachable) internet ones, and
+    taking back that a process dies with its parent. A larger buffer for a socket is granted in words only: nothing
+    tells how much lies in a Unix socket, so each must be known to hold no more than the system's default.
     """
     code = _filter()
     buffer = ctypes.create_string_buffer(code, len(code))
@@ -172,7 +174,7 @@ def _filter() -> bytes:
     rows = [row.split() for line in _REFUSED.strip().splitlines() for row in line.split("|")]
     eperm = (_RETURN, 0, 0, _ERRNO | errno.EPERM)
     allow = (_RETURN, 0, 0, _ALLOW)
-    # (code, jump if true, jump if false, value); offsets 0: number, 4: architecture, 16: first argument.
+    # (code, jump if true, jump if false, value); offsets 0: number, 4: architecture, 16: first argument, 24, 32.
     steps = [(_LOAD, 0, 0, 4), (_EQUAL, 1, 0, architecture), eperm, (_LOAD, 0, 0, 0)]
     if column == 0:
         steps += [(_AT_LEAST, 0, 1, 0x40000000), eperm]  # the x32 numbers
@@ -182,8 +184,17 @@ def _filter() -> bytes:
     steps += [(_EQUAL, 0, 1, _CLONE3[column]), (_RETURN, 0, 0, _ERRNO | errno.ENOSYS)]
     steps += [(_EQUAL, 0, 4, _CLONE[column]), (_LOAD, 0, 0, 16), (_ANY_BIT, 0, 1, EVERY_NAMESPACE_FLAG), eperm, allow]
     steps += [(_EQUAL, 0, 4, _PRCTL[column]), (_LOAD, 0, 0, 16), (_EQUAL, 0, 1, PR_SET_PDEATHSIG), eperm, allow]
-    steps += [(_EQUAL, 0, 6, _SOCKET[column]), (_LOAD, 0, 0, 16)]
-    # AF_UNIX, AF_INET, AF_INET6, and AF_NETLINK, with which ZeroMQ lists the interfaces
-    steps += [(_EQUAL, 4, 0, 1), (_EQUAL, 3, 0, 2), (_EQUAL, 2, 0, 10), (_EQUAL, 1, 0, 16)]
-    steps += [(_RETURN, 0, 0, _ERRNO | errno.EAFNOSUPPORT), allow]
+    steps += _socket_steps(column, allow)
     return b"".join(struct.pack("HBBI", *step) for step in steps)
+
+
+def _socket_steps(column: int, allow: tuple[int, int, int, int]) -> list[tuple[int, int, int, int]]:
+    steps = [(_EQUAL, 0, 6, _SETSOCKOPT[column]), (_LOAD, 0, 0, 24), (_EQUAL, 0, 3, socket.SOL_SOCKET)]
+    steps += [(_LOAD, 0, 0, 32), (_EQUAL, 0, 1, socket.SO_SNDBUF), (_RETURN, 0, 0, _ERRNO | 0), allow]
+    # Streams and sequenced packets: datagrams of many senders that are closed would lie in one socket.
+    steps += [(_EQUAL, 1, 0, _SOCKET[column]), (_EQUAL, 0, 10, _SOCKETPAIR[column]), (_LOAD, 0, 0, 16)]
+    steps += [(_EQUAL, 0, 4, socket.AF_UNIX), (_LOAD, 0, 0, 24), (_AND, 0, 0, 0xF)]
+    steps += [(_EQUAL, 5, 0, socket.SOCK_STREAM), (_EQUAL, 4, 3, socket.SOCK_SEQPACKET)]
+    # and AF_NETLINK, with which ZeroMQ lists the interfaces
+    steps += [(_EQUAL, 3, 0, socket.AF_INET), (_EQUAL, 2, 0, socket.AF_INET6), (_EQUAL, 1, 0, socket.AF_NETLINK)]
+    return [*steps, (_RETURN, 0, 0, _ERRNO | errno.EAFNOSUPPORT), allow]

@@ -26,9 +26,10 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 from pathlib import Path
 
 from kernelkit import linux
@@ -42,6 +43,8 @@ _COPIED = ("/etc/ld.so.cache", "/etc/localtime", "/etc/nsswitch.conf", "/etc/mim
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 _MOST_FILES = 4096
 _FIRST_PRIVATE_UID = 0x7E000000
+# Bytes: what a Unix socket's buffer may hold (`linux` lets nobody enlarge it), and Linux's description of a mapping.
+_BUFFER, _MAPPING, _MOST_MAPPINGS = 1 << 18, 512, 65_530
 
 
 @dataclass(frozen=True)
@@ -140,8 +143,8 @@ def _build(walls: Walls, uid: int) -> None:
     shown = dict.fromkeys((*_MACHINE, sys.base_prefix, sys.prefix, *walls.readable))
     for path in shown:
         _show(root, path)
-    for path in walls.hidden:
-        if os.path.isdir(path) and os.path.isdir(root + path) and any(_within(path, seen) for seen in shown):
+    for path in _spellings(walls.hidden, shown):
+        if os.path.isdir(root + path):
             linux.mount("tmpfs", root + path, "tmpfs", linux.MS_RDONLY, "size=4k,nr_inodes=2,mode=755")
     for path in _COPIED:
         if os.path.isfile(path):
@@ -159,6 +162,16 @@ def _build(walls: Walls, uid: int) -> None:
     linux.mount("none", root, None, flags)
 
 
+def _spellings(hidden: Iterable[str], shown: Iterable[str]) -> list[str]:
+    """The paths under which a hidden folder can be seen: each way in which what is shown leads to it, by links too."""
+    found = {}
+    for path, place in product(map(os.path.realpath, hidden), shown):
+        if _within(path, real := os.path.realpath(place)):
+            found[os.path.normpath(f"{place}/{os.path.relpath(path, real)}")] = True
+            found[path] = True
+    return [path for path in found if os.path.isdir(path)]
+
+
 def _within(path: str, folder: str) -> bool:
     return os.path.commonpath([path, folder]) == folder
 
@@ -174,6 +187,7 @@ def _show(root: str, path: str) -> None:
         os.makedirs(os.path.dirname(root + path), exist_ok=True)
         with contextlib.suppress(FileExistsError):
             os.symlink(os.readlink(path), root + path)
+        _show(root, os.path.realpath(path))
         return
     if not os.path.isdir(path) or path == "/" or os.path.isdir(root + path):
         return  # absent, or inside one that is already shown
@@ -343,14 +357,14 @@ def _watch(walls: Walls, pid: int, pidfd: int, report: socket.socket) -> tuple[s
 
 
 def _memory() -> int:
-    """Bytes that all processes of the namespace hold together, with their files in scratch."""
+    """Bytes that all processes of the namespace hold together, with files and what Linux keeps for them."""
     disk = os.statvfs(SCRATCH)
-    total = (disk.f_blocks - disk.f_bfree) * disk.f_frsize
+    total = (disk.f_blocks - disk.f_bfree) * disk.f_frsize + _in_sockets()
     for name in os.listdir("/proc"):
         if name.isdigit():
             # Gone meanwhile: holds nothing.
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                total += _held(name)
+                total += _held(name) + _kept_for(name)
     return total
 
 
@@ -363,6 +377,35 @@ def _held(pid: str) -> int:
         with open(f"/proc/{pid}/status") as file:
             names = ("RssAnon:", "RssShmem:")
             return sum(int(line.split()[1]) * 1024 for line in file if line.startswith(names))
+
+
+def _kept_for(pid: str) -> int:
+    """Bytes of Linux's own for a process: its page tables, and a description of each mapping."""
+    with open(f"/proc/{pid}/status") as file:
+        tables = next((int(line.split()[1]) * 1024 for line in file if line.startswith("VmPTE:")), 0)
+    try:
+        with open(f"/proc/{pid}/maps", "rb", buffering=1 << 16) as file:
+            return tables + _MAPPING * sum(1 for _ in file)
+    except PermissionError:  # it hides: as many as it may have
+        return tables + _MAPPING * _MOST_MAPPINGS
+
+
+def _in_sockets() -> int:
+    """Bytes that sockets of the namespace may hold, also those that no process has open: sent along, not yet accepted.
+
+    How much lies in a Unix socket is told nowhere: each counts as what it may hold. Queues over the loopback are told.
+    """
+    network = Path("/proc/1/net")  # gone with the kernel
+    local = sum(len(_rows(network / name)) for name in ("unix", "netlink"))
+    inet = (row.split()[4].split(":") for name in ("tcp", "tcp6", "udp", "udp6") for row in _rows(network / name))
+    return _BUFFER * local + 2 * sum(int(size, 16) for queues in inet for size in queues)
+
+
+def _rows(table: Path) -> list[str]:
+    try:
+        return table.read_text().splitlines()[1:]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
 
 
 def _left(most: int) -> tuple[dict[str, bytes], list[str]]:

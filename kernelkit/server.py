@@ -33,6 +33,7 @@ from kernelkit import linux, sandbox
 
 READY = b"+"
 REQUEST_LIMIT = 1 << 20
+REFUSED_SECONDS = 0.05  # of rest after a request that could not be served
 _IMPORTED = (
     "IPython.core.completerlib",
     "IPython.core.debugger",
@@ -114,6 +115,7 @@ def serve(
     gc.freeze()  # collections in a kernel then leave the shared pages alone
     linux.huge_pages()
     poll = select.poll()
+    listener.setblocking(False)  # who asked may have gone before it is accepted
     poll.register(listener, select.POLLIN)
     if leash is not None:
         poll.register(leash, select.POLLIN | select.POLLHUP)
@@ -136,12 +138,21 @@ def serve(
             del monitors[pid]
         last = time.monotonic() if monitors else last
         if listener.fileno() in ready:
-            connection, _ = listener.accept()
             last = time.monotonic()
-            with connection:
-                if enter := admit(connection, list(monitors.values())):
-                    with contextlib.suppress(BlockingIOError):  # no process or memory to be had: this one is refused
-                        monitors[_forked(connection, [listener.fileno(), wake, signalled], enter)] = enter
+            try:
+                monitors |= _admitted(listener, admit, list(monitors.values()), [wake, signalled])
+            except (OSError, MemoryError):
+                # Who asked has gone, or there is no process, memory or file to be had: one request is refused, and this
+                # process is the parent of everybody's kernels. What is scarce must not be asked for in a busy loop.
+                time.sleep(REFUSED_SECONDS)
+
+
+def _admitted(listener: socket.socket, admit: Callable, busy: list, ours: list[int]) -> dict[int, Callable[[], None]]:
+    """The monitor that is forked for one connection, with what `admit` gave; none where it refuses. Raises OSError."""
+    connection, _ = listener.accept()
+    with connection:
+        enter = admit(connection, busy)
+        return {_forked(connection, [listener.fileno(), *ours], enter): enter} if enter else {}
 
 
 def _as_it_is() -> None:

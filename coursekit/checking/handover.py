@@ -5,9 +5,11 @@ The kernel that writes it is not trusted, so whoever reads it believes nothing: 
 
 from __future__ import annotations
 
+import builtins
+import functools
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from coursekit.checking.contract import Exercise, Outputs
+from coursekit.checking.contract import Case, Exercise, Outputs
 from coursekit.checking.observing import LEFT_BEHIND, PRINT_LIMIT, Outcome, observe_all
 from coursekit.checking.store import read as read_known
 from coursekit.checking.store import restored, storable
@@ -90,7 +92,7 @@ def dump(handed: Handed) -> bytes:
     return save_tensors(storable(tensors), {"coursekit": json.dumps({"outcomes": notes, "refused": handed.refused})})
 
 
-def read(data: bytes, cases: int, wanted: Callable[[int], Outputs]) -> Handed:
+def read(data: bytes, cases: Sequence[Case], wanted: Callable[[int], Outputs]) -> Handed:
     """What is handed over in `data`: one outcome for each of `cases`.
 
     `wanted(i)` gives tensors by the names that case i must have; it is asked only where the case claims to have
@@ -101,9 +103,10 @@ def read(data: bytes, cases: int, wanted: Callable[[int], Outputs]) -> Handed:
     if refused := _text(notes.get("refused")):
         return Handed((), refused)
     found = notes.get("outcomes")
-    if not isinstance(found, list) or len(found) != cases:
-        raise Unreadable(f"it holds {len(found) if isinstance(found, list) else 'no'} cases, expected {cases}")
-    return Handed(tuple(_outcome(i, note, wanted, tensors) for i, note in enumerate(found)))
+    if not isinstance(found, list) or len(found) != len(cases):
+        raise Unreadable(f"it holds {len(found) if isinstance(found, list) else 'no'} cases, expected {len(cases)}")
+    pairs = enumerate(zip(cases, found, strict=True))
+    return Handed(tuple(_outcome(i, case, note, wanted, tensors) for i, (case, note) in pairs))
 
 
 def _parsed(data: bytes) -> tuple[dict[str, Any], Outputs]:
@@ -122,14 +125,15 @@ def _parsed(data: bytes) -> tuple[dict[str, Any], Outputs]:
     return notes, tensors
 
 
-def _outcome(i: int, note: Any, wanted: Callable[[int], Outputs], tensors: Outputs) -> Outcome:
+def _outcome(i: int, case: Case, note: Any, wanted: Callable[[int], Outputs], tensors: Outputs) -> Outcome:
     note = note if isinstance(note, dict) else {}
     changed, left = note.get("changed"), note.get("left")
     told = Outcome(
         None,
-        _text(note.get("kind")),
+        _named(_text(note.get("kind"))) if case.hidden else _text(note.get("kind")),
         _text(note.get("problem")) or "the check handed over no result",
-        tuple(_text(name) for name in changed) if isinstance(changed, list) else (),
+        # Of any length and with any text it could say a hidden input: only what the case is made of has a name.
+        tuple(name for name in case.inputs if name in changed) if isinstance(changed, list) else (),
         _text(note.get("printed"))[:PRINT_LIMIT],
         tuple(name for name in LEFT_BEHIND if isinstance(left, list) and name in left),
     )
@@ -149,6 +153,20 @@ def _like(value: torch.Tensor, right: torch.Tensor) -> bool:
     """Laws compute with measurements: they must be finite numbers of the expected shape."""
     same = value.shape == right.shape and value.is_floating_point() == right.is_floating_point()
     return same and not value.is_complex() and bool(torch.isfinite(value.double()).all())
+
+
+def _named(kind: str) -> str:
+    """A kind of problem under a name that the learner's code did not make up: it could spell a hidden input."""
+    name, colon, rest = kind.partition(":")
+    return kind if not kind or name in _known_kinds() else f"{Exception.__name__}{colon}{rest}"
+
+
+@functools.cache
+def _known_kinds() -> frozenset[str]:
+    """The kinds that are coursekit's own, and the names of Python's and torch's exceptions."""
+    places = (builtins, torch, torch.cuda, torch.linalg)
+    found = (value for place in places for value in vars(place).values() if isinstance(value, type))
+    return frozenset({"Wrong", "missing", *(kind.__name__ for kind in found if issubclass(kind, BaseException))})
 
 
 def _text(value: Any) -> str:

@@ -98,7 +98,8 @@ def _style(name: str, heads: int) -> str:
         f"#{name} input:focus-visible+label{{outline:2px solid var(--jp-brand-color1, #0072B2)}}"
         f"#{name} .views>div{{display:none}}{seen}{{display:block}}"
         f"#{name} table{{border-collapse:collapse;margin-top:6px;font-size:12px}}#{name} caption{{text-align:left}}"
-        f"#{name} td,#{name} th{{padding:0;border:0;background:none}}#{name} th{{font-weight:normal;text-align:right;padding-right:4px}}"
+        f"#{name} td,#{name} th{{padding:0;border:0;background:none}}"
+        f"#{name} th{{font-weight:normal;text-align:right;padding-right:4px}}"
         f"#{name} td{{width:20px;height:20px;min-width:20px}}"
         f"#{name} th span{{writing-mode:vertical-rl;transform:rotate(180deg);white-space:nowrap}}" + _colours(name)
     )

@@ -7,30 +7,26 @@ stopped: what is stored is not graded again, what is written is not written agai
 
 from __future__ import annotations
 
-import contextlib
-import glob
-import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from filelock import FileLock, Timeout
 
 from grader.authoring.notebook import grade_id_of
-from grader.grading.pipeline import Job, Plan, ahead, grade, plan, settled
+from grader.grading import cluster
+from grader.grading.cluster import Scheduler
+from grader.grading.names import refusal
+from grader.grading.pipeline import Job, Plan, ahead, grade, grades_made_by, plan, settled
 from grader.grading.pipeline import run as run_kernel
 from grader.grading.running import Limits, Ran, Runner, shared_runner
-from grader.grading.secret import STATE
-from grader.grading.store import Graded, Store
+from grader.grading.store import STATE, Graded, Store
+from grader.grading.workers import Failed, spread
 
-if TYPE_CHECKING:
-    from distributed import Client
-
-RETRIES = 3
 T = TypeVar("T")
 Progress = Callable[["Line"], None]
 
@@ -52,28 +48,30 @@ class Line:
 
 @dataclass(frozen=True)
 class Batch:
-    """What to grade and how. `record` writes one stored result to the gradebook, `written` says whether it is there."""
+    """What to grade and how.
+
+    `record` writes one stored result to the gradebook, `written` says whether it is there as it stands, and `reset`
+    takes back what an earlier attempt of a learner earned.
+    """
 
     course: Path
     assignment: str
     prepare: Callable[[str, Path], Job]
     record: Callable[[Job], None]
     written: Callable[[Job], bool]
+    reset: Callable[[str], None]
     limits: Limits
     unprotected: bool = False
     force: bool = False
 
 
-def submissions(course: Path, pattern: str, form: str, students: Sequence[str]) -> dict[str, Path]:
-    """Folders by student. Raises LookupError naming the students that have none."""
-    found = {m["student"]: Path(p) for p in sorted(glob.glob(pattern)) if (m := re.fullmatch(form, p))}
-    if missing := [name for name in students if name not in found]:
-        raise LookupError(f"no submission of {', '.join(missing)} in {course}")
-    return {name: path for name, path in found.items() if not students or name in students}
-
-
 def run(
-    batch: Batch, folders: dict[str, Path], runner: Runner, jobs: int, scheduler: str, progress: Progress
+    batch: Batch,
+    folders: dict[str, Path],
+    runner: Runner,
+    jobs: int,
+    scheduler: Scheduler | None,
+    progress: Progress,
 ) -> list[Line]:
     """Grade and record every submission; one that fails is told in its line. Raises Busy.
 
@@ -94,44 +92,77 @@ def _told(line: Line, progress: Progress) -> Line:
     return line
 
 
-def _lines(batch: Batch, folders: dict[str, Path], runner: Runner, jobs: int, scheduler: str) -> Iterator[Line]:
+def _lines(
+    batch: Batch, folders: dict[str, Path], runner: Runner, jobs: int, scheduler: Scheduler | None
+) -> Iterator[Line]:
     store = Store(batch.course / STATE / "results")
     waiting: list[Job] = []
     for student, folder in folders.items():
+        if why := refusal(student):
+            yield Line(student, "failed", told=f"{why}: it was not graded")
+            continue
         job = _attempted(partial(batch.prepare, student, folder))
         if isinstance(job, Exception):
-            yield Line(student, "failed", told=f"{type(job).__name__}: {job}")
+            yield _reset(batch, student, job)
             continue
         stored = None if batch.force else store.get(job.key)
         if stored is None:
             waiting.append(job)
         else:
-            yield _recorded(batch, job, stored)
-    if jobs == 1 and not scheduler:
-        grading = _inline(batch, waiting, runner)
-    else:
-        grading = _on_dask(batch, waiting, runner, jobs, scheduler)
+            yield _recorded(batch, job, stored, not batch.written(job))
+    grading = _grading(batch, waiting, runner, jobs, scheduler)
     # One thread writes to the gradebook while the next submission is graded.
     with ThreadPoolExecutor(1) as writer:
         written: deque[Future[Line]] = deque()
         for job, result in grading:
             if isinstance(result, Graded):
                 store.put(result)  # first: from here on a kill costs nothing
-                written.append(writer.submit(_recorded, batch, job, result))
+                written.append(writer.submit(_recorded, batch, job, result, True))
             else:
-                yield Line(job.student, "failed", told=f"{type(result).__name__}: {result}")
+                written.append(writer.submit(_reset, batch, job.student, result))
             while written and written[0].done():
                 yield written.popleft().result()
         yield from (line.result() for line in written)
 
 
-def _recorded(batch: Batch, job: Job, result: Graded) -> Line:
+def _grading(
+    batch: Batch, jobs: Sequence[Job], runner: Runner, workers: int, scheduler: Scheduler | None
+) -> Iterator[tuple[Job, Result]]:
+    """Results in the order in which they come: from a cluster, from processes of this machine, or from this process."""
+    if not jobs:
+        return iter(())
+    if scheduler:
+        environment = grades_made_by(batch.assignment)
+        work = partial(_on_cluster, unprotected=batch.unprotected, limits=batch.limits, environment=environment)
+        return cluster.spread(jobs, work, scheduler)
+    if workers > 1:
+        lent = runner.ready()
+        work = partial(_in_worker, unprotected=batch.unprotected, limits=batch.limits, parent=lent)
+        return spread(jobs, work, workers)
+    return _inline(batch, jobs, runner)
+
+
+def _reset(batch: Batch, student: str, error: BaseException) -> Line:
+    """Take back what an earlier attempt earned: this one could not be graded."""
+    told = _sentence(error)
+    try:
+        batch.reset(student)
+    except Exception as another:
+        told += f"; the earlier attempt's points stay in the gradebook: {_sentence(another)}"
+    return Line(student, "failed", told=told)
+
+
+def _sentence(error: BaseException) -> str:
+    return str(error) if isinstance(error, Failed) else f"{type(error).__name__}: {error}"
+
+
+def _recorded(batch: Batch, job: Job, result: Graded, write: bool) -> Line:
     possible = sum(
         cell.metadata.nbgrader.points for cell in result.notebook.cells if grade_id_of(cell) in result.scores
     )
     points = sum(result.scores.values())
     try:
-        if batch.force or not batch.written(job):
+        if write:
             batch.record(job)
     except Exception as error:
         return Line(job.student, "failed", points, possible, f"not written to the gradebook: {error}")
@@ -181,55 +212,16 @@ def _attempted(step: Callable[[], T]) -> T | Exception:
         return error
 
 
-def _on_dask(
-    batch: Batch, jobs: Sequence[Job], runner: Runner, workers: int, scheduler: str
-) -> Iterator[tuple[Job, Result]]:
-    """Results in the order in which they come. A few jobs for each worker are under way at once."""
-    if not jobs:
-        return
-    from distributed import as_completed
-
-    with _client(workers, scheduler) as client:
-        parent = None if scheduler else runner.ready()
-        rest, running = iter(jobs), {}
-        ahead = 2 * max(1, len(client.scheduler_info()["workers"]), workers if not scheduler else 1)
-        order = as_completed()
-
-        def send() -> None:
-            for job in rest:
-                arguments = (job, batch.unprotected, batch.limits, parent)
-                future = client.submit(_in_worker, *arguments, retries=RETRIES, pure=False)
-                running[future] = job
-                order.add(future)
-                return
-
-        for _ in range(ahead):
-            send()
-        for future in order:
-            error = future.exception()
-            yield running.pop(future), error if error is not None else future.result()
-            send()
-
-
-@contextlib.contextmanager
-def _client(workers: int, scheduler: str) -> Iterator[Client]:
-    import dask
-    from distributed import Client, LocalCluster
-
-    # A submission that takes three workers along has used up its chances; its neighbours have not.
-    dask.config.set({"distributed.scheduler.allowed-failures": RETRIES})
-    if scheduler:
-        with Client(scheduler) as client:
-            yield client
-        return
-    # Daemons may not have children, and a worker may need a warm parent of its own. Nobody looks at the profiles, for
-    # which each worker would look at its threads a hundred times a second.
-    dask.config.set({"distributed.worker.daemon": False, "distributed.worker.profile.enabled": False})
-    options = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": 50}
-    with LocalCluster(processes=True, **options) as cluster, Client(cluster) as client:
-        yield client
-
-
 def _in_worker(job: Job, unprotected: bool, limits: Limits, parent: Path | None) -> Graded:
     """Runs in a worker, which never runs the learner's code itself: its runner forks a contained kernel."""
     return grade(job, shared_runner(unprotected, parent), limits)
+
+
+def _on_cluster(job: Job, unprotected: bool, limits: Limits, environment: str) -> Graded:
+    """The same on another machine, whose copy of the grader must be the coordinator's."""
+    if (mine := grades_made_by(job.assignment)) != environment:
+        raise RuntimeError(
+            f"this worker's grader, coursekit or libraries are not the coordinator's ({mine[:8]}, expected "
+            f"{environment[:8]}): install the same on both"
+        )
+    return grade(job, shared_runner(unprotected), limits)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grader.grading import integrity
+from grader.grading.names import printable
 from kernelkit import sandbox
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     grade.add_argument("assignment", metavar="ASSIGNMENT")
     grade.add_argument("--student", action="append", default=[], metavar="NAME", help="only this one; repeatable")
     grade.add_argument("--jobs", type=_positive, default=1, help="submissions at once (default: %(default)s)")
-    grade.add_argument("--scheduler", default="", metavar="ADDRESS", help="a Dask scheduler, in place of local workers")
+    grade.add_argument("--scheduler", default="", metavar="ADDRESS", help="a Dask scheduler, tls://HOST:PORT")
+    for name in ("ca", "cert", "key"):
+        grade.add_argument(f"--tls-{name}", default="", metavar="FILE", help="for tls://; else Dask's configuration")
     grade.add_argument("--force", action="store_true", help="grade again what has been graded")
     grade.add_argument("--unprotected", action="store_true", help="without a sandbox; every result is marked so")
     grade.set_defaults(run=_grade)
@@ -42,11 +45,13 @@ def _grade(args: argparse.Namespace) -> int:
     unprotected = args.unprotected or bool(os.environ.get("NBGRADER_UNPROTECTED"))
     if not unprotected and (why := sandbox.missing()):
         return _stop(f"{why}. To grade without protection all the same: --unprotected")
-    from grader.grading.running import Runner
+    from grader.grading.running import Runner, other_copy
 
     with Runner(unprotected) as runner:
         if not args.scheduler:
             runner.start()  # it imports for seconds, and so does this process
+            if why := other_copy():
+                return _stop(why)
         return _graded(args, runner)
 
 
@@ -54,8 +59,12 @@ def _graded(args: argparse.Namespace, runner: Runner) -> int:
     from traitlets import TraitError
 
     from grader.grading import batch
+    from grader.grading.cluster import Scheduler
     from grader.grading.course import Course
 
+    scheduler = Scheduler(args.scheduler, args.tls_ca, args.tls_cert, args.tls_key) if args.scheduler else None
+    if scheduler and scheduler.warning:
+        print(scheduler.warning, file=sys.stderr)
     try:
         course = Course.here(runner.unprotected)
         folders = course.submissions(args.assignment, args.student)
@@ -63,8 +72,8 @@ def _graded(args: argparse.Namespace, runner: Runner) -> int:
             return _stop(f"no submission of {args.assignment} in {course.root}: run `nbgrader collect` first")
         work = course.batch(args.assignment, args.force)
         with contextlib.closing(course), _Progress(len(folders)) as progress:
-            lines = batch.run(work, folders, runner, args.jobs, args.scheduler, progress.advance)
-    except (LookupError, FileNotFoundError, ValueError, TraitError, batch.Busy) as error:
+            lines = batch.run(work, folders, runner, args.jobs, scheduler, progress.advance)
+    except (LookupError, OSError, ValueError, RuntimeError, TraitError) as error:
         return _stop(str(error))
     except KeyboardInterrupt:
         return _stop("stopped: nothing is lost, the same command goes on from here", 130)
@@ -90,7 +99,7 @@ class _Progress:
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[last]}"),
+            TextColumn("{task.fields[last]}", markup=False),  # a name from outside
         )
         self._bar = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
         self._task = self._bar.add_task("", total=total, last="")
@@ -105,9 +114,10 @@ class _Progress:
 
     def advance(self, line: Line) -> None:
         self._done += 1
-        self._bar.update(self._task, advance=1, last=f"{line.student}: {line.status}")
+        name = printable(line.student)
+        self._bar.update(self._task, advance=1, last=f"{name}: {line.status}")
         if not self._console.is_terminal:
-            print(f"{self._done}/{self._total} {line.student}: {line.status}, {line.points:g} points", flush=True)
+            print(f"{self._done}/{self._total} {name}: {line.status}, {line.points:g} points", flush=True)
 
 
 def _table(lines: list[Line], log: Path) -> None:
@@ -120,7 +130,8 @@ def _table(lines: list[Line], log: Path) -> None:
     for line in sorted(lines, key=lambda line: line.student):
         points = "" if line.status == "failed" else f"{line.points:g} of {line.possible:g}"
         # Text, not markup: names and reasons come from outside.
-        table.add_row(Text(line.student), points, Text(line.status, colours[line.status]), Text(line.told[:200]))
+        told = printable(line.told[:200])
+        table.add_row(Text(printable(line.student)), points, Text(line.status, colours[line.status]), Text(told))
     count = {status: sum(line.status == status for line in lines) for status in colours}
     console = Console()
     console.print(table)
@@ -133,7 +144,7 @@ def _integrity(args: argparse.Namespace) -> int:
     entries = integrity.read(Path.cwd())
     for entry in entries:
         if args.assignment in (None, entry["assignment"]) and args.student in (None, entry["student"]):
-            print(f"{entry['time']}  {entry['assignment']}  {entry['student']}")
+            print(f"{entry['time']}  {printable(entry['assignment'])}  {printable(entry['student'])}")
             for flag in entry["flags"]:
-                print(f"    {flag}")
+                print(f"    {printable(flag)}")
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +13,11 @@ from traitlets.config import Config
 
 from grader.authoring.notebook import nbgrader_config
 from grader.grading import batch
-from grader.grading.pipeline import Job, prepare
-from grader.plugins.autograde import TrustedExporter, Writer, received, shown_key
+from grader.grading.names import printable
+from grader.grading.pipeline import Job, prepare, released
+from grader.grading.recording import due_date, reset, shown, state
+from grader.grading.secret import course_secret
+from grader.plugins.autograde import TrustedExporter, Writer, handed_in
 
 
 @dataclass(frozen=True)
@@ -40,40 +44,52 @@ class Course:
         return directory
 
     def submissions(self, assignment: str, students: list[str]) -> dict[str, Path]:
-        paths = self.directory(assignment)
-        submitted = paths.submitted_directory
-        pattern = paths.format_path(submitted, "*", assignment)
-        form = paths.format_path(submitted, "(?P<student>[^/]+)", assignment, escape=True)
-        return batch.submissions(self.root, pattern, form, students)
+        """Folders by student. Raises LookupError naming the students that have none."""
+        found = handed_in(self.directory(assignment), assignment)
+        if missing := [name for name in students if name not in found]:
+            raise LookupError(f"no submission of {', '.join(map(printable, missing))} in {self.root}")
+        return {name: path for name, path in found.items() if not students or name in students}
 
     def batch(self, assignment: str, force: bool) -> batch.Batch:
+        """What `batch.run` needs. Raises FileNotFoundError and RuntimeError for what would fail each submission."""
         settings = TrustedExporter(config=self.config)
+        course_id, bounds = self.directory(assignment).course_id, settings.bounds
+        released(self.root, assignment)
+        course_secret(self.root)
+        due = due_date(self._gradebook, assignment)
 
         def ready(student: str, folder: Path) -> Job:
-            course_id = self.directory(assignment).course_id
-            came = received(settings.exchange, course_id, student, assignment, folder)
-            return prepare(self.root, assignment, student, folder, came, self.unprotected)
+            came = settings.received(course_id, student, assignment, folder)
+            return prepare(self.root, assignment, student, folder, came, self.unprotected, bounds)
 
         return batch.Batch(
             self.root,
             assignment,
             prepare=ready,
-            record=lambda job: self._record(job),
-            written=lambda job: self._shown(job) == job.key,
-            limits=settings.bounds,
+            record=self._record,
+            written=lambda job: self._shown(job) == state(job.key, job.taken.timestamp, due),
+            reset=lambda student: self._reset(assignment, student),
+            limits=bounds,
             unprotected=self.unprotected,
             force=force,
         )
 
-    def _shown(self, job: Job) -> str | None:
-        paths = self.directory(job.assignment)
-        folder = paths.format_path(paths.autograded_directory, job.student, job.assignment)
-        return shown_key(Path(folder) / f"{job.assignment}.ipynb")
+    def _shown(self, job: Job) -> dict[str, str] | None:
+        return shown(self._autograded(job.assignment, job.student) / f"{job.assignment}.ipynb")
+
+    def _autograded(self, assignment: str, student: str) -> Path:
+        paths = self.directory(assignment, student)
+        return Path(paths.format_path(paths.autograded_directory, student, assignment))
 
     def _record(self, job: Job) -> None:
         """Have nbgrader's own converter write the stored result: the gradebook, and `autograded/`."""
         paths = self.directory(job.assignment, job.student)
-        Writer(self._gradebook, coursedir=paths, config=self.config).start()
+        Writer(self._gradebook, job, paths, config=self.config).start()
+
+    def _reset(self, assignment: str, student: str) -> None:
+        """What nbgrader leaves of a submission that could not be graded: no points, and no notebook."""
+        reset(self.root, self._gradebook, assignment, student)
+        shutil.rmtree(self._autograded(assignment, student), ignore_errors=True)
 
     @functools.cached_property
     def _gradebook(self) -> Gradebook:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 
 from kernelkit.files import Refused, kind, read_plain
 
 LIMIT = 10 << 20  # bytes of a notebook
+MOST_ENTRIES = 1_000  # of a folder that are looked at
 _TIMESTAMP_LIMIT = 200
 _FLAGS_SHOWN = 20
 CLOCKS_DIFFER = timedelta(minutes=10)
@@ -52,15 +55,15 @@ def take(folder: Path, name: str, now: datetime, received: datetime | None = Non
         what = "a link" if folder.is_symlink() else f"no folder that can be read ({error.strerror})"
         return Taken(None, f"the submission is {what}, expected a folder with {name}.ipynb", (), received)
     try:
-        entries = sorted(os.listdir(handle))
-        flags = _others(handle, entries, f"{name}.ipynb")
+        entries, more = _listed(handle)
+        flags = (*_others(handle, entries, f"{name}.ipynb"), *more)
         try:
             notebook, reason = _file(handle, f"{name}.ipynb", LIMIT), ""
         except _Refused as refused:
-            notebook, reason = None, _hint(str(refused), entries, name)
+            notebook, reason = None, _hint(str(refused), handle, entries, name)
             flags = (*flags, reason)
-        timestamp, doubt = _timestamp(handle, entries, now, received)
-        secret = _secret(handle, entries)
+        timestamp, doubt = _timestamp(handle, now, received)
+        secret = _secret(handle)
     finally:
         os.close(handle)
     return Taken(notebook, reason, (*flags, *doubt), timestamp, secret)
@@ -90,14 +93,37 @@ def _file(folder: int, name: str, limit: int) -> bytes:
         raise _Refused(f"{name} {refused}") from None
 
 
-def _hint(reason: str, entries: list[str], name: str) -> str:
+def _listed(folder: int) -> tuple[list[str], tuple[str, ...]]:
+    """The names in an open folder, not more than a person could have meant, and a sentence where there are."""
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in islice(entries, MOST_ENTRIES + 1)]
+    more = (f"the folder holds more than {MOST_ENTRIES} things: not all were looked at",)
+    return sorted(names[:MOST_ENTRIES]), more if len(names) > MOST_ENTRIES else ()
+
+
+def _hint(reason: str, folder: int, entries: list[str], name: str) -> str:
     others = [entry for entry in entries if entry.endswith(".ipynb")]
+    if "is missing" in reason and (place := _deeper(folder, entries, f"{name}.ipynb")):
+        return f"{reason}; it lies in the folder {_shown(place)}: move it up and submit again"
     if "is missing" in reason and others:
         found = ", ".join(map(_shown, others[:3]))
         return f"{reason}; found {found}: rename the notebook to {name}.ipynb and submit again"
     if "are read" in reason:
         return f"{reason}: clear its outputs"
     return f"{reason}: submit the notebook {name}.ipynb again" if "is missing" in reason else reason
+
+
+def _deeper(folder: int, entries: list[str], notebook: str) -> str:
+    """The folder within the submission that holds the notebook; empty for none."""
+    for entry in entries:
+        with contextlib.suppress(OSError):
+            inner = os.open(entry, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+            try:
+                os.stat(notebook, dir_fd=inner, follow_symlinks=False)
+                return entry
+            finally:
+                os.close(inner)
+    return ""
 
 
 def _others(folder: int, entries: list[str], notebook: str) -> tuple[str, ...]:
@@ -121,11 +147,9 @@ def _shown(name: str) -> str:
     return ascii(name[:80]).replace("<", "\\x3c")
 
 
-def _timestamp(
-    folder: int, entries: list[str], now: datetime, received: datetime | None
-) -> tuple[datetime | None, tuple[str, ...]]:
+def _timestamp(folder: int, now: datetime, received: datetime | None) -> tuple[datetime | None, tuple[str, ...]]:
     """The time that counts, and what is wrong with the one that was claimed."""
-    if TIMESTAMP not in entries:
+    if not _exists(folder, TIMESTAMP):
         return received, ()
     try:
         text = _file(folder, TIMESTAMP, _TIMESTAMP_LIMIT).decode("ascii").strip()
@@ -142,10 +166,15 @@ def _timestamp(
     return claimed, ()
 
 
-def _secret(folder: int, entries: list[str]) -> str:
+def _exists(folder: int, name: str) -> bool:
+    try:
+        return bool(os.stat(name, dir_fd=folder, follow_symlinks=False))
+    except OSError:
+        return False
+
+
+def _secret(folder: int) -> str:
     """What nbgrader wrote when the learner submitted; empty where it is not what nbgrader writes."""
-    if SECRET not in entries:
-        return ""
     try:
         text = _file(folder, SECRET, _TIMESTAMP_LIMIT).decode("ascii").strip()
     except (_Refused, ValueError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import hashlib
 import importlib.metadata
@@ -69,24 +70,26 @@ def prepare(
     folder: Path,
     received: datetime | None = None,
     unprotected: bool = False,
+    limits: Limits | None = None,
 ) -> Job:
     """Take in and rebuild the submission that lies in `folder`; runs nothing of it.
 
-    `received` is when a server got it, where that is known. What is graded `unprotected` has a key of its own, so
-    that it is never taken for a protected result. Raises FileNotFoundError where the course has no release of the
-    assignment.
+    `received` is when a server got it, where that is known. What is graded `unprotected`, or within other `limits`, has
+    a key of its own: the one is never taken for a protected result, and a limit that was raised counts at once. Raises
+    FileNotFoundError where the course has no release of the assignment.
     """
-    release, digest = _release(course / "course" / assignment / f"{assignment}.ipynb")
+    release, digest = released(course, assignment)
     taken = take(folder, assignment, datetime.now(UTC), received)
     rebuilt = rebuild(release, taken.notebook)
     cells = [(cell.cell_type, cell.source) for cell in rebuilt.notebook.cells]
     sources = tuple(cell.source for cell in release.cells if cell.cell_type == "code")
     content: list[object] = [student, assignment, digest, _environment(assignment, sources), cells, rebuilt.runs]
     content += [taken.reason or rebuilt.reason, taken.flags, rebuilt.flags, unprotected]
+    content += [dataclasses.astuple(limits or Limits())]
     key = hashlib.sha256(json.dumps(content).encode("utf-8", "surrogatepass")).hexdigest()
     theirs = {(cell.id, cell.source) for cell in release.cells}
-    released = frozenset(cell.id for cell in rebuilt.notebook.cells if (cell.id, cell.source) in theirs)
-    return Job(assignment, student, key, secret.seed(secret.course_secret(course), key), rebuilt, taken, released)
+    unchanged = frozenset(cell.id for cell in rebuilt.notebook.cells if (cell.id, cell.source) in theirs)
+    return Job(assignment, student, key, secret.seed(secret.course_secret(course), key), rebuilt, taken, unchanged)
 
 
 def graded(job: Job, store: Store, runner: Callable[[], Runner], limits: Limits | None = None) -> Graded:
@@ -277,8 +280,9 @@ def _exercise_ids(assignment: str) -> tuple[str, ...]:
     return next((chapter.exercises for chapter in chapters() if chapter.slug == assignment), ())
 
 
-def _release(path: Path) -> tuple[NotebookNode, str]:
-    """The released notebook, the only one that is trusted, and the hash of its bytes."""
+def released(course: Path, assignment: str) -> tuple[NotebookNode, str]:
+    """The released notebook, the only one that is trusted, and the hash of its bytes. Raises FileNotFoundError."""
+    path = course / "course" / assignment / f"{assignment}.ipynb"
     if not path.is_file():
         raise FileNotFoundError(f"no release at {path}: run `nbgrader generate_assignment {path.stem}` first")
     return _parsed_release(path, path.stat().st_mtime_ns)
@@ -288,6 +292,11 @@ def _release(path: Path) -> tuple[NotebookNode, str]:
 def _parsed_release(path: Path, _changed: int) -> tuple[NotebookNode, str]:
     data = path.read_bytes()
     return nbformat.reads(data.decode("utf-8"), as_version=4), hashlib.sha256(data).hexdigest()
+
+
+def grades_made_by(assignment: str) -> str:
+    """The same hash on every machine that would grade the assignment alike."""
+    return _environment(assignment, ())
 
 
 @functools.lru_cache(maxsize=16)

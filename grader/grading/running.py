@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import json
 import os
 import secrets
 import select
@@ -25,6 +26,7 @@ from nbformat import NotebookNode
 import coursekit
 import coursekit.kernel
 from coursekit.checking.handover import ANSWERS, QUESTIONS
+from grader import depending
 from grader.grading.conversation import Cell, Conversation, Spoken
 from kernelkit import sandbox, warm
 
@@ -136,8 +138,8 @@ class Runner:
             stack.callback(self._cleared, kernel)
             try:
                 kernel.give(given)
-                with Conversation(kernel.connection, kernel.signal, kernel.dead) as conversation:
-                    spoken = conversation.hold(cells, limits.wall, limits.cell, limits.output)
+                with Conversation(kernel.connection, kernel.signal, kernel.dead, limits.output) as conversation:
+                    spoken = conversation.hold(cells, limits.wall, limits.cell)
             finally:
                 kernel.signal(signal.SIGKILL)
                 told, files = kernel.left(limits.answers)
@@ -214,6 +216,39 @@ class Runner:
 
 
 @functools.cache
+def other_copy() -> str:
+    """Why kernels of this environment would not import the grader's own coursekit; empty where they would.
+
+    Their Python starts without this process's settings (PYTHONPATH, the current folder), and what judges their answers
+    must be what asked for them: with another copy a whole class would earn nothing.
+    """
+    names = ("coursekit", "kernelkit")
+    code = f"import importlib, json; print(json.dumps([importlib.import_module(n).__file__ for n in {names}]))"
+    command = [sys.executable, "-P", "-c", code]
+    done = subprocess.run(command, env=_environment(Path("/")), cwd="/", capture_output=True, text=True)
+    if done.returncode:
+        why = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        return f"kernels cannot import coursekit ({why}): install it for {sys.executable}"
+    for name, place in zip(names, json.loads(done.stdout), strict=True):
+        mine, theirs = Path(str(sys.modules[name].__file__)).parent, Path(place).parent
+        if (changed := _first_difference(mine, theirs)) is not None:
+            return (
+                f"kernels would import {name} from {theirs}, and the grader's own in {mine} is another one "
+                f"({changed} differs): install one of them for {sys.executable}, or unset PYTHONPATH"
+            )
+    return ""
+
+
+def _first_difference(mine: Path, theirs: Path) -> str | None:
+    """The first file in which two copies of a package differ; None where they are the same."""
+    if mine.resolve() == theirs.resolve():
+        return None
+    contents = [depending.contents(folder) for folder in (mine, theirs)]
+    odd = {name for name, _ in contents[0].items() ^ contents[1].items()}
+    return min(odd, default=None)
+
+
+@functools.cache
 def shared_runner(unprotected: bool, lent: Path | None = None) -> Runner:
     """This process's runner, which lasts as long as it does; an idle parent ends by itself."""
     runner = Runner(unprotected, lent)
@@ -281,7 +316,9 @@ class _Fresh:
         self.folder = Path(tempfile.mkdtemp(prefix="coursekit-"))
         for name in ("questions", "answers", "home", "tmp"):
             (self.folder / name).mkdir()
-        file, connection = write_connection_file(str(self.folder / "kernel.json"))
+        # No port: whoever else uses the machine could listen to what the kernel prints.
+        place: dict[str, Any] = {"transport": "ipc", "ip": str(self.folder / "k")} if os.name == "posix" else {}
+        file, connection = write_connection_file(str(self.folder / "kernel.json"), **place)
         self.connection = dict(connection)
         env = _environment(self.folder) | _folders(self.folder)
         command = [sys.executable, "-P", "-m", "ipykernel_launcher", "-f", file, "--HistoryManager.enabled=False"]
@@ -342,7 +379,7 @@ def _hidden() -> tuple[str, ...]:
     import grader
 
     folders = [Path(coursekit.__file__).parent / "generated" / "reference", *(Path(place) for place in grader.__path__)]
-    return tuple(str(folder.resolve()) for folder in folders)
+    return tuple(str(folder) for folder in folders)
 
 
 def _ran(spoken: Spoken, told: dict, files: dict[str, bytes], sandboxed: bool) -> Ran:

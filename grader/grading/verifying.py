@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from torch import Tensor
@@ -18,6 +19,12 @@ from coursekit.exercises import find
 from grader.drawing import Drawn, known_mistakes, reference_outputs
 from grader.exercises import trusted
 
+FLAG_LIMIT = 500  # characters
+
+
+class Broken(RuntimeError):
+    """An exercise's reference or mistakes fail: the author must mend it before anybody is graded."""
+
 
 @dataclass(frozen=True)
 class Verified:
@@ -31,14 +38,26 @@ def verify(exercise_id: str, secret: Drawn, data: bytes | None, ended: str = "")
     """The verdict on one exercise from the bytes that the kernel left; never raises for what is in them.
 
     An exercise earns a part's points when the public and the secret cases of the part all pass. `ended` says why
-    the kernel stopped early, for the report of an exercise that was not reached.
+    the kernel stopped early, for the report of an exercise that was not reached. Raises Broken where the exercise
+    itself is at fault.
     """
+    try:
+        return _verified(exercise_id, secret, data, ended)
+    except Broken:
+        raise  # not the learner's: nobody may lose points by it
+    except Exception as error:
+        sentence = "what was handed over cannot be judged"
+        flag = f"{exercise_id}: {sentence}: {type(error).__name__}: {error}"[:FLAG_LIMIT]
+        return Verified(refused(find(exercise_id), sentence), flag)
+
+
+def _verified(exercise_id: str, secret: Drawn, data: bytes | None, ended: str) -> Verified:
     exercise, public = find(exercise_id), known(exercise_id)
     if data is None:
         return Verified(refused(exercise, ended or "the check handed over no result"))
     cases = (*public.cases, *secret.cases)
     try:
-        handed = read(data, len(cases), lambda i: _right(exercise, secret, i))
+        handed = read(data, cases, lambda i: _right(exercise, secret, i))
     except Unreadable as error:
         sentence = "the result that was handed over cannot be read"
         return Verified(refused(exercise, sentence), f"{exercise_id}: {sentence}: {error}")
@@ -50,11 +69,12 @@ def verify(exercise_id: str, secret: Drawn, data: bytes | None, ended: str = "")
         _measured(exercise, case, outcome, _right(exercise, secret, i) if exercise.measure else {})
         for i, (case, outcome) in enumerate(zip(cases, handed.outcomes, strict=True))
     ]
-    expected = (*public.expected, *secret.expected)
+    expected = (*public.expected, *_expected(secret))
     verdict = judge(exercise, cases, outcomes, expected, public.mistakes)
     if not verdict.full and not _wrong(exercise, public, outcomes):
         # Only hidden cases are wrong: what the mistakes do on those has to be seen first.
-        hidden = known_mistakes(exercise, trusted(exercise_id), secret.cases)
+        with broken(exercise_id):
+            hidden = known_mistakes(exercise, trusted(exercise_id), secret.cases)
         both = [
             replace(one, outcomes=(*one.outcomes, *two.outcomes))
             for one, two in zip(public.mistakes, hidden, strict=True)
@@ -72,7 +92,22 @@ def known(exercise_id: str) -> store.Known:
 def _right(exercise: Exercise, secret: Drawn, i: int) -> Outputs:
     """What a right answer hands over on case i, the public ones first."""
     seen = len(known(exercise.id).cases)
-    return _public_outputs(exercise.id, i) if i < seen else secret.outputs[i - seen]
+    with broken(exercise.id):
+        return _public_outputs(exercise.id, i) if i < seen else secret.outputs[i - seen]
+
+
+def _expected(secret: Drawn) -> tuple[Outputs, ...]:
+    with broken(secret.exercise.id):
+        return secret.expected
+
+
+@contextlib.contextmanager
+def broken(exercise_id: str) -> Iterator[None]:
+    """An error in here is the exercise's own: it is raised as Broken."""
+    try:
+        yield
+    except Exception as error:
+        raise Broken(f"{exercise_id} cannot be graded: {type(error).__name__}: {error}") from error
 
 
 @functools.cache

@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 from dataclasses import fields
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +31,14 @@ from traitlets.config import Configurable
 
 from grader.authoring.notebook import write
 from grader.grading import attempts, integrity
+from grader.grading.arrival import received
 from grader.grading.intake import SECRET, TIMESTAMP, write_time
+from grader.grading.names import refusal
 from grader.grading.pipeline import Job, graded, prepare
-from grader.grading.recording import record, reset
-from grader.grading.running import Limits, shared_runner
-from grader.grading.store import KEY, STATE, Graded, Store, shown_key
+from grader.grading.recording import due_date, record, reset, shown, state
+from grader.grading.running import Limits, other_copy, shared_runner
+from grader.grading.store import KEY, STATE, Graded, Store
+from grader.plugins.exchange import OwnedCollect
 from kernelkit import sandbox
 
 INTAKE = f"{STATE}/intake"
@@ -79,8 +82,13 @@ class TrustedExporter(NotebookExporter):
             return
         if not self.unprotected and (why := sandbox.missing()):
             raise self._refusal(f"{why}. To grade without protection all the same, set NBGRADER_UNPROTECTED=1")
+        if why := other_copy():
+            raise self._refusal(why)
         self.course = Path(parent.coursedir.root)
-        self._take_in(parent)
+        if isinstance(parent, Writer):
+            self.jobs = {(parent.job.student, parent.job.assignment): parent.job}
+        else:
+            self._take_in(parent)
 
     @property
     def bounds(self) -> Limits:
@@ -97,39 +105,70 @@ class TrustedExporter(NotebookExporter):
         """Rebuild every submission that the converter has found, and have it convert those."""
         courses = converter.coursedir
         assignment = courses.assignment_id
-        pattern = courses.format_path(courses.submitted_directory, courses.student_id, assignment)
-        form = courses.format_path(courses.submitted_directory, "(?P<student>[^/]+)", assignment, escape=True)
-        for folder in map(Path, sorted(glob.glob(pattern))):
-            match = re.fullmatch(form, str(folder))
-            if match:
-                self._stage(match["student"], assignment, folder, courses)
-        # A copy: formgrader shares one course directory among all its requests.
-        staged = CourseDirectory(config=courses.config)
-        for name in courses.trait_names():
-            if name not in ("config", "parent", "log"):
-                setattr(staged, name, getattr(courses, name))
-        staged.submitted_directory = INTAKE
-        converter.coursedir = staged
+        with Gradebook(courses.db_url, courses.course_id) as gradebook:
+            due = due_date(gradebook, assignment)
+            for student, folder in handed_in(courses, assignment, courses.student_id).items():
+                if not (job := self._taken(student, assignment, folder, courses)):
+                    reset(self.course, gradebook, assignment, student)
+                    continue
+                self.jobs[student, assignment] = job
+                done = Path(courses.format_path(courses.autograded_directory, student, assignment))
+                if done.is_dir() and shown(done / f"{assignment}.ipynb") != state(job.key, job.taken.timestamp, due):
+                    # Another attempt, time or due date, or a run was killed between two steps: nbgrader thinks it done.
+                    shutil.rmtree(done)
+        converter.coursedir = staged(courses)
         converter.init_notebooks()
 
-    def _stage(self, student: str, assignment: str, folder: Path, courses: CourseDirectory) -> None:
+    def _taken(self, student: str, assignment: str, folder: Path, courses: CourseDirectory) -> Job | None:
+        """One submission, rebuilt. None for one that cannot be taken in, which is named: the others are graded."""
+        if why := refusal(student):
+            self.log.error("%s: it is not graded", why)
+            return None
         try:
-            came = received(self.exchange, courses.course_id, student, assignment, folder)
-            job = prepare(self.course, assignment, student, folder, came, self.unprotected)
+            came = self.received(courses.course_id, student, assignment, folder)
+            job = prepare(self.course, assignment, student, folder, came, self.unprotected, self.bounds)
+            rebuilt_into(self.course, job)
         except FileNotFoundError as error:
             raise self._refusal(str(error)) from error
-        self.jobs[student, assignment] = job
-        target = self.course / INTAKE / student / assignment
-        shutil.rmtree(target, ignore_errors=True)
-        target.mkdir(parents=True)
-        (target / f"{assignment}.ipynb").write_text(write(job.rebuilt.notebook), encoding="utf-8")
-        if job.taken.timestamp:
-            (target / TIMESTAMP).write_text(write_time(job.taken.timestamp))
-        if job.taken.secret:
-            (target / SECRET).write_text(job.taken.secret)
-        done = Path(courses.format_path(courses.autograded_directory, student, assignment))
-        if done.is_dir() and shown_key(done / f"{assignment}.ipynb") is None:
-            shutil.rmtree(done)  # a run was killed between two steps: nbgrader would take it for finished
+        except Exception:
+            self.log.exception("%s: it cannot be taken in, and is not graded", student)
+            return None
+        return job
+
+    def received(self, course_id: str, student: str, assignment: str, folder: Path) -> datetime | None:
+        """When the exchange got this submission, by its machine's clock; None where it has it not."""
+        owners = OwnedCollect(config=self.config).names()
+        return received(self.exchange, course_id, student, assignment, folder, owners)
+
+
+def handed_in(courses: CourseDirectory, assignment: str, students: str = "*") -> dict[str, Path]:
+    """The folder of each submission by its student; names that nobody should have are among them."""
+    pattern = courses.format_path(courses.submitted_directory, students, assignment)
+    form = courses.format_path(courses.submitted_directory, "(?P<student>[^/]+)", assignment, escape=True)
+    paths = sorted(glob.glob(pattern, include_hidden=True))
+    return {match["student"]: Path(path) for path in paths if (match := re.fullmatch(form, path))}
+
+
+def rebuilt_into(course: Path, job: Job) -> None:
+    """Write what was rebuilt to where nbgrader will read it in place of what was submitted."""
+    target = course / INTAKE / job.student / job.assignment
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    (target / f"{job.assignment}.ipynb").write_text(write(job.rebuilt.notebook), encoding="utf-8")
+    if job.taken.timestamp:
+        (target / TIMESTAMP).write_text(write_time(job.taken.timestamp))
+    if job.taken.secret:
+        (target / SECRET).write_text(job.taken.secret)
+
+
+def staged(courses: CourseDirectory) -> CourseDirectory:
+    """A copy that finds the rebuilt submissions: formgrader shares one course directory among all its requests."""
+    copy = CourseDirectory(config=courses.config)
+    for name in courses.trait_names():
+        if name not in ("config", "parent", "log"):
+            setattr(copy, name, getattr(courses, name))
+    copy.submitted_directory = INTAKE
+    return copy
 
 
 class Writer(Autograde):
@@ -139,18 +178,20 @@ class Writer(Autograde):
     keeps one gradebook open, where nbgrader connects anew and looks at every table for each step.
     """
 
-    def __init__(self, gradebook: Gradebook, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.gradebook = gradebook
+    def __init__(self, gradebook: Gradebook, job: Job, coursedir: CourseDirectory, **kwargs: Any) -> None:
+        super().__init__(coursedir=staged(coursedir), **kwargs)
+        self.gradebook, self.job = gradebook, job
         self.force = True
+
+    def start(self) -> None:
+        rebuilt_into(Path(self.coursedir.root), self.job)  # what was graded, whatever lies in its folder by now
+        super().start()
 
     def init_assignment(self, assignment_id: str, student_id: str) -> None:
         BaseConverter.init_assignment(self, assignment_id, student_id)
         if self.create_student:
             self.gradebook.update_or_create_student(student_id)
-        timestamp = self.coursedir.get_existing_timestamp(self._format_source(assignment_id, student_id))
-        came = {"timestamp": timestamp} if timestamp else {}
-        self.gradebook.update_or_create_submission(assignment_id, student_id, **came)
+        self.gradebook.update_or_create_submission(assignment_id, student_id)
 
     def convert_single_notebook(self, notebook_filename: str) -> None:
         self._sanitizing = False  # the preprocessors of the second pass,
@@ -158,22 +199,6 @@ class Writer(Autograde):
         self._sanitizing = True  # which reads what the first would have read
         self.exporter.optimistic_validation = True
         BaseConverter.convert_single_notebook(self, notebook_filename)
-
-
-def received(exchange: str, course_id: str, student: str, assignment: str, folder: Path) -> datetime | None:
-    """When the exchange got this submission, by the clock of the machine that keeps it; None where it has it not."""
-    try:
-        claimed = (folder / TIMESTAMP).read_text(errors="replace").strip()[:100]
-    except OSError:
-        return None
-    if not exchange or not claimed:
-        return None
-    inbound = Path(exchange) / course_id / "inbound"
-    names = glob.escape(f"{student}+{assignment}+{claimed}") + "*"
-    with contextlib.suppress(OSError):
-        times = [path.lstat().st_ctime for path in inbound.glob(names)]
-        return datetime.fromtimestamp(min(times), UTC) if times else None
-    return None
 
 
 class Grade(NbGraderPreprocessor):
@@ -195,7 +220,7 @@ class Grade(NbGraderPreprocessor):
         for flag in result.flags:
             self.log.warning("%s: %s", student, flag)
         notebook = nbformat.from_dict(result.notebook)
-        notebook.metadata[KEY] = {"key": result.key, "sandboxed": result.sandboxed, "reason": result.reason}
+        notebook.metadata[KEY] = {"sandboxed": result.sandboxed, "reason": result.reason}
         return notebook, resources
 
 
@@ -212,5 +237,7 @@ class Record(NbGraderPreprocessor):
         writer = exporter.parent
         opened = contextlib.nullcontext(writer.gradebook) if isinstance(writer, Writer) else Gradebook(told["db_url"])
         with opened as gradebook:
-            record(exporter.course, gradebook, assignment, student, result)
+            came = exporter.jobs[student, assignment].taken.timestamp
+            record(exporter.course, gradebook, assignment, student, result, came)
+            nb.metadata[KEY] |= state(result.key, came, due_date(gradebook, assignment))
         return nb, resources

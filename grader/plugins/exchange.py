@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import pwd
 import stat
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +18,7 @@ from pathlib import Path
 from nbgrader.exchange.default import ExchangeCollect
 from traitlets import Unicode
 
+from grader.grading.arrival import owner
 from grader.grading.intake import CLOCKS_DIFFER, TIMESTAMP, read_time, write_time
 from kernelkit import sandbox
 
@@ -36,7 +36,7 @@ class OwnedCollect(ExchangeCollect):
     def _path_to_record(self, path: str) -> dict:
         try:
             record = super()._path_to_record(path)
-            why = refusal(path, record["username"], self._names())
+            why = refusal(path, record["username"], self.names())
         except Exception as error:  # a name that nbgrader never gives
             record, why = {"filename": os.path.basename(path), "timestamp": datetime.min}, str(error)
         if why:
@@ -44,7 +44,8 @@ class OwnedCollect(ExchangeCollect):
             record["username"] = None
         return record
 
-    def _names(self) -> dict[str, str]:
+    def names(self) -> dict[str, str]:
+        """Learners by user id, where the machine does not know them."""
         return json.loads(Path(self.owners).read_bytes()) if self.owners else {}
 
     def init_src(self) -> None:
@@ -88,19 +89,11 @@ def refusal(path: str, username: str, names: dict[str, str]) -> str:
     facts = os.lstat(path)
     if not stat.S_ISDIR(facts.st_mode):
         return "is no folder"
-    owner = names.get(str(facts.st_uid)) or _system_user(facts.st_uid)
-    if owner != username:
-        return f"claims to be {username}'s and was made by {owner}"
+    if (maker := owner(facts.st_uid, names)) != username:
+        return f"claims to be {username}'s and was made by {maker}"
     if stat.S_IMODE(facts.st_mode) & 0o777 != _COMPLETE:
         return "is being handed in at this moment, or was not handed in by nbgrader: collect again later"
     return ""
-
-
-def _system_user(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"the unknown user {uid}"
 
 
 def honest_time(claimed: bytes, written: datetime) -> bytes:

@@ -4,16 +4,23 @@
     nbgrader export --exporter=grader.plugins.exports.Canvas --to=canvas.csv
 
 An assignment is a column, a learner a row. A submission that a person has still to look at gives an empty field, so
-that nobody is told a grade that is not one. Who handed in nothing has 0.
+that nobody is told a grade that is not one. Who handed in nothing has 0. A name that a spreadsheet would take for a
+formula gets an apostrophe in front; an id stays as it is where it can do nothing, for the import looks for it.
 """
 
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator
 
 from nbgrader.api import Assignment, Gradebook, MissingEntry, Student
 from nbgrader.plugins import ExportPlugin
+
+from grader.grading.names import printable
+
+_FORMULA = ("=", "+", "-", "@")  # with which a spreadsheet's formula begins
+_PLAIN = re.compile(r"[\w.@+-]*")  # without what a formula needs to call or to start something
 
 
 class _Columns(ExportPlugin):
@@ -31,6 +38,8 @@ class _Columns(ExportPlugin):
         path = self.to or f"{self.name}.csv"
         with open(path, "w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows(self.rows(assignments, students, gradebook))
+        for name in (printable(s.id) for s in students if login(s.id) != s.id):
+            self.log.warning("%s would be a formula in a spreadsheet: an apostrophe is put before it", name)
         self.log.info("%d learners and %d assignments written to %s", len(students), len(assignments), path)
 
     def grade(self, gradebook: Gradebook, assignment: Assignment, student: Student) -> str:
@@ -45,6 +54,17 @@ class _Columns(ExportPlugin):
         return f"{max(0.0, submission.score - submission.late_submission_penalty):g}"
 
 
+def words(text: str | None) -> str:
+    """A name as a spreadsheet shows it: not a formula, whatever it begins with."""
+    text = (text or "").strip()
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def login(student: str) -> str:
+    """An id as it is, for the import must find it; only what could do something in a spreadsheet is kept from that."""
+    return student if _PLAIN.fullmatch(student) else words(student)
+
+
 class Moodle(_Columns):
     """Grades > Import > CSV file: map "username" or "email", and each assignment to its grade item."""
 
@@ -54,7 +74,7 @@ class Moodle(_Columns):
         yield ["username", "firstname", "lastname", "email", *(a.name for a in assignments)]
         for s in students:
             grades = (self.grade(gradebook, a, s) for a in assignments)
-            yield [s.id, s.first_name or "", s.last_name or "", s.email or "", *grades]
+            yield [login(s.id), words(s.first_name), words(s.last_name), words(s.email), *grades]
 
 
 class Canvas(_Columns):
@@ -67,4 +87,4 @@ class Canvas(_Columns):
         yield ["    Points Possible", "", "", "", "", *(f"{a.max_score:g}" for a in assignments)]
         for s in students:
             name = ", ".join(filter(None, (s.last_name, s.first_name))) or s.id
-            yield [name, "", "", s.id, "", *(self.grade(gradebook, a, s) for a in assignments)]
+            yield [words(name), "", "", login(s.id), "", *(self.grade(gradebook, a, s) for a in assignments)]

@@ -27,7 +27,10 @@ CANARY = f"canary-{secrets.token_hex(4)}"  # what hostile code leaves behind whe
 
 @dataclass(frozen=True)
 class Attack:
-    """One submission. `row` is its kind in docs/attacks.md; `code` is an added cell, run after the set-up."""
+    """One submission. `row` is its kind in docs/attacks.md; `code` is an added cell, run after the set-up.
+
+    Rows from 29 on are kinds that were found later: 28 + n is the n-th of those.
+    """
 
     name: str
     row: int
@@ -135,6 +138,26 @@ def _stamp(text: str) -> Callable[[Path], None]:
     return lambda folder: (folder / "timestamp.txt").write_text(text) and None
 
 
+def _stamped_by(make: Callable[[Path], object]) -> Callable[[Path], None]:
+    """Something else in the place of the timestamp."""
+
+    def change(folder: Path) -> None:
+        (folder / "timestamp.txt").unlink()
+        make(folder / "timestamp.txt")
+
+    return change
+
+
+def _large(path: Path) -> None:
+    path.touch()
+    os.truncate(path, 1 << 30)
+
+
+def _deeper(folder: Path) -> None:
+    (folder / "again").mkdir()
+    (folder / NOTEBOOK).rename(folder / "again" / NOTEBOOK)
+
+
 SCRIPTS = (
     f"<script>window.{CANARY.replace('-', '_')}=1</script><img src=x onerror=alert(1)><iframe src='//evil.example'>"
     "</iframe> [a link](javascript:alert(1)) <svg onload=alert(1)>"
@@ -145,6 +168,26 @@ _LATER = (
     "import atexit\n{0}\natexit.register(forge)\nget_ipython().events.register('post_run_cell', lambda *a: forge())"
 )
 _STATE = "{'outcomes': [], 'refused': ''}"
+_CHILDREN = """
+import os, mmap, socket, time
+def hold():
+    {0}
+for _ in range(20):
+    if os.fork() == 0:
+        held = hold()
+        time.sleep(60)
+time.sleep(60)
+"""
+_FILLED = """pairs = []
+    while len(pairs) < 100:
+        try: pairs.append(socket.socketpair())
+        except OSError: return pairs
+        for end in pairs[-1]:
+            end.setblocking(False)
+            try:
+                while True: end.send(bytes(1 << 16))
+            except BlockingIOError: pass
+    return pairs"""
 _LOOK = """
 import os
 def look(path):
@@ -318,6 +361,40 @@ FORGERIES = [
         ),
     ),
     Attack(
+        "float8",
+        31,
+        "an answer in float8, which nothing can be compared with",
+        answers=_body(
+            "e = (x - x.amax(dim, keepdim=True)).exp()\n    return (e / e.sum(dim, keepdim=True)).to(torch.float8_e4m3fn)"
+        ),
+        solved=(SDPA,),
+    ),
+    Attack(
+        "odd_messages",
+        32,
+        "messages whose headers and contents are lists, strings, or nested deep",
+        "import json\nk = get_ipython().kernel\n"
+        "def forge(*_):\n"
+        "    head = json.dumps({'msg_type': 'stream', 'msg_id': 'x'}).encode()\n"
+        "    parent = json.dumps({'msg_id': k.get_parent()['header']['msg_id']}).encode()\n"
+        '    content, deep = b\'{"name": "stdout", "text": "x"}\', b\'[\' * 50_000\n'
+        "    for odd in (b'[]', b'\"x\"', b'1', b'', deep, b'{\"msg_type\": [], \"msg_id\": {}}'):\n"
+        "        for parts in ([odd, parent, b'{}', content], [head, odd, b'{}', content], [head, parent, b'{}', odd]):\n"
+        "            k.iopub_socket.send_multipart([b'x', b'<IDS|MSG>', k.session.sign(parts), *parts])\n"
+        "    k.iopub_socket.send_multipart([b'x'])\n"
+        "get_ipython().events.register('post_run_cell', forge)",
+        solved=(SDPA,),
+        flag="Jupyter would not send",
+    ),
+    Attack(
+        "many_changed",
+        36,
+        "says that inputs with very long names were changed",
+        "import coursekit.checking.handover as h\nfrom dataclasses import replace\nold = h.observe\n"
+        "h.observe = lambda e, o, c: replace(old(e, o, c), changed=tuple(f'{i}' + chr(39) * 2000 for i in range(10)))",
+        solved=(SOFTMAX,),
+    ),
+    Attack(
         "hand_over_patched",
         6,
         "the hand-over reports success",
@@ -405,6 +482,17 @@ FILES = [
     Attack("odd_names", 20, "file names with markup, a link, a pipe", files=_odd_names, flag="data.txt"),
     Attack("in_2090", 26, "a timestamp in the future", files=_stamp("2090-01-01 00:00:00 UTC"), flag="timestamp"),
     Attack("in_1970", 26, "a timestamp before the course", files=_stamp("1970-01-01 00:00:00 UTC"), flag="timestamp"),
+    Attack("no_notebook", 41, "a folder without the notebook", files=_replace(lambda f: None), flag="is missing"),
+    Attack("deeper", 41, "the notebook lies one folder deeper", files=_deeper, flag="move it up"),
+    *(
+        Attack(f"time_{name}", 34, what, files=_stamped_by(make), flag="timestamp", solved=(SOFTMAX,))
+        for name, what, make in (
+            ("pipe", "a timestamp that is a pipe", os.mkfifo),
+            ("zero", "a timestamp that is a link to /dev/zero", lambda path: path.symlink_to("/dev/zero")),
+            ("large", "a timestamp of 1 GB", _large),
+            ("path", "a timestamp that is a path", lambda path: path.write_text("../../../*")),
+        )
+    ),
     Attack("no_time", 26, "a timestamp that is none", files=_stamp("yesterday\n" * 5), flag="timestamp"),
 ]
 
@@ -467,6 +555,36 @@ RESOURCES = [
         "import os\nos.truncate(os.open('s', os.O_CREAT | os.O_RDWR), 1 << 40)",
     ),
     Attack("open_files", 17, "opens files without end", "hold = []\nwhile True: hold.append(open('/dev/null'))"),
+    Attack(
+        "sockets",
+        45,
+        "20 processes that fill 100 pairs of sockets each",
+        _CHILDREN.format(_FILLED),
+        flag="MB of memory",
+    ),
+    Attack(
+        "mappings",
+        45,
+        "20 processes with 60,000 mappings each",
+        _CHILDREN.format("return [mmap.mmap(-1, 4096, mmap.MAP_PRIVATE, (1, 3)[i % 2]) for i in range(60_000)]"),
+        flag=".",
+    ),
+    Attack(
+        "large_message",
+        36,
+        "one message with half a million outputs",
+        "k = get_ipython().kernel\n"
+        "content = {'data': {f't/{i}': '' for i in range(500_000)}, 'metadata': {}}\n"
+        "k.session.send(k.iopub_socket, 'display_data', content, parent=k.get_parent())",
+        flag="output",
+    ),
+    Attack(
+        "many_frames",
+        36,
+        "one message of 150 frames of 8 MB",
+        "get_ipython().kernel.iopub_socket.send_multipart([b'x'] + [bytes(8 << 20)] * 150, copy=False)",
+        flag="output",
+    ),
     Attack("long_line", 18, "prints a line of 30 MB", "print('x' * 30_000_000)", flag="output"),
     Attack("endless_output", 18, "prints without end", "while True: print('x' * 1000)", flag="interrupted"),
     Attack(

@@ -43,3 +43,30 @@ def test_the_roster_of_a_spreadsheet_is_read(tmp_path):
 def test_what_is_wrong_is_said(tmp_path, text, roster, said):
     with pytest.raises(settings.ClassError, match=said):
         settings.read(written(tmp_path, text, roster))
+
+
+ROSTER = "username,first_name\r\nzoe,Zoë\r\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_roster_is_read_in_the_encodings_that_say_what_they_are(tmp_path, encoding):
+    path = written(tmp_path, 'instructors = ["mira"]\nroster = "roster.csv"')
+    (tmp_path / "roster.csv").write_bytes(ROSTER.encode(encoding))
+    assert settings.read(path).learners == (settings.Learner("zoe", "Zoë"),)
+
+
+@pytest.mark.parametrize("name", ["roster.csv", "class.toml"])
+def test_another_encoding_is_told_with_its_place_and_what_to_do(tmp_path, name):
+    path = written(tmp_path, 'instructors = ["mira"]\nroster = "roster.csv"')
+    text = ROSTER if name == "roster.csv" else f"# {ROSTER}"
+    (tmp_path / name).write_bytes(text.encode("cp1252"))
+    with pytest.raises(settings.ClassError, match=rf"{name}: found byte 0xeb in line 2, .* save it as UTF-8"):
+        settings.read(path)
+
+
+def test_a_roster_that_is_no_table_is_told(tmp_path):
+    path = written(
+        tmp_path, 'instructors = ["mira"]\nroster = "roster.csv"', "username,first_name\nada," + "A" * 200_000
+    )
+    with pytest.raises(settings.ClassError, match="field larger than field limit"):
+        settings.read(path)

@@ -1,10 +1,15 @@
 """What code in a contained kernel can see, use and leave behind; and that it does not outlive its client."""
 
+import itertools
+import json
 import os
+import re
 import select
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
 
@@ -188,12 +193,132 @@ def test_there_is_no_network(runner):
     ids=["memory", "disk", "files", "processes"],
 )
 def test_what_is_too_much_fails_inside(runner, source, error):
-    import re
-
     ran = run(runner, source, Limits(memory=1 << 30, scratch=50 << 20))
     shown = " ".join(f"{o.get('ename')} {o.get('evalue')}" for o in ran.outputs[0])
     assert re.search(error, shown)
     assert said(ran) == "still here\n"
+
+
+SMALL = Limits(memory=550 << 20)
+HELD = {
+    "buffers of Unix sockets": """
+        import os, socket, time
+        def fill(end):
+            end.setblocking(False)
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 24)
+            try:
+                while True: end.send(bytes(1 << 16))
+            except BlockingIOError: pass
+        for _ in range(12):
+            if os.fork() == 0:
+                pairs = [socket.socketpair() for _ in range(70)]
+                for pair in pairs:
+                    for end in pair: fill(end)
+                time.sleep(60)
+        time.sleep(60)
+    """,
+    "sockets that nobody has accepted": """
+        import socket, time
+        server = socket.socket(socket.AF_UNIX)
+        server.bind('s')
+        server.listen(4096)
+        for _ in range(3000):
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect('s')
+                client.setblocking(False)
+                try:
+                    while True: client.send(bytes(1 << 16))
+                except BlockingIOError: pass
+        time.sleep(60)
+    """,
+    "queues over the loopback": """
+        import socket, time
+        server = socket.create_server(('127.0.0.1', 0), backlog=100)
+        pairs = []
+        for _ in range(100):
+            client = socket.create_connection(server.getsockname())
+            pairs.append((client, server.accept()[0]))
+            client.setblocking(False)
+            try:
+                while True: client.send(bytes(1 << 16))
+            except BlockingIOError: pass
+        time.sleep(60)
+    """,
+    "mappings": """
+        import mmap, os, time
+        for _ in range(10):
+            if os.fork() == 0:
+                # Every second page may be written, so that no two of them are one mapping.
+                kinds = (mmap.PROT_READ, mmap.PROT_READ | mmap.PROT_WRITE)
+                held = [mmap.mmap(-1, 4096, mmap.MAP_PRIVATE, kinds[i % 2]) for i in range(60_000)]
+                time.sleep(60)
+        time.sleep(60)
+    """,
+}
+
+
+@pytest.mark.parametrize("source", HELD.values(), ids=HELD)
+def test_what_linux_keeps_for_a_process_counts_as_its_memory(runner, source):
+    ran = run(runner, textwrap.dedent(source), SMALL)
+    assert re.search(r"used \d+ MB of memory, 550 MB are allowed", ran.ended), (ran.ended, said(ran, 0), ran.outputs)
+
+
+def test_no_socket_holds_more_than_it_counts_for(runner):
+    source = """
+    import socket
+    one, other = socket.socketpair()
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 24)
+    print(one.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) <= 1 << 18)
+    for kind in (socket.SOCK_DGRAM, socket.SOCK_RAW):
+        for make in (socket.socket, socket.socketpair):
+            try:
+                make(socket.AF_UNIX, kind)
+                print('MADE')
+            except OSError as error:
+                print(error.errno)
+    socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    socket.socket(socket.AF_INET, socket.SOCK_DGRAM).setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    """
+    assert said(run(runner, textwrap.dedent(source)), 0).split() == ["True", "97", "97", "97", "97"]
+
+
+def test_what_is_hidden_is_hidden_however_it_is_reached(tmp_path):
+    """A package behind a link, with a hidden folder that is a link as well."""
+    (tmp_path / "real" / "inner").mkdir(parents=True)
+    (tmp_path / "real" / "inner" / "answer").touch()
+    (tmp_path / "real" / "open").touch()
+    (tmp_path / "way").symlink_to(tmp_path / "real")
+    (tmp_path / "real" / "door").symlink_to("inner")
+    places = [str(tmp_path / "real" / "inner"), str(tmp_path / "way" / "inner"), str(tmp_path / "way" / "door")]
+    for hidden, shown in itertools.product(places, ("real", "way")):
+        seen = listed(tmp_path / shown, hidden, [*places, str(tmp_path / shown)])
+        assert seen[str(tmp_path / shown)] == ["door", "inner", "open"]
+        assert [name for place in places for name in seen.get(place, ())] == [], (hidden, shown)
+
+
+def listed(shown, hidden, places):
+    """What a contained process sees in each of the places that are there."""
+    with tempfile.TemporaryDirectory() as private:
+        for name in ("s", "given", "root"):
+            os.mkdir(f"{private}/{name}")
+        mine, theirs = socket.socketpair()
+
+        def kernel(sealed):
+            sealed()
+            found = {place: sorted(os.listdir(place)) for place in places if os.path.isdir(place)}
+            Path(sandbox.ANSWERS, "seen").write_text(json.dumps(found))
+
+        if os.fork() == 0:
+            mine.close()
+            walls = sandbox.Walls(private, readable=(str(shown),), hidden=(hidden,), memory=1 << 30)
+            sandbox.contain(walls, kernel, theirs)
+            os._exit(0)
+        theirs.close()
+        told, files = sandbox.receive(mine)
+        os.wait()
+        mine.close()
+    assert not told["broken"], told
+    return json.loads(files["seen"])
 
 
 def test_a_loop_is_interrupted_and_the_next_cell_runs(runner):

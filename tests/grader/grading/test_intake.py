@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from grader.grading.intake import LIMIT, take
+from grader.grading.intake import LIMIT, MOST_ENTRIES, take
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
@@ -90,3 +90,48 @@ def test_an_earlier_time_than_the_servers_does_not_count(folder):
     taken = take(folder, "nb", NOW, received)
     assert taken.timestamp == received
     assert "2026-10-20" in taken.flags[0]
+
+
+STAMPS = {
+    "a pipe": lambda path: os.mkfifo(path),
+    "a link": lambda path: path.symlink_to("/etc/hostname"),
+    "a link without end": lambda path: path.symlink_to("/dev/zero"),
+    "a folder": lambda path: path.mkdir(),
+    "a gigabyte": lambda path: (path.touch(), os.truncate(path, 1 << 30)),
+    "a way out": lambda path: path.write_text("../../../../etc/passwd"),
+    "a pattern": lambda path: path.write_text("*"),
+}
+
+
+@pytest.mark.parametrize("make", STAMPS.values(), ids=STAMPS)
+@pytest.mark.parametrize("received", [None, datetime(2026, 10, 20, tzinfo=UTC)], ids=["unknown", "known"])
+def test_a_timestamp_that_is_no_small_file_with_a_time_gives_way_to_the_servers(folder, make, received):
+    make(folder / "timestamp.txt")
+    taken = take(folder, "nb", datetime.now(UTC), received)
+    assert taken.notebook == b"{}"
+    assert "timestamp.txt" in " ".join(taken.flags)
+    assert taken.timestamp == received or (datetime.now(UTC) - taken.timestamp).total_seconds() < 60
+
+
+def test_a_notebook_one_folder_deeper_is_told_with_what_to_do(folder):
+    (folder / "02").mkdir()
+    (folder / "nb.ipynb").rename(folder / "02" / "nb.ipynb")
+    assert take(folder, "nb", NOW).reason == (
+        "nb.ipynb is missing; it lies in the folder '02': move it up and submit again"
+    )
+
+
+def test_a_folder_that_is_a_link_or_a_pipe_is_not_looked_into(folder):
+    (folder.parent / "else").mkdir()
+    (folder / "nb.ipynb").rename(folder.parent / "else" / "nb.ipynb")
+    (folder / "link").symlink_to(folder.parent / "else")
+    os.mkfifo(folder / "pipe")
+    assert "submit the notebook nb.ipynb again" in take(folder, "nb", NOW).reason
+
+
+def test_of_very_many_things_not_all_are_looked_at(folder):
+    for i in range(MOST_ENTRIES + 10):
+        (folder / f"f{i}").touch()
+    taken = take(folder, "nb", NOW)
+    assert taken.notebook == b"{}"
+    assert f"more than {MOST_ENTRIES} things" in taken.flags[-1]

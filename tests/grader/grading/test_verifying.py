@@ -1,16 +1,17 @@
 """Bytes from a kernel that may lie become a verdict; secret cases decide and tell nothing of themselves."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
 from coursekit.checking.handover import Handed, dump
-from coursekit.checking.observing import observe
+from coursekit.checking.observing import Outcome, observe
 from coursekit.exercises import find
 from grader.exercises import trusted
-from grader.grading import secret
-from grader.grading.verifying import known, verify
+from grader.grading import secret, verifying
+from grader.grading.verifying import Broken, known, verify
 
 ID = "attention.softmax"
 SECRET = secret.drawn(ID, 7)
@@ -104,3 +105,74 @@ def test_the_secret_is_made_once_and_is_its_owners(tmp_path):
     path.write_bytes(b"short")
     with pytest.raises(RuntimeError, match="5 bytes, expected 32"):
         secret.course_secret(tmp_path)
+
+
+CASES = (*known(ID).cases, *SECRET.cases)
+
+
+def right_with(**notes):
+    """The right answer's file, with other notes on every case."""
+    outcomes = [replace(observe(find(ID), (RIGHT,), case), **notes) for case in CASES]
+    return dump(Handed(tuple(outcomes)))
+
+
+def failed_with(kind):
+    """A file in which every case failed with a problem of that kind."""
+    return dump(Handed(tuple(Outcome(None, f"{kind}: text", "a problem") for _ in CASES)))
+
+
+def test_an_answer_that_cannot_be_compared_costs_that_exercise_and_is_flagged(monkeypatch):
+    def fails(*_):
+        raise RuntimeError("Promotion for Float8 Types is not supported")
+
+    monkeypatch.setattr(verifying, "judge", fails)
+    verified = verify(ID, SECRET, handed(RIGHT))
+    assert (verified.verdict.earned, verified.verdict.refused) == (0, "what was handed over cannot be judged")
+    assert (
+        verified.flag == f"{ID}: {verified.verdict.refused}: RuntimeError: Promotion for Float8 Types is not supported"
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2, torch.float8_e8m0fnu, torch.bool])
+def test_an_answer_of_any_dtype_is_a_verdict(dtype):
+    verdict = verify(ID, SECRET, handed(lambda x, dim: RIGHT(x, dim).to(dtype))).verdict
+    assert verdict.earned == 0
+    assert len(told(verdict)) < 20_000
+
+
+def test_a_reference_that_fails_costs_no_learner_anything(monkeypatch):
+    class Faulty:
+        exercise, cases = SECRET.exercise, SECRET.cases
+
+        @property
+        def outputs(self):
+            raise RuntimeError("the reference fails")
+
+    with pytest.raises(Broken, match=f"{ID} cannot be graded: RuntimeError: the reference fails"):
+        verify(ID, Faulty(), handed(RIGHT))
+
+
+def test_only_inputs_of_the_case_can_have_been_changed():
+    names = ("dim", *(f"{'x' * 50}{i}" for i in range(200)))
+    assert "dim in place" in told(verify(ID, SECRET, right_with(changed=names)).verdict)
+    assert "xxx" not in told(verify(ID, SECRET, right_with(changed=names)).verdict)
+    assert verify(ID, SECRET, right_with(changed=names[1:])).verdict.full
+
+
+def test_a_thousand_long_names_make_no_long_report():
+    names = tuple(f"{i}{chr(39) * 2_000}" for i in range(20))
+    assert len(verify(ID, SECRET, right_with(changed=names)).verdict._repr_html_()) < 20_000
+
+
+@pytest.mark.parametrize("kind", ["X12345", "sum_is_seventeen", "x" * 3_000])
+def test_an_exception_of_a_hidden_case_has_no_name_that_the_learner_made_up(kind):
+    said = [f for part in verify(ID, SECRET, failed_with(kind)).verdict.parts for f in part.findings]
+    hidden = [finding for finding in said if finding.startswith("hidden")]
+    assert hidden
+    assert not [finding for finding in hidden if kind[:6] in finding]
+
+
+@pytest.mark.parametrize("kind", ["ValueError", "KeyError", "OutOfMemoryError"])
+def test_an_exception_of_pythons_or_torchs_is_told_by_its_name(kind):
+    said = [f for part in verify(ID, SECRET, failed_with(kind)).verdict.parts for f in part.findings]
+    assert [f for f in said if f.startswith("hidden") and f.endswith(f"it raises {kind}")]
