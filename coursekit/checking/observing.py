@@ -153,15 +153,23 @@ class _Made:
         if self.unlike and {*self.call.parameters} - self.call.optional <= {*self.unlike.inputs}:
             self.make(*self._given(self.unlike, self.call.parameters).values())
         if self.earlier:
-            handle = module.register_forward_pre_hook(lambda module, _: (handle.remove(), self._first(module))[1])
+
+            def first(module: nn.Module, _: Any) -> None:
+                handle.remove()
+                self._first(module)
+
+            handle = module.register_forward_pre_hook(first)
         return module
 
     def _first(self, module: nn.Module) -> None:
         assert self.earlier
         weight = next((p for p in module.parameters() if p.is_floating_point()), None)
         earlier = self.earlier.cast(torch.float32 if weight is None else weight.dtype).copy()
+        modes = [part.training for part in module.modules()]
         with torch.no_grad():
             module(*self._given(earlier, self.call.forward or ()).values())
+        if modes != [part.training for part in module.modules()]:
+            raise Wrong("a call switches the module to another mode (train or eval): that is for its user to choose")
 
     @staticmethod
     def _given(case: Case, names: Sequence[str]) -> dict[str, Any]:
