@@ -14,6 +14,7 @@ from torch import Tensor
 from coursekit.checking.comparing import close
 from coursekit.checking.contract import Case, Exercise
 from coursekit.checking.observing import Outcome
+from coursekit.checking.weighing import scores, who_sees_whom, whose_keys
 
 # What may be said, the best first; None of an output that the look is no question for.
 Look = Callable[["Seen"], "list[str] | None"]
@@ -203,6 +204,21 @@ def _sums_to_one(x: Tensor, dim: int) -> bool:
     return x.shape[dim] > 1 and bool((x.sum(dim) - 1).abs().max() < 1e-4) and bool((x > -1e-6).all())
 
 
+def lengths(seen: Seen) -> list[str] | None:
+    """Vectors of other lengths than those of the input that should only be turned."""
+    a, e = seen.actual, seen.expected
+    if a.shape != e.shape or e.dim() < 2:
+        return None
+    for name, x in seen.inputs.items():
+        if not isinstance(x, Tensor) or x.shape != e.shape or torch.equal(x.cpu().double(), e):
+            continue
+        given, right, mine = (y.cpu().double().norm(dim=-1) for y in (x, e, a))
+        if close(right, given, seen.tolerance).all():
+            return [] if close(mine, given, seen.tolerance).all() else [f"is no rotation of {name}: lengths change"]
+    return None
+
+
 LOOKS: tuple[Look, ...] = (
     *(without_ones, constant, an_input, permuted, moved, scaled, offset, before_softmax, same_numbers, sums),
+    *(who_sees_whom, whose_keys, scores, lengths),
 )

@@ -94,6 +94,10 @@ def test_nothing_is_told_of_hidden_cases():
     assert said(softmax, lambda x: 3 * x.softmax(-1), hidden=True) == ""
 
 
+def test_a_rotation_that_changes_lengths_is_told():
+    assert said(lambda x: x.roll(1, -1) * -1, lambda x: x.roll(1, -1) + x) == "y is no rotation of x: lengths change"
+
+
 def test_two_calls_that_differ_are_told():
     assert said(softmax, lambda x: torch.dropout(x.softmax(-1), 0.5, True)).startswith("two calls with the same")
 
