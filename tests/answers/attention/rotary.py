@@ -33,20 +33,24 @@ def halves_turned(x):
     return torch.cat((-b, a), -1)
 
 
-@ANSWERS.wrong("plain", "Hugging Face's Llama: halves are paired, not neighbours")
+@ANSWERS.wrong("plain", "Hugging Face's Llama: halves are paired, not neighbours", true="halves_for_pairs")
 def hugging_face_llama(Q, K, positions, base=10000.0):
     angles = positions[:, None, :, None] * speeds(Q.shape[-1], base)
     angles = torch.cat((angles, angles), -1)
     return tuple((x * angles.cos() + halves_turned(x) * angles.sin()).to(x.dtype) for x in (Q, K))
 
 
-@ANSWERS.wrong("plain", "speeds laid out for neighbours, but halves are exchanged")
+@ANSWERS.wrong(
+    "plain", "speeds laid out for neighbours, but halves are exchanged", true="halves_with_angles_of_neighbours"
+)
 def speeds_of_pairs_with_halves(Q, K, positions, base=10000.0):
     angles = (positions[:, None, :, None] * speeds(Q.shape[-1], base)).repeat_interleave(2, -1)
     return tuple((x * angles.cos() + halves_turned(x) * angles.sin()).to(x.dtype) for x in (Q, K))
 
 
-@ANSWERS.wrong("plain", "neighbours are exchanged, but the speeds are laid out for halves")
+@ANSWERS.wrong(
+    "plain", "neighbours are exchanged, but the speeds are laid out for halves", true="angles_laid_out_for_halves"
+)
 def speeds_of_halves_with_pairs(Q, K, positions, base=10000.0):
     angles = positions[:, None, :, None] * speeds(Q.shape[-1], base)
     angles = torch.cat((angles, angles), -1)
@@ -58,27 +62,27 @@ def speeds_of_halves_with_pairs(Q, K, positions, base=10000.0):
     return turn(Q), turn(K)
 
 
-@ANSWERS.wrong("plain", "the exponent is i / d in place of 2i / d")
+@ANSWERS.wrong("plain", "the exponent is i / d in place of 2i / d", true="exponent_halved")
 def speeds_too_close(Q, K, positions, base=10000.0):
     d = Q.shape[-1]
     angles = positions[:, None, :, None] * base ** (-torch.arange(d // 2) / d)
     return turned(Q, angles), turned(K, angles)
 
 
-@ANSWERS.wrong("plain", "the exponent is doubled twice: arange(0, d, 2) holds 2i already")
+@ANSWERS.wrong("plain", "the exponent is doubled twice: arange(0, d, 2) holds 2i already", true="exponent_doubled")
 def doubled_twice(Q, K, positions, base=10000.0):
     d = Q.shape[-1]
     angles = positions[:, None, :, None] * base ** (-2 * torch.arange(0, d, 2) / d)
     return turned(Q, angles), turned(K, angles)
 
 
-@ANSWERS.wrong("plain", "turned the other way round")
+@ANSWERS.wrong("plain", "turned the other way round", true="clockwise")
 def backwards(Q, K, positions, base=10000.0):
     angles = -positions[:, None, :, None] * speeds(Q.shape[-1], base)
     return turned(Q, angles), turned(K, angles)
 
 
-@ANSWERS.wrong("plain", "the results are joined one behind the other, not in turns")
+@ANSWERS.wrong("plain", "the results are joined one behind the other, not in turns", true="pairs_not_rejoined")
 def joined_behind(Q, K, positions, base=10000.0):
     angles = positions[:, None, :, None] * speeds(Q.shape[-1], base)
 
@@ -90,7 +94,9 @@ def joined_behind(Q, K, positions, base=10000.0):
     return turn(Q), turn(K)
 
 
-@ANSWERS.wrong("plain", "the second row uses the entries that the first has just overwritten")
+@ANSWERS.wrong(
+    "plain", "the second row uses the entries that the first has just overwritten", true="overwritten_too_early"
+)
 def overwritten(Q, K, positions, base=10000.0):
     angles = positions[:, None, :, None] * speeds(Q.shape[-1], base)
 
@@ -103,51 +109,59 @@ def overwritten(Q, K, positions, base=10000.0):
     return turn(Q), turn(K)
 
 
-@ANSWERS.wrong("plain", "the original Transformer: sines and cosines are added")
+@ANSWERS.wrong(
+    "plain", "the original Transformer: sines and cosines are added", told="no rotation of Q: lengths change"
+)
 def added(Q, K, positions, base=10000.0):
     angles = positions[:, None, :, None] * speeds(Q.shape[-1], base)
     wave = torch.stack((angles.sin(), angles.cos()), -1).flatten(-2)
     return (Q + wave).to(Q.dtype), (K + wave).to(K.dtype)
 
 
-@ANSWERS.wrong("named", "positions are not read: every sequence counts from 0")
+@ANSWERS.wrong("named", "positions are not read: every sequence counts from 0", true="positions_ignored")
 def always_from_zero(Q, K, positions, base=10000.0):
     angles = torch.arange(Q.shape[-2])[:, None] * speeds(Q.shape[-1], base)
     return turned(Q, angles), turned(K, angles)
 
 
-@ANSWERS.wrong("named", "the first sequence's positions serve all")
+@ANSWERS.wrong("named", "the first sequence's positions serve all", true="first_sequence_for_all")
 def first_sequence_for_all(Q, K, positions, base=10000.0):
     angles = positions[0, :, None] * speeds(Q.shape[-1], base)
     return turned(Q, angles), turned(K, angles)
 
 
-@ANSWERS.wrong("named", "from the first position on it counts by itself: no gaps")
+@ANSWERS.wrong("named", "from the first position on it counts by itself: no gaps", true="counted_from_the_first")
 def no_gaps(Q, K, positions, base=10000.0):
     counted = positions[:, :1] + torch.arange(positions.shape[1])
     angles = counted[:, None, :, None] * speeds(Q.shape[-1], base)
     return turned(Q, angles), turned(K, angles)
 
 
-@ANSWERS.wrong("named", "base is 10000 whatever is asked")
+@ANSWERS.wrong("named", "base is 10000 whatever is asked", true="base_ignored")
 def one_base(Q, K, positions, base=10000.0):
     angles = positions[:, None, :, None] * speeds(Q.shape[-1], 10000.0)
     return turned(Q, angles), turned(K, angles)
 
 
-@ANSWERS.wrong("named", "keys get as many heads as queries")
+@ANSWERS.wrong(
+    "named", "keys get as many heads as queries", told=r"K_rotated has shape \(2, 2, 4, 6\), expected \(2, 1, 4, 6\)"
+)
 def keys_repeated(Q, K, positions, base=10000.0):
     angles = positions[:, None, :, None] * speeds(Q.shape[-1], base)
     return turned(Q, angles), turned(K, angles).expand(Q.shape)
 
 
-@ANSWERS.wrong("named", "positions count from the first one: relative, it says, is all that matters")
+@ANSWERS.wrong(
+    "named", "positions count from the first one: relative, it says, is all that matters", true="moved_to_zero"
+)
 def moved_to_zero(Q, K, positions, base=10000.0):
     angles = (positions - positions[:, :1])[:, None, :, None] * speeds(Q.shape[-1], base)
     return turned(Q, angles), turned(K, angles)
 
 
-@ANSWERS.wrong("large", "a table of 4096 positions, and the last one for all beyond")
+@ANSWERS.wrong(
+    "large", "a table of 4096 positions, and the last one for all beyond", told="up to 40000: Q_rotated differs"
+)
 def table_of_4096(Q, K, positions, base=10000.0):
     table = torch.arange(4096)[:, None] * speeds(Q.shape[-1], base)
     angles = table[positions.clamp(max=4095)][:, None]
@@ -160,13 +174,33 @@ def small_integers(Q, K, positions, base=10000.0):
     return turned(Q, angles), turned(K, angles)
 
 
-@ANSWERS.wrong("far", "angles in the inputs' dtype: bfloat16 knows no position above 256 exactly")
+@ANSWERS.wrong(
+    "far", "angles in the inputs' dtype: bfloat16 knows no position above 256 exactly", true="angles_in_half_precision"
+)
 def angles_in_bfloat16(Q, K, positions, base=10000.0):
     angles = positions[:, None, :, None].to(Q.dtype) * speeds(Q.shape[-1], base).to(Q.dtype)
     return turned(Q, angles), turned(K, angles)
 
 
-@ANSWERS.wrong("ones", "one token at a time, as a cache hands them over, is not turned at all")
+@ANSWERS.wrong(
+    "far",
+    "sines and cosines in half precision, whatever the inputs have",
+    told="sines and cosines rounded to half precision",
+)
+def halved_sines(Q, K, positions, base=10000.0):
+    angles = positions[:, None, :, None] * speeds(Q.shape[-1], base)
+    c, s = angles.cos().half().float(), angles.sin().half().float()
+
+    def turn(x):
+        even, odd = x[..., 0::2], x[..., 1::2]
+        return torch.stack((even * c - odd * s, even * s + odd * c), -1).flatten(-2).to(x.dtype)
+
+    return turn(Q), turn(K)
+
+
+@ANSWERS.wrong(
+    "ones", "one token at a time, as a cache hands them over, is not turned at all", told="one token each.*differs"
+)
 def one_token_is_left(Q, K, positions, base=10000.0):
     if Q.shape[2] == 1:
         return Q, K
@@ -174,7 +208,7 @@ def one_token_is_left(Q, K, positions, base=10000.0):
     return turned(Q, angles), turned(K, angles)
 
 
-@ANSWERS.wrong("ones", "squeeze takes the key's one head away")
+@ANSWERS.wrong("ones", "squeeze takes the key's one head away", told="lost a dimension of size 1")
 def key_squeezed(Q, K, positions, base=10000.0):
     angles = positions[:, None, :, None] * speeds(Q.shape[-1], base)
     return turned(Q, angles), turned(K, angles).squeeze(1)
@@ -183,11 +217,11 @@ def key_squeezed(Q, K, positions, base=10000.0):
 _TABLES = {}
 
 
-@ANSWERS.wrong("again", "a table of cosines that is kept by width, whatever the base")
+@ANSWERS.wrong("again", "a table of cosines that is kept by width, whatever the base", true="base_ignored")
 def table_by_width(Q, K, positions, base=10000.0):
     d = Q.shape[-1]
     if d not in _TABLES:
-        _TABLES[d] = torch.arange(1000)[:, None] * speeds(d, base)
+        _TABLES[d] = torch.arange(50_000)[:, None] * speeds(d, base)
     angles = _TABLES[d][positions][:, None]
     return turned(Q, angles), turned(K, angles)
 
@@ -203,13 +237,13 @@ def angles_by_shape(Q, K, positions, base=10000.0):
     return turned(Q, _ANGLES[key]), turned(K, _ANGLES[key])
 
 
-@ANSWERS.wrong("given", "queries and keys are turned in place")
+@ANSWERS.wrong("given", "queries and keys are turned in place", told="changes its input Q and K in place")
 def in_place(Q, K, positions, base=10000.0):
     angles = positions[:, None, :, None] * speeds(Q.shape[-1], base)
     return Q.copy_(turned(Q, angles)), K.copy_(turned(K, angles))
 
 
-@ANSWERS.wrong("surroundings", "float64 becomes everybody's default")
+@ANSWERS.wrong("surroundings", "float64 becomes everybody's default", told="changes torch's default dtype")
 def double_for_all(Q, K, positions, base=10000.0):
     torch.set_default_dtype(torch.float64)
     angles = positions[:, None, :, None] * speeds(Q.shape[-1], base)
