@@ -16,52 +16,54 @@ ANSWERS = Answers(
 FIRST_MAXIMUM = []
 
 
-@ANSWERS.wrong("plain", "exp without the maximum")
+@ANSWERS.wrong("plain", "exp without the maximum", true="no_max_subtraction")
 def no_maximum(x, dim):
     return x.exp() / x.exp().sum(dim, keepdim=True)
 
 
-@ANSWERS.wrong("plain", "max along a dimension gives a pair, and .values is forgotten")
+@ANSWERS.wrong("plain", "max along a dimension gives a pair, and .values is forgotten", told="take `.values`")
 def max_without_values(x, dim):
     e = (x - x.max(dim, keepdim=True)).exp()
     return e / e.sum(dim, keepdim=True)
 
 
-@ANSWERS.wrong("plain", "no keepdim in the sum")
+@ANSWERS.wrong("plain", "no keepdim in the sum", told="with keepdim=True it stays")
 def sum_without_keepdim(x, dim):
     e = (x - x.amax(dim, keepdim=True)).exp()
     return e / e.sum(dim)
 
 
-@ANSWERS.wrong("plain", "always along the last dimension")
+@ANSWERS.wrong("plain", "always along the last dimension", true="dim_ignored")
 def always_last(x, dim):
     e = (x - x.amax(-1, keepdim=True)).exp()
     return e / e.sum(-1, keepdim=True)
 
 
-@ANSWERS.wrong("plain", "one sum for the whole tensor, and no maximum")
+@ANSWERS.wrong("plain", "one sum for the whole tensor, and no maximum", told="does not sum to 1 along")
 def one_sum(x, dim):
     return x.exp() / x.exp().sum()
 
 
-@ANSWERS.wrong("plain", "the logarithm of the softmax")
+@ANSWERS.wrong("plain", "the logarithm of the softmax", true="log_softmax")
 def log_softmax(x, dim):
     m = x.amax(dim, keepdim=True)
     return x - m - (x - m).exp().sum(dim, keepdim=True).log()
 
 
-@ANSWERS.wrong("plain", "no division at all")
+@ANSWERS.wrong("plain", "no division at all", true="not_normalised")
 def not_divided(x, dim):
     return (x - x.amax(dim, keepdim=True)).exp()
 
 
-@ANSWERS.wrong("far", "the minimum is subtracted: exp overflows where a slice spreads by more than 88")
+@ANSWERS.wrong(
+    "far", "the minimum is subtracted: exp overflows where a slice spreads by more than 88", true="smallest_subtracted"
+)
 def minimum_subtracted(x, dim):
     e = (x - x.amin(dim, keepdim=True)).exp()
     return e / e.sum(dim, keepdim=True)
 
 
-@ANSWERS.wrong("far", "one maximum for the whole tensor")
+@ANSWERS.wrong("far", "one maximum for the whole tensor", true="global_max")
 def one_maximum(x, dim):
     e = (x - x.max()).exp()
     return e / e.sum(dim, keepdim=True)
@@ -74,7 +76,11 @@ def mean_subtracted(x, dim):
     return e / e.sum(dim, keepdim=True)
 
 
-@ANSWERS.wrong("far", "the shifted scores are cut at -20: what is far below still gets a weight, and so does -inf")
+@ANSWERS.wrong(
+    "far",
+    "the shifted scores are cut at -20: what is far below still gets a weight, and so does -inf",
+    told="an entry of -inf gets the weight .* expected exactly 0",
+)
 def cut_below(x, dim):
     e = (x - x.amax(dim, keepdim=True)).clamp(min=-20).exp()
     return e / e.sum(dim, keepdim=True)
@@ -87,19 +93,23 @@ def inf_is_thousand(x, dim):
     return e / e.sum(dim, keepdim=True)
 
 
-@ANSWERS.wrong("far", "1e-6 is added to every exponential, so that -inf gets a weight that is not 0")
+@ANSWERS.wrong(
+    "far",
+    "1e-6 is added to every exponential, so that -inf gets a weight that is not 0",
+    told="an entry of -inf gets the weight .* expected exactly 0",
+)
 def nearly_zero(x, dim):
     e = (x - x.amax(dim, keepdim=True)).exp() + 1e-6
     return e / e.sum(dim, keepdim=True)
 
 
-@ANSWERS.wrong("ones", "squeeze at the end takes away every dimension of size 1")
+@ANSWERS.wrong("ones", "squeeze at the end takes away every dimension of size 1", told="has lost a dimension of size 1")
 def squeezed(x, dim):
     e = (x - x.amax(dim, keepdim=True)).exp()
     return (e / e.sum(dim, keepdim=True)).squeeze()
 
 
-@ANSWERS.wrong("ones", "a slice of a single entry is left as it is")
+@ANSWERS.wrong("ones", "a slice of a single entry is left as it is", told="is the input x, unchanged")
 def single_entries_kept(x, dim):
     if x.shape[dim] == 1:
         return x
@@ -107,20 +117,20 @@ def single_entries_kept(x, dim):
     return e / e.sum(dim, keepdim=True)
 
 
-@ANSWERS.wrong("large", "a slice is summed up to its 64th entry")
+@ANSWERS.wrong("large", "a slice is summed up to its 64th entry", told=r"\(2, 300\), dim=1: A differs")
 def first_64(x, dim):
     e = (x - x.amax(dim, keepdim=True)).exp()
     return e / e.narrow(dim, 0, min(64, x.shape[dim])).sum(dim, keepdim=True)
 
 
-@ANSWERS.wrong("named", "a negative dim is counted from the wrong end")
+@ANSWERS.wrong("named", "a negative dim is counted from the wrong end", told="does not sum to 1 along")
 def negative_dim(x, dim):
     dim = abs(dim) - (dim < 0)
     e = (x - x.amax(dim, keepdim=True)).exp()
     return e / e.sum(dim, keepdim=True)
 
 
-@ANSWERS.wrong("named", "takes x for a batch of rows: with one dimension the last one is missing")
+@ANSWERS.wrong("named", "takes x for a batch of rows: with one dimension the last one is missing", told=r"x is \(7,\)")
 def batch_of_rows(x, dim):
     rows = x.transpose(dim, 1).flatten(1) if x.dim() == 2 else x.movedim(dim, 1)
     e = (rows - rows.amax(1, keepdim=True)).exp()
@@ -128,13 +138,13 @@ def batch_of_rows(x, dim):
     return a.transpose(dim, 1) if x.dim() == 2 else a.movedim(1, dim)
 
 
-@ANSWERS.wrong("given", "the maximum is subtracted from x in place")
+@ANSWERS.wrong("given", "the maximum is subtracted from x in place", told="changes its input x in place")
 def in_place(x, dim):
     x -= x.amax(dim, keepdim=True)
     return x.exp() / x.exp().sum(dim, keepdim=True)
 
 
-@ANSWERS.wrong("again", "the first call's maximum serves for ever")
+@ANSWERS.wrong("again", "the first call's maximum serves for ever", true="no_max_subtraction")
 def maximum_kept(x, dim):
     if not FIRST_MAXIMUM:
         FIRST_MAXIMUM.append(x.max())
@@ -142,7 +152,9 @@ def maximum_kept(x, dim):
     return e / e.sum(dim, keepdim=True)
 
 
-@ANSWERS.wrong("surroundings", "works in float64 by making it the default for everybody")
+@ANSWERS.wrong(
+    "surroundings", "works in float64 by making it the default for everybody", told="changes torch's default dtype"
+)
 def default_dtype(x, dim):
     torch.set_default_dtype(torch.float64)
     e = (x - x.amax(dim, keepdim=True)).exp()
