@@ -129,6 +129,18 @@ class MaskAfterSoftmax(Attention):
 
 
 @slip(
+    "The mask comes after the softmax, and what is left is divided by its sum. Where a hidden key has a far higher "
+    "score than the others, nothing is left of them to divide: hide the keys in the scores, before the softmax."
+)
+class RenormalisedAfterSoftmax(Attention):
+    def weights(self, S, seen):
+        if seen is None:
+            return self.softmax(S)
+        A = self.softmax(S) * seen
+        return A / A.sum(-1, keepdim=True)
+
+
+@slip(
     "The mask is inverted: you hide the keys that should be seen and keep the others. True means that a key may be "
     "seen, and `masked_fill` fills where its mask is True."
 )

@@ -28,74 +28,82 @@ def past(Q, K, diagonal=None):
     return torch.ones(T, S, dtype=torch.bool).tril(S - T if diagonal is None else diagonal)
 
 
-@ANSWERS.wrong("plain", "the first query is taken for position 0, as is_causal=True has it")
+@ANSWERS.wrong("plain", "the first query is taken for position 0, as is_causal=True has it", true="triangle_top_left")
 def as_is_causal(Q, K, V, real, causal):
     allowed = real[:, None, None]
     return attend(Q, K, V, allowed & past(Q, K, 0) if causal else allowed)
 
 
-@ANSWERS.wrong("plain", "a query does not see its own place")
+@ANSWERS.wrong("plain", "a query does not see its own place", true="own_position_hidden")
 def strictly_before(Q, K, V, real, causal):
     allowed = real[:, None, None]
     return attend(Q, K, V, allowed & past(Q, K, K.shape[2] - Q.shape[2] - 1) if causal else allowed)
 
 
-@ANSWERS.wrong("plain", "causal is not looked at: padding alone")
+@ANSWERS.wrong("plain", "causal is not looked at: padding alone", true="future_seen")
 def never_causal(Q, K, V, real, causal):
     return attend(Q, K, V, real[:, None, None])
 
 
-@ANSWERS.wrong("plain", "causal masks without padding: real is forgotten there")
+@ANSWERS.wrong("plain", "causal masks without padding: real is forgotten there", true="padding_seen_when_causal")
 def either(Q, K, V, real, causal):
     return attend(Q, K, V, past(Q, K) if causal else real[:, None, None])
 
 
-@ANSWERS.wrong("plain", "or in place of and")
+@ANSWERS.wrong("plain", "or in place of and", true="either_mask")
 def joined_by_or(Q, K, V, real, causal):
     allowed = real[:, None, None]
     return attend(Q, K, V, allowed | past(Q, K) if causal else allowed)
 
 
-@ANSWERS.wrong("plain", "the mask is upside down: True is taken for hidden, as in nn.MultiheadAttention")
+@ANSWERS.wrong(
+    "plain", "the mask is upside down: True is taken for hidden, as in nn.MultiheadAttention", true="MaskInverted"
+)
 def upside_down(Q, K, V, real, causal):
     allowed = real[:, None, None]
     allowed = allowed & past(Q, K) if causal else allowed
     return (Q @ K.mT / math.sqrt(Q.shape[-1])).masked_fill(allowed, -torch.inf).softmax(-1) @ V
 
 
-@ANSWERS.wrong("plain", "-1e9, which float16 cannot hold")
+@ANSWERS.wrong("plain", "-1e9, which float16 cannot hold", true="minus_1e9")
 def billion(Q, K, V, real, causal):
     allowed = real[:, None, None]
     return attend(Q, K, V, allowed & past(Q, K) if causal else allowed, -1e9)
 
 
-@ANSWERS.wrong("plain", "real lies along the heads")
+@ANSWERS.wrong("plain", "real lies along the heads", true="padding_along_the_heads")
 def along_heads(Q, K, V, real, causal):
-    allowed = real[None, :, None] if len(real) == Q.shape[1] else real[:, None, None]
+    allowed = real[None, :, None]
     return attend(Q, K, V, allowed & past(Q, K) if causal else allowed)
 
 
-@ANSWERS.wrong("plain", "weights are zeroed after the softmax, and no scale")
+@ANSWERS.wrong(
+    "plain", "weights are zeroed after the softmax, and no scale", told="does not sum to 1 along dimension -1"
+)
 def zeroed_unscaled(Q, K, V, real, causal):
     allowed = real[:, None, None]
     allowed = allowed & past(Q, K) if causal else allowed
     return ((Q @ K.mT).softmax(-1) * allowed) @ V
 
 
-@ANSWERS.wrong("plain", "keys and values are multiplied by 0 where they are filler: their score of 0 is still read")
+@ANSWERS.wrong(
+    "plain",
+    "keys and values are multiplied by 0 where they are filler: their score of 0 is still read",
+    true="keys_emptied",
+)
 def keys_zeroed(Q, K, V, real, causal):
     K, V = K * real[:, None, :, None], V * real[:, None, :, None]
     allowed = past(Q, K) if causal else torch.ones(1, 1, dtype=torch.bool)
     return attend(Q, K, V, allowed)
 
 
-@ANSWERS.wrong("named", "padding is taken to lie at the end: only its length is used")
+@ANSWERS.wrong("named", "padding is taken to lie at the end: only its length is used", true="padding_at_the_end")
 def lengths(Q, K, V, real, causal):
     allowed = (torch.arange(K.shape[2]) < real.sum(-1, keepdim=True))[:, None, None]
     return attend(Q, K, V, allowed & past(Q, K) if causal else allowed)
 
 
-@ANSWERS.wrong("named", "key 0 may always be seen, so that no row is empty")
+@ANSWERS.wrong("named", "key 0 may always be seen, so that no row is empty", true="first_key_seen")
 def first_key_seen(Q, K, V, real, causal):
     allowed = real[:, None, None].expand(-1, -1, Q.shape[2], -1)
     allowed = (allowed & past(Q, K) if causal else allowed).clone()
@@ -113,13 +121,15 @@ def filler_queries(Q, K, V, real, causal):
     return attend(Q, K, V, allowed & past(Q, K) if causal else allowed)
 
 
-@ANSWERS.wrong("far", "-10000 in place of -inf")
+@ANSWERS.wrong("far", "-10000 in place of -inf", true="FiniteFill")
 def ten_thousand(Q, K, V, real, causal):
     allowed = real[:, None, None]
     return attend(Q, K, V, allowed & past(Q, K) if causal else allowed, -1e4)
 
 
-@ANSWERS.wrong("far", "softmax, mask, renormalise: 0/0 where a hidden key lies far above")
+@ANSWERS.wrong(
+    "far", "softmax, mask, renormalise: 0/0 where a hidden key lies far above", true="RenormalisedAfterSoftmax"
+)
 def renormalised(Q, K, V, real, causal):
     allowed = real[:, None, None]
     allowed = allowed & past(Q, K) if causal else allowed
@@ -127,7 +137,9 @@ def renormalised(Q, K, V, real, causal):
     return A / A.sum(-1, keepdim=True) @ V
 
 
-@ANSWERS.wrong("far", "the same with a small number below the line, so that no NaN shows")
+@ANSWERS.wrong(
+    "far", "the same with a small number below the line, so that no NaN shows", told="hidden keys far above: Y differs"
+)
 def renormalised_safely(Q, K, V, real, causal):
     allowed = real[:, None, None]
     allowed = allowed & past(Q, K) if causal else allowed
@@ -135,7 +147,9 @@ def renormalised_safely(Q, K, V, real, causal):
     return (A / (A.sum(-1, keepdim=True) + 1e-9)).to(V.dtype) @ V
 
 
-@ANSWERS.wrong("ones", "squeeze of the mask: with one sequence a dimension is missing")
+@ANSWERS.wrong(
+    "ones", "squeeze of the mask: with one sequence a dimension is missing", told="has lost a dimension of size 1"
+)
 def mask_squeezed(Q, K, V, real, causal):
     allowed = real.squeeze()
     allowed = allowed[:, None, None] if allowed.dim() == 2 else allowed
@@ -160,14 +174,14 @@ def triangle_of_1024(Q, K, V, real, causal):
     return attend(Q, K, V, allowed)
 
 
-@ANSWERS.wrong("given", "the triangle is put into real in place")
+@ANSWERS.wrong("given", "the triangle is put into real in place", told="changes its input real in place")
 def real_changed(Q, K, V, real, causal):
     out = attend(Q, K, V, real[:, None, None] & past(Q, K) if causal else real[:, None, None])
     real &= False
     return out
 
 
-@ANSWERS.wrong("given", "filler keys are emptied in place")
+@ANSWERS.wrong("given", "filler keys are emptied in place", told="changes its input V in place")
 def keys_emptied(Q, K, V, real, causal):
     with torch.no_grad():
         V.masked_fill_(~real[:, None, :, None], 0)
@@ -183,7 +197,9 @@ def mask_kept(Q, K, V, real, causal):
     return attend(Q, K, V, KEPT[key])
 
 
-@ANSWERS.wrong("surroundings", "switches gradients off for the mask, and not on again")
+@ANSWERS.wrong(
+    "surroundings", "switches gradients off for the mask, and not on again", told="leaves gradients switched off"
+)
 def gradients_off(Q, K, V, real, causal):
     out = attend(Q, K, V, real[:, None, None] & past(Q, K) if causal else real[:, None, None])
     torch.set_grad_enabled(False)
