@@ -41,6 +41,9 @@ _MEANINGS = {
     r"all tensors to be on the same device": (
         "two tensors on different devices meet: make new tensors with device=x.device"
     ),
+    r"unsupported operand type.*'(?:Tensor' and 'tuple|tuple' and 'Tensor|tuple' and 'float)'": (
+        "several results stand where one is expected (nn.MultiheadAttention gives a pair): take the one, with [0]"
+    ),
     r"name '(\w+)' is not defined": "`{0}` is bound nowhere in this function, nor in a cell that an exercise may read",
 }
 _SIZES = ("shape", "size", "dimension", "Dimension", "broadcast", "multiplied", "to unpack")

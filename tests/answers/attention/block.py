@@ -43,7 +43,7 @@ class Given(nn.Module):
         return self.norm2(X + self.ffn(X))
 
 
-@ANSWERS.wrong("plain", "half a block: no feed-forward network")
+@ANSWERS.wrong("plain", "half a block: no feed-forward network", true="NoNetwork")
 class HalfABlock(Given):
     def forward(self, X, allowed=None):
         if self.norm_first:
@@ -51,7 +51,11 @@ class HalfABlock(Given):
         return self.norm1(X + self.attention(X, allowed))
 
 
-@ANSWERS.wrong("plain", "the second residual adds the block's input, not the first half's result")
+@ANSWERS.wrong(
+    "plain",
+    "the second residual adds the block's input, not the first half's result",
+    true="SecondResidualFromTheInput",
+)
 class FirstInputAddedTwice(Given):
     def forward(self, X, allowed=None):
         if self.norm_first:
@@ -61,7 +65,7 @@ class FirstInputAddedTwice(Given):
         return self.norm2(X + self.ffn(Z))
 
 
-@ANSWERS.wrong("plain", "no residual around the feed-forward network")
+@ANSWERS.wrong("plain", "no residual around the feed-forward network", true="NoNetworkResidual")
 class NoSecondResidual(Given):
     def forward(self, X, allowed=None):
         if self.norm_first:
@@ -71,7 +75,7 @@ class NoSecondResidual(Given):
         return self.norm2(self.ffn(X))
 
 
-@ANSWERS.wrong("plain", "in pre-norm the stream itself is normalised")
+@ANSWERS.wrong("plain", "in pre-norm the stream itself is normalised", true="ResidualAfterTheNorm")
 class StreamNormalised(Given):
     def forward(self, X, allowed=None):
         if not self.norm_first:
@@ -82,25 +86,25 @@ class StreamNormalised(Given):
         return X + self.ffn(X)
 
 
-@ANSWERS.wrong("plain", "ReLU, as in the Annotated Transformer")
+@ANSWERS.wrong("plain", "ReLU, as in the Annotated Transformer", true="ReluForGelu")
 class Relu(Given):
     def ffn(self, x):
         return self.linear2(self.linear1(x).relu())
 
 
-@ANSWERS.wrong("plain", "GPT-2's approximation of GELU")
+@ANSWERS.wrong("plain", "GPT-2's approximation of GELU", true="TanhGelu")
 class GeluOfGpt2(Given):
     def ffn(self, x):
         return self.linear2(F.gelu(self.linear1(x), approximate="tanh"))
 
 
-@ANSWERS.wrong("plain", "no GELU between the layers")
+@ANSWERS.wrong("plain", "no GELU between the layers", true="NoActivation")
 class Linear(Given):
     def ffn(self, x):
         return self.linear2(self.linear1(x))
 
 
-@ANSWERS.wrong("plain", "the first norm serves both halves")
+@ANSWERS.wrong("plain", "the first norm serves both halves", true="OneNormTwice")
 class OneNorm(Given):
     def forward(self, X, allowed=None):
         if self.norm_first:
@@ -110,7 +114,7 @@ class OneNorm(Given):
         return self.norm1(X + self.ffn(X))
 
 
-@ANSWERS.wrong("plain", "pre and post exchanged")
+@ANSWERS.wrong("plain", "pre and post exchanged", true="OrdersExchanged")
 class OrdersExchanged(Given):
     def forward(self, X, allowed=None):
         if not self.norm_first:
@@ -120,14 +124,14 @@ class OrdersExchanged(Given):
         return self.norm2(X + self.ffn(X))
 
 
-@ANSWERS.wrong("plain", "the Annotated Transformer's sublayer, x + f(norm(x)), for both orders")
+@ANSWERS.wrong("plain", "the Annotated Transformer's sublayer, x + f(norm(x)), for both orders", true="AlwaysPreNorm")
 class AlwaysPreNorm(Given):
     def forward(self, X, allowed=None):
         X = X + self.attention(self.norm1(X), allowed)
         return X + self.ffn(self.norm2(X))
 
 
-@ANSWERS.wrong("plain", "attention and network side by side, as in GPT-J")
+@ANSWERS.wrong("plain", "attention and network side by side, as in GPT-J", true="NetworkReadsTheInput")
 class SideBySide(Given):
     def forward(self, X, allowed=None):
         if self.norm_first:
@@ -135,13 +139,17 @@ class SideBySide(Given):
         return self.norm2(self.norm1(X + self.attention(X, allowed)) + self.ffn(X))
 
 
-@ANSWERS.wrong("plain", "dropout acts between the layers: functional dropout is on unless told otherwise")
+@ANSWERS.wrong(
+    "plain",
+    "dropout acts between the layers: functional dropout is on unless told otherwise",
+    told="two calls with the same arguments",
+)
 class Dropout(Given):
     def ffn(self, x):
         return self.linear2(F.dropout(F.gelu(self.linear1(x)), 0.1))
 
 
-@ANSWERS.wrong("plain", "ReLU, and no residual around the network")
+@ANSWERS.wrong("plain", "ReLU, and no residual around the network", told="both halves add 0: Y is X: Y differs")
 class TwoSlips(Given):
     def forward(self, X, allowed=None):
         ffn = lambda x: self.linear2(self.linear1(x).relu())  # noqa: E731
@@ -150,31 +158,41 @@ class TwoSlips(Given):
         return self.norm2(ffn(self.norm1(X + self.attention(X, allowed))))
 
 
-@ANSWERS.wrong("plain", "nn.MultiheadAttention's pair is added as it is")
+@ANSWERS.wrong("plain", "nn.MultiheadAttention's pair is added as it is", told="gives a pair")
 class PairOfResults(Given):
     def attention(self, X, allowed):
         return self.self_attn(X, X, X)
 
 
-@ANSWERS.wrong("named", "the mask is not handed on")
+@ANSWERS.wrong("named", "the mask is not handed on", true="MaskIgnored")
 class MaskForgotten(Given):
     def attention(self, X, allowed):
         return super().attention(X, None)
 
 
-@ANSWERS.wrong("named", "the mask is handed on in post-norm only")
+@ANSWERS.wrong(
+    "named", "the mask is handed on in post-norm only", told="norm_first=True, float64, causal mask: Y differs"
+)
 class MaskInOneOrder(Given):
     def forward(self, X, allowed=None):
         return super().forward(X, None if self.norm_first else allowed)
 
 
-@ANSWERS.wrong("named", "a mask of (T, T) only: no padding, no mask for each head")
+@ANSWERS.wrong(
+    "named",
+    "a mask of (T, T) only: no padding, no mask for each head",
+    told=r"a mask \(B, 1, 1, T\): (.|\n)*shape '\[4, 4\]' is invalid",
+)
 class MaskOfOneShape(Given):
     def attention(self, X, allowed):
         return self.self_attn(X, X, X, attn_mask=None if allowed is None else ~allowed.reshape(2 * [X.shape[1]]))[0]
 
 
-@ANSWERS.wrong("named", "the first sequence's mask serves all")
+@ANSWERS.wrong(
+    "named",
+    "the first sequence's mask serves all",
+    told=r"a mask \(B, 1, 1, T\): Y differs in \d+ of 48 entries, only where index -3 is 1",
+)
 class MaskOfTheFirstSequence(Given):
     def attention(self, X, allowed):
         if allowed is not None and allowed.dim() == 4:
@@ -189,20 +207,24 @@ class EpsilonOfBert(Given):
         self.norm1.eps = self.norm2.eps = 1e-12
 
 
-@ANSWERS.wrong("large", "at most 512 tokens, and the rest is as it was")
+@ANSWERS.wrong(
+    "large",
+    "at most 512 tokens, and the rest is as it was",
+    told="T=600, D=2, H=1, F=1, norm_first=False, float64: Y differs",
+)
 class AtMost512(Given):
     def forward(self, X, allowed=None):
         allowed = None if allowed is None else allowed[..., :512, :512]
         return torch.cat((super().forward(X[:, :512], allowed), X[:, 512:]), 1)
 
 
-@ANSWERS.wrong("ones", "squeeze takes the only sequence away")
+@ANSWERS.wrong("ones", "squeeze takes the only sequence away", told="lost a dimension of size 1")
 class Squeezed(Given):
     def forward(self, X, allowed=None):
         return super().forward(X, allowed).squeeze(0)
 
 
-@ANSWERS.wrong("ones", "a single token passes unchanged")
+@ANSWERS.wrong("ones", "a single token passes unchanged", told="T=1, D=6, H=3, F=10, norm_first=False: Y differs")
 class OneTokenPasses(Given):
     def forward(self, X, allowed=None):
         return X if X.shape[1] == 1 else super().forward(X, allowed)
@@ -229,7 +251,7 @@ class OrderOnTheClass(Given):
         return super().forward(X, allowed)
 
 
-@ANSWERS.wrong("given", "the input is added to in place")
+@ANSWERS.wrong("given", "the input is added to in place", told="changes its input X in place")
 class AddedInPlace(Given):
     def forward(self, X, allowed=None):
         if not self.norm_first:
@@ -238,21 +260,21 @@ class AddedInPlace(Given):
         return X + self.ffn(self.norm2(X))
 
 
-@ANSWERS.wrong("surroundings", "switches itself to evaluation at each call")
+@ANSWERS.wrong("surroundings", "switches itself to evaluation at each call", told="switches the module to another mode")
 class EvaluatesForGood(Given):
     def forward(self, X, allowed=None):
         self.eval()
         return super().forward(X, allowed)
 
 
-@ANSWERS.wrong("surroundings", "sets the seed")
+@ANSWERS.wrong("surroundings", "sets the seed", told="it sets the seed")
 class Seeded(Given):
     def forward(self, X, allowed=None):
         torch.manual_seed(0)
         return super().forward(X, allowed)
 
 
-@ANSWERS.wrong("plain", "attention runs under no_grad: nothing to learn for it")
+@ANSWERS.wrong("plain", "attention runs under no_grad: nothing to learn for it", told="no gradient reaches self_attn")
 class AttentionFrozen(Given):
     def attention(self, X, allowed):
         with torch.no_grad():
@@ -280,11 +302,11 @@ class WithBuffer(Given):
 
     def __init__(self, D, H, F, norm_first):
         super().__init__(D, H, F, norm_first)
-        self.register_buffer("half", torch.tensor(0.5))
+        self.register_buffer("one_half", torch.tensor(0.5))
 
     def ffn(self, x):
         h = self.linear1(x)
-        return self.linear2(h * self.half * (1 + torch.erf(h * 2**-0.5)))
+        return self.linear2(h * self.one_half * (1 + torch.erf(h * 2**-0.5)))
 
 
 @ANSWERS.right

@@ -53,63 +53,67 @@ def online(
     return torch.cat(Y, -2)
 
 
-@ANSWERS.wrong("plain", "the running sum is not shrunk when the maximum grows")
+@ANSWERS.wrong("plain", "the running sum is not shrunk when the maximum grows", true="DenominatorNotRescaled")
 def sum_not_shrunk(Q, K, V, block, causal):
     return online(Q, K, V, block, causal, shrink_n=False)
 
 
-@ANSWERS.wrong("plain", "the running result is not shrunk when the maximum grows")
+@ANSWERS.wrong("plain", "the running result is not shrunk when the maximum grows", true="AccumulatorNotRescaled")
 def result_not_shrunk(Q, K, V, block, causal):
     return online(Q, K, V, block, causal, shrink_y=False)
 
 
-@ANSWERS.wrong("plain", "neither is shrunk")
+@ANSWERS.wrong("plain", "neither is shrunk", true="NothingRescaled")
 def nothing_shrunk(Q, K, V, block, causal):
     return online(Q, K, V, block, causal, shrink_n=False, shrink_y=False)
 
 
-@ANSWERS.wrong("far", "the maximum starts at 0: scores far below it give 0 / 0")
+@ANSWERS.wrong("far", "the maximum starts at 0: scores far below it give 0 / 0", true="MaximumFromZero")
 def maximum_from_zero(Q, K, V, block, causal):
     return online(Q, K, V, block, causal, start=0.0)
 
 
-@ANSWERS.wrong("far", "one maximum for all rows of a block")
+@ANSWERS.wrong("far", "one maximum for all rows of a block", true="OneMaximumForABlock")
 def one_maximum(Q, K, V, block, causal):
     return online(Q, K, V, block, causal, highest=lambda Z: Z.amax((-1, -2), keepdim=True))
 
 
-@ANSWERS.wrong("far", "the newest block's maximum, not the largest so far: what is far above overflows")
+@ANSWERS.wrong(
+    "far", "the newest block's maximum, not the largest so far: what is far above overflows", true="MaximumFalls"
+)
 def newest_maximum(Q, K, V, block, causal):
-    Y = online(Q, K, V, block, False, newest=True)
-    return online(Q, K, V, block, True) if causal else Y
+    return online(Q, K, V, block, causal, newest=True, highest=lambda Z: Z.amax(-1, keepdim=True).clamp(min=-1e30))
 
 
-@ANSWERS.wrong("far", "no maximum at all")
+@ANSWERS.wrong("far", "no maximum at all", true="NoMaximum")
 def no_maximum(Q, K, V, block, causal):
     return online(Q, K, V, block, causal, start=0.0, highest=lambda Z: torch.zeros_like(Z[..., :1]))
 
 
-@ANSWERS.wrong("plain", "the scale is forgotten")
+@ANSWERS.wrong("plain", "the scale is forgotten", true="NotScaled")
 def unscaled(Q, K, V, block, causal):
     return online(Q, K, V, block, causal, scale=1.0)
 
 
-@ANSWERS.wrong("plain", "the scale is forgotten, and nothing is shrunk")
+@ANSWERS.wrong(
+    "plain", "the scale is forgotten, and nothing is shrunk", told=r"the scores are 1 Q K\^T, expected 0\.4472"
+)
 def two_slips(Q, K, V, block, causal):
     return online(Q, K, V, block, causal, scale=1.0, shrink_n=False, shrink_y=False)
 
 
-@ANSWERS.wrong("plain", "each block has a softmax of its own, and their results are averaged")
+@ANSWERS.wrong("plain", "each block has a softmax of its own, and their results are averaged", true="BlocksAveraged")
 def blocks_averaged(Q, K, V, block, causal):
     d, found = Q.shape[-1], []
-    if causal:
-        return online(Q, K, V, block, causal)
     for j in range(0, K.shape[-2], block):
-        found.append((Q @ K[..., j : j + block, :].mT / d**0.5).softmax(-1) @ V[..., j : j + block, :])
+        Z = Q @ K[..., j : j + block, :].mT / d**0.5
+        if causal:
+            Z = Z.masked_fill(j + torch.arange(Z.shape[-1]) > torch.arange(Z.shape[-2])[:, None], -math.inf)
+        found.append(Z.softmax(-1).nan_to_num() @ V[..., j : j + block, :])
     return torch.stack(found).mean(0)
 
 
-@ANSWERS.wrong("plain", "causal within each block, as if it began at 0")
+@ANSWERS.wrong("plain", "causal within each block, as if it began at 0", told="which it must not see")
 def causal_in_each_block(Q, K, V, block, causal):
     def hides(i, j):
         return j % block > i % block
@@ -117,22 +121,24 @@ def causal_in_each_block(Q, K, V, block, causal):
     return online(Q, K, V, block, causal, hides=hides)
 
 
-@ANSWERS.wrong("plain", "causal without the token itself")
+@ANSWERS.wrong("plain", "causal without the token itself", told="which it must not see")
 def not_itself(Q, K, V, block, causal):
     return online(Q, K, V, block, causal, hides=lambda i, j: (j >= i) & (i > 0))
 
 
-@ANSWERS.wrong("named", "causal is not read")
+@ANSWERS.wrong("named", "causal is not read", true="CausalIgnored")
 def never_causal(Q, K, V, block, causal):
     return online(Q, K, V, block, False)
 
 
-@ANSWERS.wrong("named", "always causal")
+@ANSWERS.wrong("named", "always causal", true="AlwaysCausal")
 def always_causal(Q, K, V, block, causal):
     return online(Q, K, V, block, True)
 
 
-@ANSWERS.wrong("named", "whole blocks only: what is left over is dropped")
+@ANSWERS.wrong(
+    "named", "whole blocks only: what is left over is dropped", true="LastBlockDropped", told="gives no weight to key 6"
+)
 def rest_dropped(Q, K, V, block, causal):
     S = max(K.shape[-2] // block * block, min(block, K.shape[-2]))
     return online(Q, K[..., :S, :], V[..., :S, :], block, causal)
@@ -144,7 +150,7 @@ def keys_like_queries(Q, K, V, block, causal):
     return online(Q, K[..., :T, :], V[..., :T, :], block, causal)
 
 
-@ANSWERS.wrong("unwatched", "all scores, in NumPy")
+@ANSWERS.wrong("unwatched", "all scores, in NumPy", told="arrays and lists outside of torch take")
 def all_scores_in_numpy(Q, K, V, block, causal):
     q, k, v = (x.numpy() for x in (Q, K, V))
     Z = q @ k.swapaxes(-1, -2) / math.sqrt(q.shape[-1])
@@ -154,7 +160,7 @@ def all_scores_in_numpy(Q, K, V, block, causal):
     return torch.from_numpy(A / A.sum(-1, keepdims=True) @ v)
 
 
-@ANSWERS.wrong("unwatched", "all scores, in Python's lists")
+@ANSWERS.wrong("unwatched", "all scores, in Python's lists", told="arrays and lists outside of torch take")
 def all_scores_in_lists(Q, K, V, block, causal):
     heads = []
     for q, k, v in zip(Q.flatten(0, 1), K.flatten(0, 1), V.flatten(0, 1), strict=True):
@@ -168,7 +174,7 @@ def all_scores_in_lists(Q, K, V, block, causal):
     return torch.stack(heads).view(*Q.shape[:-1], -1).to(Q.dtype)
 
 
-@ANSWERS.wrong("unwatched", "all scores at once")
+@ANSWERS.wrong("unwatched", "all scores at once", true="WholeScoreMatrix")
 def all_scores(Q, K, V, block, causal):
     Z = Q @ K.mT / Q.shape[-1] ** 0.5
     if causal:
@@ -176,13 +182,13 @@ def all_scores(Q, K, V, block, causal):
     return Z.softmax(-1) @ V
 
 
-@ANSWERS.wrong("unwatched", "all scores of a head, one head after another")
+@ANSWERS.wrong("unwatched", "all scores of a head, one head after another", true="WholeScoreMatrix")
 def all_scores_of_a_head(Q, K, V, block, causal):
     heads = zip(Q.flatten(0, 1), K.flatten(0, 1), V.flatten(0, 1), strict=True)
     return torch.stack([all_scores(q, k, v, block, causal) for q, k, v in heads]).unflatten(0, Q.shape[:2])
 
 
-@ANSWERS.wrong("unwatched", "a block of queries with all keys")
+@ANSWERS.wrong("unwatched", "a block of queries with all keys", told="a block of queries has 256 with all keys")
 def all_keys(Q, K, V, block, causal):
     Y = []
     for i in range(0, Q.shape[-2], block):
@@ -194,30 +200,34 @@ def all_keys(Q, K, V, block, causal):
     return torch.cat(Y, -2)
 
 
-@ANSWERS.wrong("unwatched", "a block of queries with all keys, one head after another")
+@ANSWERS.wrong(
+    "unwatched",
+    "a block of queries with all keys, one head after another",
+    told="a block of queries has 256 with all keys",
+)
 def all_keys_of_a_head(Q, K, V, block, causal):
     heads = zip(Q.flatten(0, 1), K.flatten(0, 1), V.flatten(0, 1), strict=True)
     return torch.stack([all_keys(q, k, v, block, causal) for q, k, v in heads]).unflatten(0, Q.shape[:2])
 
 
-@ANSWERS.wrong("unwatched", "a mask for all scores, cut to blocks")
+@ANSWERS.wrong("unwatched", "a mask for all scores, cut to blocks", true="WholeScoreMatrix")
 def mask_for_all(Q, K, V, block, causal):
     mask = torch.ones(Q.shape[-2], K.shape[-2], dtype=torch.bool).triu(1)
     return online(Q, K, V, block, causal, hides=lambda i, j: mask[i, j])
 
 
-@ANSWERS.wrong("large", "a hundred blocks at most")
+@ANSWERS.wrong("large", "sixteen blocks at most", told="T=2, S=150, block=4, causal=False: Y differs")
 def at_most_sixteen_blocks(Q, K, V, block, causal):
     S = min(K.shape[-2], 16 * block)
-    return online(Q, K[..., :S, :], V[..., :S, :], block, False) if not causal else online(Q, K, V, block, True)
+    return online(Q, K[..., :S, :], V[..., :S, :], block, causal)
 
 
-@ANSWERS.wrong("ones", "squeeze takes the only sequence or the only query away")
+@ANSWERS.wrong("ones", "squeeze takes the only sequence or the only query away", told="lost a dimension of size 1")
 def squeezed(Q, K, V, block, causal):
     return online(Q, K, V, block, causal).squeeze()
 
 
-@ANSWERS.wrong("ones", "a single query sees the first block only")
+@ANSWERS.wrong("ones", "a single query sees the first block only", told="T=1, S=7, block=3, causal=False: Y differs")
 def one_query_one_block(Q, K, V, block, causal):
     S = block if Q.shape[-2] == 1 else K.shape[-2]
     return online(Q, K[..., :S, :], V[..., :S, :], block, causal)
@@ -226,7 +236,7 @@ def one_query_one_block(Q, K, V, block, causal):
 _HIDDEN = {}
 
 
-@ANSWERS.wrong("again", "a block's mask is kept by its size, whatever its place")
+@ANSWERS.wrong("again", "a block's mask is kept by its size, whatever its place", told="which it must")
 def mask_by_size(Q, K, V, block, causal):
     def hides(i, j):
         return _HIDDEN.setdefault((len(i), len(j)), j > i)
@@ -234,12 +244,12 @@ def mask_by_size(Q, K, V, block, causal):
     return online(Q, K, V, block, causal, hides=hides)
 
 
-@ANSWERS.wrong("given", "queries are scaled in place")
+@ANSWERS.wrong("given", "queries are scaled in place", told="changes its input Q in place")
 def scaled_in_place(Q, K, V, block, causal):
     return online(Q.mul_(Q.shape[-1] ** -0.5), K, V, block, causal, scale=1.0)
 
 
-@ANSWERS.wrong("surroundings", "gradients stay switched off")
+@ANSWERS.wrong("surroundings", "gradients stay switched off", told="leaves gradients switched off")
 def gradients_off(Q, K, V, block, causal):
     torch.set_grad_enabled(False)
     return online(Q, K, V, block, causal)

@@ -56,6 +56,10 @@ def unpacked(Q, K):
     return Q
 
 
+def of_two_results(Q, K):
+    return Q + (Q, K)
+
+
 def misspelt(Q, K):
     return Q @ Kay.mT
 
@@ -87,6 +91,7 @@ def in_a_module(Q, K):
         (normalised, "`sum` takes the dimension away; with keepdim=True it stays"),
         (unpacked, "Q is (2, 3, 4)"),
         (added, "Q is (2, 3, 4), K is (2, 5, 4)"),
+        (of_two_results, "several results stand where one is expected"),
         (in_a_module, "x is (2, 3, 4), self.W is (7, 7)"),
         (in_a_module, "`x @ self.W` needs the last size of x (4) to be the last but one of self.W (7)"),
         (largest, "`max` along a dimension gives two tensors, values and indices: take `.values`"),
