@@ -250,7 +250,7 @@ print("result ", tuple(attention_in_loops(Q, K, V).shape), "= one value for each
 # $$Z = \frac{QK^\top}{\sqrt d}, \qquad A = \operatorname{softmax}(Z), \qquad Y = AV$$
 #
 # The same without loops, for $B$ sequences and $H$ heads at once (Vaswani et al. 2017, equation 1).
-# Gradients must flow through it. Before you write it: what is the shape of $A$, and along which of its
+# Gradients must flow through it, and its inputs may be non-contiguous. Before you write it: what is the shape of $A$, and along which of its
 # dimensions must it sum to 1?
 #
 # <details><summary>Hint 1</summary>
@@ -412,7 +412,8 @@ except RuntimeError as error:
 #
 # $$\text{query } i \text{ sees key } j \iff \text{real}_j \ \text{ and } \ j \le i + S - T$$
 #
-# It must also work in `float16`. Every query here sees at least one key.
+# Padding may stand anywhere, on the left too. It must also work in `float16`. Every query here sees at least one
+# key.
 #
 # <details><summary>Hint 1</summary>
 #

@@ -39,7 +39,7 @@ class Shapes:
 
         Sizes are inputs too. `dtype` is that of every floating tensor; `upstream` draws gradients from above;
         `contiguous=False` exchanges the last two dimensions in memory; `scores` shifts Q K^T / sqrt(d) by about that
-        much; `note` is added to the label.
+        much, `apart` by rows[i] keys[j] (see `shifted`); `note` is added to the label.
         """
 
         def case(
@@ -49,6 +49,7 @@ class Shapes:
             upstream: bool = False,
             contiguous: bool = True,
             scores: float = 0.0,
+            apart: tuple[Sequence[float], Sequence[float]] | None = None,
             note: str = "",
             **given: Any,
         ) -> Case:
@@ -56,8 +57,8 @@ class Shapes:
             inputs = {n: self._tensor(g, n, [size(d, given) for d in dims], dtype) for n, dims in wanted.items()}
             if not contiguous:
                 inputs = {n: scattered(x) if x.dim() > 1 else x for n, x in inputs.items()}
-            if scores:
-                inputs |= shifted(inputs["Q"], inputs["K"], scores)
+            if scores or apart:
+                inputs |= shifted(inputs["Q"], inputs["K"], *(apart or ((1.0,), (scores,))))
             told = [f"{name}={given[name]}" for name in self.told if isinstance(given.get(name), int | float | str)]
             special = {
                 dtype_name(dtype): dtype != torch.float32,
@@ -128,11 +129,14 @@ def scattered(x: Tensor) -> Tensor:
     return x.mT.contiguous().mT
 
 
-def shifted(Q: Tensor, K: Tensor, by: float) -> dict[str, Tensor]:
-    """`{"Q": ..., "K": ...}` whose scores QK^T / sqrt(d) are all larger by about `by`, which softmax does not see.
+def shifted(Q: Tensor, K: Tensor, rows: Sequence[float], keys: Sequence[float]) -> dict[str, Tensor]:
+    """`{"Q": ..., "K": ...}` whose scores QK^T / sqrt(d) are larger by about rows[i] keys[j]; one number is for all.
 
-    exp without the maximum under- or overflows there, and a finite number in place of -inf is no longer far away.
+    Softmax does not see a shift of whole rows. exp without the maximum under- or overflows there, one maximum for all
+    rows is none for most, a finite number in place of -inf is no longer far away, and a hidden key far above leaves
+    nothing for the others where it takes part in the softmax.
     """
     Q, K = Q.clone(), K.clone()
-    Q[..., 0], K[..., 0] = 1.0, by * K.shape[-1] ** 0.5
+    Q[..., 0] = torch.tensor(rows, dtype=Q.dtype)
+    K[..., 0] = torch.tensor(keys, dtype=K.dtype) * K.shape[-1] ** 0.5
     return {"Q": Q, "K": K}

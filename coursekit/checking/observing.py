@@ -130,7 +130,6 @@ class _Made:
 
     def __init__(self, make: Any, call: Call, case: Case, others: Sequence[Case]) -> None:
         self.make, self.call = make, call
-        self.called: list[nn.Module] = []
         made, called = self._given(case, call.parameters), self._given(case, call.forward or ())
         alike = [other for other in others if repr(self._given(other, call.parameters)) == repr(made)]
         self.unlike = next((other for other in others if other not in alike), None)
@@ -154,18 +153,23 @@ class _Made:
         if self.unlike and {*self.call.parameters} - self.call.optional <= {*self.unlike.inputs}:
             self.make(*self._given(self.unlike, self.call.parameters).values())
         if self.earlier:
-            module.register_forward_pre_hook(self._first)
+
+            def first(module: nn.Module, _: Any) -> None:
+                handle.remove()
+                self._first(module)
+
+            handle = module.register_forward_pre_hook(first)
         return module
 
-    def _first(self, module: nn.Module, _: Any) -> None:
+    def _first(self, module: nn.Module) -> None:
         assert self.earlier
-        if module in self.called:
-            return
-        self.called.append(module)
         weight = next((p for p in module.parameters() if p.is_floating_point()), None)
         earlier = self.earlier.cast(torch.float32 if weight is None else weight.dtype).copy()
+        modes = [part.training for part in module.modules()]
         with torch.no_grad():
             module(*self._given(earlier, self.call.forward or ()).values())
+        if modes != [part.training for part in module.modules()]:
+            raise Wrong("a call switches the module to another mode (train or eval): that is for its user to choose")
 
     @staticmethod
     def _given(case: Case, names: Sequence[str]) -> dict[str, Any]:

@@ -14,8 +14,10 @@ from torch import Tensor
 from coursekit.checking.comparing import close
 from coursekit.checking.contract import Case, Exercise
 from coursekit.checking.observing import Outcome
+from coursekit.checking.weighing import scores, who_sees_whom, whose_keys
 
-Look = Callable[["Seen"], "list[str]"]  # what may be said, the best first
+# What may be said, the best first; None of an output that the look is no question for.
+Look = Callable[["Seen"], "list[str] | None"]
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,8 @@ def symptom(
     for name in dict.fromkeys(one.name for one in seen):
         mine = [one for one in seen if one.name == name]
         for look in LOOKS:
-            first, *rest = (look(one) for one in mine)
-            if agreed := [told for told in first if all(told in other for other in rest)]:
+            looks = [said for one in mine if (said := look(one)) is not None]
+            if agreed := [told for told in (looks or [[]])[0] if all(told in other for other in looks)]:
                 return f"{name} {agreed[0]}"
     return ""
 
@@ -83,6 +85,8 @@ def _seen(
 
 
 def constant(seen: Seen) -> list[str]:
+    if seen.actual.shape != seen.expected.shape:
+        return []  # its shape is told
     if seen.actual.numel() < 2 or not bool((seen.actual == seen.actual.flatten()[0]).all()):
         return []
     return [f"is {seen.actual.flatten()[0]:g} everywhere"]
@@ -176,16 +180,17 @@ def before_softmax(seen: Seen) -> list[str]:
     return []
 
 
-def sums(seen: Seen) -> list[str]:
-    """Rows that should sum to 1 and do not, perhaps because columns do."""
+def sums(seen: Seen) -> list[str] | None:
+    """Rows that should sum to 1 and do not, perhaps because columns do. Most outputs need not sum to 1."""
     a, e = seen.actual, seen.expected
-    if a.shape != e.shape or e.dim() < 2 or not _sums_to_one(e, -1):
+    dim, place = (seen.inputs["dim"], "`dim`") if isinstance(seen.inputs.get("dim"), int) else (-1, "dimension -1")
+    if a.shape != e.shape or e.dim() == 0 or not _sums_to_one(e, dim):
+        return None
+    if _sums_to_one(a, dim):
         return []
-    if _sums_to_one(a, -1):
-        return []
-    others = [dim for dim in range(-2, -e.dim() - 1, -1) if _sums_to_one(a, dim) and not _sums_to_one(e, dim)]
-    told = "does not sum to 1 along dimension -1"
-    return [*(f"{told}, but along dimension {dim}" for dim in others), told]
+    others = [i for i in range(-1, -e.dim() - 1, -1) if _sums_to_one(a, i) and not _sums_to_one(e, i)]
+    told = f"does not sum to 1 along {place}"
+    return [*(f"{told}, but along dimension {i}" for i in others), told]
 
 
 def same_numbers(seen: Seen) -> list[str]:
@@ -201,6 +206,21 @@ def _sums_to_one(x: Tensor, dim: int) -> bool:
     return x.shape[dim] > 1 and bool((x.sum(dim) - 1).abs().max() < 1e-4) and bool((x > -1e-6).all())
 
 
+def lengths(seen: Seen) -> list[str] | None:
+    """Vectors of other lengths than those of the input that should only be turned."""
+    a, e = seen.actual, seen.expected
+    if a.shape != e.shape or e.dim() < 2:
+        return None
+    for name, x in seen.inputs.items():
+        if not isinstance(x, Tensor) or x.shape != e.shape or torch.equal(x.cpu().double(), e):
+            continue
+        given, right, mine = (y.cpu().double().norm(dim=-1) for y in (x, e, a))
+        if close(right, given, seen.tolerance).all():
+            return [] if close(mine, given, seen.tolerance).all() else [f"is no rotation of {name}: lengths change"]
+    return None
+
+
 LOOKS: tuple[Look, ...] = (
     *(without_ones, constant, an_input, permuted, moved, scaled, offset, before_softmax, same_numbers, sums),
+    *(who_sees_whom, whose_keys, scores, lengths),
 )

@@ -54,6 +54,31 @@ class ScaledByModelWidth(Attention):
         return S / (Q.shape[1] * Q.shape[-1]) ** 0.5
 
 
+@slip("The scores are divided by sqrt(H), the root of the number of heads; each head's dot product has d terms.")
+class ScaledByHeads(Attention):
+    def scale(self, S, Q):
+        return S / Q.shape[1] ** 0.5
+
+
+@slip(
+    "Your softmax runs over the heads, which have nothing to do with each other: every query must share out its "
+    "attention over the keys (dim=-1), in each head by itself."
+)
+class SoftmaxOverHeads(Attention):
+    def softmax(self, S):
+        return S.softmax(1)
+
+
+@slip(
+    "You subtract one maximum for many rows of scores. A row far below it vanishes entirely and gives 0/0: every row "
+    "needs the maximum over its own keys, with keepdim=True."
+)
+class OneMaximum(Attention):
+    def softmax(self, S):
+        e = (S - S.max()).exp()
+        return e / e.sum(-1, keepdim=True)
+
+
 @slip(
     "Each key's weights sum to 1 over the queries: your softmax runs over the wrong axis. "
     "Every query must share out its attention over the keys (dim=-1)."
@@ -101,6 +126,18 @@ class WeightsReturned(Attention):
 class MaskAfterSoftmax(Attention):
     def weights(self, S, seen):
         return self.softmax(S) if seen is None else self.softmax(S) * seen
+
+
+@slip(
+    "The mask comes after the softmax, and what is left is divided by its sum. Where a hidden key has a far higher "
+    "score than the others, nothing is left of them to divide: hide the keys in the scores, before the softmax."
+)
+class RenormalisedAfterSoftmax(Attention):
+    def weights(self, S, seen):
+        if seen is None:
+            return self.softmax(S)
+        A = self.softmax(S) * seen
+        return A / A.sum(-1, keepdim=True)
 
 
 @slip(

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from coursekit.checking.contract import Exercise
-from coursekit.checking.drawing import Shapes
+from coursekit.checking.drawing import Shapes, places
 
 BLOCK = Shapes(
     "X: B T D, dY: B T D, self_attn.in_proj_weight: 3D D, self_attn.in_proj_bias: 3D, self_attn.out_proj.weight: D D,"
@@ -14,14 +14,42 @@ BLOCK = Shapes(
 )
 
 
+# What the two halves add is 0 where their last maps are.
+SILENT = {
+    "self_attn.out_proj.weight": (8, 8),
+    "self_attn.out_proj.bias": 8,
+    "linear2.weight": (8, 12),
+    "linear2.bias": 8,
+}
+
+
 def cases(g):
-    case, past = BLOCK.cases(g), torch.ones(4, 4, dtype=torch.bool).tril()
-    causal = {"dtype": torch.float64, "allowed": past, "note": "causal mask"}
+    case, double = BLOCK.cases(g), torch.float64
+    silent = {name: torch.zeros(size) for name, size in SILENT.items()}
+    small, wide = {"D": 6, "H": 3, "F": 10}, {"D": 8, "H": 2, "F": 12}
+    # Blocks that are made alike, called with masks of every shape and without: nothing may be kept from an earlier one.
+    masks = {
+        "causal mask": torch.ones(4, 4, dtype=torch.bool).tril(),
+        "padding, a mask (B, 1, 1, T)": places("xxx. xx..")[:, None, None],
+        "a mask for each head, (B, H, T, T)": torch.rand(2, 3, 4, 4, generator=g) < 0.5 + 2 * torch.eye(4),
+    }
+
+    def masked(part, norm_first):
+        return [
+            case(part, B=2, T=4, **small, norm_first=norm_first, dtype=double, allowed=allowed, note=note)
+            for note, allowed in masks.items()
+        ]
+
     return [
-        case("post-norm", B=2, T=5, D=8, H=2, F=12, norm_first=False),
-        case("post-norm", B=1, T=4, D=6, H=3, F=10, norm_first=False, **causal),
-        case("pre-norm", B=2, T=5, D=8, H=2, F=12, norm_first=True),
-        case("pre-norm", B=1, T=4, D=6, H=3, F=10, norm_first=True, **causal),
+        case("post-norm", B=2, T=5, **wide, norm_first=False),
+        case("pre-norm", B=2, T=5, **wide, norm_first=True),
+        case("post-norm", B=2, T=3, **wide, norm_first=False, note="both halves add 0: Norm_2(Norm_1(X))", **silent),
+        *masked("post-norm", False),
+        case("post-norm", B=1, T=1, **small, norm_first=False),
+        case("post-norm", B=1, T=600, D=2, H=1, F=1, norm_first=False, dtype=double),
+        case("pre-norm", B=2, T=3, **wide, norm_first=True, note="both halves add 0: Y is X", **silent),
+        *masked("pre-norm", True),
+        case("pre-norm", B=1, T=1, **small, norm_first=True),
         # Wide tokens: a norm over four numbers that happen to be nearly equal would magnify every rounding error.
         case("gradients", B=2, T=3, D=12, H=2, F=8, norm_first=False, upstream=True),
         case("gradients", B=2, T=3, D=12, H=2, F=8, norm_first=True, upstream=True),

@@ -4,14 +4,30 @@ import torch
 import torch.nn.functional as F
 
 from coursekit.checking.contract import Exercise
-from coursekit.checking.drawing import Shapes, places
+from coursekit.checking.drawing import Shapes, normal, places
 
 QKV = Shapes("Q: B H T d, K: B H S d, V: B H S e, dY: B H T e", told="T S")
 
 
+def far_above(g, B, H, d, allowed):
+    """A case in which a key that some query may not see scores higher by 1000 for all of them."""
+    T, S = allowed.shape
+    Q, K = normal(g, B, H, T, d, dtype=torch.float64), normal(g, B, H, S, d, dtype=torch.float64)
+    Q[..., 0] = 1.0
+    K[..., 0] = 1000 * d**0.5 * (torch.arange(S) == S - 1)
+    sizes = {"B": B, "H": H, "T": T, "S": S, "d": d}
+    return {"Q": Q, "K": K, "allowed": allowed, "note": "a hidden key far above, query 1 sees nothing", **sizes}
+
+
 def cases(g):
     case, double = QKV.cases(g), torch.float64
-    one_row = {"allowed": places("x.xx. ..... .xx.x"), "note": "query 1 sees nothing"}
+    # A row that sees everything is beside it: a row is empty where no key is allowed, not where one is hidden.
+    one_row = {"allowed": places("x.xx. ..... xxxxx"), "note": "query 1 sees nothing"}
+    other_row = {"allowed": places(".xx.x xxx.. ....."), "note": "query 2 sees nothing"}
+    by_query = {"allowed": places("x . x"), "note": "one truth value for each query"}
+    by_key = {"allowed": places("x.xx."), "note": "one truth value for each key"}
+    # What counts the keys in 8 bits counts 256 of them as none.
+    wide = {"allowed": places("x" * 256 + " " + "." * 256), "note": "query 1 sees nothing"}
     full = {"allowed": places("x.x .x."), "note": "every query sees something"}
     by_head = torch.stack([places("xx.x .... .x.x"), places("x.x. xxxx ....")])[None]
     heads = {"allowed": by_head, "note": "heads with masks of their own"}
@@ -23,8 +39,12 @@ def cases(g):
         case("forward", B=2, H=3, T=3, S=5, d=4, e=2, **sequence),
         case("forward", B=1, H=3, T=4, S=5, d=3, e=4, allowed=two_rows, contiguous=False),
         case("forward", B=2, H=1, T=2, S=6, d=5, e=3, allowed=first_row, dtype=double),
-        case("forward", B=1, H=2, T=3, S=5, d=4, e=3, dtype=double, scores=-20_000, **one_row),
+        case("forward", B=1, H=2, T=3, S=5, d=4, e=3, dtype=double, scores=-20_000, **other_row),
         case("forward", B=1, H=2, T=2, S=3, d=4, e=3, **full),
+        case("forward", B=2, H=2, T=3, S=4, d=3, e=5, **by_query),
+        case("forward", B=2, H=1, T=3, S=5, d=4, e=2, **by_key),
+        case("forward", B=1, H=1, T=2, S=256, d=1, e=2, **wide),
+        case("forward", e=4, dtype=double, **far_above(g, 2, 2, 4, places("x.xx. ..... .xx.x"))),
         case("backward", B=1, H=2, T=3, S=5, d=4, e=3, upstream=True, **one_row),
         case("backward", B=2, H=1, T=3, S=5, d=3, e=4, upstream=True, **sequence),
         case("backward", B=1, H=2, T=3, S=4, d=5, e=2, dtype=double, upstream=True, **heads),

@@ -4,9 +4,19 @@ import torch
 import torch.nn.functional as F
 
 from coursekit.checking.contract import Exercise
-from coursekit.checking.drawing import Shapes, places
+from coursekit.checking.drawing import Shapes, normal, places
 
 QKV = Shapes("Q: B H T d, K: B H S d, V: B H S e, dY: B H T e", told="T S causal")
+
+
+def far_above(g, real, H, T, d):
+    """Q and K of which a hidden key's score, and the last one's, lies higher by 1000 than the others."""
+    B, S = real.shape
+    Q, K = normal(g, B, H, T, d, dtype=torch.float64), normal(g, B, H, S, d, dtype=torch.float64)
+    Q[..., 0], high = 1.0, ~real
+    high[:, -1] = True
+    K[..., 0] = 1000 * d**0.5 * high[:, None]
+    return {"Q": Q, "K": K, "H": H, "d": d}
 
 
 def cases(g):
@@ -17,18 +27,27 @@ def cases(g):
         B, S = real.shape
         return draw(part, B=B, S=S, real=real, causal=causal, **sizes)
 
-    # Key 0 is always real: a query without any key is the next exercise. B = H and B = T each occur, because
-    # there a mask on the wrong axis raises no error.
+    # Every query sees a key: one without any is the next exercise. B = H and B = T each occur, because there a mask on
+    # the wrong axis raises no error. Key 0 may be padding, as it is where a batch is padded on the left.
+    identity = torch.eye(4).repeat(2, 2, 1, 1)
+    above = places("x.xxx xx.xx")
     return [
         case("padding", "xxxx xx.. x.x.", causal=False, H=3, T=4, d=8, e=5),
         case("padding", "xxx.. x.x.x", causal=False, H=3, T=2, d=4, e=3),
         case("padding", "x.xx..", causal=False, H=2, T=3, d=5, e=2, dtype=double),
+        case(
+            "padding", "xx.x x.x.", causal=False, H=2, T=3, d=5, e=4, V=identity, note="V the identity, so that Y is A"
+        ),
+        case("padding", "..xxx .x.x.", causal=False, H=3, T=2, d=4, e=3),
         case("causal", "xxxxx", H=3, T=5, d=4, e=3),
         case("causal", "xxxxxxx", H=2, T=3, d=6, e=4),
         case("causal", "xxxx xxxx", H=3, T=1, d=3, e=2, dtype=double),
+        case("causal", "x" * 2100, H=1, T=2, d=1, e=2),
         case(last, "xx.xx. x..xxx", H=3, T=4, d=4, e=5),
         case(last, "x.xxx", H=2, T=5, d=3, e=4, contiguous=False),
         case(last, "xx.xx xxx..", H=2, T=4, d=3, e=4, dtype=double, scores=-20_000),
+        case(last, "..xxx .x.xx", H=2, T=2, d=5, e=3),
+        case(last, "x.xxx xx.xx", T=3, e=3, dtype=double, note="hidden keys far above", **far_above(g, above, 2, 3, 4)),
         case(last, "xx.x x.xx", H=3, T=3, d=5, e=2, upstream=True),
         case(last, "x.xx. xxxx.", H=2, T=3, d=8, e=3, dtype=half),
         case(last, "x.xxx.. xxxxxxx", causal=False, H=1, T=4, d=4, e=6, dtype=half),

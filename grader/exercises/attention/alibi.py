@@ -33,12 +33,14 @@ def reference(Q, K, V):
     return torch.softmax(Z.masked_fill(distance(Q) < 0, -torch.inf), -1) @ V
 
 
-TRUSTED = Trusted(reference)
+TRUSTED = Trusted(reference, budget="slopes of its own, beside what any causal attention gets wrong")
 TRUSTED.add_slips(
     lambda attention: lambda Q, K, V: attend(Q, K, V, -penalty(Q), attention),
     steps.NotScaled,
     steps.FiniteFill,
     steps.MaskAfterSoftmax,
+    steps.RenormalisedAfterSoftmax,
+    steps.OneMaximum,
     steps.WeightsDetached,
 )
 
@@ -76,6 +78,14 @@ def one_slope(Q, K, V):
 def slopes_for_eight_heads(Q, K, V):
     h = torch.arange(1, Q.shape[1] + 1, device=Q.device, dtype=Q.dtype)
     return attend(Q, K, V, -(2**-h)[:, None, None] * distance(Q))
+
+
+@TRUSTED.mistake(
+    "The exponent -8h/H is rounded to a whole number (`//`): with more than 8 heads it lies between whole numbers."
+)
+def whole_exponents(Q, K, V):
+    m = torch.tensor([2.0 ** (-8 * h // Q.shape[1]) for h in range(1, Q.shape[1] + 1)], dtype=Q.dtype, device=Q.device)
+    return attend(Q, K, V, -m[:, None, None] * distance(Q))
 
 
 @TRUSTED.mistake("The penalty is divided by sqrt(d) together with the scores: subtract it after the scaling.")

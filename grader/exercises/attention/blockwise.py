@@ -35,8 +35,11 @@ def reference(Q, K, V, block, causal):
 class Online:
     """The same in steps: a mistake below is written as the one step in which it differs."""
 
+    first = 0  # place of the first query in the sequence
+    start = -INF  # of the running maximum
+
     def __call__(self, Q, K, V, block, causal):
-        m = Q.new_full((*Q.shape[:3], 1), -INF)
+        m = Q.new_full((*Q.shape[:3], 1), self.start)
         l, O = torch.zeros_like(m), Q.new_zeros(*Q.shape[:3], V.shape[3])
         for S_j, V_j in self.blocks(Q, K, V, block, causal):
             m, l, O = self.add(m, l, O, S_j, V_j)
@@ -46,12 +49,17 @@ class Online:
         """Scores and values, block by block."""
         for start in range(0, K.shape[2], block):
             stop = min(start + block, K.shape[2])
-            S_j = Q @ K[:, :, start:stop].mT / Q.shape[-1] ** 0.5
+            S_j = self.scale(Q @ K[:, :, start:stop].mT, Q)
             yield S_j.masked_fill(self.hidden(Q, K, start, stop), -INF) if causal else S_j, V[:, :, start:stop]
+
+    def scale(self, S_j, Q):
+        return S_j / Q.shape[-1] ** 0.5
 
     def hidden(self, Q, K, start, stop):
         """Which of the keys from `start` to `stop` come after each query."""
-        return torch.arange(start, stop, device=Q.device) > torch.arange(Q.shape[2], device=Q.device)[:, None]
+        return (
+            torch.arange(start, stop, device=Q.device) > self.first + torch.arange(Q.shape[2], device=Q.device)[:, None]
+        )
 
     def add(self, m, l, O, S_j, V_j):
         m_new = self.maximum(m, S_j)
@@ -68,7 +76,7 @@ class Online:
         return shrink * O + PV
 
 
-TRUSTED = Trusted(reference)
+TRUSTED = Trusted(reference, budget="maximum, sums, blocks, mask and memory each have ways of their own to go wrong")
 (wrong_step,) = TRUSTED.one_by_one(lambda steps: steps().__call__)
 
 
@@ -114,6 +122,44 @@ class MaximumOfTheBlock(NothingRescaled):
 class NoMaximum(NothingRescaled):
     def maximum(self, m, S_j):
         return torch.zeros_like(m)
+
+
+@wrong_step("The scores are not scaled: divide Q K^T by sqrt(d).")
+class NotScaled(Online):
+    def scale(self, S_j, Q):
+        return S_j
+
+
+@wrong_step(
+    "The maximum of the newest block takes the place of the running maximum, also when it is smaller. Then "
+    "exp(old maximum - new maximum) overflows: a running maximum never falls."
+)
+class MaximumFalls(Online):
+    def maximum(self, m, S_j):
+        return S_j.amax(-1, keepdim=True).clamp(min=-1e30)
+
+
+@wrong_step(
+    "The running maximum starts at a finite number (0?) that is no score. Where all scores lie far below it, their "
+    "exponentials vanish and give 0/0: start from -inf, or from the first block's maximum."
+)
+class MaximumFromZero(Online):
+    start = 0.0
+
+
+@wrong_step(
+    "One running maximum serves all rows of a block. Rows far below it vanish entirely and give 0/0: keep a maximum "
+    "for each query (along the keys only, with keepdim=True)."
+)
+class OneMaximumForABlock(Online):
+    def __call__(self, Q, K, V, block, causal):
+        Y = []
+        for self.first in range(0, Q.shape[2], block):
+            Y.append(super().__call__(Q[:, :, self.first : self.first + block], K, V, block, causal))
+        return torch.cat(Y, 2)
+
+    def maximum(self, m, S_j):
+        return torch.maximum(m, S_j.amax((-1, -2), keepdim=True))
 
 
 @wrong_step(
@@ -166,6 +212,12 @@ class BlocksAveraged(Online):
         return sum(results) / len(results)
 
 
+@wrong_step("Later keys are hidden whatever `causal` says: with causal=False every query sees all keys.")
+class AlwaysCausal(Online):
+    def blocks(self, Q, K, V, block, causal):
+        return super().blocks(Q, K, V, block, True)
+
+
 @wrong_step("`causal` is ignored: with causal=True a query must not see the keys after it.")
 class CausalIgnored(Online):
     def blocks(self, Q, K, V, block, causal):
@@ -191,8 +243,8 @@ class MaskWithoutTheBlocksStart(Online):
 
 
 @wrong_step(
-    "The values are right, but the whole T x S score matrix is made, which is what blocks are there to "
-    "avoid: compute the scores of one block of keys, use them up, and go on."
+    "The values are right, but something of the size T x S is made whole, the scores or a mask for them, which is what "
+    "blocks are there to avoid: make it for one block of keys, use it up, and go on."
 )
 class WholeScoreMatrix(Online):
     def blocks(self, Q, K, V, block, causal):

@@ -19,8 +19,9 @@ def scores(Q, K):
 
 def reference(Q, K, V, allowed):
     S = scores(Q, K)
-    S = S - S.detach().amax(-1, keepdim=True)
-    e = torch.exp(S) * allowed  # finite everywhere: exp was never given an infinity
+    top = S.detach().masked_fill(~allowed, -INF).amax(-1, keepdim=True)
+    top = torch.where(top == -INF, 0.0, top)  # of an empty row: no infinity is subtracted from another
+    e = torch.exp((S - top).masked_fill(~allowed, -INF))
     total = e.sum(-1, keepdim=True)
     A = e / torch.where(total == 0, 1.0, total)
     return A @ V
@@ -110,6 +111,33 @@ def mask_inverted(Q, K, V, allowed):
 )
 def everything_zeroed(Q, K, V, allowed):
     return reference(Q, K, V, allowed) * allowed.any(-1).all()
+
+
+@TRUSTED.mistake(
+    "Hidden keys are let into the softmax, or its maximum, and taken out afterwards. Where one of them has a far higher "
+    "score, nothing is left of the allowed keys, and the query gives 0. Hide them in the scores, before anything else."
+)
+def hidden_afterwards(Q, K, V, allowed):
+    A = scores(Q, K).softmax(-1) * allowed
+    return A / A.sum(-1, keepdim=True).clamp_min(1e-30) @ V
+
+
+@TRUSTED.mistake(
+    "A query gives 0 as soon as one key is hidden from it: a row is empty where no key at all is allowed, which is "
+    "`~allowed.any(-1)`, not `(~allowed).any(-1)`."
+)
+def any_hidden(Q, K, V, allowed):
+    return reference(Q, K, V, allowed & allowed.all(-1, keepdim=True))
+
+
+@TRUSTED.mistake(
+    "Empty columns are looked for in place of empty rows: each query is a row of the mask, and its keys are the last "
+    "axis. A query without any allowed key is still NaN."
+)
+def empty_columns(Q, K, V, allowed):
+    allowed = allowed.expand(scores(Q, K).shape)
+    empty = ~allowed.any(-2, keepdim=True)
+    return scores(Q, K).masked_fill(~allowed & ~empty, -INF).softmax(-1).masked_fill(empty, 0.0) @ V
 
 
 TRUSTED.add_alternative("rows_lifted_then_zeroed", guarded(steps.Attention))

@@ -30,6 +30,7 @@ TRUSTED.add_slips(
     lambda attention: lambda Q, K, V: attention()(Q, shared(K, Q), shared(V, Q)),
     steps.NotScaled,
     steps.NoMaximum,
+    steps.OneMaximum,
     steps.WeightsDetached,
 )
 

@@ -34,10 +34,11 @@ def attending(seen, attention=steps.Attention):
     return lambda Q, K, V, real, causal: attention()(Q, K, V, seen(Q.shape[2], K.shape[2], real, causal))
 
 
-TRUSTED = Trusted(reference)
+TRUSTED = Trusted(reference, budget="a mask can be wrong in which keys, on which axis, and in how it hides")
 TRUSTED.add_slips(
     lambda attention: attending(visible, attention),
     steps.MaskAfterSoftmax,
+    steps.RenormalisedAfterSoftmax,
     steps.MaskInverted,
     steps.ScoreZero,
     steps.FiniteFill,
@@ -114,10 +115,39 @@ def future_seen(T, S, real, causal):
     return visible(T, S, real, False)
 
 
+@wrong_mask("`real` is forgotten when `causal` is True: then a key must be real as well as not in the future.")
+def padding_seen_when_causal(T, S, real, causal):
+    return visible(T, S, torch.ones_like(real) if causal else real, causal)
+
+
+@wrong_mask(
+    "`real` is only counted, as if all padding stood at the end: it may stand anywhere, on the left or in between. "
+    "Hide the keys at which `real` is False."
+)
+def padding_at_the_end(T, S, real, causal):
+    places = torch.arange(S, device=real.device)
+    return visible(T, S, places < real.sum(-1, keepdim=True), causal)
+
+
+@wrong_mask("Key 0 is seen by every query, padding or not: where a batch is padded on the left, key 0 is not real.")
+def first_key_seen(T, S, real, causal):
+    return visible(T, S, real, causal) | (torch.arange(S, device=real.device) == 0)
+
+
 @wrong_mask("A key is seen when it passes either mask: it must pass both, so join them with & and not with |.")
 def either_mask(T, S, real, causal):
     past = triangle(T, S, real, S - T)
     return real[:, None, None, :] | past if causal else visible(T, S, real, False)
+
+
+@TRUSTED.mistake(
+    "Padding is emptied in the keys and values, and not hidden: a key of zeros has the score 0, exp(0) = 1, and so it "
+    "still takes a share of every row. Which score does the softmax turn into a weight of 0?"
+)
+def keys_emptied(Q, K, V, real, causal):
+    T, S = Q.shape[2], K.shape[2]
+    K, V = K * real[:, None, :, None], V * real[:, None, :, None]
+    return steps.Attention()(Q, K, V, visible(T, S, torch.ones_like(real), causal))
 
 
 @TRUSTED.mistake(
@@ -136,7 +166,9 @@ def library(Q, K, V, real, causal):
 @TRUSTED.alternative
 def exponentials_masked_before_the_sum(Q, K, V, real, causal):
     Z = Q @ K.mT / Q.shape[-1] ** 0.5
-    e = (Z - Z.amax(-1, keepdim=True)).exp() * visible(*Z.shape[2:], real, causal)
+    seen = visible(*Z.shape[2:], real, causal)
+    Z = Z.where(seen, -torch.inf)
+    e = (Z - Z.amax(-1, keepdim=True)).exp() * seen
     return torch.einsum("bhts,bhse->bhte", e / e.sum(-1, keepdim=True), V)
 
 

@@ -46,13 +46,8 @@ def by_angles(rule):
     return rotate
 
 
-TRUSTED = Trusted(reference)
+TRUSTED = Trusted(reference, budget="angles, pairs and positions are three places, and each goes wrong in many ways")
 (wrong_angle,), (wrong_turn,) = TRUSTED.one_by_one(by_angles), TRUSTED.one_by_one(rotating)
-
-
-@wrong_turn("Queries and keys come back as they were: nothing is rotated.")
-def identity(Q, K, angle):
-    return Q.clone(), K.clone()
 
 
 @wrong_turn(
@@ -98,6 +93,26 @@ def angles_laid_out_for_halves(Q, K, angle):
     )
 
 
+@wrong_turn(
+    "Halves are exchanged, as Hugging Face's code does, but the angles are laid out for neighbours (a, a, b, b): two "
+    "recipes are mixed. Here neighbours make a pair, so exchange entries 2i and 2i+1."
+)
+def halves_with_angles_of_neighbours(Q, K, angle):
+    angle = angle.repeat_interleave(2, -1)
+    pairs = ((x, *x.chunk(2, -1)) for x in (Q, K))
+    return tuple((x * angle.cos() + torch.cat((-b, a), -1) * angle.sin()).to(x.dtype) for x, a, b in pairs)
+
+
+@wrong_turn(
+    "The odd entries are made from the even ones that have just been overwritten: keep the old values of both until "
+    "both new ones are there."
+)
+def overwritten_too_early(Q, K, angle):
+    cos, sin = angle.cos(), angle.sin()
+    turns = ((turned(x, angle)[..., 0::2], x[..., 1::2], x) for x in (Q, K))
+    return tuple(joined(even, even * sin + odd * cos, x) for even, odd, x in turns)
+
+
 @wrong_turn("The lengths change, so this is no rotation: both sines have the same sign. One of them must be negative.")
 def same_sign_twice(Q, K, angle):
     cos, sin = angle.cos(), angle.sin()
@@ -127,12 +142,31 @@ def first_sequence_for_all(positions, d, base):
     return angles(positions[:1], d, base)
 
 
+@wrong_angle(
+    "Each sequence's first position is subtracted, so that it counts from 0. Scores between its own tokens do not "
+    "change by that, but keys that were turned earlier, and kept, no longer fit: take the positions as they are."
+)
+def moved_to_zero(positions, d, base):
+    return angles(positions - positions[:, :1], d, base)
+
+
+@wrong_angle(
+    "Only the first position of a sequence is read, and from there you count by ones: positions may leave gaps, and "
+    "come in any order."
+)
+def counted_from_the_first(positions, d, base):
+    return angles(positions[:, :1] + torch.arange(positions.shape[1], device=positions.device), d, base)
+
+
 @wrong_angle("Positions are counted from 1: position 0 must leave its token as it is.")
 def counted_from_1(positions, d, base):
     return angles(positions + 1, d, base)
 
 
-@wrong_angle("`base` is ignored: your frequencies are always powers of 10000.")
+@wrong_angle(
+    "`base` has no effect: your frequencies are powers of 10000 where another base is given, too. Is the argument "
+    "never read, or was a table kept from an earlier call?"
+)
 def base_ignored(positions, d, base):
     return angles(positions, d, 10000.0)
 
@@ -150,6 +184,14 @@ def exponent_halved(positions, d, base):
     return angles(positions, d, base, 0.5)
 
 
+@wrong_angle(
+    "Your frequencies fall too fast: the exponent of pair i is 4i/d, twice what it must be. `torch.arange(0, d, 2)` "
+    "holds 2i already."
+)
+def exponent_doubled(positions, d, base):
+    return angles(positions, d, base, 2.0)
+
+
 @wrong_angle("Your frequencies grow from pair to pair: the exponent lacks its minus sign.")
 def frequencies_grow(positions, d, base):
     return angles(positions, d, base, -1.0)
@@ -157,7 +199,7 @@ def frequencies_grow(positions, d, base):
 
 @TRUSTED.mistake(
     "Only the bfloat16 case is wrong: your angles are computed in the dtype of Q. bfloat16 cannot tell "
-    "position 300 from 301; compute angles, sines and cosines in float32 and cast afterwards."
+    "position 300 from 301: compute angles, sines and cosines in float32 and cast afterwards."
 )
 def angles_in_half_precision(Q, K, positions, base=10000.0):
     if Q.dtype.itemsize > 2:

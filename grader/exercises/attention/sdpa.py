@@ -19,12 +19,22 @@ TRUSTED.add_slips(
     steps.NotScaled,
     steps.ScaledWithoutRoot,
     steps.ScaledByModelWidth,
+    steps.ScaledByHeads,
     steps.SoftmaxOverQueries,
     steps.NoSoftmax,
+    steps.SoftmaxOverHeads,
     steps.NoMaximum,
+    steps.OneMaximum,
     steps.WeightsDetached,
     steps.WeightsReturned,
 )
+
+
+@TRUSTED.mistake(
+    "The scores are divided by sqrt(e), the width of a value; the dot product of a query and a key has d terms."
+)
+def scaled_by_value_width(Q, K, V):
+    return torch.softmax(Q @ K.mT / V.shape[-1] ** 0.5, -1) @ V
 
 
 @TRUSTED.mistake("The scores are multiplied by sqrt(d) where they must be divided by it.")

@@ -33,6 +33,8 @@ TRUSTED = Trusted(reference)
 TRUSTED.add_slips(
     lambda attention: attending(lambda i, j, window: (i - window < j) & (j <= i), attention),
     steps.MaskAfterSoftmax,
+    steps.RenormalisedAfterSoftmax,
+    steps.NoMaximum,
     steps.MaskInverted,
     steps.ScoreZero,
     steps.FiniteFill,

@@ -41,6 +41,24 @@ def global_max(x, dim):
     return e / e.sum(dim, keepdim=True)
 
 
+@TRUSTED.mistake(
+    "You subtract the smallest entry in place of the largest: what lies more than 88 above it overflows in exp, and "
+    "infinity over infinity is NaN. After the maximum is subtracted, no exponent is above 0."
+)
+def smallest_subtracted(x, dim):
+    e = torch.exp(x - x.amin(dim, keepdim=True))
+    return e / e.sum(dim, keepdim=True)
+
+
+@TRUSTED.mistake(
+    "You subtract the mean in place of the maximum: an entry more than 88 above it still overflows in exp, and a mean "
+    "over -inf is -inf. After the maximum is subtracted, no exponent is above 0."
+)
+def mean_subtracted(x, dim):
+    e = torch.exp(x - x.mean(dim, keepdim=True))
+    return e / e.sum(dim, keepdim=True)
+
+
 @TRUSTED.mistake("Your entries sum to 1 over the whole tensor; each slice along `dim` must sum to 1 on its own.")
 def normalised_over_everything(x, dim):
     e = torch.exp(x - x.amax(dim, keepdim=True))

@@ -181,6 +181,12 @@ class KnowsItsClass(Twice):
         return super().forward(x, mask) + Twice.width - x.shape[-1]
 
 
+class EvaluatesForGood(Twice):
+    def forward(self, x, mask=None):
+        self.eval()
+        return super().forward(x, mask)
+
+
 def values(make, *cases):
     return [outcome.outputs["y"].tolist() for outcome in observe_all(MODULE, (make,), cases)]
 
@@ -195,6 +201,11 @@ def test_what_a_module_keeps_from_its_first_call_shows():
 
 def test_what_a_module_keeps_in_its_class_shows():
     assert values(KnowsItsClass, ONE, WIDER)[0] == [3.0, 3.0]
+
+
+def test_a_call_that_switches_the_mode_is_told():
+    (first, _) = observe_all(MODULE, (EvaluatesForGood,), (ONE, MASKED))
+    assert first.problem.startswith("a call switches the module to another mode")
 
 
 def test_an_input_that_is_changed_in_place_is_told():

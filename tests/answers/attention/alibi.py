@@ -1,0 +1,236 @@
+"""Answers to attention.alibi."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+from tests.answers.collection import Answers
+
+ANSWERS = Answers(
+    "attention.alibi",
+    spared={
+        "onward": "no event comes, after which it would have to go on",
+        "dependence": "nothing is drawn at random",
+        "unwatched": "nothing is watched but the result",
+    },
+)
+
+
+def slopes(H):
+    return 2.0 ** (-8 * torch.arange(1, H + 1) / H).view(H, 1, 1)
+
+
+def distances(T):
+    at = torch.arange(T)
+    return at[:, None] - at
+
+
+def attended(Q, K, V, bias):
+    Z = Q @ K.mT / Q.shape[-1] ** 0.5 + bias.to(Q.dtype)
+    future = torch.ones(Z.shape[-2:], dtype=torch.bool).triu(1)
+    return Z.masked_fill(future, -torch.inf).softmax(-1) @ V
+
+
+@ANSWERS.wrong("plain", "h counts from 0", true="heads_from_zero")
+def from_zero(Q, K, V):
+    H, T = Q.shape[1:3]
+    return attended(Q, K, V, -(2.0 ** (-8 * torch.arange(H) / H).view(H, 1, 1)) * distances(T))
+
+
+@ANSWERS.wrong("plain", "one slope, 2^-h, for any number of heads", true="slopes_for_eight_heads")
+def powers_of_two(Q, K, V):
+    H, T = Q.shape[1:3]
+    return attended(Q, K, V, -(2.0 ** -torch.arange(1, H + 1).view(H, 1, 1)) * distances(T))
+
+
+@ANSWERS.wrong("plain", "the penalty is divided by sqrt(d) too", true="penalty_scaled")
+def penalty_scaled(Q, K, V):
+    H, T, d = Q.shape[1:]
+    return attended(Q, K, V, -slopes(H) * distances(T) / d**0.5)
+
+
+@ANSWERS.wrong("plain", "added where it should be subtracted: far keys are preferred", true="wrong_sign")
+def rewarded(Q, K, V):
+    H, T = Q.shape[1:3]
+    return attended(Q, K, V, slopes(H) * distances(T))
+
+
+@ANSWERS.wrong("plain", "j - i and a minus: two signs, and the far ones win", true="wrong_sign")
+def two_signs(Q, K, V):
+    H, T = Q.shape[1:3]
+    return attended(Q, K, V, -slopes(H) * distances(T).T)
+
+
+@ANSWERS.wrong("plain", "no scale", true="NotScaled")
+def unscaled(Q, K, V):
+    H, T, d = Q.shape[1:]
+    return attended(Q * d**0.5, K, V, -slopes(H) * distances(T))
+
+
+@ANSWERS.wrong("plain", "the slopes in reverse order", true="slopes_reversed")
+def last_head_first(Q, K, V):
+    H, T = Q.shape[1:3]
+    return attended(Q, K, V, -slopes(H).flip(0) * distances(T))
+
+
+@ANSWERS.wrong(
+    "plain",
+    "no scale, and the softmax over the queries",
+    told="sum to 1 along dimension -1, but along dimension -2|must not see",
+)
+def two_slips(Q, K, V):
+    H, T = Q.shape[1:3]
+    Z = Q @ K.mT - slopes(H).to(Q.dtype) * distances(T)
+    return Z.masked_fill(torch.ones(T, T).triu(1).bool(), -torch.inf).softmax(-2) @ V
+
+
+@ANSWERS.wrong("plain", "the penalty is added to the weights, behind the softmax", true="after_the_softmax")
+def behind_the_softmax(Q, K, V):
+    H, T, d = Q.shape[1:]
+    Z = (Q @ K.mT / d**0.5).masked_fill(torch.ones(T, T).triu(1).bool(), -torch.inf)
+    return (Z.softmax(-1) - slopes(H).to(Q.dtype) * distances(T).clamp(min=0)) @ V
+
+
+@ANSWERS.wrong("plain", "K.T reverses all dimensions", told=r"`K\.T` reverses all 4 dimensions")
+def all_dimensions_reversed(Q, K, V):
+    H, T, d = Q.shape[1:]
+    Z = Q @ K.T / d**0.5
+    return (Z - slopes(H) * distances(T)).softmax(-1) @ V
+
+
+@ANSWERS.wrong("named", "no causal mask: the distance to both sides", true="symmetric")
+def both_sides(Q, K, V):
+    H, T, d = Q.shape[1:]
+    return (Q @ K.mT / d**0.5 - (slopes(H) * distances(T).abs()).to(Q.dtype)).softmax(-1) @ V
+
+
+@ANSWERS.wrong("named", "no causal mask: the future is rewarded", true="no_mask")
+def future_rewarded(Q, K, V):
+    H, T, d = Q.shape[1:]
+    return (Q @ K.mT / d**0.5 - (slopes(H) * distances(T)).to(Q.dtype)).softmax(-1) @ V
+
+
+@ANSWERS.wrong("named", "no gradients: detached scores", told="no gradient can flow back")
+def detached(Q, K, V):
+    H, T = Q.shape[1:3]
+    with torch.no_grad():
+        return attended(Q, K, V, -slopes(H) * distances(T))
+
+
+@ANSWERS.wrong("large", "-8 * h // H: whole exponents only, and H = 16 needs halves", true="whole_exponents")
+def whole_exponents(Q, K, V):
+    H, T = Q.shape[1:3]
+    m = torch.tensor([2.0 ** (-8 * h // H) for h in range(1, H + 1)]).view(H, 1, 1)
+    return attended(Q, K, V, -m * distances(T))
+
+
+@ANSWERS.wrong("large", "positions in 8 bits", told="T=300, d=1, e=1: Y differs")
+def small_integers(Q, K, V):
+    H, T = Q.shape[1:3]
+    at = torch.arange(T).to(torch.int8)
+    return attended(Q, K, V, -slopes(H) * (at[:, None] - at))
+
+
+@ANSWERS.wrong("far", "softmax over everything, then the mask, then sums of 1 again", true="RenormalisedAfterSoftmax")
+def renormalised(Q, K, V):
+    H, T, d = Q.shape[1:]
+    A = (Q @ K.mT / d**0.5 - (slopes(H) * distances(T)).to(Q.dtype)).softmax(-1).tril()
+    return A / A.sum(-1, keepdim=True) @ V
+
+
+@ANSWERS.wrong("far", "the future gets -10000, which is not far enough", true="FiniteFill")
+def finite_mask(Q, K, V):
+    H, T, d = Q.shape[1:]
+    Z = Q @ K.mT / d**0.5 - (slopes(H) * distances(T)).to(Q.dtype)
+    return torch.where(torch.ones(T, T).tril() == 0, -1e4, Z).softmax(-1) @ V
+
+
+@ANSWERS.wrong("far", "one maximum for all rows", true="OneMaximum")
+def one_maximum(Q, K, V):
+    H, T, d = Q.shape[1:]
+    Z = Q @ K.mT / d**0.5 - (slopes(H) * distances(T)).to(Q.dtype)
+    Z = Z.masked_fill(torch.ones(T, T).triu(1).bool(), -torch.inf)
+    E = (Z - Z.max()).exp()
+    return E / E.sum(-1, keepdim=True) @ V
+
+
+@ANSWERS.wrong("ones", "squeeze takes the only sequence or the only head away", told="lost a dimension of size 1")
+def squeezed(Q, K, V):
+    H, T = Q.shape[1:3]
+    return attended(Q, K, V, -slopes(H) * distances(T)).squeeze()
+
+
+_BIAS = {}
+
+
+@ANSWERS.wrong("again", "the penalty is kept by length, whatever the number of heads")
+def bias_by_length(Q, K, V):
+    H, T = Q.shape[1:3]
+    if T not in _BIAS:
+        _BIAS[T] = -slopes(H) * distances(T)
+    return attended(Q, K, V, _BIAS[T][:H])
+
+
+@ANSWERS.wrong("given", "scales the queries in place", told="changes its input Q in place")
+def scaled_in_place(Q, K, V):
+    H, T, d = Q.shape[1:]
+    with torch.no_grad():
+        Q.mul_(d**-0.5)
+    return attended(Q * d**0.5, K, V, -slopes(H) * distances(T))
+
+
+@ANSWERS.wrong("surroundings", "sets the seed", told="it sets the seed")
+def seeded(Q, K, V):
+    torch.manual_seed(0)
+    H, T = Q.shape[1:3]
+    return attended(Q, K, V, -slopes(H) * distances(T))
+
+
+@ANSWERS.right
+def press(Q, K, V):
+    """The paper's code: a geometric sequence, and the key's position for the distance."""
+    H, T = Q.shape[1:3]
+    start = 2 ** (-(2 ** -(math.log2(H) - 3)))
+    m = torch.tensor([start * start**i for i in range(H)], dtype=Q.dtype).view(H, 1, 1)
+    return attended(Q, K, V, m * torch.arange(T))
+
+
+@ANSWERS.right
+def fused(Q, K, V):
+    H, T = Q.shape[1:3]
+    bias = (-slopes(H) * distances(T)).masked_fill(distances(T) < 0, -torch.inf)
+    return F.scaled_dot_product_attention(Q, K, V, attn_mask=bias.to(Q.dtype))
+
+
+@ANSWERS.right
+def query_by_query(Q, K, V):
+    B, H, T, d = Q.shape
+    Y = []
+    for i in range(T):
+        Z = torch.einsum("bhd,bhjd->bhj", Q[:, :, i], K[:, :, : i + 1]) * d**-0.5
+        Z = Z - slopes(H)[:, :, 0].to(Q.dtype) * torch.arange(i, -1, -1)
+        Y.append(torch.einsum("bhj,bhje->bhe", Z.softmax(-1), V[:, :, : i + 1]))
+    return torch.stack(Y, 2)
+
+
+@ANSWERS.right
+def as_one_more_entry(Q, K, V):
+    """q . k + m j is a dot product of vectors that are longer by one."""
+    B, H, T, d = Q.shape
+    m = slopes(H).to(Q.dtype).expand(B, H, T, 1)
+    at = torch.arange(T, dtype=Q.dtype).view(1, 1, T, 1).expand(B, H, T, 1)
+    return F.scaled_dot_product_attention(
+        torch.cat((Q * d**-0.5, m), -1), torch.cat((K, at), -1), V, is_causal=True, scale=1.0
+    )
+
+
+@ANSWERS.right
+def in_double(Q, K, V):
+    H, T = Q.shape[1:3]
+    Q, K, V = Q.double(), K.double(), V.double()
+    Z = torch.einsum("bhid,bhjd->bhij", Q, K) / math.sqrt(Q.shape[-1])
+    Z = Z + torch.stack([-(2.0 ** (-8 * h / H)) * distances(T) for h in range(1, H + 1)])
+    E = (Z - Z.detach().amax(-1, keepdim=True).clamp(max=torch.inf)).masked_fill(distances(T) < 0, -torch.inf)
+    E = (E - E.detach().amax(-1, keepdim=True)).exp()
+    return E / E.sum(-1, keepdim=True) @ V

@@ -1,0 +1,208 @@
+"""Answers to attention.empty_rows by a reader who did not write its mistakes."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+from tests.answers.collection import Answers
+
+ANSWERS = Answers(
+    "attention.empty_rows",
+    spared={"onward": "nothing happens after which it would go on", "dependence": "nothing is drawn"},
+)
+KEPT = {}
+
+
+def scores(Q, K):
+    return Q @ K.mT / math.sqrt(Q.shape[-1])
+
+
+@ANSWERS.wrong("plain", "an empty row is NaN", true="not_guarded")
+def left_nan(Q, K, V, allowed):
+    return scores(Q, K).masked_fill(~allowed, -torch.inf).softmax(-1) @ V
+
+
+@ANSWERS.wrong(
+    "plain", "an empty row averages all values: -1e9 everywhere is the same everywhere", true="uniform_average"
+)
+def average(Q, K, V, allowed):
+    return scores(Q, K).masked_fill(~allowed, -1e9).softmax(-1) @ V
+
+
+@ANSWERS.wrong("plain", "the result is patched, and the NaN weights are not: dV is NaN", true="result_repaired")
+def result_patched(Q, K, V, allowed):
+    A = scores(Q, K).masked_fill(~allowed, -torch.inf).softmax(-1)
+    return (A @ V).nan_to_num(0)
+
+
+@ANSWERS.wrong("plain", "the mask is added and NaN replaced: the gradient is NaN", true="weights_repaired")
+def added_and_patched(Q, K, V, allowed):
+    M = torch.zeros(allowed.shape, dtype=Q.dtype).masked_fill(~allowed, -torch.inf)
+    return (scores(Q, K) + M).softmax(-1).nan_to_num(0) @ V
+
+
+@ANSWERS.wrong(
+    "plain", "where picks 0 for the result of empty rows, and the NaN behind it flows back", true="result_repaired"
+)
+def chosen_by_where(Q, K, V, allowed):
+    Y = scores(Q, K).masked_fill(~allowed, -torch.inf).softmax(-1) @ V
+    return torch.where(allowed.any(-1, keepdim=True), Y, torch.zeros_like(Y))
+
+
+@ANSWERS.wrong("plain", "a row is taken for empty when any key is hidden", true="any_hidden")
+def any_for_all(Q, K, V, allowed):
+    empty = (~allowed).any(-1, keepdim=True)
+    A = scores(Q, K).masked_fill(~allowed & ~empty, -torch.inf).softmax(-1)
+    return A.masked_fill(empty, 0) @ V
+
+
+@ANSWERS.wrong("plain", "emptiness is looked for along the queries", true="empty_columns")
+def along_queries(Q, K, V, allowed):
+    allowed = allowed.expand(scores(Q, K).shape)
+    empty = ~allowed.any(-2, keepdim=True)
+    A = scores(Q, K).masked_fill(~allowed & ~empty, -torch.inf).softmax(-1)
+    return A.masked_fill(empty, 0) @ V
+
+
+@ANSWERS.wrong("plain", "the empty row looks at everything, and its result is not thrown away; upside down as well")
+def everything(Q, K, V, allowed):
+    empty = ~allowed.any(-1, keepdim=True)
+    return scores(Q, K).masked_fill(allowed & ~empty, -torch.inf).softmax(-1) @ V
+
+
+@ANSWERS.wrong(
+    "far",
+    "weights after the softmax, masked and renormalised with a small number below the line",
+    true="hidden_afterwards",
+)
+def renormalised(Q, K, V, allowed):
+    A = scores(Q, K).softmax(-1) * allowed
+    return A / (A.sum(-1, keepdim=True) + 1e-9) @ V
+
+
+@ANSWERS.wrong("far", "exponentials times mask, with the maximum of hidden keys too", true="hidden_afterwards")
+def maximum_of_hidden(Q, K, V, allowed):
+    Z = scores(Q, K)
+    A = (Z - Z.amax(-1, keepdim=True)).exp() * allowed
+    return A / A.sum(-1, keepdim=True).clamp_min(1e-30) @ V
+
+
+@ANSWERS.wrong("far", "-10000 for hidden keys", true="FiniteFill")
+def ten_thousand(Q, K, V, allowed):
+    A = scores(Q, K).masked_fill(~allowed, -1e4).softmax(-1)
+    return A.masked_fill(~allowed.any(-1, keepdim=True), 0) @ V
+
+
+@ANSWERS.wrong("ones", "squeeze at the end", told="has lost a dimension of size 1")
+def squeezed(Q, K, V, allowed):
+    A = scores(Q, K).masked_fill(~allowed, torch.finfo(Q.dtype).min).softmax(-1)
+    return (A.masked_fill(~allowed, 0) @ V).squeeze()
+
+
+@ANSWERS.wrong(
+    "ones",
+    "counts the hidden keys and compares with S: a mask of width 1 has never S of them",
+    told="one truth value for each query: Y is NaN",
+)
+def counted(Q, K, V, allowed):
+    empty = (~allowed).sum(-1, keepdim=True) == K.shape[-2]
+    A = scores(Q, K).masked_fill(~allowed & ~empty, -torch.inf).softmax(-1)
+    return A.masked_fill(empty, 0) @ V
+
+
+@ANSWERS.wrong("named", "a mask needs to have four dimensions", told=r"allowed is \(3, 5\)")
+def four_dimensions(Q, K, V, allowed):
+    B, H, T, S = allowed.shape
+    empty = ~allowed.any(-1).view(B, H, T, 1)
+    A = scores(Q, K).masked_fill(~allowed & ~empty, -torch.inf).softmax(-1)
+    return A.masked_fill(empty, 0) @ V
+
+
+@ANSWERS.wrong(
+    "named", "only the first head's mask tells which rows are empty", told="heads with masks of their own: Y is NaN"
+)
+def first_head(Q, K, V, allowed):
+    allowed = allowed.expand(scores(Q, K).shape)
+    empty = ~allowed[:, :1].any(-1, keepdim=True)
+    A = scores(Q, K).masked_fill(~allowed & ~empty, -torch.inf).softmax(-1)
+    return A.masked_fill(empty, 0) @ V
+
+
+@ANSWERS.wrong("large", "sums of a mask in 8 bits: 256 allowed keys count as none")
+def eight_bits(Q, K, V, allowed):
+    empty = allowed.sum(-1, keepdim=True, dtype=torch.uint8) == 0
+    A = scores(Q, K).masked_fill(~allowed & ~empty, -torch.inf).softmax(-1)
+    return A.masked_fill(empty, 0) @ V
+
+
+@ANSWERS.wrong("given", "empty rows are opened in the mask itself", told="changes its input allowed in place")
+def mask_changed(Q, K, V, allowed):
+    empty = ~allowed.any(-1, keepdim=True)
+    allowed |= empty
+    return scores(Q, K).masked_fill(~allowed, -torch.inf).softmax(-1).masked_fill(empty, 0) @ V
+
+
+@ANSWERS.wrong("again", "which rows are empty is kept by the mask's shape")
+def rows_kept(Q, K, V, allowed):
+    empty = KEPT.setdefault(allowed.shape, ~allowed.any(-1, keepdim=True))
+    A = scores(Q, K).masked_fill(~allowed & ~empty, -torch.inf).softmax(-1)
+    return A.masked_fill(empty, 0) @ V
+
+
+@ANSWERS.wrong(
+    "surroundings",
+    "gradients are switched off, and on again for the weights alone",
+    told="leaves gradients switched off",
+)
+def gradients_off(Q, K, V, allowed):
+    torch.set_grad_enabled(False)
+    empty = ~allowed.any(-1, keepdim=True)
+    with torch.enable_grad():
+        A = scores(Q, K).masked_fill(~allowed & ~empty, -torch.inf).softmax(-1)
+        return A.masked_fill(empty, 0) @ V
+
+
+@ANSWERS.wrong(
+    "unwatched",
+    "NaN gradients are caught by hooks, which set all of a query's gradient to 0",
+    told="dQ is 0 everywhere",
+)
+def hooked(Q, K, V, allowed):
+    M = torch.zeros(allowed.shape, dtype=Q.dtype).masked_fill(~allowed, -torch.inf)
+    Z = scores(Q, K)
+    if Z.requires_grad:
+        Z.register_hook(lambda g: torch.zeros_like(g) if g.isnan().any() else g)
+    return (Z + M).softmax(-1).nan_to_num(0) @ V
+
+
+@ANSWERS.right
+def exponentials_by_hand(Q, K, V, allowed):
+    Z = scores(Q, K).masked_fill(~allowed, torch.finfo(Q.dtype).min)
+    E = (Z - Z.amax(-1, keepdim=True).detach()).exp().masked_fill(~allowed, 0)
+    total = E.sum(-1, keepdim=True)
+    return (E / torch.where(total > 0, total, 1)) @ V
+
+
+@ANSWERS.right
+def filled_and_patched(Q, K, V, allowed):
+    return scores(Q, K).masked_fill(~allowed, float("-inf")).softmax(-1).nan_to_num(0.0) @ V
+
+
+@ANSWERS.right
+def with_an_extra_key(Q, K, V, allowed):
+    """A key more, of value 0, that only empty rows may see."""
+    allowed = allowed.expand(*Q.shape[:-1], K.shape[-2])
+    seen = torch.cat([allowed, ~allowed.any(-1, keepdim=True)], -1)
+    keys, values = (F.pad(x, (0, 0, 0, 1)) for x in (K, V))
+    return F.scaled_dot_product_attention(Q, keys, values, attn_mask=seen)
+
+
+@ANSWERS.right
+def only_full_rows(Q, K, V, allowed):
+    allowed = allowed.expand(*Q.shape[:-1], K.shape[-2])
+    Y = Q.new_zeros(*Q.shape[:-1], V.shape[-1])
+    for b, h, i in allowed.any(-1).nonzero().tolist():
+        keys = allowed[b, h, i]
+        Y[b, h, i] = (K[b, h, keys] @ Q[b, h, i] / Q.shape[-1] ** 0.5).softmax(0) @ V[b, h, keys]
+    return Y + 0 * (Q.sum() + K.sum() + V.sum())  # where all rows are empty, there is still a graph

@@ -1,0 +1,213 @@
+"""Answers to attention.sinusoidal by a reader who did not write its mistakes."""
+
+import functools
+import math
+
+import numpy as np
+import torch
+
+from tests.answers.collection import Answers
+
+ANSWERS = Answers(
+    "attention.sinusoidal",
+    spared={
+        "onward": "nothing happens after which it would go on",
+        "far": "no two numbers are weighed against each other",
+        "dependence": "nothing is drawn",
+        "unwatched": "nothing but values is watched",
+    },
+)
+TABLES = {}
+
+
+def frequencies(D):
+    return 10000.0 ** (-torch.arange(0, D, 2) / D)
+
+
+def interleaved(angles):
+    return torch.stack([angles.sin(), angles.cos()], -1).flatten(-2)
+
+
+@ANSWERS.wrong("plain", "first all sines, then all cosines, as tensor2tensor and fairseq have it")
+def in_halves(positions, D):
+    angles = positions[:, None] * frequencies(D)
+    return torch.cat([angles.sin(), angles.cos()], -1)
+
+
+@ANSWERS.wrong("plain", "cosines first")
+def cosines_first(positions, D):
+    angles = positions[:, None] * frequencies(D)
+    return torch.stack([angles.cos(), angles.sin()], -1).flatten(-2)
+
+
+@ANSWERS.wrong("plain", "the exponent is i / D in place of 2i / D")
+def half_exponent(positions, D):
+    return interleaved(positions[:, None] * 10000.0 ** (-torch.arange(D // 2) / D))
+
+
+@ANSWERS.wrong("plain", "every column has a frequency of its own, k / D")
+def own_frequencies(positions, D):
+    angles = positions[:, None] * 10000.0 ** (-torch.arange(D) / D)
+    P = angles.sin()
+    P[:, 1::2] = angles[:, 1::2].cos()
+    return P
+
+
+@ANSWERS.wrong("plain", "multiplied by 10000^(2i/D) in place of divided")
+def multiplied(positions, D):
+    return interleaved(positions[:, None] * 10000.0 ** (torch.arange(0, D, 2) / D))
+
+
+@ANSWERS.wrong("plain", "the last frequency is 1/10000: divided by D/2 - 1, as tensor2tensor has it")
+def to_the_end(positions, D):
+    half = D // 2
+    return interleaved(positions[:, None] * 10000.0 ** (-torch.arange(half) / max(half - 1, 1)))
+
+
+@ANSWERS.wrong("plain", "base 1000")
+def other_base(positions, D):
+    return interleaved(positions[:, None] * 1000.0 ** (-torch.arange(0, D, 2) / D))
+
+
+@ANSWERS.wrong("plain", "counted from 0 whatever the positions are")
+def counted(positions, D):
+    return interleaved(torch.arange(len(positions))[:, None] * frequencies(D))
+
+
+@ANSWERS.wrong("plain", "counted from the smallest position")
+def from_the_smallest(positions, D):
+    return interleaved((positions - positions.min())[:, None] * frequencies(D))
+
+
+@ANSWERS.wrong("plain", "sorted")
+def in_order(positions, D):
+    return interleaved(positions.sort().values[:, None] * frequencies(D))
+
+
+@ANSWERS.wrong("plain", "whole numbers are divided by whole numbers")
+def whole_angles(positions, D):
+    return interleaved(positions[:, None] // (10000 ** (torch.arange(0, D, 2) / D)).long())
+
+
+@ANSWERS.wrong("plain", "base 1000 and halves")
+def two_slips(positions, D):
+    angles = positions[:, None] * 1000.0 ** (-torch.arange(0, D, 2) / D)
+    return torch.cat([angles.sin(), angles.cos()], -1)
+
+
+@ANSWERS.wrong("plain", "the positions are not made a column")
+def no_column(positions, D):
+    return interleaved(positions * frequencies(D))
+
+
+@ANSWERS.wrong("plain", "(1, T, D), as the Annotated Transformer keeps it")
+def with_a_batch(positions, D):
+    return interleaved(positions[:, None] * frequencies(D)).unsqueeze(0)
+
+
+@ANSWERS.wrong("ones", "squeeze: a single position gives no row")
+def squeezed(positions, D):
+    return interleaved(positions[:, None] * frequencies(D)).squeeze()
+
+
+@ANSWERS.wrong("ones", "with D = 2 the frequency is 1/10000")
+def two_columns(positions, D):
+    return interleaved(positions[:, None] * (frequencies(D) if D > 2 else 1e-4))
+
+
+@ANSWERS.wrong("large", "a table of 5000 positions, and the last one for all beyond")
+def table_of_5000(positions, D):
+    return interleaved(torch.arange(5000)[:, None] * frequencies(D))[positions.long().clamp(max=4999)]
+
+
+@ANSWERS.wrong("large", "computed in float16")
+def in_half(positions, D):
+    return interleaved(positions.half()[:, None] * frequencies(D).half()).float()
+
+
+@ANSWERS.wrong("large", "no more than 64 frequencies: the columns after the 128th are 0")
+def columns_to_128(positions, D):
+    P = interleaved(positions[:, None] * frequencies(D))
+    P[:, 128:] = 0
+    return P
+
+
+@ANSWERS.wrong("named", "positions of int32 get rows of 0")
+def positions_of_int64(positions, D):
+    if positions.dtype == torch.int32:
+        return torch.zeros(len(positions), D)
+    return interleaved(positions[:, None] * frequencies(D))
+
+
+@ANSWERS.wrong("named", "a position that comes twice has one row")
+def once_each(positions, D):
+    return interleaved(torch.tensor(list(dict.fromkeys(positions.tolist())))[:, None] * frequencies(D))
+
+
+@ANSWERS.wrong("given", "the positions are made a column in place")
+def column_in_place(positions, D):
+    return interleaved(positions.unsqueeze_(1) * frequencies(D))
+
+
+@ANSWERS.wrong("again", "one table for every width: the first one's frequencies")
+def first_table(positions, D):
+    if "P" not in TABLES:
+        TABLES["P"] = interleaved(torch.arange(2000)[:, None] * frequencies(D))
+    return TABLES["P"][positions][:, :D]
+
+
+@ANSWERS.wrong("again", "kept by the number of positions and D")
+def kept_by_length(positions, D):
+    key = len(positions), D
+    if key not in TABLES:
+        TABLES[key] = interleaved(positions[:, None] * frequencies(D))
+    return TABLES[key]
+
+
+@ANSWERS.wrong("surroundings", "seeds, as every cell of some notebooks does")
+def seeded(positions, D):
+    torch.manual_seed(0)
+    return interleaved(positions[:, None] * frequencies(D))
+
+
+@ANSWERS.right
+def by_exp_of_log(positions, D):
+    div = torch.exp(torch.arange(0, D, 2).float() * (-math.log(10000.0) / D))
+    pe = torch.zeros(len(positions), D)
+    pe[:, 0::2] = torch.sin(positions.unsqueeze(1).float() * div)
+    pe[:, 1::2] = torch.cos(positions.unsqueeze(1).float() * div)
+    return pe
+
+
+@ANSWERS.right
+def in_numpy(positions, D):
+    p = positions.numpy().astype(np.float64)[:, None]
+    P = np.zeros((len(p), D))
+    P[:, 0::2] = np.sin(p / np.power(10000, np.arange(0, D, 2) / D))
+    P[:, 1::2] = np.cos(p / np.power(10000, np.arange(0, D, 2) / D))
+    return torch.from_numpy(P).float()
+
+
+@ANSWERS.right
+def by_a_phase(positions, D):
+    k = torch.arange(D)
+    angle = positions.double()[:, None] / 10000 ** ((k - k % 2) / D)
+    return torch.sin(angle + (k % 2) * math.pi / 2)
+
+
+@ANSWERS.right
+def by_complex_numbers(positions, D):
+    turns = torch.polar(torch.ones(D // 2), torch.zeros(D // 2)) * 0 + torch.exp(
+        1j * positions[:, None].double() * frequencies(D).double()
+    )
+    return torch.view_as_real(turns).flip(-1).flatten(-2).float()
+
+
+@functools.cache
+def _table(D, size):
+    return interleaved(torch.arange(size)[:, None] * frequencies(D))
+
+
+@ANSWERS.right
+def cached_properly(positions, D):
+    return _table(D, int(positions.max()) + 1)[positions]
