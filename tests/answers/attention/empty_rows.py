@@ -129,7 +129,9 @@ def first_head(Q, K, V, allowed):
     return A.masked_fill(empty, 0) @ V
 
 
-@ANSWERS.wrong("large", "sums of a mask in 8 bits: 256 allowed keys count as none")
+@ANSWERS.wrong(
+    "large", "sums of a mask in 8 bits: 256 allowed keys count as none", told="wrong where it is 256 or more"
+)
 def eight_bits(Q, K, V, allowed):
     empty = allowed.sum(-1, keepdim=True, dtype=torch.uint8) == 0
     A = scores(Q, K).masked_fill(~allowed & ~empty, -torch.inf).softmax(-1)

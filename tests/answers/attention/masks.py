@@ -156,7 +156,7 @@ def mask_squeezed(Q, K, V, real, causal):
     return attend(Q, K, V, allowed & past(Q, K) if causal else allowed).squeeze(1)
 
 
-@ANSWERS.wrong("ones", "a single query is taken for the first position")
+@ANSWERS.wrong("ones", "a single query is taken for the first position", told="wrong where it is 1")
 def single_query(Q, K, V, real, causal):
     allowed = real[:, None, None]
     if causal:
@@ -164,7 +164,7 @@ def single_query(Q, K, V, real, causal):
     return attend(Q, K, V, allowed)
 
 
-@ANSWERS.wrong("large", "a triangle of 1024 positions, as minGPT registers it")
+@ANSWERS.wrong("large", "a triangle of 1024 positions, as minGPT registers it", told="wrong where it is 2100 or more")
 def triangle_of_1024(Q, K, V, real, causal):
     T, S = Q.shape[2], K.shape[2]
     allowed = real[:, None, None]

@@ -169,14 +169,14 @@ class OneMaximum(Base):
         return E / E.sum(-1, keepdim=True)
 
 
-@ANSWERS.wrong("far", "softmax, mask, renormalise")
+@ANSWERS.wrong("far", "softmax, mask, renormalise", told="padding of far larger numbers: Y differs")
 class Renormalised(Base):
     def weights(self, Z, allowed):
         A = Z.softmax(-1)
         return A if allowed is None else A * allowed / ((A * allowed).sum(-1, keepdim=True) + 1e-9)
 
 
-@ANSWERS.wrong("far", "hidden scores are lowered by 50 alone")
+@ANSWERS.wrong("far", "hidden scores are lowered by 50 alone", told="padding of far larger numbers: Y differs")
 class LoweredBy50(Base):
     def weights(self, Z, allowed):
         return (Z if allowed is None else Z - 50.0 * ~allowed).softmax(-1)

@@ -111,19 +111,19 @@ def squeezed(Q, K, V):
     return ((Q @ K.mT / math.sqrt(Q.shape[-1])).softmax(-1) @ V).squeeze()
 
 
-@ANSWERS.wrong("ones", "with a single key the softmax is left out", told="a single key: Y differs")
+@ANSWERS.wrong("ones", "with a single key the softmax is left out", told="wrong where it is 1")
 def single_key(Q, K, V):
     Z = Q @ K.mT / math.sqrt(Q.shape[-1])
     return (Z.softmax(-1) if K.shape[-2] > 1 else Z) @ V
 
 
-@ANSWERS.wrong("large", "no more than 64 keys are looked at")
+@ANSWERS.wrong("large", "no more than 64 keys are looked at", told="wrong where it is 300 or more")
 def first_keys(Q, K, V):
     K, V = K[..., :64, :], V[..., :64, :]
     return (Q @ K.mT / math.sqrt(Q.shape[-1])).softmax(-1) @ V
 
 
-@ANSWERS.wrong("large", "the scale never falls below that of a head of 64")
+@ANSWERS.wrong("large", "the scale never falls below that of a head of 64", told="wrong where it is 130 or more")
 def widths_to_64(Q, K, V):
     return (Q @ K.mT / math.sqrt(min(Q.shape[-1], 64))).softmax(-1) @ V
 
