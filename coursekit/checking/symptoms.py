@@ -82,13 +82,14 @@ def _where(
         return ""
     arguments = {name for call in exercise.signatures for name in (*call.parameters, *(call.forward or ()))}
     optional = {name for call in exercise.signatures for name in call.optional}
+    told = []
     for name in dict.fromkeys(name for inputs in (*good, *bad) for name in inputs):
         values = [[inputs.get(name) for inputs in some] for some in (good, bad)]
         if name in optional and all(x is None for x in values[0]) and not any(x is None for x in values[1]):
-            return f"right without `{name}`, wrong with it"
-        if (name in arguments or len(name) == 1) and (told := _told_apart(name, *values)):
-            return told
-    return ""
+            told.append(f"right without `{name}`, wrong with it")
+        elif name in arguments or len(name) == 1:
+            told.append(_told_apart(name, *values))
+    return "; ".join(list(filter(None, told))[:2])
 
 
 def _right(exercise: Exercise, case: Case, outcome: Outcome, expected: dict[str, Tensor]) -> bool:

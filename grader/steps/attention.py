@@ -129,8 +129,9 @@ class MaskAfterSoftmax(Attention):
 
 
 @slip(
-    "Hidden keys take part in the softmax, or in the maximum that it subtracts, and are taken out afterwards. Where one "
-    "of them has a far higher score, nothing is left of the others to divide by: hide the keys in the scores, first."
+    "Hidden keys take part in the softmax, or in the maximum that it subtracts, and are taken out afterwards. Where "
+    "one of them has a far higher score, nothing is left of the others to divide by: hide the keys in the scores, "
+    "before anything else."
 )
 class RenormalisedAfterSoftmax(Attention):
     def weights(self, S, seen):

@@ -57,7 +57,6 @@ TRUSTED.add_slips(
     attention.MaskIgnored,
     attention.MaskInverted,
     attention.RenormalisedAfterSoftmax,
-    attention.OneMaximum,
     blocks.NoOutputProjection,
     blocks.QueriesAndKeysExchanged,
     blocks.KeysAsValues,

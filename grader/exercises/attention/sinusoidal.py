@@ -84,7 +84,7 @@ def exponent_by_column(positions, D):
     "paper's formula divides 2i by D, and its last pair stops just short of that."
 )
 def exponent_by_last_pair(positions, D):
-    return encoded(positions, pairs(D) / (D // 2 - 1))
+    return encoded(positions, pairs(D) / max(D // 2 - 1, 1))
 
 
 @TRUSTED.mistake(

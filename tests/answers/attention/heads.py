@@ -197,6 +197,37 @@ def gradients_off(X, H):
     return cut(X, H)
 
 
+@ANSWERS.wrong("plain", "the tokens are cut into heads")
+def tokens_cut(X, H):
+    return torch.stack(X.chunk(H, 1), 1)
+
+
+@ANSWERS.wrong("plain", "a list of heads")
+def list_of_heads(X, H):
+    return list(X.chunk(H, -1))
+
+
+@ANSWERS.wrong("plain", "the last head comes first")
+def last_first(X, H):
+    return cut(X, H).flip(1)
+
+
+@ANSWERS.wrong("named", "float32 whatever it is given", at=1)
+def merge_in_float32(Y):
+    return joined(Y.float())
+
+
+@ANSWERS.wrong("again", "the first result of a shape is kept")
+def kept_by_shape(X, H):
+    return KEPT.setdefault((X.shape, H), cut(X, H))
+
+
+@ANSWERS.right
+def turned_first(X, H):
+    B, T, D = X.shape
+    return X.transpose(1, 2).reshape(B, H, D // H, T).transpose(2, 3)
+
+
 @ANSWERS.right
 def by_chunks(X, H):
     return torch.stack(torch.chunk(X, H, dim=-1), dim=1)

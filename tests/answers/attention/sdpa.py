@@ -184,6 +184,41 @@ def weights_detached(Q, K, V):
     return (Q @ K.mT / math.sqrt(Q.shape[-1])).softmax(-1).detach() @ V
 
 
+@ANSWERS.wrong("plain", "the scale is the root of the number of keys")
+def number_of_keys(Q, K, V):
+    return (Q @ K.mT / math.sqrt(K.shape[-2])).softmax(-1) @ V
+
+
+@ANSWERS.wrong("plain", "the pair of result and weights, as the Annotated Transformer returns it")
+def pair(Q, K, V):
+    A = (Q @ K.mT / math.sqrt(Q.shape[-1])).softmax(-1)
+    return A @ V, A
+
+
+@ANSWERS.wrong("plain", "one softmax over all queries and keys of a head")
+def over_all(Q, K, V):
+    Z = Q @ K.mT / math.sqrt(Q.shape[-1])
+    return Z.flatten(-2).softmax(-1).view_as(Z) @ V
+
+
+@ANSWERS.wrong("plain", "a causal mask that nobody asked for, as GPT's code has it")
+def always_causal(Q, K, V):
+    return F.scaled_dot_product_attention(Q, K, V, is_causal=True)
+
+
+@ANSWERS.wrong("plain", "the values are weighed with the mean over the heads")
+def mean_of_heads(Q, K, V):
+    A = (Q @ K.mT / math.sqrt(Q.shape[-1])).softmax(-1)
+    return A.mean(1, keepdim=True) @ V
+
+
+@ANSWERS.right
+def in_place_on_the_scores(Q, K, V):
+    scores = torch.matmul(Q, K.permute(0, 1, 3, 2))
+    scores = scores.div_(math.sqrt(K.size(3)))
+    return torch.matmul(torch.nn.Softmax(dim=3)(scores), V)
+
+
 @ANSWERS.right
 def in_one_einsum(Q, K, V):
     Z = torch.einsum("bhtd,bhsd->bhts", Q, K) * Q.shape[-1] ** -0.5

@@ -178,6 +178,41 @@ def seeded(positions, D):
     return interleaved(positions[:, None] * frequencies(D))
 
 
+@ANSWERS.wrong("plain", "full turns: angles times 2 pi")
+def full_turns(positions, D):
+    return interleaved(2 * math.pi * positions[:, None] * frequencies(D))
+
+
+@ANSWERS.wrong("plain", "positions are divided by the largest one")
+def normalised(positions, D):
+    return interleaved((positions / positions.max().clamp(min=1))[:, None] * frequencies(D))
+
+
+@ANSWERS.wrong("plain", "positions are added up")
+def added_up(positions, D):
+    return interleaved(positions.cumsum(0)[:, None] * frequencies(D))
+
+
+@ANSWERS.wrong("again", "a table as large as the first call needs")
+def first_size(positions, D):
+    size = TABLES.setdefault("size", int(positions.max()) + 1)
+    return interleaved(torch.arange(size)[:, None] * frequencies(D))[positions]
+
+
+@ANSWERS.wrong("plain", "the frequency of the column before: cosines lag by a pair")
+def lagging(positions, D):
+    angles = positions[:, None] * frequencies(D)
+    return torch.stack([angles.sin(), angles.roll(1, -1).cos()], -1).flatten(-2)
+
+
+@ANSWERS.right
+def from_lists(positions, D):
+    rows = [
+        [f(p * 10000 ** (-2 * i / D)) for i in range(D // 2) for f in (math.sin, math.cos)] for p in positions.tolist()
+    ]
+    return torch.tensor(rows, device=positions.device)
+
+
 @ANSWERS.right
 def by_exp_of_log(positions, D):
     div = torch.exp(torch.arange(0, D, 2).float() * (-math.log(10000.0) / D))
