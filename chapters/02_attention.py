@@ -250,8 +250,8 @@ print("result ", tuple(attention_in_loops(Q, K, V).shape), "= one value for each
 # $$Z = \frac{QK^\top}{\sqrt d}, \qquad A = \operatorname{softmax}(Z), \qquad Y = AV$$
 #
 # The same without loops, for $B$ sequences and $H$ heads at once (Vaswani et al. 2017, equation 1).
-# Gradients must flow through it, and its inputs may be non-contiguous. Before you write it: what is the shape of $A$, and along which of its
-# dimensions must it sum to 1?
+# Gradients must flow through it, and its inputs may be non-contiguous. Before you write it: what is the shape
+# of $A$, and along which of its dimensions must it sum to 1?
 #
 # <details><summary>Hint 1</summary>
 #
@@ -945,8 +945,8 @@ show(
 # core · 10 minutes · 2 points
 #
 # Return the rows of $P$ for the given positions (Vaswani et al. 2017, section 3.5) without loops. The
-# positions are integers in any order and need not start at 0. $D$ is even. The result is `float32`, on the
-# device of the positions.
+# positions are integers in any order, may repeat and need not start at 0. $D$ is even. The result is `float32`,
+# on the device of the positions.
 #
 # <details><summary>Hint 1</summary>
 #

@@ -11,13 +11,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from coursekit.checking.comparing import close
+from coursekit.checking.comparing import close, difference
 from coursekit.checking.contract import Case, Exercise
 from coursekit.checking.observing import Outcome
 from coursekit.checking.weighing import scores, who_sees_whom, whose_keys
 
 # What may be said, the best first; None of an output that the look is no question for.
 Look = Callable[["Seen"], "list[str] | None"]
+
+LEAST_RIGHT = 3  # so many right cases of a part, and what the wrong ones have in common may be no accident
+FAR = 3  # a size is of another kind where it is so many times as large
 
 
 @dataclass(frozen=True)
@@ -38,9 +41,19 @@ class Seen:
 def symptom(
     exercise: Exercise, cases: Sequence[Case], outcomes: Sequence[Outcome], expected: Sequence[dict[str, Tensor]]
 ) -> str:
-    """The first sentence that is true of every output that differs on a case which is not hidden; else nothing."""
+    """The first sentence that is true of every output that differs on a case which is not hidden; else nothing.
+
+    With it, in which sizes the wrong cases differ from all right ones.
+    """
     if told := _unlike_before(exercise, cases, outcomes, expected):
         return told
+    said = (_property(exercise, cases, outcomes, expected), _where(exercise, cases, outcomes, expected))
+    return "; ".join(sentence for sentence in said if sentence)
+
+
+def _property(
+    exercise: Exercise, cases: Sequence[Case], outcomes: Sequence[Outcome], expected: Sequence[dict[str, Tensor]]
+) -> str:
     seen = list(_seen(exercise, cases, outcomes, expected))
     for name in dict.fromkeys(one.name for one in seen):
         mine = [one for one in seen if one.name == name]
@@ -48,6 +61,59 @@ def symptom(
             looks = [said for one in mine if (said := look(one)) is not None]
             if agreed := [told for told in (looks or [[]])[0] if all(told in other for other in looks)]:
                 return f"{name} {agreed[0]}"
+    return ""
+
+
+def _where(
+    exercise: Exercise, cases: Sequence[Case], outcomes: Sequence[Outcome], expected: Sequence[dict[str, Tensor]]
+) -> str:
+    """What tells all wrong cases from all right ones: "right where S is 6 or less, wrong where it is 300 or more".
+
+    Where parts are skills of their own, the first one with a wrong case is looked at.
+    """
+    shown = [
+        (case, _right(exercise, case, outcome, right))
+        for case, outcome, right in zip(cases, outcomes, expected, strict=True)
+        if not case.hidden
+    ]
+    part = next((case.part for case, right in shown if not right), "")
+    mine = [(case, right) for case, right in shown if exercise.ordered or case.part == part]
+    good, bad = ([case.inputs for case, right in mine if right is wanted] for wanted in (True, False))
+    if len(good) < LEAST_RIGHT or not bad:
+        return ""
+    arguments = {name for call in exercise.signatures for name in (*call.parameters, *(call.forward or ()))}
+    optional = {name for call in exercise.signatures for name in call.optional}
+    told = []
+    for name in dict.fromkeys(name for inputs in (*good, *bad) for name in inputs):
+        values = [[inputs.get(name) for inputs in some] for some in (good, bad)]
+        if name in optional and all(x is None for x in values[0]) and not any(x is None for x in values[1]):
+            told.append(f"right without `{name}`, wrong with it")
+        elif name in arguments or len(name) == 1:
+            told.append(_told_apart(name, *values))
+    return "; ".join(list(filter(None, told))[:2])
+
+
+def _right(exercise: Exercise, case: Case, outcome: Outcome, expected: dict[str, Tensor]) -> bool:
+    if outcome.outputs is None or outcome.changed or outcome.left:
+        return False
+    found, widths = outcome.outputs, exercise.tolerance
+    return not any(difference(n, found[n], e, widths.get(e.dtype)) for n, e in expected.items()) and not any(
+        law(case.inputs, found) for law in exercise.laws
+    )
+
+
+def _told_apart(name: str, good: list[Any], bad: list[Any]) -> str:
+    """What a Boolean, or a size, has in all wrong cases and in no right one: 1, or a far larger or smaller number."""
+    if all(isinstance(x, bool) for x in (*good, *bad)):
+        return f"right where {name} is {good[0]}, wrong where it is {bad[0]}" if {*good}.isdisjoint(bad) else ""
+    if not all(isinstance(x, int) and x > 0 for x in (*good, *bad)):
+        return ""
+    if {*bad} == {1} and 1 not in good:
+        return f"right where {name} is more than 1, wrong where it is 1"
+    if min(bad) >= FAR * max(good):
+        return f"right where {name} is {max(good)} or less, wrong where it is {min(bad)} or more"
+    if FAR * max(bad) <= min(good):
+        return f"right where {name} is {min(good)} or more, wrong where it is {max(bad)} or less"
     return ""
 
 

@@ -129,8 +129,9 @@ class MaskAfterSoftmax(Attention):
 
 
 @slip(
-    "The mask comes after the softmax, and what is left is divided by its sum. Where a hidden key has a far higher "
-    "score than the others, nothing is left of them to divide: hide the keys in the scores, before the softmax."
+    "Hidden keys take part in the softmax, or in the maximum that it subtracts, and are taken out afterwards. Where "
+    "one of them has a far higher score, nothing is left of the others to divide by: hide the keys in the scores, "
+    "before anything else."
 )
 class RenormalisedAfterSoftmax(Attention):
     def weights(self, S, seen):

@@ -122,6 +122,19 @@ class ViewWithoutTranspose(MultiHead):
         return x.reshape(len(x), self.H, x.shape[1], -1)
 
 
+@slip(
+    "Heads are cut and joined by the same view, (B, T, D) as (B, H, T, d) and back, without a transpose: a head gets "
+    "the whole width of some tokens, where it should get its slice of every token."
+)
+class ViewBothWays(MultiHead):
+    def split(self, x):
+        return x.reshape(len(x), self.H, x.shape[1], -1)
+
+    def merge(self, Y):
+        B, H, T, d = Y.shape
+        return Y.reshape(B, T, H * d)
+
+
 @slip("Head h gets every H-th column; it should get d neighbouring ones: split the width as (H, d).")
 class InterleavedHeads(MultiHead):
     def split(self, x):

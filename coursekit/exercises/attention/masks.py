@@ -35,9 +35,7 @@ def cases(g):
         case("padding", "xxxx xx.. x.x.", causal=False, H=3, T=4, d=8, e=5),
         case("padding", "xxx.. x.x.x", causal=False, H=3, T=2, d=4, e=3),
         case("padding", "x.xx..", causal=False, H=2, T=3, d=5, e=2, dtype=double),
-        case(
-            "padding", "xx.x x.x.", causal=False, H=2, T=3, d=5, e=4, V=identity, note="V the identity, so that Y is A"
-        ),
+        case("padding", "xx.x x.x.", causal=False, H=2, T=3, d=5, e=4, V=identity, note="V the identity"),
         case("padding", "..xxx .x.x.", causal=False, H=3, T=2, d=4, e=3),
         case("causal", "xxxxx", H=3, T=5, d=4, e=3),
         case("causal", "xxxxxxx", H=2, T=3, d=6, e=4),

@@ -9,14 +9,23 @@ def cases(g):
     def case(part, label, positions, D):
         return Case(part, f"{label}, D={D}", {"positions": positions, "D": D})
 
+    # A table has an end, a number has none; and a table is not for one D alone.
+    beyond = torch.tensor([6000, 3]) + torch.randint(0, 100, (2,), generator=g)
+    some = torch.randint(1, 50, (2,), generator=g)
+    twice = torch.tensor([7, 3, 7, 0], dtype=torch.int32)
     unordered, one, large = (torch.randint(1, limit, (T,), generator=g) for T, limit in ((6, 50), (1, 51), (9, 1000)))
     return [
         case("counted from 0", "positions 0 to 4", torch.arange(5), 8),
         case("counted from 0", "positions 0 to 6", torch.arange(7), 12),
+        case("counted from 0", "positions 0 to 3", torch.arange(4), 2),
         case("any positions", "positions 3 to 6", torch.arange(3, 7), 10),
         case("any positions", "positions up to 50, in any order", unordered, 8),
         case("any positions", "one position", one, 6),
         case("any positions", "positions up to 1000", large, 14),
+        case("any positions", "positions 5 to 9", torch.arange(5, 10), 8),
+        case("any positions", "int32, and one position twice", twice, 10),
+        case("any positions", "one position beyond 6000", beyond, 14),
+        case("any positions", "two positions", some, 140),
     ]
 
 

@@ -114,8 +114,9 @@ def everything_zeroed(Q, K, V, allowed):
 
 
 @TRUSTED.mistake(
-    "Hidden keys are let into the softmax, or its maximum, and taken out afterwards. Where one of them has a far higher "
-    "score, nothing is left of the allowed keys, and the query gives 0. Hide them in the scores, before anything else."
+    "Hidden keys are let into the softmax, or its maximum, and taken out afterwards. Where one of them has a far "
+    "higher score, nothing is left of the allowed keys, and the query gives 0. Hide them in the scores, before "
+    "anything else."
 )
 def hidden_afterwards(Q, K, V, allowed):
     A = scores(Q, K).softmax(-1) * allowed

@@ -47,17 +47,21 @@ class Reference(Parts):
         return self.out_proj(torch.cat(heads, -1))
 
 
-TRUSTED = Trusted(Reference)
+TRUSTED = Trusted(Reference, budget="a module can be wrong in its weights, in its heads, in its scores and in its mask")
 TRUSTED.add_slips(
     blocks.slipping(Parts),
     attention.ScaledByModelWidth,
+    attention.ScaledByHeads,
     attention.NotScaled,
+    attention.SoftmaxOverHeads,
     attention.MaskIgnored,
     attention.MaskInverted,
+    attention.RenormalisedAfterSoftmax,
     blocks.NoOutputProjection,
     blocks.QueriesAndKeysExchanged,
     blocks.KeysAsValues,
     blocks.ViewWithoutTranspose,
+    blocks.ViewBothWays,
     blocks.InterleavedHeads,
     blocks.MergedWithoutTranspose,
     blocks.OneHead,
@@ -106,6 +110,27 @@ class OutputWeightNotTransposed(Parts):
 class ProjectionDetached(Parts):
     def project(self, X):
         return F.linear(X, self.in_proj_weight.detach(), self.in_proj_bias.detach()).chunk(3, -1)
+
+
+@TRUSTED.mistake(
+    "The tokens of different sequences look at each other: batch and tokens are exchanged. `nn.MultiheadAttention` "
+    "wants (T, B, D) unless it is made with batch_first=True."
+)
+class BatchTakenForTokens(Parts):
+    def forward(self, X, allowed=None):
+        return super().forward(X.transpose(0, 1)).transpose(0, 1)
+
+
+@TRUSTED.mistake(
+    "The masks of the sequences are dealt out in the wrong order: in a stack of B H masks the heads of one sequence "
+    "come one after the other, which is `repeat_interleave(H, 0)` and not `repeat(H, 1, 1)`."
+)
+class MasksInWrongOrder(Parts):
+    def forward(self, X, allowed=None):
+        if allowed is not None:
+            full = allowed.expand(len(X), self.H, X.shape[1], X.shape[1])
+            allowed = full.transpose(0, 1).reshape(full.shape)
+        return super().forward(X, allowed)
 
 
 TRUSTED.add_alternative("in_steps", Parts)

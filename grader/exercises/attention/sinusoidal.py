@@ -84,7 +84,7 @@ def exponent_by_column(positions, D):
     "paper's formula divides 2i by D, and its last pair stops just short of that."
 )
 def exponent_by_last_pair(positions, D):
-    return encoded(positions, pairs(D) / (D // 2 - 1))
+    return encoded(positions, pairs(D) / max(D // 2 - 1, 1))
 
 
 @TRUSTED.mistake(
@@ -105,6 +105,24 @@ def exponent_rounded_down(positions, D):
 @TRUSTED.mistake("The base of your powers is e, not 10000: exp(-2i/D) lacks the factor log(10000) in its exponent.")
 def base_e(positions, D):
     return encoded(positions, 2 * pairs(D) / D, math.e)
+
+
+@TRUSTED.mistake("The base of your powers is 1000, not 10000: one zero is missing.")
+def base_1000(positions, D):
+    return encoded(positions, 2 * pairs(D) / D, 1000.0)
+
+
+@TRUSTED.mistake(
+    "Your positions are counted from the smallest of them: a row depends on its own position alone, wherever the "
+    "others are. Nothing is to be subtracted."
+)
+def counted_from_the_smallest(positions, D):
+    return encoded(positions - positions.min(), 2 * pairs(D) / D)
+
+
+@TRUSTED.mistake("Your rows are in the order of the positions: row t belongs to positions[t], in the order given.")
+def sorted_first(positions, D):
+    return encoded(positions.sort().values, 2 * pairs(D) / D)
 
 
 @TRUSTED.mistake("Your positions are one too large: position 0 must give angle 0, a row of 0, 1, 0, 1, ...")

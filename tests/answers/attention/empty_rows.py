@@ -129,7 +129,9 @@ def first_head(Q, K, V, allowed):
     return A.masked_fill(empty, 0) @ V
 
 
-@ANSWERS.wrong("large", "sums of a mask in 8 bits: 256 allowed keys count as none")
+@ANSWERS.wrong(
+    "large", "sums of a mask in 8 bits: 256 allowed keys count as none", told="wrong where it is 256 or more"
+)
 def eight_bits(Q, K, V, allowed):
     empty = allowed.sum(-1, keepdim=True, dtype=torch.uint8) == 0
     A = scores(Q, K).masked_fill(~allowed & ~empty, -torch.inf).softmax(-1)
@@ -174,6 +176,41 @@ def hooked(Q, K, V, allowed):
     if Z.requires_grad:
         Z.register_hook(lambda g: torch.zeros_like(g) if g.isnan().any() else g)
     return (Z + M).softmax(-1).nan_to_num(0) @ V
+
+
+@ANSWERS.wrong("plain", "the result is multiplied by 0 where a row is empty: NaN times 0 is NaN")
+def multiplied(Q, K, V, allowed):
+    Y = scores(Q, K).masked_fill(~allowed, -torch.inf).softmax(-1) @ V
+    return Y * allowed.any(-1, keepdim=True)
+
+
+@ANSWERS.wrong("plain", "an empty row may see the first key")
+def first_key(Q, K, V, allowed):
+    allowed = allowed.expand(scores(Q, K).shape).clone()
+    allowed[..., 0] |= ~allowed.any(-1)
+    return scores(Q, K).masked_fill(~allowed, -torch.inf).softmax(-1) @ V
+
+
+@ANSWERS.wrong("named", "a row is empty when it is so in every head and sequence")
+def empty_everywhere(Q, K, V, allowed):
+    allowed = allowed.expand(scores(Q, K).shape)
+    empty = ~allowed.any(-1, keepdim=True).any(0, keepdim=True).any(1, keepdim=True)
+    A = scores(Q, K).masked_fill(~allowed & ~empty, -torch.inf).softmax(-1)
+    return A.masked_fill(empty, 0) @ V
+
+
+@ANSWERS.wrong("plain", "a billionth of the average is left in empty rows")
+def a_billionth(Q, K, V, allowed):
+    A = scores(Q, K).masked_fill(~allowed, -1e9).softmax(-1)
+    return torch.where(allowed.any(-1, keepdim=True), A, A * 1e-9) @ V
+
+
+@ANSWERS.right
+def where_before_and_after(Q, K, V, allowed):
+    some = allowed.any(-1, keepdim=True)
+    Z = torch.where(allowed, scores(Q, K), -torch.inf)
+    Z = torch.where(some, Z, torch.zeros_like(Z))
+    return torch.where(some, Z.softmax(-1), 0.0) @ V
 
 
 @ANSWERS.right

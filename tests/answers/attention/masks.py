@@ -156,7 +156,7 @@ def mask_squeezed(Q, K, V, real, causal):
     return attend(Q, K, V, allowed & past(Q, K) if causal else allowed).squeeze(1)
 
 
-@ANSWERS.wrong("ones", "a single query is taken for the first position")
+@ANSWERS.wrong("ones", "a single query is taken for the first position", told="wrong where it is 1")
 def single_query(Q, K, V, real, causal):
     allowed = real[:, None, None]
     if causal:
@@ -164,7 +164,7 @@ def single_query(Q, K, V, real, causal):
     return attend(Q, K, V, allowed)
 
 
-@ANSWERS.wrong("large", "a triangle of 1024 positions, as minGPT registers it")
+@ANSWERS.wrong("large", "a triangle of 1024 positions, as minGPT registers it", told="wrong where it is 2100 or more")
 def triangle_of_1024(Q, K, V, real, causal):
     T, S = Q.shape[2], K.shape[2]
     allowed = real[:, None, None]
@@ -204,6 +204,51 @@ def gradients_off(Q, K, V, real, causal):
     out = attend(Q, K, V, real[:, None, None] & past(Q, K) if causal else real[:, None, None])
     torch.set_grad_enabled(False)
     return out
+
+
+@ANSWERS.wrong("plain", "what is hidden times -inf is added: 0 times -inf is NaN")
+def times_infinity(Q, K, V, real, causal):
+    allowed = real[:, None, None]
+    allowed = allowed & past(Q, K) if causal else allowed
+    return (Q @ K.mT / math.sqrt(Q.shape[-1]) + ~allowed * -torch.inf).softmax(-1) @ V
+
+
+@ANSWERS.wrong("plain", "a causal mask for as many keys as queries, as minGPT cuts its buffer")
+def square(Q, K, V, real, causal):
+    T = Q.shape[2]
+    Z = Q @ K.mT / math.sqrt(Q.shape[-1])
+    if causal:
+        Z = Z.masked_fill(BLOCK[:T, :T] == 0, -torch.inf)
+    return Z.masked_fill(~real[:, None, None], -torch.inf).softmax(-1) @ V
+
+
+@ANSWERS.wrong("named", "causal only where there are as many queries as keys")
+def causal_if_square(Q, K, V, real, causal):
+    allowed = real[:, None, None]
+    return attend(Q, K, V, allowed & past(Q, K) if causal and Q.shape[2] == K.shape[2] else allowed)
+
+
+@ANSWERS.wrong("plain", "the first sequence's padding for all")
+def first_sequence(Q, K, V, real, causal):
+    allowed = real[:1, None, None]
+    return attend(Q, K, V, allowed & past(Q, K) if causal else allowed)
+
+
+@ANSWERS.wrong("far", "-100 is added to hidden scores")
+def hundred_lower(Q, K, V, real, causal):
+    allowed = real[:, None, None]
+    allowed = allowed & past(Q, K) if causal else allowed
+    return (Q @ K.mT / math.sqrt(Q.shape[-1]) - 100 * (~allowed).to(Q.dtype)).softmax(-1) @ V
+
+
+@ANSWERS.right
+def with_a_bias_in_double(Q, K, V, real, causal):
+    T, S = Q.shape[-2:][0], K.shape[-2]
+    i, j = torch.arange(S - T, S).view(-1, 1), torch.arange(S).view(1, -1)
+    seen = torch.logical_and(real.view(len(real), 1, 1, S), (j <= i) | (not causal))
+    bias = torch.where(seen, 0.0, -math.inf)
+    Z = torch.einsum("bhtd,bhsd->bhts", Q.double(), K.double()) / Q.shape[-1] ** 0.5 + bias
+    return (Z.softmax(-1) @ V.double()).to(V.dtype)
 
 
 @ANSWERS.right

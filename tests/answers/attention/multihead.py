@@ -46,26 +46,30 @@ class Base(nn.Module):
         return self.out_proj(self.merge(A @ V))
 
 
-@ANSWERS.wrong("plain", "scaled by sqrt(D), the width of the whole model")
+@ANSWERS.wrong("plain", "scaled by sqrt(D), the width of the whole model", true="ScaledByModelWidth")
 class ScaledByModel(Base):
     def scale(self, Q):
         return math.sqrt(Q.shape[-1] * Q.shape[1])
 
 
-@ANSWERS.wrong("plain", "scaled by sqrt(H)")
+@ANSWERS.wrong("plain", "scaled by sqrt(H)", true="ScaledByHeads")
 class ScaledByHeads(Base):
     def scale(self, Q):
         return math.sqrt(Q.shape[1])
 
 
-@ANSWERS.wrong("plain", "the big matrix is taken for keys, queries, values")
+@ANSWERS.wrong("plain", "the big matrix is taken for keys, queries, values", true="QueriesAndKeysExchanged")
 class OtherOrder(Base):
     def project(self, X):
         K, Q, V = super().project(X)
         return Q, K, V
 
 
-@ANSWERS.wrong("plain", "each head's queries, keys and values are taken to lie together, as in GPT-NeoX")
+@ANSWERS.wrong(
+    "plain",
+    "each head's queries, keys and values are taken to lie together, as in GPT-NeoX",
+    true="ThreeWithinEachHead",
+)
 class HeadsFirst(Base):
     def forward(self, X, allowed=None):
         B, T, D = X.shape
@@ -74,7 +78,7 @@ class HeadsFirst(Base):
         return self.out_proj(self.merge(self.weights(Q @ K.mT / self.scale(Q), allowed) @ V))
 
 
-@ANSWERS.wrong("plain", "heads are cut by a view, there and back")
+@ANSWERS.wrong("plain", "heads are cut by a view, there and back", true="ViewBothWays")
 class Views(Base):
     def split(self, X):
         B, T, D = X.shape
@@ -94,13 +98,17 @@ class BatchSecond(nn.MultiheadAttention):
         return super().forward(X, X, X, attn_mask=allowed, need_weights=False)[0]
 
 
-@ANSWERS.wrong("plain", "the pair of nn.MultiheadAttention is returned")
+@ANSWERS.wrong("plain", "the pair of nn.MultiheadAttention is returned", told="a tuple of 2, expected the tensor Y")
 class ReturnsPair(Base):
     def forward(self, X, allowed=None):
         return super().forward(X, allowed), None
 
 
-@ANSWERS.wrong("plain", "three projections of their own, as d2l has them: the names do not load")
+@ANSWERS.wrong(
+    "plain",
+    "three projections of their own, as d2l has them: the names do not load",
+    told="no weight called 'in_proj_weight'",
+)
 class ThreeProjections(Base):
     def __init__(self, D, H):
         super().__init__(D, H)
@@ -111,7 +119,7 @@ class ThreeProjections(Base):
         return self.W_q(X), self.W_k(X), self.W_v(X)
 
 
-@ANSWERS.wrong("plain", "minGPT's names: c_attn and c_proj")
+@ANSWERS.wrong("plain", "minGPT's names: c_attn and c_proj", told="no weight called 'in_proj_weight'")
 class MinGPT(nn.Module):
     def __init__(self, D, H):
         super().__init__()
@@ -132,13 +140,13 @@ class TwoSlips(Base):
         return (Z if allowed is None else Z.masked_fill(~allowed, -torch.inf)).softmax(-2)
 
 
-@ANSWERS.wrong("plain", "dropout of the weights that acts whether training or not")
+@ANSWERS.wrong("plain", "dropout of the weights that acts whether training or not", told=r"two calls .* \(dropout\?\)")
 class DropoutActs(Base):
     def weights(self, Z, allowed):
         return F.dropout(super().weights(Z, allowed), 0.1)
 
 
-@ANSWERS.wrong("plain", "an nn.Dropout of 0.1: the module is made in training mode")
+@ANSWERS.wrong("plain", "an nn.Dropout of 0.1: the module is made in training mode", told=r"two calls .* \(dropout\?\)")
 class DropoutTrains(Base):
     def __init__(self, D, H):
         super().__init__(D, H)
@@ -148,13 +156,13 @@ class DropoutTrains(Base):
         return self.drop(super().weights(Z, allowed))
 
 
-@ANSWERS.wrong("plain", "the mask is upside down, as nn.MultiheadAttention has it")
+@ANSWERS.wrong("plain", "the mask is upside down, as nn.MultiheadAttention has it", true="MaskInverted")
 class UpsideDown(Base):
     def weights(self, Z, allowed):
         return super().weights(Z, None if allowed is None else ~allowed)
 
 
-@ANSWERS.wrong("plain", "if allowed: asks a tensor for one truth value")
+@ANSWERS.wrong("plain", "if allowed: asks a tensor for one truth value", told="want one truth value")
 class TruthOfMask(Base):
     def weights(self, Z, allowed):
         if allowed:
@@ -162,39 +170,39 @@ class TruthOfMask(Base):
         return Z.softmax(-1)
 
 
-@ANSWERS.wrong("far", "one maximum for the whole tensor, hidden keys too")
+@ANSWERS.wrong("far", "one maximum for the whole tensor, hidden keys too", true="RenormalisedAfterSoftmax")
 class OneMaximum(Base):
     def weights(self, Z, allowed):
         E = (Z - Z.max()).exp() if allowed is None else (Z - Z.max()).exp() * allowed
         return E / E.sum(-1, keepdim=True)
 
 
-@ANSWERS.wrong("far", "softmax, mask, renormalise")
+@ANSWERS.wrong("far", "softmax, mask, renormalise", told="padding of far larger numbers: Y differs")
 class Renormalised(Base):
     def weights(self, Z, allowed):
         A = Z.softmax(-1)
         return A if allowed is None else A * allowed / ((A * allowed).sum(-1, keepdim=True) + 1e-9)
 
 
-@ANSWERS.wrong("far", "hidden scores are lowered by 50 alone")
+@ANSWERS.wrong("far", "hidden scores are lowered by 50 alone", told="padding of far larger numbers: Y differs")
 class LoweredBy50(Base):
     def weights(self, Z, allowed):
         return (Z if allowed is None else Z - 50.0 * ~allowed).softmax(-1)
 
 
-@ANSWERS.wrong("ones", "squeeze at the end")
+@ANSWERS.wrong("ones", "squeeze at the end", told="has lost a dimension of size 1")
 class Squeezed(Base):
     def forward(self, X, allowed=None):
         return super().forward(X, allowed).squeeze()
 
 
-@ANSWERS.wrong("ones", "with one head the scale is left out")
+@ANSWERS.wrong("ones", "with one head the scale is left out", told="right where H is more than 1, wrong where it is 1")
 class OneHead(Base):
     def scale(self, Q):
         return 1.0 if Q.shape[1] == 1 else super().scale(Q)
 
 
-@ANSWERS.wrong("named", "masks of all heads are joined")
+@ANSWERS.wrong("named", "masks of all heads are joined", told="heads with masks of their own: Y differs")
 class HeadsJoined(Base):
     def weights(self, Z, allowed):
         return super().weights(
@@ -202,7 +210,7 @@ class HeadsJoined(Base):
         )
 
 
-@ANSWERS.wrong("named", "the mask is repeated in the order of heads, then sequences")
+@ANSWERS.wrong("named", "the mask is repeated in the order of heads, then sequences", true="MasksInWrongOrder")
 class RepeatedWrongly(nn.MultiheadAttention):
     def __init__(self, D, H):
         super().__init__(D, H, batch_first=True)
@@ -214,26 +222,28 @@ class RepeatedWrongly(nn.MultiheadAttention):
         return super().forward(X, X, X, attn_mask=allowed, need_weights=False)[0]
 
 
-@ANSWERS.wrong("named", "a mask of fewer than four dimensions is taken for one of each sequence")
+@ANSWERS.wrong(
+    "named", "a mask of fewer than four dimensions is taken for one of each sequence", told=r"expected \(1, 3, 8\)"
+)
 class MaskUnsqueezed(Base):
     def weights(self, Z, allowed):
         return super().weights(Z, allowed if allowed is None else allowed.view(-1, 1, *allowed.shape[-2:]))
 
 
-@ANSWERS.wrong("large", "no more than 8 heads")
+@ANSWERS.wrong("large", "no more than 8 heads", told="right where H is 4 or less")
 class EightHeads(Base):
     def __init__(self, D, H):
         super().__init__(D, min(H, 8))
 
 
-@ANSWERS.wrong("large", "tokens beyond the 256th are not seen")
+@ANSWERS.wrong("large", "tokens beyond the 256th are not seen", told="wrong where it is 300 or more")
 class Context256(Base):
     def weights(self, Z, allowed):
         near = torch.arange(Z.shape[-1]) < 256
         return super().weights(Z, near if allowed is None else near & allowed)
 
 
-@ANSWERS.wrong("given", "X is scaled in place")
+@ANSWERS.wrong("given", "X is scaled in place", told="changes its input X in place")
 class ScalesX(Base):
     def project(self, X):
         with torch.no_grad():
@@ -241,7 +251,7 @@ class ScalesX(Base):
         return super().project(X / 1.5)
 
 
-@ANSWERS.wrong("given", "the mask is turned upside down in place")
+@ANSWERS.wrong("given", "the mask is turned upside down in place", told="changes its input allowed in place")
 class TurnsMask(Base):
     def weights(self, Z, allowed):
         return Z.softmax(-1) if allowed is None else Z.masked_fill(allowed.logical_not_(), -torch.inf).softmax(-1)
@@ -281,14 +291,14 @@ class KeepsKeys(Base):
         return self.out_proj(self.merge(self.weights(Q @ K.mT / self.scale(Q), allowed) @ V))
 
 
-@ANSWERS.wrong("surroundings", "seeds all random numbers as it is made")
+@ANSWERS.wrong("surroundings", "seeds all random numbers as it is made", told="sets the seed of all random numbers")
 class Seeds(Base):
     def __init__(self, D, H):
         torch.manual_seed(0)
         super().__init__(D, H)
 
 
-@ANSWERS.wrong("surroundings", "switches gradients off when a mask comes")
+@ANSWERS.wrong("surroundings", "switches gradients off when a mask comes", told="leaves gradients switched off")
 class SwitchesOff(Base):
     def forward(self, X, allowed=None):
         Y = super().forward(X, allowed)
@@ -296,7 +306,7 @@ class SwitchesOff(Base):
         return Y
 
 
-@ANSWERS.wrong("unwatched", "the big matrix does not learn: it is no parameter but a buffer")
+@ANSWERS.wrong("unwatched", "the big matrix does not learn: it is no parameter but a buffer", told="is not a parameter")
 class Buffers(Base):
     def __init__(self, D, H):
         super().__init__(D, H)
@@ -306,17 +316,84 @@ class Buffers(Base):
         self.register_buffer("in_proj_bias", bias)
 
 
-@ANSWERS.wrong("unwatched", "the big matrix is frozen")
+@ANSWERS.wrong("unwatched", "the big matrix is frozen", told="'in_proj_weight' is frozen")
 class Frozen(Base):
     def __init__(self, D, H):
         super().__init__(D, H)
         self.in_proj_weight.requires_grad_(False)
 
 
-@ANSWERS.wrong("unwatched", "the weights are read past autograd")
+@ANSWERS.wrong("unwatched", "the weights are read past autograd", true="ProjectionDetached")
 class ReadsData(Base):
     def project(self, X):
         return F.linear(X, self.in_proj_weight.data, self.in_proj_bias.data).chunk(3, -1)
+
+
+@ANSWERS.wrong("plain", "out_proj has no bias")
+class NoOutputBias(Base):
+    def __init__(self, D, H):
+        super().__init__(D, H)
+        self.out_proj = nn.Linear(D, D, bias=False)
+
+
+@ANSWERS.wrong("plain", "a temperature that is learnt as well")
+class Temperature(Base):
+    def __init__(self, D, H):
+        super().__init__(D, H)
+        self.temperature = nn.Parameter(torch.ones(()))
+
+
+@ANSWERS.wrong("plain", "the residual of a block is added")
+class Residual(Base):
+    def forward(self, X, allowed=None):
+        return X + super().forward(X, allowed)
+
+
+@ANSWERS.wrong("plain", "always causal, as minGPT's module is")
+class AlwaysCausal(Base):
+    def weights(self, Z, allowed):
+        past = torch.ones(Z.shape[-2:], dtype=torch.bool).tril()
+        return super().weights(Z, past if allowed is None else past & allowed)
+
+
+@ANSWERS.wrong("plain", "the mask is added as 0 and 1")
+class MaskAdded(Base):
+    def weights(self, Z, allowed):
+        return (Z if allowed is None else Z + allowed).softmax(-1)
+
+
+@ANSWERS.wrong("again", "the scale is worked into the weights at every call")
+class ScalesItsWeights(Base):
+    def project(self, X):
+        D = X.shape[-1]
+        with torch.no_grad():
+            self.in_proj_weight[:D] /= math.sqrt(D // self.H)
+            self.in_proj_bias[:D] /= math.sqrt(D // self.H)
+        return super().project(X)
+
+    def scale(self, Q):
+        return 1.0
+
+
+@ANSWERS.wrong("given", "weights of its own random numbers: the parameters are cloned in the first call")
+class Clones(Base):
+    def project(self, X):
+        if not hasattr(self, "W"):
+            object.__setattr__(self, "W", self.in_proj_weight.detach().clone())
+        return F.linear(X, self.W, self.in_proj_bias).chunk(3, -1)
+
+
+@ANSWERS.right
+class LinearUnderItsWeights(Base):
+    """A linear map whose weights have the names that are asked for too."""
+
+    def __init__(self, D, H):
+        super().__init__(D, H)
+        self.c_attn = nn.Linear(D, 3 * D)
+        self.in_proj_weight, self.in_proj_bias = self.c_attn.weight, self.c_attn.bias
+
+    def project(self, X):
+        return self.c_attn(X).split(X.shape[-1], dim=2)
 
 
 @ANSWERS.right

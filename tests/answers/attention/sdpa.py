@@ -111,19 +111,19 @@ def squeezed(Q, K, V):
     return ((Q @ K.mT / math.sqrt(Q.shape[-1])).softmax(-1) @ V).squeeze()
 
 
-@ANSWERS.wrong("ones", "with a single key the softmax is left out", told="a single key: Y differs")
+@ANSWERS.wrong("ones", "with a single key the softmax is left out", told="wrong where it is 1")
 def single_key(Q, K, V):
     Z = Q @ K.mT / math.sqrt(Q.shape[-1])
     return (Z.softmax(-1) if K.shape[-2] > 1 else Z) @ V
 
 
-@ANSWERS.wrong("large", "no more than 64 keys are looked at")
+@ANSWERS.wrong("large", "no more than 64 keys are looked at", told="wrong where it is 300 or more")
 def first_keys(Q, K, V):
     K, V = K[..., :64, :], V[..., :64, :]
     return (Q @ K.mT / math.sqrt(Q.shape[-1])).softmax(-1) @ V
 
 
-@ANSWERS.wrong("large", "the scale never falls below that of a head of 64")
+@ANSWERS.wrong("large", "the scale never falls below that of a head of 64", told="wrong where it is 130 or more")
 def widths_to_64(Q, K, V):
     return (Q @ K.mT / math.sqrt(min(Q.shape[-1], 64))).softmax(-1) @ V
 
@@ -182,6 +182,41 @@ def gradient_of_nothing(Q, K, V):
 @ANSWERS.wrong("unwatched", "the weights are detached, so only V learns", true="WeightsDetached")
 def weights_detached(Q, K, V):
     return (Q @ K.mT / math.sqrt(Q.shape[-1])).softmax(-1).detach() @ V
+
+
+@ANSWERS.wrong("plain", "the scale is the root of the number of keys")
+def number_of_keys(Q, K, V):
+    return (Q @ K.mT / math.sqrt(K.shape[-2])).softmax(-1) @ V
+
+
+@ANSWERS.wrong("plain", "the pair of result and weights, as the Annotated Transformer returns it")
+def pair(Q, K, V):
+    A = (Q @ K.mT / math.sqrt(Q.shape[-1])).softmax(-1)
+    return A @ V, A
+
+
+@ANSWERS.wrong("plain", "one softmax over all queries and keys of a head")
+def over_all(Q, K, V):
+    Z = Q @ K.mT / math.sqrt(Q.shape[-1])
+    return Z.flatten(-2).softmax(-1).view_as(Z) @ V
+
+
+@ANSWERS.wrong("plain", "a causal mask that nobody asked for, as GPT's code has it")
+def always_causal(Q, K, V):
+    return F.scaled_dot_product_attention(Q, K, V, is_causal=True)
+
+
+@ANSWERS.wrong("plain", "the values are weighed with the mean over the heads")
+def mean_of_heads(Q, K, V):
+    A = (Q @ K.mT / math.sqrt(Q.shape[-1])).softmax(-1)
+    return A.mean(1, keepdim=True) @ V
+
+
+@ANSWERS.right
+def in_place_on_the_scores(Q, K, V):
+    scores = torch.matmul(Q, K.permute(0, 1, 3, 2))
+    scores = scores.div_(math.sqrt(K.size(3)))
+    return torch.matmul(torch.nn.Softmax(dim=3)(scores), V)
 
 
 @ANSWERS.right

@@ -28,24 +28,24 @@ def interleaved(angles):
     return torch.stack([angles.sin(), angles.cos()], -1).flatten(-2)
 
 
-@ANSWERS.wrong("plain", "first all sines, then all cosines, as tensor2tensor and fairseq have it")
+@ANSWERS.wrong("plain", "first all sines, then all cosines, as tensor2tensor and fairseq have it", true="halves")
 def in_halves(positions, D):
     angles = positions[:, None] * frequencies(D)
     return torch.cat([angles.sin(), angles.cos()], -1)
 
 
-@ANSWERS.wrong("plain", "cosines first")
+@ANSWERS.wrong("plain", "cosines first", true="cosine_first")
 def cosines_first(positions, D):
     angles = positions[:, None] * frequencies(D)
     return torch.stack([angles.cos(), angles.sin()], -1).flatten(-2)
 
 
-@ANSWERS.wrong("plain", "the exponent is i / D in place of 2i / D")
+@ANSWERS.wrong("plain", "the exponent is i / D in place of 2i / D", true="exponent_halved")
 def half_exponent(positions, D):
     return interleaved(positions[:, None] * 10000.0 ** (-torch.arange(D // 2) / D))
 
 
-@ANSWERS.wrong("plain", "every column has a frequency of its own, k / D")
+@ANSWERS.wrong("plain", "every column has a frequency of its own, k / D", true="exponent_by_column")
 def own_frequencies(positions, D):
     angles = positions[:, None] * 10000.0 ** (-torch.arange(D) / D)
     P = angles.sin()
@@ -53,33 +53,35 @@ def own_frequencies(positions, D):
     return P
 
 
-@ANSWERS.wrong("plain", "multiplied by 10000^(2i/D) in place of divided")
+@ANSWERS.wrong("plain", "multiplied by 10000^(2i/D) in place of divided", true="frequencies_grow")
 def multiplied(positions, D):
     return interleaved(positions[:, None] * 10000.0 ** (torch.arange(0, D, 2) / D))
 
 
-@ANSWERS.wrong("plain", "the last frequency is 1/10000: divided by D/2 - 1, as tensor2tensor has it")
+@ANSWERS.wrong(
+    "plain", "the last frequency is 1/10000: divided by D/2 - 1, as tensor2tensor has it", true="exponent_by_last_pair"
+)
 def to_the_end(positions, D):
     half = D // 2
     return interleaved(positions[:, None] * 10000.0 ** (-torch.arange(half) / max(half - 1, 1)))
 
 
-@ANSWERS.wrong("plain", "base 1000")
+@ANSWERS.wrong("plain", "base 1000", true="base_1000")
 def other_base(positions, D):
     return interleaved(positions[:, None] * 1000.0 ** (-torch.arange(0, D, 2) / D))
 
 
-@ANSWERS.wrong("plain", "counted from 0 whatever the positions are")
+@ANSWERS.wrong("plain", "counted from 0 whatever the positions are", true="positions_ignored")
 def counted(positions, D):
     return interleaved(torch.arange(len(positions))[:, None] * frequencies(D))
 
 
-@ANSWERS.wrong("plain", "counted from the smallest position")
+@ANSWERS.wrong("plain", "counted from the smallest position", true="counted_from_the_smallest")
 def from_the_smallest(positions, D):
     return interleaved((positions - positions.min())[:, None] * frequencies(D))
 
 
-@ANSWERS.wrong("plain", "sorted")
+@ANSWERS.wrong("plain", "sorted", true="sorted_first")
 def in_order(positions, D):
     return interleaved(positions.sort().values[:, None] * frequencies(D))
 
@@ -95,27 +97,27 @@ def two_slips(positions, D):
     return torch.cat([angles.sin(), angles.cos()], -1)
 
 
-@ANSWERS.wrong("plain", "the positions are not made a column")
+@ANSWERS.wrong("plain", "the positions are not made a column", told=r"positions is \(5,\)")
 def no_column(positions, D):
     return interleaved(positions * frequencies(D))
 
 
-@ANSWERS.wrong("plain", "(1, T, D), as the Annotated Transformer keeps it")
+@ANSWERS.wrong("plain", "(1, T, D), as the Annotated Transformer keeps it", told="has a dimension of size 1 too many")
 def with_a_batch(positions, D):
     return interleaved(positions[:, None] * frequencies(D)).unsqueeze(0)
 
 
-@ANSWERS.wrong("ones", "squeeze: a single position gives no row")
+@ANSWERS.wrong("ones", "squeeze: a single position gives no row", told="has lost a dimension of size 1")
 def squeezed(positions, D):
     return interleaved(positions[:, None] * frequencies(D)).squeeze()
 
 
-@ANSWERS.wrong("ones", "with D = 2 the frequency is 1/10000")
+@ANSWERS.wrong("ones", "with D = 2 the frequency is 1/10000", told="wrong where it is 2 or less")
 def two_columns(positions, D):
     return interleaved(positions[:, None] * (frequencies(D) if D > 2 else 1e-4))
 
 
-@ANSWERS.wrong("large", "a table of 5000 positions, and the last one for all beyond")
+@ANSWERS.wrong("large", "a table of 5000 positions, and the last one for all beyond", told="one position beyond 6000")
 def table_of_5000(positions, D):
     return interleaved(torch.arange(5000)[:, None] * frequencies(D))[positions.long().clamp(max=4999)]
 
@@ -125,31 +127,35 @@ def in_half(positions, D):
     return interleaved(positions.half()[:, None] * frequencies(D).half()).float()
 
 
-@ANSWERS.wrong("large", "no more than 64 frequencies: the columns after the 128th are 0")
+@ANSWERS.wrong(
+    "large", "no more than 64 frequencies: the columns after the 128th are 0", told="wrong where it is 140 or more"
+)
 def columns_to_128(positions, D):
     P = interleaved(positions[:, None] * frequencies(D))
     P[:, 128:] = 0
     return P
 
 
-@ANSWERS.wrong("named", "positions of int32 get rows of 0")
+@ANSWERS.wrong("named", "positions of int32 get rows of 0", told="int32, and one position twice")
 def positions_of_int64(positions, D):
     if positions.dtype == torch.int32:
         return torch.zeros(len(positions), D)
     return interleaved(positions[:, None] * frequencies(D))
 
 
-@ANSWERS.wrong("named", "a position that comes twice has one row")
+@ANSWERS.wrong("named", "a position that comes twice has one row", told="int32, and one position twice")
 def once_each(positions, D):
     return interleaved(torch.tensor(list(dict.fromkeys(positions.tolist())))[:, None] * frequencies(D))
 
 
-@ANSWERS.wrong("given", "the positions are made a column in place")
+@ANSWERS.wrong("given", "the positions are made a column in place", told="changes its input positions in place")
 def column_in_place(positions, D):
     return interleaved(positions.unsqueeze_(1) * frequencies(D))
 
 
-@ANSWERS.wrong("again", "one table for every width: the first one's frequencies")
+@ANSWERS.wrong(
+    "again", "one table for every width: the first one's frequencies", told=r"P has shape \(7, 8\), expected \(7, 12\)"
+)
 def first_table(positions, D):
     if "P" not in TABLES:
         TABLES["P"] = interleaved(torch.arange(2000)[:, None] * frequencies(D))
@@ -164,10 +170,47 @@ def kept_by_length(positions, D):
     return TABLES[key]
 
 
-@ANSWERS.wrong("surroundings", "seeds, as every cell of some notebooks does")
+@ANSWERS.wrong(
+    "surroundings", "seeds, as every cell of some notebooks does", told="sets the seed of all random numbers"
+)
 def seeded(positions, D):
     torch.manual_seed(0)
     return interleaved(positions[:, None] * frequencies(D))
+
+
+@ANSWERS.wrong("plain", "full turns: angles times 2 pi")
+def full_turns(positions, D):
+    return interleaved(2 * math.pi * positions[:, None] * frequencies(D))
+
+
+@ANSWERS.wrong("plain", "positions are divided by the largest one")
+def normalised(positions, D):
+    return interleaved((positions / positions.max().clamp(min=1))[:, None] * frequencies(D))
+
+
+@ANSWERS.wrong("plain", "positions are added up")
+def added_up(positions, D):
+    return interleaved(positions.cumsum(0)[:, None] * frequencies(D))
+
+
+@ANSWERS.wrong("again", "a table as large as the first call needs")
+def first_size(positions, D):
+    size = TABLES.setdefault("size", int(positions.max()) + 1)
+    return interleaved(torch.arange(size)[:, None] * frequencies(D))[positions]
+
+
+@ANSWERS.wrong("plain", "the frequency of the column before: cosines lag by a pair")
+def lagging(positions, D):
+    angles = positions[:, None] * frequencies(D)
+    return torch.stack([angles.sin(), angles.roll(1, -1).cos()], -1).flatten(-2)
+
+
+@ANSWERS.right
+def from_lists(positions, D):
+    rows = [
+        [f(p * 10000 ** (-2 * i / D)) for i in range(D // 2) for f in (math.sin, math.cos)] for p in positions.tolist()
+    ]
+    return torch.tensor(rows, device=positions.device)
 
 
 @ANSWERS.right

@@ -161,6 +161,38 @@ def default_dtype(x, dim):
     return e / e.sum(dim, keepdim=True)
 
 
+@ANSWERS.wrong("plain", "the place of the maximum is subtracted in place of the maximum")
+def place_of_maximum(x, dim):
+    e = (x - x.max(dim, keepdim=True)[1]).exp()
+    return e / e.sum(dim, keepdim=True)
+
+
+@ANSWERS.wrong("plain", "the maximum along the last dimension, the sum along dim")
+def maximum_of_last(x, dim):
+    e = (x - x.amax(-1, keepdim=True)).exp()
+    return e / e.sum(dim, keepdim=True)
+
+
+@ANSWERS.wrong("plain", "sigmoids that are divided by their sum")
+def sigmoids(x, dim):
+    return x.sigmoid() / x.sigmoid().sum(dim, keepdim=True)
+
+
+@ANSWERS.wrong("named", "float32 whatever it is given")
+def always_float32(x, dim):
+    return torch.softmax(x.float(), dim)
+
+
+@ANSWERS.wrong("far", "exp without the maximum, and NaN replaced by 0")
+def patched(x, dim):
+    return (x.exp() / x.exp().sum(dim, keepdim=True)).nan_to_num(0)
+
+
+@ANSWERS.right
+def by_log_softmax(x, dim):
+    return torch.exp(torch.nn.functional.log_softmax(x, dim=dim, dtype=torch.float64)).to(x.dtype)
+
+
 @ANSWERS.right
 def by_logsumexp(x, dim):
     return (x - x.logsumexp(dim, keepdim=True)).exp()

@@ -110,3 +110,45 @@ def test_what_is_kept_from_an_earlier_call_is_told():
         return x.softmax(-1) + (len(kept) > 2)
 
     assert said(softmax, keeps).startswith("two calls with the same arguments give two different results")
+
+
+def sized(right, calls="f(x, d, mask?) -> y", sizes=(1, 4, 5, 60), masked=()):
+    def cases(g):
+        for d in sizes:
+            mask = {"mask": torch.ones(3, dtype=torch.bool)} if d in masked else {}
+            x = torch.randn(3, 2, generator=g, dtype=torch.float64)
+            yield Case("values", f"d={d}", {"x": x, "d": d, "big": d > 9, **mask})
+
+    return dataclasses.replace(exercise_for(right), calls=(calls,), cases=cases, library=(right,), probe=None)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (lambda d: d < 2, "right where d is more than 1, wrong where it is 1"),
+        (lambda d: d > 9, "right where d is 5 or less, wrong where it is 60 or more"),
+        (lambda d: d == 5, ""),
+        (lambda d: d < 9, ""),
+    ],
+)
+def test_the_sizes_in_which_wrong_cases_differ_from_right_ones_are_told(wrong, told):
+    exercise = sized(lambda x, d, mask=None: x, sizes=(1, 4, 4, 5, 60) if wrong(1) else (2, 4, 5, 60))
+    assert told_of(exercise, lambda x, d, mask=None: x.sin() if wrong(d) else x) == told
+
+
+def test_an_input_that_all_wrong_cases_have_is_told():
+    exercise = sized(lambda x, d, mask=None: x, sizes=(4, 5, 6, 7, 8), masked=(7, 8))
+    assert told_of(exercise, lambda x, d, mask=None: x if mask is None else x.sin()) == (
+        "right without `mask`, wrong with it"
+    )
+
+
+def test_a_truth_value_that_all_wrong_cases_have_is_told():
+    exercise = sized(lambda x, big: x, calls="f(x, big) -> y", sizes=(7, 8, 9, 10))
+    assert told_of(exercise, lambda x, big: x.sin() if big else x) == "right where big is False, wrong where it is True"
+
+
+def told_of(exercise, wrong):
+    cases = exercise.drawn(torch.Generator().manual_seed(0))
+    expected = [outcome.outputs for outcome in observe_all(exercise, exercise.library, cases)]
+    return symptom(exercise, cases, observe_all(exercise, (wrong,), cases), expected)
