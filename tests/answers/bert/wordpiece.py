@@ -1,6 +1,7 @@
 """Answers to bert.wordpiece."""
 
 import functools
+import re
 
 from tests.answers.collection import Answers
 
@@ -31,7 +32,9 @@ def longest_first(word, vocabulary, known=None, unknown="[UNK]", limit=None):
     return pieces
 
 
-@ANSWERS.wrong("given", "writes every piece that it looked for into the vocabulary")
+@ANSWERS.wrong(
+    "given", "writes every piece that it looked for into the vocabulary", told=r"changes its input vocabulary"
+)
 def into_the_vocabulary(word, vocabulary):
     return longest_first(word, vocabulary, lambda piece: vocabulary.setdefault(piece, None) is not None)
 
@@ -39,14 +42,20 @@ def into_the_vocabulary(word, vocabulary):
 SEEN: dict[str, list[str]] = {}
 
 
-@ANSWERS.wrong("again", "the cache is asked by word alone: another vocabulary gives the first one's pieces")
+@ANSWERS.wrong(
+    "again",
+    "the cache is asked by word alone: another vocabulary gives the first one's pieces",
+    told=r"differ in vocabulary alone",
+)
 def cached_by_word(word, vocabulary):
     if word not in SEEN:
         SEEN[word] = longest_first(word, vocabulary)
     return SEEN[word]
 
 
-@ANSWERS.wrong("again", "the pieces of earlier calls stay in a default argument")
+@ANSWERS.wrong(
+    "again", "the pieces of earlier calls stay in a default argument", told=r"keeps something from one call to the next"
+)
 def growing(word, vocabulary, pieces=[]):  # noqa: B006  # the slip
     found = longest_first(word, vocabulary)
     if found == ["[UNK]"]:
@@ -55,7 +64,11 @@ def growing(word, vocabulary, pieces=[]):  # noqa: B006  # the slip
     return pieces
 
 
-@ANSWERS.wrong("onward", "only the second piece gets its ##")
+@ANSWERS.wrong(
+    "onward",
+    "only the second piece gets its ##",
+    told=r"pieces is \['\w+', '##\w+', '(\w+)'\], expected \['\w+', '##\w+', '##\1'\]",
+)
 def marked_once(word, vocabulary):
     pieces, start, prefix = [], 0, ""
     while start < len(word):
@@ -70,7 +83,7 @@ def marked_once(word, vocabulary):
     return pieces
 
 
-@ANSWERS.wrong("ones", "a candidate has at least two letters")
+@ANSWERS.wrong("ones", "a candidate has at least two letters", true="OneLetterForgotten")
 def two_letters_at_least(word, vocabulary):
     pieces, start = [], 0
     while start < len(word):
@@ -87,27 +100,29 @@ def two_letters_at_least(word, vocabulary):
     return pieces
 
 
-@ANSWERS.wrong("large", "words of more than 100 letters are unknown, as in BERT's own tokenizer")
+@ANSWERS.wrong("large", "words of more than 100 letters are unknown, as in BERT's own tokenizer", true="limit_of_100")
 def limit_of_100(word, vocabulary):
     return ["[UNK]"] if len(word) > 100 else longest_first(word, vocabulary)
 
 
-@ANSWERS.wrong("large", "no piece is longer than eight letters")
+@ANSWERS.wrong("large", "no piece is longer than eight letters", told=r"a piece of 12: .*expected")
 def short_pieces(word, vocabulary):
     return longest_first(word, vocabulary, limit=8)
 
 
-@ANSWERS.wrong("named", "the id 0 counts as not found")
+@ANSWERS.wrong("named", "the id 0 counts as not found", true="IdAsTruth")
 def id_as_truth(word, vocabulary):
     return longest_first(word, vocabulary, lambda piece: vocabulary.get(piece))
 
 
-@ANSWERS.wrong("named", "letters outside of ASCII are thrown away first")
+@ANSWERS.wrong("named", "letters outside of ASCII are thrown away first", told=r"outside of ASCII: .*expected")
 def ascii_only(word, vocabulary):
     return longest_first(word.encode("ascii", "ignore").decode(), vocabulary)
 
 
-@ANSWERS.wrong("plain", "[UNK] stands for the piece that fits nowhere, and the cutting goes on")
+@ANSWERS.wrong(
+    "plain", "[UNK] stands for the piece that fits nowhere, and the cutting goes on", true="one_unknown_letter"
+)
 def unknown_letter(word, vocabulary):
     pieces, start = [], 0
     while start < len(word):
@@ -123,7 +138,7 @@ def unknown_letter(word, vocabulary):
     return pieces
 
 
-@ANSWERS.wrong("plain", "[UNK] is appended to the pieces found so far")
+@ANSWERS.wrong("plain", "[UNK] is appended to the pieces found so far", true="OneUnknownPiece")
 def unknown_behind(word, vocabulary):
     pieces, start = [], 0
     while start < len(word):
@@ -139,7 +154,7 @@ def unknown_behind(word, vocabulary):
     return pieces
 
 
-@ANSWERS.wrong("plain", "goes back when the rest cannot be spelled")
+@ANSWERS.wrong("plain", "goes back when the rest cannot be spelled", true="backtracking")
 def goes_back(word, vocabulary):
     @functools.cache
     def spelled(start):
@@ -155,7 +170,7 @@ def goes_back(word, vocabulary):
     return ["[UNK]"] if found is None else list(found)
 
 
-@ANSWERS.wrong("plain", "the shortest piece is taken")
+@ANSWERS.wrong("plain", "the shortest piece is taken", true="ShortestMatch")
 def shortest_first(word, vocabulary):
     pieces, start = [], 0
     while start < len(word):
@@ -170,7 +185,7 @@ def shortest_first(word, vocabulary):
     return pieces
 
 
-@ANSWERS.wrong("plain", "the first piece of the vocabulary that fits, not the longest")
+@ANSWERS.wrong("plain", "the first piece of the vocabulary that fits, not the longest", true="ShortestMatch")
 def first_in_vocabulary(word, vocabulary):
     pieces, rest = [], word
     while rest:
@@ -185,7 +200,11 @@ def first_in_vocabulary(word, vocabulary):
     return pieces
 
 
-@ANSWERS.wrong("plain", "pieces are looked up without ##, which is put in front afterwards")
+@ANSWERS.wrong(
+    "plain",
+    "pieces are looked up without ##, which is put in front afterwards",
+    told=r"only begin words: pieces is \['\w+', '##(\w)\w'\], expected \['\w+', '##\1'",
+)
 def marked_afterwards(word, vocabulary):
     pieces, start = [], 0
     while start < len(word):
@@ -199,17 +218,17 @@ def marked_afterwards(word, vocabulary):
     return pieces
 
 
-@ANSWERS.wrong("plain", "pieces are returned without their ##")
+@ANSWERS.wrong("plain", "pieces are returned without their ##", true="marks_dropped")
 def without_marks(word, vocabulary):
     return [piece.removeprefix("##") for piece in longest_first(word, vocabulary)]
 
 
-@ANSWERS.wrong("plain", "ids in place of pieces")
+@ANSWERS.wrong("plain", "ids in place of pieces", told=r"pieces holds a int, expected strings")
 def as_ids(word, vocabulary):
     return [vocabulary[piece] for piece in longest_first(word, vocabulary)]
 
 
-@ANSWERS.wrong("plain", "from the right: the longest end first")
+@ANSWERS.wrong("plain", "from the right: the longest end first", true="from_the_right")
 def from_the_right(word, vocabulary):
     pieces, end = [], len(word)
     while end > 0:
@@ -224,10 +243,46 @@ def from_the_right(word, vocabulary):
     return pieces
 
 
-@ANSWERS.wrong("plain", "[UNK] alone, not in a list")
+@ANSWERS.wrong("plain", "[UNK] alone, not in a list", told=r"it returned a str, expected pieces: a list")
 def unknown_bare(word, vocabulary):
     found = longest_first(word, vocabulary)
     return "[UNK]" if found == ["[UNK]"] else found
+
+
+@ANSWERS.wrong("plain", "what was found is taken out wherever it stands", told="a syllable three times: pieces is")
+def replaced_everywhere(word, vocabulary):
+    pieces, rest = [], word
+    while rest:
+        mark = "##" if pieces else ""
+        fits = [rest[:n] for n in range(len(rest), 0, -1) if mark + rest[:n] in vocabulary]
+        if not fits:
+            return ["[UNK]"]
+        pieces.append(mark + fits[0])
+        rest = rest.replace(fits[0], "")
+    return pieces
+
+
+@ANSWERS.wrong("plain", "lstrip takes off letters, not a beginning", told="a syllable three times: pieces is")
+def stripped_letters(word, vocabulary):
+    pieces, rest = [], word
+    while rest:
+        mark = "##" if pieces else ""
+        fits = [rest[:n] for n in range(len(rest), 0, -1) if mark + rest[:n] in vocabulary]
+        if not fits:
+            return ["[UNK]"]
+        pieces.append(mark + fits[0])
+        rest = rest.lstrip(fits[0])
+    return pieces
+
+
+@ANSWERS.wrong("plain", "yields the pieces", told="it returned a generator, expected pieces: a list of strings")
+def yielded(word, vocabulary):
+    yield from longest_first(word, vocabulary)
+
+
+@ANSWERS.wrong("named", "the longest piece's own ## is counted off at the word's beginning too", told=r"expected")
+def too_short_at_the_start(word, vocabulary):
+    return longest_first(word, vocabulary, limit=max(map(len, vocabulary)) - 2)
 
 
 @ANSWERS.right
@@ -285,3 +340,17 @@ def cached_by_both(word, vocabulary):
     if key not in PIECES:
         PIECES[key] = longest_first(word, vocabulary)
     return list(PIECES[key])
+
+
+@ANSWERS.right
+def by_regex(word, vocabulary):
+    pieces, at = [], 0
+    while at < len(word):
+        mark = "##" if at else ""
+        letters = [p.removeprefix(mark) for p in vocabulary if p.startswith(mark) and p != mark]
+        longest = "|".join(map(re.escape, sorted(letters, key=len, reverse=True)))
+        if not (found := re.compile(longest or "(?!)").match(word, at)):
+            return ["[UNK]"]
+        pieces += [mark + found[0]]
+        at = found.end()
+    return pieces
