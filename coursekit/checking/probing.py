@@ -41,7 +41,10 @@ def gradients(Y: Tensor, inputs: dict[str, Tensor], dY: Tensor) -> dict[str, Ten
 
 
 def load(module: Any, weights: dict[str, Tensor]) -> nn.Module:
-    """`module` with these weights, dtype and device and all. Raises Wrong where names or shapes differ."""
+    """`module` with these weights, dtype and device and all. Raises Wrong where names or shapes differ.
+
+    A buffer that is not asked for is no weight, and a parameter under two names is one parameter.
+    """
     if not isinstance(module, nn.Module):
         raise Wrong(f"the class makes a {type(module).__name__}, expected a torch.nn.Module: derive it from nn.Module")
     have = {name: tuple(value.shape) for name, value in module.state_dict().items()}
@@ -51,20 +54,24 @@ def load(module: Any, weights: dict[str, Tensor]) -> nn.Module:
             raise Wrong(f"the module has no weight called {name!r}; it has {', '.join(have) or 'none'}")
         if have[name] != want[name]:
             raise Wrong(f"the weight {name!r} has shape {have[name]}, expected {want[name]}")
-    if extra := [name for name in have if name not in want]:
+    parameters = dict(module.named_parameters(remove_duplicate=False))
+    asked_for = {id(parameters[name]) for name in want if name in parameters}
+    if extra := [name for name, p in parameters.items() if name not in want and id(p) not in asked_for]:
         raise Wrong(f"the module has weights that are not asked for: {', '.join(extra)}")
     example = next(iter(weights.values()))
     # Before loading: a float32 module would round float64 weights.
     module = module.to(device=example.device, dtype=example.dtype)
-    module.load_state_dict(weights)
+    module.load_state_dict(weights, strict=False)  # what else it has are buffers and second names
     return module
 
 
 def trained(module: nn.Module, name: str) -> Tensor:
-    """The module's parameter `name`. Raises Wrong where it is none."""
+    """The module's parameter `name`. Raises Wrong where it is none, or frozen."""
     found = dict(module.named_parameters(remove_duplicate=False)).get(name)
     if found is None:
         raise Wrong(f"{name!r} is not a parameter, so no optimiser would train it: make it an nn.Parameter")
+    if not found.requires_grad:
+        raise Wrong(f"{name!r} is frozen (its requires_grad is False), so no optimiser would train it")
     return found
 
 
