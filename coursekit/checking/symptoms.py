@@ -15,7 +15,8 @@ from coursekit.checking.comparing import close
 from coursekit.checking.contract import Case, Exercise
 from coursekit.checking.observing import Outcome
 
-Look = Callable[["Seen"], "list[str]"]  # what may be said, the best first
+# What may be said, the best first; None of an output that the look is no question for.
+Look = Callable[["Seen"], "list[str] | None"]
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ def symptom(
     for name in dict.fromkeys(one.name for one in seen):
         mine = [one for one in seen if one.name == name]
         for look in LOOKS:
-            first, *rest = (look(one) for one in mine)
-            if agreed := [told for told in first if all(told in other for other in rest)]:
+            looks = [said for one in mine if (said := look(one)) is not None]
+            if agreed := [told for told in (looks or [[]])[0] if all(told in other for other in looks)]:
                 return f"{name} {agreed[0]}"
     return _unmoved(exercise, cases, outcomes, expected)
 
@@ -201,16 +202,17 @@ def before_softmax(seen: Seen) -> list[str]:
     return []
 
 
-def sums(seen: Seen) -> list[str]:
-    """Rows that should sum to 1 and do not, perhaps because columns do."""
+def sums(seen: Seen) -> list[str] | None:
+    """Rows that should sum to 1 and do not, perhaps because columns do. Most outputs need not sum to 1."""
     a, e = seen.actual, seen.expected
-    if a.shape != e.shape or e.dim() < 2 or not _sums_to_one(e, -1):
+    dim, place = (seen.inputs["dim"], "`dim`") if isinstance(seen.inputs.get("dim"), int) else (-1, "dimension -1")
+    if a.shape != e.shape or e.dim() == 0 or not _sums_to_one(e, dim):
+        return None
+    if _sums_to_one(a, dim):
         return []
-    if _sums_to_one(a, -1):
-        return []
-    others = [dim for dim in range(-2, -e.dim() - 1, -1) if _sums_to_one(a, dim) and not _sums_to_one(e, dim)]
-    told = "does not sum to 1 along dimension -1"
-    return [*(f"{told}, but along dimension {dim}" for dim in others), told]
+    others = [i for i in range(-1, -e.dim() - 1, -1) if _sums_to_one(a, i) and not _sums_to_one(e, i)]
+    told = f"does not sum to 1 along {place}"
+    return [*(f"{told}, but along dimension {i}" for i in others), told]
 
 
 def same_numbers(seen: Seen) -> list[str]:

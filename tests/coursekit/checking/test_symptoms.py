@@ -80,6 +80,12 @@ def test_what_is_true_of_one_case_alone_is_not_told():
     assert said(lambda x: 2 * x, lambda x: x * (5 if x.shape[-1] == 4 else 7)) == ""
 
 
+def test_rows_are_looked_at_where_they_should_sum_to_1_and_nowhere_else():
+    mixed = lambda x: x.softmax(-1) * x.shape[-1] if x.shape[-1] == 4 else x.softmax(-1)  # noqa: E731
+    wrong = lambda x: x.softmax(-2).exp() if x.shape[-1] == 4 else x.exp().softmax(-2)  # noqa: E731
+    assert said(mixed, wrong) == "y does not sum to 1 along dimension -1, but along dimension -2"
+
+
 def test_of_mixed_slips_nothing_is_told():
     assert said(lambda x: 2 * x, lambda x: x.softmax(-2).exp() + x) == ""
 
