@@ -38,6 +38,7 @@ _MEANINGS = {
     r"[Ee]xpected .*scalar type (\w+) but found (\w+)|must have the same dtype|expected m1 and m2": (
         "two tensors of different dtypes meet: make new tensors with the dtype of the inputs"
     ),
+    r"^index out of range in self": "an nn.Embedding was asked for a row that its table does not have",
     r"all tensors to be on the same device": (
         "two tensors on different devices meet: make new tensors with device=x.device"
     ),

@@ -51,7 +51,7 @@ def load(module: Any, weights: dict[str, Tensor]) -> nn.Module:
     want = {name: tuple(value.shape) for name, value in weights.items()}
     for name in want:
         if name not in have:
-            raise Wrong(f"the module has no weight called {name!r}; it has {', '.join(have) or 'none'}")
+            raise Wrong(f"the module has no weight called {name!r}; it has {', '.join(have) or 'none'}{_hidden(module)}")
         if have[name] != want[name]:
             raise Wrong(f"the weight {name!r} has shape {have[name]}, expected {want[name]}")
     parameters = dict(module.named_parameters(remove_duplicate=False))
@@ -63,6 +63,13 @@ def load(module: Any, weights: dict[str, Tensor]) -> nn.Module:
     module = module.to(device=example.device, dtype=example.dtype)
     module.load_state_dict(weights, strict=False)  # what else it has are buffers and second names
     return module
+
+
+def _hidden(module: nn.Module) -> str:
+    """What is said of modules that nn.Module does not see."""
+    plain = ((name, [*x.values()] if type(x) is dict else x) for name, x in vars(module).items() if name[0] != "_")
+    found = [n for n, x in plain if isinstance(x, list | tuple) and any(isinstance(item, nn.Module) for item in x)]
+    return f" (the modules in its list {found[0]} do not count: use nn.ModuleList, or names)" if found else ""
 
 
 def trained(module: nn.Module, name: str) -> Tensor:

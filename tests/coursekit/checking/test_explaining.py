@@ -39,6 +39,10 @@ def largest(Q, K):
     return Q - Q.max(-1, keepdim=True)
 
 
+def looked_up(Q, K):
+    return torch.nn.Embedding(3, 2)(torch.arange(4))
+
+
 def compared(Q, K):
     return Q if Q > 0 else K
 
@@ -90,6 +94,7 @@ def in_a_module(Q, K):
         (in_a_module, "x is (2, 3, 4), self.W is (7, 7)"),
         (in_a_module, "`x @ self.W` needs the last size of x (4) to be the last but one of self.W (7)"),
         (largest, "`max` along a dimension gives two tensors, values and indices: take `.values`"),
+        (looked_up, "was asked for a row that its table does not have"),
         (compared, "want one truth value, and a tensor has many"),
         (misspelt, "`Kay` is bound nowhere in this function"),
     ],
