@@ -172,6 +172,8 @@ def _not_kept(line: str) -> str:
     """A sum or maximum along a dimension that does not keep it, where sizes have to match."""
     for node in _nodes(line):
         match node:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="self"))):
+                continue  # a module of the learner's, such as self.norm
             case ast.Call(func=ast.Attribute(attr=name), args=[_], keywords=[]) if name in _REDUCTIONS:
                 return f"`{name}` takes the dimension away; with keepdim=True it stays, with size 1, and broadcasts"
     return ""

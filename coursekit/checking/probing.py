@@ -51,7 +51,9 @@ def load(module: Any, weights: dict[str, Tensor]) -> nn.Module:
     want = {name: tuple(value.shape) for name, value in weights.items()}
     for name in want:
         if name not in have:
-            raise Wrong(f"the module has no weight called {name!r}; it has {', '.join(have) or 'none'}{_hidden(module)}")
+            raise Wrong(
+                f"the module has no weight called {name!r}; it has {', '.join(have) or 'none'}{_hidden(module)}"
+            )
         if have[name] != want[name]:
             raise Wrong(f"the weight {name!r} has shape {have[name]}, expected {want[name]}")
     parameters = dict(module.named_parameters(remove_duplicate=False))

@@ -111,6 +111,17 @@ def test_a_transpose_that_would_not_fit_is_not_proposed():
     assert "would fit" not in problem(in_a_module)
 
 
+def test_a_module_called_norm_is_no_reduction():
+    class Normed(Layer):
+        def norm(self, x):
+            return x
+
+        def forward(self, x):
+            return self.norm(x) + self.W
+
+    assert "takes the dimension away" not in problem(lambda Q, K: Normed()(Q))
+
+
 def test_an_error_of_the_learners_own_is_told_as_it_is():
     def fails(Q, K):
         raise ValueError("my own words")
