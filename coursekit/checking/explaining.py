@@ -38,6 +38,7 @@ _MEANINGS = {
     r"[Ee]xpected .*scalar type (\w+) but found (\w+)|must have the same dtype|expected m1 and m2": (
         "two tensors of different dtypes meet: make new tensors with the dtype of the inputs"
     ),
+    r"^index out of range in self": "an nn.Embedding was asked for a row that its table does not have",
     r"all tensors to be on the same device": (
         "two tensors on different devices meet: make new tensors with device=x.device"
     ),
@@ -174,6 +175,8 @@ def _not_kept(line: str) -> str:
     """A sum or maximum along a dimension that does not keep it, where sizes have to match."""
     for node in _nodes(line):
         match node:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="self"))):
+                continue  # a module of the learner's, such as self.norm
             case ast.Call(func=ast.Attribute(attr=name), args=[_], keywords=[]) if name in _REDUCTIONS:
                 return f"`{name}` takes the dimension away; with keepdim=True it stays, with size 1, and broadcasts"
     return ""

@@ -61,7 +61,7 @@ def _property(
             looks = [said for one in mine if (said := look(one)) is not None]
             if agreed := [told for told in (looks or [[]])[0] if all(told in other for other in looks)]:
                 return f"{name} {agreed[0]}"
-    return ""
+    return _unmoved(exercise, cases, outcomes, expected)
 
 
 def _where(
@@ -130,6 +130,31 @@ def _unlike_before(
                 "(dropout?), or it keeps something from one call to the next"
             )
     return ""
+
+
+def _unmoved(
+    exercise: Exercise, cases: Sequence[Case], outcomes: Sequence[Outcome], expected: Sequence[dict[str, Tensor]]
+) -> str:
+    """Two cases that differ in one argument, and should differ in their results."""
+    open_ = [i for i, case in enumerate(cases) if not case.hidden and outcomes[i].outputs is not None]
+    for i, j in itertools.combinations(open_, 2):
+        one, other = cases[i].inputs, cases[j].inputs
+        apart = [name for name in {**one, **other} if _unlike(one.get(name), other.get(name))]
+        found = [{name: (outcomes[k].outputs or {})[name] for name in expected[k]} for k in (i, j)]
+        if len(apart) == 1 and _unlike(expected[i], expected[j]) and not _unlike(*found):
+            return (
+                f"the result is the same for two cases that differ in {apart[0]} alone ({cases[i].label}; "
+                f"{cases[j].label}), as if it did not look at {apart[0]}, or kept what an earlier call gave"
+            )
+    return ""
+
+
+def _unlike(one: Any, other: Any) -> bool:
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        return one.dtype != other.dtype or not torch.equal(one, other)
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() != other.keys() or any(_unlike(one[name], other[name]) for name in one)
+    return type(one) is not type(other) or repr(one) != repr(other)
 
 
 def _seen(

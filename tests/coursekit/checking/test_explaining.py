@@ -39,6 +39,10 @@ def largest(Q, K):
     return Q - Q.max(-1, keepdim=True)
 
 
+def looked_up(Q, K):
+    return torch.nn.Embedding(3, 2)(torch.arange(4))
+
+
 def compared(Q, K):
     return Q if Q > 0 else K
 
@@ -57,7 +61,7 @@ def unpacked(Q, K):
 
 
 def of_two_results(Q, K):
-    return Q + (Q, K)
+    return Q + (Q, K)  # noqa: RUF005
 
 
 def misspelt(Q, K):
@@ -95,6 +99,7 @@ def in_a_module(Q, K):
         (in_a_module, "x is (2, 3, 4), self.W is (7, 7)"),
         (in_a_module, "`x @ self.W` needs the last size of x (4) to be the last but one of self.W (7)"),
         (largest, "`max` along a dimension gives two tensors, values and indices: take `.values`"),
+        (looked_up, "was asked for a row that its table does not have"),
         (compared, "want one truth value, and a tensor has many"),
         (misspelt, "`Kay` is bound nowhere in this function"),
     ],
@@ -109,6 +114,17 @@ def test_the_error_itself_is_told_last():
 
 def test_a_transpose_that_would_not_fit_is_not_proposed():
     assert "would fit" not in problem(in_a_module)
+
+
+def test_a_module_called_norm_is_no_reduction():
+    class Normed(Layer):
+        def norm(self, x):
+            return x
+
+        def forward(self, x):
+            return self.norm(x) + self.W
+
+    assert "takes the dimension away" not in problem(lambda Q, K: Normed()(Q))
 
 
 def test_an_error_of_the_learners_own_is_told_as_it_is():

@@ -268,3 +268,13 @@ def test_a_buffer_is_no_weight_and_a_second_name_no_second_weight():
 
 def test_a_frozen_weight_is_named():
     assert told(trained, nn.Linear(2, 1).requires_grad_(False), "weight").startswith("'weight' is frozen")
+
+
+def test_modules_that_a_plain_list_hides_are_told():
+    class Listed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = [nn.Linear(2, 2)]
+
+    with pytest.raises(Wrong, match=r"no weight called 'layers.0.bias'; it has none \(the modules in its list layers"):
+        load(Listed(), {"layers.0.bias": torch.zeros(2)})

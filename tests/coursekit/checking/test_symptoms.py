@@ -152,3 +152,21 @@ def told_of(exercise, wrong):
     cases = exercise.drawn(torch.Generator().manual_seed(0))
     expected = [outcome.outputs for outcome in observe_all(exercise, exercise.library, cases)]
     return symptom(exercise, cases, observe_all(exercise, (wrong,), cases), expected)
+
+
+def unmoved(f):
+    """What is said of f(x, k), which should be x ** k, on cases that share x or k."""
+    x, z = torch.tensor([1.0, 2.0, 3.0]), torch.tensor([3.0, 5.0, 2.0])
+    given = [{"x": x, "k": 2}, {"x": z, "k": 4}, {"x": x, "k": 4}]
+    cases = [Case("values", f"case {i}", inputs) for i, inputs in enumerate(given)]
+    exercise = dataclasses.replace(exercise_for(f), calls=("f(x, k) -> y",), probe=None)
+    return symptom(exercise, cases, observe_all(exercise, (f,), cases), [{"y": g["x"] ** g["k"]} for g in given])
+
+
+def test_an_argument_that_changes_nothing_is_named():
+    kept = {}
+    assert "differ in k alone (case 0; case 2)" in unmoved(lambda x, k: kept.setdefault(tuple(x.tolist()), x**k))
+
+
+def test_nothing_is_said_of_an_argument_where_the_results_differ():
+    assert unmoved(lambda x, k: x**k + k * torch.tensor([0.0, 1.0, 0.5])) == ""
