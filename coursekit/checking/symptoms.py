@@ -37,8 +37,9 @@ def symptom(
     exercise: Exercise, cases: Sequence[Case], outcomes: Sequence[Outcome], expected: Sequence[dict[str, Tensor]]
 ) -> str:
     """The first sentence that is true of every output that differs on a case which is not hidden; else nothing."""
-    if told := _unlike_before(exercise, cases, outcomes, expected):
-        return told
+    for of_all in (_unlike_before, _exchanged):
+        if told := of_all(exercise, cases, outcomes, expected):
+            return told
     seen = list(_seen(exercise, cases, outcomes, expected))
     for name in dict.fromkeys(one.name for one in seen):
         mine = [one for one in seen if one.name == name]
@@ -62,6 +63,28 @@ def _unlike_before(
                 "(dropout?), or it keeps something from one call to the next"
             )
     return ""
+
+
+def _exchanged(
+    exercise: Exercise, cases: Sequence[Case], outcomes: Sequence[Outcome], expected: Sequence[dict[str, Tensor]]
+) -> str:
+    """Two results that are each what the other should be, in every case that differs."""
+    pairs: set[tuple[str, str]] | None = None
+    for case, outcome, right in zip(cases, outcomes, expected, strict=True):
+        found = outcome.outputs
+        if case.hidden or found is None or not (wrong := [n for n in right if not _equal(found[n], right[n])]):
+            continue
+        swapped = {
+            (a, b)
+            for a, b in itertools.combinations(wrong, 2)
+            if _equal(found[a], right[b]) and _equal(found[b], right[a])
+        }
+        pairs = swapped if pairs is None else pairs & swapped
+    return next((f"{a} and {b} are exchanged: each is what the other should be" for a, b in sorted(pairs or ())), "")
+
+
+def _equal(x: Tensor, y: Tensor) -> bool:
+    return x.shape == y.shape and bool(close(x, y).all())
 
 
 def _seen(
