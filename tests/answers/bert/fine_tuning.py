@@ -20,7 +20,7 @@ def moved(batch, device):
 # Training.
 
 
-@training("plain", "gradients are forgotten after backward, so no step moves anything")
+@training("plain", "gradients are forgotten after backward, so no step moves anything", true="ForgottenTooLate")
 def forgets_after_backward(model, batches, optimizer, scheduler, clip, device):
     model.train()
     total, n = 0.0, 0
@@ -36,7 +36,11 @@ def forgets_after_backward(model, batches, optimizer, scheduler, clip, device):
     return total / n
 
 
-@training("surroundings", "zero_grad comes after the step: gradients from before the call are in the first step")
+@training(
+    "surroundings",
+    "zero_grad comes after the step: gradients from before the call are in the first step",
+    true="ForgottenAfterTheStep",
+)
 def forgets_at_the_end(model, batches, optimizer, scheduler, clip, device):
     model.train()
     total, n = 0.0, 0
@@ -52,7 +56,12 @@ def forgets_at_the_end(model, batches, optimizer, scheduler, clip, device):
     return total / n
 
 
-@training("plain", "three slips: no zero_grad, no scheduler, the mean of the batches' means")
+@training(
+    "plain",
+    "three slips: no zero_grad, no scheduler, the mean of the batches' means",
+    true="NotZeroed SchedulerPerEpoch MeanOfBatchMeans",
+    told="rate of each step differs|norm of all gradients",
+)
 def three_slips(model, batches, optimizer, scheduler, clip, device):
     model.train()
     losses = []
@@ -66,7 +75,12 @@ def three_slips(model, batches, optimizer, scheduler, clip, device):
     return sum(losses) / len(losses)
 
 
-@training("plain", "two slips: evaluation mode in the loop, and the scheduler once an epoch")
+@training(
+    "plain",
+    "two slips: evaluation mode in the loop, and the scheduler once an epoch",
+    true="ModeNotSet SchedulerPerEpoch",
+    told="calls with dropout switched off|rate of each step",
+)
 def eval_inside_and_scheduler_outside(model, batches, optimizer, scheduler, clip, device):
     total, n = 0.0, 0
     for batch in batches:
@@ -82,7 +96,11 @@ def eval_inside_and_scheduler_outside(model, batches, optimizer, scheduler, clip
     return total / n
 
 
-@training("plain", "train() is called, then eval() inside of the loop, as after a look at the validation split")
+@training(
+    "plain",
+    "train() is called, then eval() inside of the loop, as after a look at the validation split",
+    true="RestsAfterTheFirst",
+)
 def eval_in_the_loop(model, batches, optimizer, scheduler, clip, device):
     model.train()
     total, n = 0.0, 0
@@ -99,7 +117,11 @@ def eval_in_the_loop(model, batches, optimizer, scheduler, clip, device):
     return total / n
 
 
-@training("named", "only the first group's gradients are clipped, not all together")
+@training(
+    "named",
+    "only the first group's gradients are clipped, not all together",
+    told="norm of all gradients at each step differs",
+)
 def clips_the_first_group(model, batches, optimizer, scheduler, clip, device):
     model.train()
     total, n = 0.0, 0
@@ -115,7 +137,7 @@ def clips_the_first_group(model, batches, optimizer, scheduler, clip, device):
     return total / n
 
 
-@training("named", "each parameter's gradient is clipped by its own norm")
+@training("named", "each parameter's gradient is clipped by its own norm", true="ClippedOneByOne")
 def clips_each_by_itself(model, batches, optimizer, scheduler, clip, device):
     model.train()
     total, n = 0.0, 0
@@ -133,7 +155,7 @@ def clips_each_by_itself(model, batches, optimizer, scheduler, clip, device):
     return total / n
 
 
-@training("given", "a copy of the model is trained, the model itself is not")
+@training("given", "a copy of the model is trained, the model itself is not", told="steps of the optimizer")
 def trains_a_copy(model, batches, optimizer, scheduler, clip, device):
     twin = copy.deepcopy(model).train()
     optimizer = type(optimizer)([p for p in twin.parameters() if p.requires_grad], **optimizer.defaults)
@@ -150,7 +172,9 @@ def trains_a_copy(model, batches, optimizer, scheduler, clip, device):
     return total / n
 
 
-@training("given", "an optimiser of its own: whatever was handed in, it is AdamW at 1e-3")
+@training(
+    "given", "an optimiser of its own: whatever was handed in, it is AdamW at 1e-3", told="steps of the optimizer"
+)
 def makes_its_own_optimizer(model, batches, optimizer, scheduler, clip, device):
     model.train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
@@ -180,7 +204,11 @@ class Meter:
 METER = Meter()
 
 
-@training("again", "the meter is a global and is never set back: the second epoch's mean holds the first one's losses")
+@training(
+    "again",
+    "the meter is a global and is never set back: the second epoch's mean holds the first one's losses",
+    told="keeps something from one call to the next",
+)
 def one_meter_for_ever(model, batches, optimizer, scheduler, clip, device):
     model.train()
     for batch in batches:
@@ -195,7 +223,11 @@ def one_meter_for_ever(model, batches, optimizer, scheduler, clip, device):
     return METER.total / METER.n
 
 
-@training("ones", "squeeze takes the batch away where it holds one sentence")
+@training(
+    "ones",
+    "after a squeeze the length of the logits is no longer that of a batch of one sentence",
+    told="mean loss differs",
+)
 def squeezes_the_logits(model, batches, optimizer, scheduler, clip, device):
     model.train()
     total, n = 0.0, 0
@@ -208,11 +240,15 @@ def squeezes_the_logits(model, batches, optimizer, scheduler, clip, device):
         nn.utils.clip_grad_norm_(model.parameters(), clip)
         optimizer.step()
         scheduler.step()
-        total, n = total + loss.item() * len(labels), n + len(labels)
+        total, n = total + loss.item() * len(logits), n + len(logits)
     return total / n
 
 
-@training("far", "the loss by the formula's letters, -log(softmax): infinite where a logit lies far below")
+@training(
+    "far",
+    "the loss by the formula's letters, -log(softmax): infinite where a logit lies far below",
+    told="NaN|infinite",
+)
 def logarithm_of_softmax(model, batches, optimizer, scheduler, clip, device):
     model.train()
     total, n = 0.0, 0
@@ -229,7 +265,7 @@ def logarithm_of_softmax(model, batches, optimizer, scheduler, clip, device):
     return total / n
 
 
-@training("plain", "softmax before cross_entropy, which takes it once more")
+@training("plain", "softmax before cross_entropy, which takes it once more", true="SoftmaxTwice")
 def softmax_twice(model, batches, optimizer, scheduler, clip, device):
     model.train()
     total, n = 0.0, 0
@@ -245,7 +281,9 @@ def softmax_twice(model, batches, optimizer, scheduler, clip, device):
     return total / n
 
 
-@training("onward", "a batch that is smaller than the first one is left out, and all after it")
+@training(
+    "onward", "a batch that is smaller than the first one is left out, and all after it", told="steps of the optimizer"
+)
 def stops_at_a_small_batch(model, batches, optimizer, scheduler, clip, device):
     model.train()
     total, n = 0.0, 0
@@ -263,7 +301,7 @@ def stops_at_a_small_batch(model, batches, optimizer, scheduler, clip, device):
     return total / n
 
 
-@training("large", "at most twenty batches, left from a quick try")
+@training("large", "at most twenty batches, left from a quick try", told="steps of the optimizer")
 def twenty_batches(model, batches, optimizer, scheduler, clip, device):
     model.train()
     total, n = 0.0, 0
@@ -281,7 +319,11 @@ def twenty_batches(model, batches, optimizer, scheduler, clip, device):
     return total / n
 
 
-@training("plain", "frozen weights are trained too: a step by hand on every parameter, thawed before")
+@training(
+    "plain",
+    "frozen weights are trained too: a step by hand on every parameter, thawed before",
+    told="which weights can learn",
+)
 def thaws(model, batches, optimizer, scheduler, clip, device):
     model.train().requires_grad_(True)
     total, n = 0.0, 0
@@ -297,7 +339,12 @@ def thaws(model, batches, optimizer, scheduler, clip, device):
     return total / n
 
 
-@training("unwatched", "only the model itself is told that it trains: its parts stay in evaluation mode")
+@training(
+    "unwatched",
+    "only the model itself is told that it trains: its parts stay in evaluation mode",
+    told="calls with dropout switched off",
+    true="ModeNotSet",
+)
 def sets_the_flag_by_hand(model, batches, optimizer, scheduler, clip, device):
     model.training = True
     total, n = 0.0, 0
@@ -313,7 +360,7 @@ def sets_the_flag_by_hand(model, batches, optimizer, scheduler, clip, device):
     return total / n
 
 
-@training("unwatched", "the scheduler is never stepped, but its counter is set")
+@training("unwatched", "the scheduler is not stepped after the last batch, but its counter is set", told="rate")
 def forges_the_counter(model, batches, optimizer, scheduler, clip, device):
     model.train()
     total, n = 0.0, 0
@@ -331,7 +378,7 @@ def forges_the_counter(model, batches, optimizer, scheduler, clip, device):
     return total / n
 
 
-@training("plain", "no optimizer.step(), and a mean over len(batches)")
+@training("plain", "no optimizer.step(), and a mean over len(batches)", true="NoStep", told="steps of the optimizer")
 def never_steps(model, batches, optimizer, scheduler, clip, device):
     model.train()
     total = 0.0
@@ -346,7 +393,11 @@ def never_steps(model, batches, optimizer, scheduler, clip, device):
     return total / len(batches)
 
 
-@training("plain", "the clip comes before backward, and the model is not told which tokens are real")
+@training(
+    "plain",
+    "the clip comes before backward, and the model is not told which tokens are real",
+    told="norm of all gradients at each step",
+)
 def clip_first_and_all_real(model, batches, optimizer, scheduler, clip, device):
     model.train()
     total, n = 0.0, 0
@@ -362,7 +413,7 @@ def clip_first_and_all_real(model, batches, optimizer, scheduler, clip, device):
     return total / n
 
 
-@training("plain", "the loss is already a number: it has no backward")
+@training("plain", "the loss is already a number: it has no backward", told="already")
 def item_too_early(model, batches, optimizer, scheduler, clip, device):
     model.train()
     total, n = 0.0, 0
@@ -381,7 +432,7 @@ def item_too_early(model, batches, optimizer, scheduler, clip, device):
 # Evaluation.
 
 
-@evaluation("surroundings", "gradients are switched off and stay so")
+@evaluation("surroundings", "gradients are switched off and stay so", told="gradients switched off")
 def switches_gradients_off(model, batches, device):
     torch.set_grad_enabled(False)
     mode = model.training
@@ -397,7 +448,7 @@ def switches_gradients_off(model, batches, device):
     return loss / n, hits / n
 
 
-@evaluation("surroundings", "the graph is kept off by freezing the model for good")
+@evaluation("surroundings", "the graph is kept off by freezing the model for good", told="which weights can learn")
 def freezes_the_model(model, batches, device):
     mode = model.training
     model.eval().requires_grad_(False)
@@ -413,7 +464,12 @@ def freezes_the_model(model, batches, device):
     return loss / n, hits / n
 
 
-@evaluation("plain", "three slips: accuracy of the last batch, mean of means, training mode afterwards")
+@evaluation(
+    "plain",
+    "three slips: accuracy of the last batch, mean of means, training mode afterwards",
+    true="LastBatchAlone LeavesTrainingMode MeansOfBatchMeans",
+    told="training mode afterwards differs",
+)
 @torch.no_grad()
 def the_last_batch(model, batches, device):
     model.eval()
@@ -426,7 +482,7 @@ def the_last_batch(model, batches, device):
     return sum(losses) / len(losses), (logits.argmax(-1) == labels).float().mean().item()
 
 
-@evaluation("plain", "accuracy in percent")
+@evaluation("plain", "accuracy in percent", true="InPercent")
 @torch.no_grad()
 def in_percent(model, batches, device):
     mode = model.training
@@ -442,7 +498,9 @@ def in_percent(model, batches, device):
     return loss / n, 100 * hits / n
 
 
-@evaluation("plain", "max along a dimension gives values and indices, and both are compared")
+@evaluation(
+    "plain", "max along a dimension gives values and indices, and both are compared", told="pair of values and indices"
+)
 @torch.no_grad()
 def max_without_indices(model, batches, device):
     mode = model.training
@@ -458,7 +516,9 @@ def max_without_indices(model, batches, device):
     return loss / n, hits / n
 
 
-@evaluation("unwatched", "only the model itself is told to rest: the dropout in it goes on")
+@evaluation(
+    "unwatched", "only the model itself is told to rest: the dropout in it goes on", true="EvaluatedWithDropout"
+)
 @torch.no_grad()
 def rests_by_its_flag(model, batches, device):
     mode, model.training = model.training, False
@@ -473,7 +533,7 @@ def rests_by_its_flag(model, batches, device):
     return loss / n, hits / n
 
 
-@evaluation("plain", "one number is returned: the loss")
+@evaluation("plain", "one number is returned: the loss", told="expected 2 numbers")
 @torch.no_grad()
 def the_loss_alone(model, batches, device):
     mode = model.training
@@ -487,7 +547,9 @@ def the_loss_alone(model, batches, device):
     return loss / n
 
 
-@evaluation("given", "the batches are moved inside of the caller's list, and used up")
+@evaluation(
+    "given", "the batches are moved inside of the caller's list, and used up", told="labels in the batches, afterwards"
+)
 @torch.no_grad()
 def uses_the_batches_up(model, batches, device):
     mode = model.training
@@ -549,7 +611,7 @@ def clips_what_the_optimizer_has(model, batches, optimizer, scheduler, clip, dev
     model.train(True)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     running = 0.0
-    for i, (ids, real, labels) in enumerate(batches):
+    for ids, real, labels in batches:
         optimizer.zero_grad(set_to_none=False)
         loss = nn.CrossEntropyLoss()(model(ids.to(device), real.to(device)), labels.to(device).long())
         loss.backward()
@@ -590,3 +652,133 @@ def each_module_its_mode(model, batches, device):
         for m, was in modes.items():
             m.training = was
     return [total / n, hits / n]
+
+
+# A second round.
+
+
+@training("given", "the batches are shuffled, in the caller's own list", told="labels in the batches, afterwards")
+def shuffles(model, batches, optimizer, scheduler, clip, device):
+    model.train()
+    batches.reverse()
+    total, n = 0.0, 0
+    for batch in batches:
+        ids, real, labels = moved(batch, device)
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(ids, real), labels)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), clip)
+        optimizer.step()
+        scheduler.step()
+        total, n = total + loss.item() * len(labels), n + len(labels)
+    return total / n
+
+
+@training(
+    "named", "the gradient is made as long as clip also where it was shorter", told="norm of all gradients at each step"
+)
+def always_scales(model, batches, optimizer, scheduler, clip, device):
+    model.train()
+    total, n = 0.0, 0
+    for batch in batches:
+        ids, real, labels = moved(batch, device)
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(ids, real), labels)
+        loss.backward()
+        grads = [p.grad for p in model.parameters() if p.grad is not None]
+        norm = torch.cat([g.flatten() for g in grads]).norm()
+        for g in grads:
+            g.mul_(clip / norm)
+        optimizer.step()
+        scheduler.step()
+        total, n = total + loss.item() * len(labels), n + len(labels)
+    return total / n
+
+
+@training("plain", "the loss is the sum of a batch, not its mean", told="norm of all gradients at each step")
+def sums_the_loss(model, batches, optimizer, scheduler, clip, device):
+    model.train()
+    total, n = 0.0, 0
+    for batch in batches:
+        ids, real, labels = moved(batch, device)
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(ids, real), labels, reduction="sum")
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), clip)
+        optimizer.step()
+        scheduler.step()
+        total, n = total + loss.item(), n + len(labels)
+    return total / n
+
+
+@training(
+    "plain",
+    "a second backward: each loss is added up as a tensor, graph and all, and the sum is learnt from",
+    told="changed in place",
+)
+def adds_up_graphs(model, batches, optimizer, scheduler, clip, device):
+    model.train()
+    total, n = 0.0, 0
+    for batch in batches:
+        ids, real, labels = moved(batch, device)
+        optimizer.zero_grad()
+        total = total + F.cross_entropy(model(ids, real), labels) * len(labels)
+        n += len(labels)
+        (total / n).backward(retain_graph=True)
+        nn.utils.clip_grad_norm_(model.parameters(), clip)
+        optimizer.step()
+        scheduler.step()
+    return total / n
+
+
+@evaluation("plain", "argmax over the sentences, not over the classes", told="labels is \\(6,\\)")
+@torch.no_grad()
+def argmax_over_sentences(model, batches, device):
+    mode = model.training
+    model.eval()
+    loss = hits = n = 0
+    for batch in batches:
+        ids, real, labels = moved(batch, device)
+        logits = model(ids, real)
+        loss += F.cross_entropy(logits, labels).item() * len(labels)
+        hits += (logits.argmax(0) == labels).sum().item()
+        n += len(labels)
+    model.train(mode)
+    return loss / n, hits / n
+
+
+@evaluation("plain", "accuracy comes first, then the loss", told="are exchanged")
+@torch.no_grad()
+def the_other_way_round(model, batches, device):
+    mode = model.training
+    model.eval()
+    loss = hits = n = 0
+    for batch in batches:
+        ids, real, labels = moved(batch, device)
+        logits = model(ids, real)
+        loss += F.cross_entropy(logits, labels).item() * len(labels)
+        hits += (logits.argmax(-1) == labels).sum().item()
+        n += len(labels)
+    model.train(mode)
+    return hits / n, loss / n
+
+
+@ANSWERS.right_at(0)
+def looks_at_the_accuracy_too(model, batches, optimizer, scheduler, clip, device):
+    """A second call without a graph, for a number that is only printed."""
+    total, n, hits = 0.0, 0, 0
+    for ids, real, labels in batches:
+        model.train()
+        ids, real, labels = ids.to(device), real.to(device), labels.to(device)
+        loss = F.cross_entropy(model(ids, real), labels, reduction="sum")
+        optimizer.zero_grad()
+        (loss / len(labels)).backward()
+        nn.utils.clip_grad_norm_(filter(lambda p: p.grad is not None, model.parameters()), clip)
+        optimizer.step()
+        scheduler.step()
+        with torch.no_grad():
+            hits += (model.eval()(ids, real).argmax(-1) == labels).sum().item()
+        total, n = total + loss.item(), n + len(labels)
+    print(f"loss {total / n:.3f}, accuracy {hits / n:.3f}")
+    model.train()
+    return total / n
