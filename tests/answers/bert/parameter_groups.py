@@ -18,10 +18,6 @@ ANSWERS = Answers(
 )
 
 
-def groups(wrong):
-    return ANSWERS.wrong(wrong[0], wrong[1], at=0)
-
-
 def of(kind, says):
     return ANSWERS.wrong(kind, says, at=0)
 
@@ -134,9 +130,27 @@ def the_other_way_round(parts, rate, factor, decay):
     return grouped(parts, rate, factor, decay, lambda name, p: p.ndim > 1)
 
 
-@of("given", "a tied weight is in two groups")
+@of("given", "a weight that two modules share is in the groups twice")
 def tied_twice(parts, rate, factor, decay):
-    return grouped([*parts], rate, factor, decay)
+    found = []
+    for k, part in enumerate(reversed(parts)):
+        own = [p for m in part.modules() for p in m.parameters(recurse=False) if p.requires_grad]
+        for does, vector in ((decay, False), (0.0, True)):
+            params = [p for p in own if (p.ndim == 1) == vector]
+            found.append({"params": params, "lr": rate * factor**k, "weight_decay": does})
+    return found
+
+
+@of("named", "a part is frozen if its first parameter is")
+def looks_at_the_first(parts, rate, factor, decay):
+    found = []
+    for k, part in enumerate(reversed(parts)):
+        if not next(part.parameters()).requires_grad:
+            continue
+        for does, vector in ((decay, False), (0.0, True)):
+            params = [p for p in part.parameters() if (p.ndim == 1) == vector]
+            found.append({"params": params, "lr": rate * factor**k, "weight_decay": does})
+    return found
 
 
 @of("given", "the parts are turned round in the caller's list")
@@ -188,18 +202,11 @@ def on_a_cosine(step, warm, total):
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / (total - warm))))
 
 
-@share("named", "total = warm divides by zero at the last step")
-def nothing_to_fall(step, warm, total):
-    if step < warm:
-        return (step + 1) / warm
-    return max(0.0, (total - step) / (total - warm))
-
-
 @ANSWERS.right_at(0)
 def one_group_each(parts, rate, factor, decay):
     n = len(parts)
     return [
-        dict(params=[p], lr=rate * factor ** (n - 1 - i), weight_decay=decay if p.dim() > 1 else 0)
+        {"params": [p], "lr": rate * factor ** (n - 1 - i), "weight_decay": decay if p.dim() > 1 else 0}
         for i, part in enumerate(parts)
         for p in part.parameters()
         if p.requires_grad
@@ -228,7 +235,9 @@ def named_pairs(parts, rate, factor, decay):
     for k, part in enumerate(reversed(parts)):
         trained = [(n, p) for n, p in part.named_parameters() if p.requires_grad]
         for does, keep in ((decay, lambda p: p.ndim > 1), (0.0, lambda p: p.ndim <= 1)):
-            found.append({"params": [p for n, p in trained if keep(p)], "lr": rate * factor**k, "weight_decay": does})
+            found.append(
+                {"params": [(n, p) for n, p in trained if keep(p)], "lr": rate * factor**k, "weight_decay": does}
+            )
     return tuple(found)
 
 
