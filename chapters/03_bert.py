@@ -1617,7 +1617,7 @@ check("bert.macro_f1", macro_f1)
 # core · 8 minutes · 1 point
 #
 # `words(text)` returns a list of words. The text becomes lower case; then all of `string.punctuation` is **deleted**; then
-# the words *a*, *an*, *the* are dropped.
+# the words *a*, *an*, *the* are dropped. Every other character stays, accents, dashes and curly quotes among them.
 #
 # <details><summary>Hint 1</summary>
 #

@@ -56,6 +56,12 @@ class Call:
             return self.name
         return f"{self.name}({', '.join(self.parameters)})"
 
+    @property
+    def written(self) -> list[tuple[str, str]]:
+        """Names and kinds of the results that are text, texts or bytes."""
+        pairs = zip(self.returns, self.kinds, strict=True)
+        return [(name, kind) for name, kind in pairs if kind in ("text", "texts", "bytes")]
+
     @classmethod
     def parse(cls, text: str) -> Call:
         """The call that `text` describes. Raises ValueError."""

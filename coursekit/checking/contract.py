@@ -89,9 +89,12 @@ class Exercise:
     ordered: bool = True
     tolerance: dict[torch.dtype, tuple[float, float]] = field(default_factory=dict)
     signatures: tuple[Call, ...] = field(init=False)
+    written: dict[str, str] = field(init=False)  # results that are text, texts or bytes: names among the outputs, kinds
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "signatures", tuple(Call.parse(text) for text in self.calls))
+        kinds = ((call, name, kind) for call in self.signatures for name, kind in call.written)
+        object.__setattr__(self, "written", {key: kind for call, n, kind in kinds for key in (n, call.signature)})
         if self.probe is None:
             object.__setattr__(self, "probe", probe_of(self.signatures))
 

@@ -38,6 +38,7 @@ _MEANINGS = {
     r"[Ee]xpected .*scalar type (\w+) but found (\w+)|must have the same dtype|expected m1 and m2": (
         "two tensors of different dtypes meet: make new tensors with the dtype of the inputs"
     ),
+    r"^index out of range in self": "an nn.Embedding was asked for a row that its table does not have",
     r"all tensors to be on the same device": (
         "two tensors on different devices meet: make new tensors with device=x.device"
     ),
@@ -50,7 +51,8 @@ _MEANINGS = {
     ),
     r"name '(\w+)' is not defined": "`{0}` is bound nowhere in this function, nor in a cell that an exercise may read",
 }
-_SIZES = ("shape", "size", "dimension", "Dimension", "broadcast", "multiplied")
+_SIZES = ("shape", "size", "dimension", "Dimension", "broadcast", "multiplied", "to unpack")
+_REDUCTIONS = {"sum", "mean", "amax", "amin", "max", "min", "any", "all", "logsumexp", "norm", "std", "var"}
 
 
 def explained(error: BaseException, skipped: tuple[str, ...]) -> list[str]:
@@ -66,6 +68,7 @@ def explained(error: BaseException, skipped: tuple[str, ...]) -> list[str]:
         named = dict(_tensors_in(line, frame))
         told.append(", ".join(f"{name} is {tuple(x.shape)}" for name, x in named.items()))
         told.append(_product(line, frame))
+        told.append(_not_kept(line) if "must match the size" in text else "")
     return [line for line in told if line]
 
 
@@ -98,9 +101,13 @@ def _line_of(error: BaseException, frame: FrameType) -> int:
 
 def _tensors_in(line: str, frame: FrameType) -> Iterator[tuple[str, Tensor]]:
     """The tensors that a line names, attributes such as `self.W` among them, in order."""
-    for name in dict.fromkeys(re.findall(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", line)):
-        if isinstance(value := _value(name, frame), Tensor):
-            yield name, value
+    seen = set()
+    for name in re.findall(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", line):
+        for i in range(1, name.count(".") + 2):  # of K.mT or X.shape, it is K and X that are told
+            part = ".".join(name.split(".")[:i])
+            if part not in seen and isinstance(value := _value(part, frame), Tensor):
+                seen.add(part)
+                yield part, value
 
 
 def _value(name: str, frame: FrameType) -> Any:
@@ -116,15 +123,14 @@ def _value(name: str, frame: FrameType) -> Any:
 
 def _product(line: str, frame: FrameType) -> str:
     """What is wrong with the first `A @ B` of a line whose sizes do not fit."""
-    for left, right in _products(line):
-        A, B = _value(left, frame), _value(right, frame)
-        if not isinstance(A, Tensor) or not isinstance(B, Tensor) or min(A.dim(), B.dim()) < 2:
-            continue
-        if A.shape[-1] != B.shape[-2]:
-            fits = f"; `{left} @ {right}.mT` would fit" if A.shape[-1] == B.shape[-1] else ""
+    for A, B in _products(line):
+        left, right, base = ast.unparse(A), ast.unparse(B), ast.unparse(_without_transpose(B))
+        a, b, b_base = _size(A, frame), _size(B, frame), _size(_without_transpose(B), frame)
+        if min(len(a), len(b), len(b_base)) >= 2 and a[-1] != b[-2]:
+            fits = f"; `{left} @ {base}.mT` would fit" if a[-1] == b_base[-1] else ""
             return (
-                f"`{left} @ {right}` needs the last size of {left} ({A.shape[-1]}) to be the last but one of {right} "
-                f"({B.shape[-2]}){fits}"
+                f"`{left} @ {right}` needs the last size of {left} ({a[-1]}) to be the last but one of {right} "
+                f"({b[-2]}){fits}"
             )
     if match := re.search(r"([A-Za-z_]\w*)\.T\b", line):
         x = _value(match[1], frame)
@@ -133,11 +139,46 @@ def _product(line: str, frame: FrameType) -> str:
     return ""
 
 
-def _products(line: str) -> Iterator[tuple[str, str]]:
+def _products(line: str) -> Iterator[tuple[ast.expr, ast.expr]]:
+    for node in _nodes(line):
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
+            yield node.left, node.right
+
+
+def _nodes(line: str) -> Iterator[ast.AST]:
     try:
-        tree = ast.parse(textwrap.dedent(line))
+        yield from ast.walk(ast.parse(textwrap.dedent(line)))
     except SyntaxError:  # one line of several
         return
-    for node in ast.walk(tree):
-        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
-            yield ast.unparse(node.left), ast.unparse(node.right)
+
+
+def _without_transpose(node: ast.expr) -> ast.expr:
+    """`K` of `K.transpose(1, 2)`; anything else as it is."""
+    match node:
+        case ast.Call(func=ast.Attribute(value=inner, attr="transpose")):
+            return inner
+    return node
+
+
+def _size(node: ast.expr, frame: FrameType) -> tuple[int, ...]:
+    """The shape of a named tensor, or of its `transpose(i, j)`; () where it is not known. Nothing is called."""
+    value = _value(ast.unparse(_without_transpose(node)), frame)
+    if not isinstance(value, Tensor):
+        return ()
+    shape = [*value.shape]
+    if isinstance(node, ast.Call):
+        try:
+            i, j = (ast.literal_eval(argument) for argument in node.args)
+            shape[i], shape[j] = shape[j], shape[i]
+        except (ValueError, TypeError, IndexError):  # not two numbers, or no such dimensions
+            return ()
+    return tuple(shape)
+
+
+def _not_kept(line: str) -> str:
+    """A sum or maximum along a dimension that does not keep it, where sizes have to match."""
+    for node in _nodes(line):
+        match node:
+            case ast.Call(func=ast.Attribute(attr=name), args=[_], keywords=[]) if name in _REDUCTIONS:
+                return f"`{name}` takes the dimension away; with keepdim=True it stays, with size 1, and broadcasts"
+    return ""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from coursekit.checking.comparing import close, difference
 from coursekit.checking.contract import Case, Exercise, Law, Outputs
@@ -15,6 +16,7 @@ from coursekit.checking.observing import LEFT_BEHIND, Outcome
 from coursekit.checking.probing import Wrong
 from coursekit.checking.report import PartResult, Verdict
 from coursekit.checking.symptoms import symptom
+from coursekit.checking.writing import written_difference
 
 NOT_STARTED = "NotImplementedError"
 UNMEASURED = "what was handed over cannot be measured"
@@ -98,9 +100,16 @@ def finding(exercise: Exercise, case: Case, outcome: Outcome, expected: Outputs)
     if outcome.left:
         return LEFT_BEHIND[outcome.left[0]]
     for name, right in expected.items():
-        if told := difference(name, outcome.outputs[name], right, exercise.tolerance.get(right.dtype), not case.hidden):
+        if told := _difference(exercise, name, outcome.outputs[name], right, not case.hidden):
             return told
     return next((told for law in exercise.laws if (told := law(case.inputs, outcome.outputs))), "")
+
+
+def _difference(exercise: Exercise, name: str, actual: Tensor, right: Tensor, reveal: bool) -> str | None:
+    kind = exercise.written.get(name)
+    if kind and actual.dim() == 1 and actual.dtype == right.dtype:
+        return written_difference(name, kind, actual, right, reveal)
+    return difference(name, actual, right, exercise.tolerance.get(right.dtype), reveal)
 
 
 def _discreet(outcome: Outcome) -> Outcome:

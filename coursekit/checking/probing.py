@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from coursekit.checking.writing import as_numbers
+
 
 class Wrong(Exception):
     """The learner's object did something that one sentence can name."""
@@ -39,30 +41,46 @@ def gradients(Y: Tensor, inputs: dict[str, Tensor], dY: Tensor) -> dict[str, Ten
 
 
 def load(module: Any, weights: dict[str, Tensor]) -> nn.Module:
-    """`module` with these weights, dtype and device and all. Raises Wrong where names or shapes differ."""
+    """`module` with these weights, dtype and device and all. Raises Wrong where names or shapes differ.
+
+    A buffer that is not asked for is no weight, and a parameter under two names is one parameter.
+    """
     if not isinstance(module, nn.Module):
         raise Wrong(f"the class makes a {type(module).__name__}, expected a torch.nn.Module: derive it from nn.Module")
     have = {name: tuple(value.shape) for name, value in module.state_dict().items()}
     want = {name: tuple(value.shape) for name, value in weights.items()}
     for name in want:
         if name not in have:
-            raise Wrong(f"the module has no weight called {name!r}; it has {', '.join(have) or 'none'}")
+            raise Wrong(
+                f"the module has no weight called {name!r}; it has {', '.join(have) or 'none'}{_hidden(module)}"
+            )
         if have[name] != want[name]:
             raise Wrong(f"the weight {name!r} has shape {have[name]}, expected {want[name]}")
-    if extra := [name for name in have if name not in want]:
+    parameters = dict(module.named_parameters(remove_duplicate=False))
+    asked_for = {id(parameters[name]) for name in want if name in parameters}
+    if extra := [name for name, p in parameters.items() if name not in want and id(p) not in asked_for]:
         raise Wrong(f"the module has weights that are not asked for: {', '.join(extra)}")
     example = next(iter(weights.values()))
     # Before loading: a float32 module would round float64 weights.
     module = module.to(device=example.device, dtype=example.dtype)
-    module.load_state_dict(weights)
+    module.load_state_dict(weights, strict=False)  # what else it has are buffers and second names
     return module
 
 
+def _hidden(module: nn.Module) -> str:
+    """What is said of modules that nn.Module does not see."""
+    plain = ((name, [*x.values()] if type(x) is dict else x) for name, x in vars(module).items() if name[0] != "_")
+    found = [n for n, x in plain if isinstance(x, list | tuple) and any(isinstance(item, nn.Module) for item in x)]
+    return f" (the modules in its list {found[0]} do not count: use nn.ModuleList, or names)" if found else ""
+
+
 def trained(module: nn.Module, name: str) -> Tensor:
-    """The module's parameter `name`. Raises Wrong where it is none."""
+    """The module's parameter `name`. Raises Wrong where it is none, or frozen."""
     found = dict(module.named_parameters(remove_duplicate=False)).get(name)
     if found is None:
         raise Wrong(f"{name!r} is not a parameter, so no optimiser would train it: make it an nn.Parameter")
+    if not found.requires_grad:
+        raise Wrong(f"{name!r} is frozen (its requires_grad is False), so no optimiser would train it")
     return found
 
 
@@ -110,29 +128,26 @@ def number(value: Any, name: str, like: Tensor | None = None) -> Tensor:
 
 
 def text(value: Any, name: str) -> dict[str, Tensor]:
-    """The characters of a string called `name`: how many there are, and their code points. Raises Wrong otherwise."""
+    """A string called `name`, as numbers. Raises Wrong where it is none."""
     if not isinstance(value, str):
         raise Wrong(f"it returned {_described(value)}{_forgot(value)}, expected {name}: a string")
-    return {f"length of {name}": torch.tensor(len(value)), name: torch.tensor([ord(c) for c in value]).long()}
+    return {name: as_numbers(value)}
 
 
 def texts(value: Any, name: str) -> dict[str, Tensor]:
-    """The strings of a list called `name`: how many there are, and their characters with spaces between.
-
-    Raises Wrong where it is no list of strings.
-    """
+    """A list of strings called `name`, as numbers. Raises Wrong where it is none."""
     if isinstance(value, str) or not isinstance(value, Sequence):
         raise Wrong(f"it returned {_described(value)}{_forgot(value)}, expected {name}: a list of strings")
     if odd := [item for item in value if not isinstance(item, str)]:
         raise Wrong(f"{name} holds {_described(odd[0])}, expected strings")
-    return {f"number of {name}": torch.tensor(len(value))} | text(" ".join(value), f"the letters of {name}")
+    return {name: as_numbers(value)}
 
 
 def octets(value: Any, name: str) -> dict[str, Tensor]:
-    """The bytes called `name`: how many there are, and their values. Raises Wrong otherwise."""
+    """Bytes called `name`, as numbers. Raises Wrong where they are none."""
     if not isinstance(value, bytes | bytearray):
         raise Wrong(f"it returned {_described(value)}{_forgot(value)}, expected {name}: bytes")
-    return {f"length of {name}": torch.tensor(len(value)), name: torch.tensor(list(value)).long()}
+    return {name: as_numbers(value)}
 
 
 class LargestTensor(TorchDispatchMode):

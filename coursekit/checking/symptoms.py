@@ -15,7 +15,8 @@ from coursekit.checking.comparing import close
 from coursekit.checking.contract import Case, Exercise
 from coursekit.checking.observing import Outcome
 
-Look = Callable[["Seen"], "list[str]"]  # what may be said, the best first
+# What may be said, the best first; None of an output that the look is no question for.
+Look = Callable[["Seen"], "list[str] | None"]
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,10 @@ def symptom(
     for name in dict.fromkeys(one.name for one in seen):
         mine = [one for one in seen if one.name == name]
         for look in LOOKS:
-            first, *rest = (look(one) for one in mine)
-            if agreed := [told for told in first if all(told in other for other in rest)]:
+            looks = [said for one in mine if (said := look(one)) is not None]
+            if agreed := [told for told in (looks or [[]])[0] if all(told in other for other in looks)]:
                 return f"{name} {agreed[0]}"
-    return ""
+    return _unmoved(exercise, cases, outcomes, expected)
 
 
 def _unlike_before(
@@ -76,7 +77,7 @@ def _exchanged(
             continue
         swapped = {
             (a, b)
-            for a, b in itertools.combinations(wrong, 2)
+            for a, b in itertools.combinations(sorted(wrong), 2)
             if _equal(found[a], right[b]) and _equal(found[b], right[a])
         }
         pairs = swapped if pairs is None else pairs & swapped
@@ -85,6 +86,31 @@ def _exchanged(
 
 def _equal(x: Tensor, y: Tensor) -> bool:
     return x.shape == y.shape and bool(close(x, y).all())
+
+
+def _unmoved(
+    exercise: Exercise, cases: Sequence[Case], outcomes: Sequence[Outcome], expected: Sequence[dict[str, Tensor]]
+) -> str:
+    """Two cases that differ in one argument, and should differ in their results."""
+    open_ = [i for i, case in enumerate(cases) if not case.hidden and outcomes[i].outputs is not None]
+    for i, j in itertools.combinations(open_, 2):
+        one, other = cases[i].inputs, cases[j].inputs
+        apart = [name for name in {**one, **other} if _unlike(one.get(name), other.get(name))]
+        found = [{name: (outcomes[k].outputs or {})[name] for name in expected[k]} for k in (i, j)]
+        if len(apart) == 1 and _unlike(expected[i], expected[j]) and not _unlike(*found):
+            return (
+                f"the result is the same for two cases that differ in {apart[0]} alone ({cases[i].label}; "
+                f"{cases[j].label}), as if it did not look at {apart[0]}, or kept what an earlier call gave"
+            )
+    return ""
+
+
+def _unlike(one: Any, other: Any) -> bool:
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        return one.dtype != other.dtype or not torch.equal(one, other)
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() != other.keys() or any(_unlike(one[name], other[name]) for name in one)
+    return type(one) is not type(other) or repr(one) != repr(other)
 
 
 def _seen(
@@ -106,6 +132,8 @@ def _seen(
 
 
 def constant(seen: Seen) -> list[str]:
+    if seen.actual.shape != seen.expected.shape:
+        return []  # its shape is told
     if seen.actual.numel() < 2 or not bool((seen.actual == seen.actual.flatten()[0]).all()):
         return []
     return [f"is {seen.actual.flatten()[0]:g} everywhere"]
@@ -199,16 +227,17 @@ def before_softmax(seen: Seen) -> list[str]:
     return []
 
 
-def sums(seen: Seen) -> list[str]:
-    """Rows that should sum to 1 and do not, perhaps because columns do."""
+def sums(seen: Seen) -> list[str] | None:
+    """Rows that should sum to 1 and do not, perhaps because columns do. Most outputs need not sum to 1."""
     a, e = seen.actual, seen.expected
-    if a.shape != e.shape or e.dim() < 2 or not _sums_to_one(e, -1):
+    dim, place = (seen.inputs["dim"], "`dim`") if isinstance(seen.inputs.get("dim"), int) else (-1, "dimension -1")
+    if a.shape != e.shape or e.dim() == 0 or not _sums_to_one(e, dim):
+        return None
+    if _sums_to_one(a, dim):
         return []
-    if _sums_to_one(a, -1):
-        return []
-    others = [dim for dim in range(-2, -e.dim() - 1, -1) if _sums_to_one(a, dim) and not _sums_to_one(e, dim)]
-    told = "does not sum to 1 along dimension -1"
-    return [*(f"{told}, but along dimension {dim}" for dim in others), told]
+    others = [i for i in range(-1, -e.dim() - 1, -1) if _sums_to_one(a, i) and not _sums_to_one(e, i)]
+    told = f"does not sum to 1 along {place}"
+    return [*(f"{told}, but along dimension {i}" for i in others), told]
 
 
 def same_numbers(seen: Seen) -> list[str]:

@@ -13,12 +13,14 @@ def cases(g):
         letters = [chr(ord("a") + i) for i in torch.randperm(26, generator=g).tolist()]
         return ["".join(letters[2 * i : 2 * i + 2]) for i in range(n)]
 
-    def case(part, label, word, pieces="", without=""):
-        """Single letters are pieces too, apart from those that the vocabulary is `without`."""
+    def case(part, label, word, pieces="", without="", zero=UNKNOWN):
+        """Single letters are pieces too, apart from those that the vocabulary is `without`; `zero` has the id 0."""
         letters = [p for c in sorted(set(word) - set(without)) for p in (c, f"##{c}")]
-        known = [UNKNOWN, *dict.fromkeys([*pieces.split(), *letters])]
-        order = torch.randperm(len(known), generator=g).tolist()
-        return Case(part, label, {"word": word, "vocabulary": {known[i]: n for n, i in enumerate(order)}})
+        known = [p for p in dict.fromkeys([UNKNOWN, *pieces.split(), *letters]) if p != zero]
+        order = [zero, *(known[i] for i in torch.randperm(len(known), generator=g).tolist())]
+        ids = {piece: n for n, piece in enumerate(order)}
+        shuffled = torch.randperm(len(order), generator=g).tolist()  # the order of the dictionary is no order of ids
+        return Case(part, label, {"word": word, "vocabulary": {order[i]: ids[order[i]] for i in shuffled}})
 
     a, b, c, d, e = syllables(5)
     f, h, i, j, k = syllables(5)
@@ -33,6 +35,15 @@ def cases(g):
         case(match, "pieces that only begin words", j + k + i, f"{j} {j}{k} {k} {i} {k}{i} ##{k}"),
         case(match, "pieces that only go on", k + j + f, f"{k} ##{k}{j} ##{j}{f} ##{j} ##{f}"),
         case(match, "one letter", e[1]),
+        case(match, "the same word in another vocabulary", a + b + c + d, f"{a}{b}{c} ##{b} ##{d} {d}"),
+        case(match, "the piece with the id 0", a + b + c, f"{a}{b} {c} ##{c} {b}", zero=f"##{c}"),
+        case(match, "letters outside of ASCII", f"{a}é{b}日本{c}", f"{a}é {b} ##{b}日 ##本 é"),
+        case(
+            match,
+            "a word of 150 letters, a piece of 12",
+            (a + b + c + d + e + f) * 12 + h * 3,
+            f"##{a + b + c + d + e + f}",
+        ),
         case(unknown, "the last letter is unknown", a + b + c[:1], f"{a} {a}{b} ##{b}", without=c[:1]),
         case(unknown, "a letter in the middle is unknown", d + e[0] + b, f"{d} ##{b} {b}", without=e[0]),
         case(unknown, "the first letter is unknown", f[0] + h + i, f"{h} ##{h} ##{i}", without=f[0]),

@@ -58,8 +58,8 @@ TRUSTED.add_alternative("in_steps", Steps())
 
 
 @wrong_step(
-    "You take the shortest piece that fits, so every word falls into letters. Begin with the longest candidate and "
-    "shorten it until the vocabulary has it."
+    "Of several pieces that fit you take the shortest one, or the first that you meet in the vocabulary. Begin with "
+    "the longest candidate and shorten it until the vocabulary has it."
 )
 class ShortestMatch(Steps):
     def choose(self, fits):
@@ -129,6 +129,33 @@ class OneUnknownPiece(Steps):
 class RestDropped(Steps):
     def unknown(self, pieces):
         return pieces
+
+
+@TRUSTED.mistake(
+    "Where nothing fits you put `[UNK]` for one letter and cut on behind it. One unknown rest makes the whole word "
+    'unknown: return ["[UNK]"] alone.'
+)
+def one_unknown_letter(word, vocabulary):
+    pieces, start = [], 0
+    while start < len(word):
+        ends = [end for end in range(start + 1, len(word) + 1) if marked(word, start, end) in vocabulary]
+        pieces.append(marked(word, start, ends[-1]) if ends else UNKNOWN)
+        start = ends[-1] if ends else start + 1
+    return pieces
+
+
+@wrong_step("A piece whose id is 0 counts as missing: 0 is no True. Ask whether the piece is `in` the vocabulary.")
+class IdAsTruth(Steps):
+    def fit(self, word, start, end, vocabulary):
+        piece = self.piece(word, start, end)
+        return piece if vocabulary.get(piece) else None
+
+
+@TRUSTED.mistake(
+    "Words of more than 100 letters are given up, as some tokenizers do: here every word is cut, however long it is."
+)
+def limit_of_100(word, vocabulary):
+    return [UNKNOWN] if len(word) > 100 else reference(word, vocabulary)
 
 
 @wrong_step("A word that cannot be spelled gives an empty list; it should give [`[UNK]`], a piece of its own.")

@@ -39,8 +39,25 @@ def largest(Q, K):
     return Q - Q.max(-1, keepdim=True)
 
 
+def looked_up(Q, K):
+    return torch.nn.Embedding(3, 2)(torch.arange(4))
+
+
 def compared(Q, K):
     return Q if Q > 0 else K
+
+
+def wrong_pair(Q, K):
+    return Q @ K.transpose(0, 1)
+
+
+def normalised(Q, K):
+    return Q / Q.sum(-1)
+
+
+def unpacked(Q, K):
+    B, H, T, d = Q.shape
+    return Q
 
 
 def misspelt(Q, K):
@@ -69,10 +86,15 @@ def in_a_module(Q, K):
             "needs the last size of Q (4) to be the last but one of K (5); `Q @ K.mT` would fit",
         ),
         (all_reversed, "`K.T` reverses all 3 dimensions: `K.mT` exchanges the last two alone"),
+        (all_reversed, "Q is (2, 3, 4), K is (2, 5, 4)"),
+        (wrong_pair, "the last but one of K.transpose(0, 1) (2); `Q @ K.mT` would fit"),
+        (normalised, "`sum` takes the dimension away; with keepdim=True it stays"),
+        (unpacked, "Q is (2, 3, 4)"),
         (added, "Q is (2, 3, 4), K is (2, 5, 4)"),
         (in_a_module, "x is (2, 3, 4), self.W is (7, 7)"),
         (in_a_module, "`x @ self.W` needs the last size of x (4) to be the last but one of self.W (7)"),
         (largest, "`max` along a dimension gives two tensors, values and indices: take `.values`"),
+        (looked_up, "was asked for a row that its table does not have"),
         (compared, "want one truth value, and a tensor has many"),
         (misspelt, "`Kay` is bound nowhere in this function"),
     ],

@@ -5,7 +5,17 @@ import pytest
 import torch
 from torch import nn
 
-from coursekit.checking.probing import LargestTensor, Wrong, gradients, leaves, load, number, returned, whole_numbers
+from coursekit.checking.probing import (
+    LargestTensor,
+    Wrong,
+    gradients,
+    leaves,
+    load,
+    number,
+    returned,
+    trained,
+    whole_numbers,
+)
 
 
 def told(function, *args):
@@ -239,3 +249,32 @@ def test_a_truth_value_is_a_number():
 )
 def test_what_is_no_number_is_told(value, part):
     assert part in told(number, value, "f")
+
+
+class Odd(nn.Linear):
+    """A linear map with a buffer, and its weight under a second name."""
+
+    def __init__(self):
+        super().__init__(2, 1)
+        self.register_buffer("scale", torch.ones(3))
+        self.again = self.weight
+
+
+def test_a_buffer_is_no_weight_and_a_second_name_no_second_weight():
+    module = load(Odd(), WEIGHTS)
+    assert torch.equal(module.again, WEIGHTS["weight"])
+    assert torch.equal(module.scale, torch.ones(3))
+
+
+def test_a_frozen_weight_is_named():
+    assert told(trained, nn.Linear(2, 1).requires_grad_(False), "weight").startswith("'weight' is frozen")
+
+
+def test_modules_that_a_plain_list_hides_are_told():
+    class Listed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = [nn.Linear(2, 2)]
+
+    with pytest.raises(Wrong, match=r"no weight called 'layers.0.bias'; it has none \(the modules in its list layers"):
+        load(Listed(), {"layers.0.bias": torch.zeros(2)})

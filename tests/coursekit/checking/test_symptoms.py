@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from coursekit.checking.contract import Case, Exercise
-from coursekit.checking.observing import observe_all
+from coursekit.checking.observing import Outcome, observe_all
 from coursekit.checking.symptoms import symptom
 
 
@@ -80,6 +80,12 @@ def test_what_is_true_of_one_case_alone_is_not_told():
     assert said(lambda x: 2 * x, lambda x: x * (5 if x.shape[-1] == 4 else 7)) == ""
 
 
+def test_rows_are_looked_at_where_they_should_sum_to_1_and_nowhere_else():
+    mixed = lambda x: x.softmax(-1) * x.shape[-1] if x.shape[-1] == 4 else x.softmax(-1)  # noqa: E731
+    wrong = lambda x: x.softmax(-2).exp() if x.shape[-1] == 4 else x.exp().softmax(-2)  # noqa: E731
+    assert said(mixed, wrong) == "y does not sum to 1 along dimension -1, but along dimension -2"
+
+
 def test_of_mixed_slips_nothing_is_told():
     assert said(lambda x: 2 * x, lambda x: x.softmax(-2).exp() + x) == ""
 
@@ -100,3 +106,40 @@ def test_what_is_kept_from_an_earlier_call_is_told():
         return x.softmax(-1) + (len(kept) > 2)
 
     assert said(softmax, keeps).startswith("two calls with the same arguments give two different results")
+
+
+def unmoved(f):
+    """What is said of f(x, k), which should be x ** k, on cases that share x or k."""
+    x, z = torch.tensor([1.0, 2.0, 3.0]), torch.tensor([3.0, 5.0, 2.0])
+    given = [{"x": x, "k": 2}, {"x": z, "k": 4}, {"x": x, "k": 4}]
+    cases = [Case("values", f"case {i}", inputs) for i, inputs in enumerate(given)]
+    exercise = dataclasses.replace(exercise_for(f), calls=("f(x, k) -> y",), probe=None)
+    return symptom(exercise, cases, observe_all(exercise, (f,), cases), [{"y": g["x"] ** g["k"]} for g in given])
+
+
+def test_an_argument_that_changes_nothing_is_named():
+    kept = {}
+    assert "differ in k alone (case 0; case 2)" in unmoved(lambda x, k: kept.setdefault(tuple(x.tolist()), x**k))
+
+
+def test_nothing_is_said_of_an_argument_where_the_results_differ():
+    assert unmoved(lambda x, k: x**k + k * torch.tensor([0.0, 1.0, 0.5])) == ""
+
+
+def two_results(exchanged=(), cases=2):
+    """What is said of two results of which those of the cases in `exchanged` stand in each other's place."""
+    drawn = [Case("values", f"case {i}", {"x": torch.tensor(float(i))}) for i in range(cases)]
+    expected = [{"loss": torch.tensor(1.0 + i), "accuracy": torch.tensor(0.5)} for i in range(cases)]
+    outcomes = [
+        Outcome(dict(zip(right, reversed(right.values()) if i in exchanged else right.values(), strict=True)))
+        for i, right in enumerate(expected)
+    ]
+    return symptom(exercise_for(softmax), drawn, outcomes, expected)
+
+
+def test_two_results_in_each_others_place_are_told():
+    assert two_results(exchanged=(0, 1)) == "accuracy and loss are exchanged: each is what the other should be"
+
+
+def test_results_that_are_where_they_should_be_are_not_said_to_be_exchanged():
+    assert "exchanged" not in two_results()

@@ -1,0 +1,272 @@
+"""Answers to bert.embeddings."""
+
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from tests.answers.collection import Answers
+
+ANSWERS = Answers(
+    "bert.embeddings",
+    spared={
+        "onward": "there is no event: each call stands alone",
+        "far": "a sum of three rows and a norm: no slice is compared with another",
+        "dependence": "nothing is drawn",
+        "unwatched": "nothing is watched but the result and its gradients",
+    },
+)
+
+
+class Given(nn.Module):
+    """What the released cell gives."""
+
+    def __init__(self, V, D, longest):
+        super().__init__()
+        self.token = nn.Embedding(V, D)
+        self.segment = nn.Embedding(2, D)
+        self.position = nn.Embedding(longest, D)
+        self.norm = nn.LayerNorm(D, eps=1e-12)
+
+    def at(self, ids):
+        return torch.arange(ids.shape[1], device=ids.device)
+
+    def forward(self, ids, segments):
+        return self.norm(self.token(ids) + self.segment(segments) + self.position(self.at(ids)))
+
+
+@ANSWERS.wrong("plain", "no norm")
+class WithoutNorm(Given):
+    def forward(self, ids, segments):
+        return self.token(ids) + self.segment(segments) + self.position(self.at(ids))
+
+
+@ANSWERS.wrong("plain", "each of the three is normalised, then added")
+class NormEach(Given):
+    def forward(self, ids, segments):
+        return self.norm(self.token(ids)) + self.norm(self.segment(segments)) + self.norm(self.position(self.at(ids)))
+
+
+@ANSWERS.wrong("plain", "the norm comes before position is added")
+class PositionAfterNorm(Given):
+    def forward(self, ids, segments):
+        return self.norm(self.token(ids) + self.segment(segments)) + self.position(self.at(ids))
+
+
+@ANSWERS.wrong("plain", "positions begin at 1, as some models have it behind padding")
+class FromOne(Given):
+    def forward(self, ids, segments):
+        return self.norm(
+            self.token(ids)
+            + self.segment(segments)
+            + self.position(self.at(ids).add(1).clamp_max(self.position.num_embeddings - 1))
+        )
+
+
+@ANSWERS.wrong("plain", "the ids are taken for positions")
+class IdsAsPositions(Given):
+    def forward(self, ids, segments):
+        return self.norm(self.token(ids) + self.segment(segments) + self.position(ids % self.position.num_embeddings))
+
+
+@ANSWERS.wrong("plain", "the tokens are scaled by sqrt(D), as in the Annotated Transformer")
+class Scaled(Given):
+    def forward(self, ids, segments):
+        X = self.token(ids) * math.sqrt(self.token.embedding_dim)
+        return self.norm(X + self.segment(segments) + self.position(self.at(ids)))
+
+
+@ANSWERS.wrong("plain", "dropout acts")
+class WithDropout(Given):
+    def forward(self, ids, segments):
+        return functional.dropout(super().forward(ids, segments), 0.1)
+
+
+@ANSWERS.wrong("plain", "a norm with PyTorch's own epsilon of 1e-5, and without its weights")
+class BareNorm(Given):
+    def forward(self, ids, segments):
+        X = self.token(ids) + self.segment(segments) + self.position(self.at(ids))
+        return functional.layer_norm(X, X.shape[-1:])
+
+
+@ANSWERS.wrong("plain", "normalised over time and width together")
+class NormOverBoth(Given):
+    def forward(self, ids, segments):
+        X = self.token(ids) + self.segment(segments) + self.position(self.at(ids))
+        X = functional.layer_norm(X, X.shape[1:])
+        return X * self.norm.weight + self.norm.bias
+
+
+@ANSWERS.wrong("plain", "positions run over the batch, not over time")
+class AlongTheBatch(Given):
+    def forward(self, ids, segments):
+        P = self.position(torch.arange(ids.shape[0], device=ids.device))
+        return self.norm(self.token(ids) + self.segment(segments) + P[:, None])
+
+
+@ANSWERS.wrong("plain", "sinusoids in place of the learned table")
+class Sinusoids(Given):
+    def forward(self, ids, segments):
+        D = self.token.embedding_dim
+        angles = self.at(ids)[:, None] / 10000 ** (torch.arange(0, D, 2, device=ids.device) / D)
+        P = torch.stack((angles.sin(), angles.cos()), -1).flatten(-2)
+        return self.norm(self.token(ids) + self.segment(segments) + P.to(self.token.weight.dtype))
+
+
+@ANSWERS.wrong("plain", "the position's gradient is cut off")
+class FrozenPositions(Given):
+    def forward(self, ids, segments):
+        P = self.position.weight.data[: ids.shape[1]]
+        return self.norm(self.token(ids) + self.segment(segments) + P)
+
+
+@ANSWERS.wrong("again", "segments of the first call stay")
+class KeptSegments(Given):
+    def forward(self, ids, segments):
+        if not hasattr(self, "segments") or self.segments.shape != segments.shape:
+            self.segments = segments
+        return self.norm(self.token(ids) + self.segment(self.segments) + self.position(self.at(ids)))
+
+
+@ANSWERS.wrong("again", "positions of the first call stay, whatever the length")
+class KeptPositions(Given):
+    def forward(self, ids, segments):
+        if not hasattr(self, "positions"):
+            self.positions = self.at(ids)
+        return self.norm(self.token(ids) + self.segment(segments) + self.position(self.positions[: ids.shape[1]]))
+
+
+@ANSWERS.wrong("ones", "squeeze() loses a batch of one sentence")
+class Squeezed(Given):
+    def forward(self, ids, segments):
+        return super().forward(ids, segments).squeeze()
+
+
+@ANSWERS.wrong("ones", "the segment of the first token of a sentence stands for all")
+class OneSegment(Given):
+    def forward(self, ids, segments):
+        return self.norm(self.token(ids) + self.segment(segments[:, :1]) + self.position(self.at(ids)))
+
+
+@ANSWERS.wrong("large", "positions are cut off at 512, BERT's own longest")
+class UpTo512(Given):
+    def forward(self, ids, segments):
+        return self.norm(self.token(ids) + self.segment(segments) + self.position(self.at(ids).clamp_max(511)))
+
+
+@ANSWERS.wrong("named", "segments are made up: 1 behind the middle")
+class MadeUpSegments(Given):
+    def forward(self, ids, segments):
+        second = (self.at(ids) >= ids.shape[1] // 2).long().expand_as(ids)
+        return self.norm(self.token(ids) + self.segment(second) + self.position(self.at(ids)))
+
+
+@ANSWERS.wrong("named", "token 0 is taken for padding, and its vector is zero")
+class ZeroIsPadding(Given):
+    def forward(self, ids, segments):
+        X = self.token(ids) * (ids != 0)[..., None]
+        return self.norm(X + self.segment(segments) + self.position(self.at(ids)))
+
+
+@ANSWERS.wrong("given", "the ids are altered in place")
+class AltersIds(Given):
+    def forward(self, ids, segments):
+        X = super().forward(ids, segments)
+        ids.add_(segments)
+        return X
+
+
+@ANSWERS.wrong("surroundings", "sets the seed of all random numbers")
+class SetsTheSeed(Given):
+    def forward(self, ids, segments):
+        torch.manual_seed(0)
+        return super().forward(ids, segments)
+
+
+@ANSWERS.wrong("surroundings", "a list in place of modules: no weights are registered")
+class InAList(nn.Module):
+    def __init__(self, V, D, longest):
+        super().__init__()
+        self.tables = [nn.Embedding(n, D) for n in (V, 2, longest)]
+        self.norm = nn.LayerNorm(D, eps=1e-12)
+
+    def forward(self, ids, segments):
+        token, segment, position = self.tables
+        return self.norm(token(ids) + segment(segments) + position(torch.arange(ids.shape[1])))
+
+
+@ANSWERS.right
+class WithPositionIds(Given):
+    """As transformers has it: the positions are a buffer."""
+
+    def __init__(self, V, D, longest):
+        super().__init__(V, D, longest)
+        self.register_buffer("position_ids", torch.arange(longest).expand((1, -1)))
+        self.register_buffer("scale", torch.tensor(1.0))
+
+    def forward(self, ids, segments):
+        P = self.position(self.position_ids[:, : ids.size(1)])
+        return self.norm(self.scale * (self.token(ids) + self.segment(segments) + P))
+
+
+@ANSWERS.right
+class WithUnsavedBuffer(Given):
+    def __init__(self, V, D, longest):
+        super().__init__(V, D, longest)
+        self.register_buffer("places", torch.arange(longest), persistent=False)
+        self.dropout = nn.Dropout(0.0)
+
+    def forward(self, ids, segments):
+        return self.dropout(
+            self.norm(self.token(ids) + self.segment(segments) + self.position(self.places[: len(ids[0])]))
+        )
+
+
+@ANSWERS.right
+class TwoNames(Given):
+    """One table under two names is one table."""
+
+    def __init__(self, V, D, longest):
+        super().__init__(V, D, longest)
+        self.word_embeddings = self.token
+        self.LayerNorm = self.norm
+
+    def forward(self, ids, segments):
+        return self.LayerNorm(self.word_embeddings(ids) + self.segment(segments) + self.position(self.at(ids)))
+
+
+@ANSWERS.right
+class ByMatrices(Given):
+    def forward(self, ids, segments):
+        one_hot = functional.one_hot
+        X = one_hot(ids, self.token.num_embeddings).to(self.token.weight.dtype) @ self.token.weight
+        S = torch.where(segments[..., None] == 0, self.segment.weight[0], self.segment.weight[1])
+        X = X + S + self.position.weight[: ids.shape[-1]]
+        X = (X - X.mean(-1, keepdim=True)) / (X.var(-1, keepdim=True, correction=0) + self.norm.eps).sqrt()
+        return X * self.norm.weight + self.norm.bias
+
+
+@ANSWERS.right
+class TokenByToken(Given):
+    def forward(self, ids, segments):
+        rows = []
+        for row, seg in zip(ids.tolist(), segments.tolist(), strict=True):
+            X = [
+                self.token.weight[i] + self.segment.weight[s] + self.position.weight[t]
+                for t, (i, s) in enumerate(zip(row, seg, strict=True))
+            ]
+            rows.append(torch.stack(X))
+        return self.norm(torch.stack(rows))
+
+
+@ANSWERS.right
+class CachedByLength(Given):
+    def forward(self, ids, segments):
+        T = ids.shape[1]
+        if getattr(self, "positions", None) is None or len(self.positions) < T:
+            self.positions = torch.arange(T, device=ids.device)
+        X = self.token(ids)
+        X += self.segment(segments)
+        X += self.position(self.positions[:T])
+        return self.norm(X)
