@@ -91,18 +91,25 @@ def _equal(x: Tensor, y: Tensor) -> bool:
 def _unmoved(
     exercise: Exercise, cases: Sequence[Case], outcomes: Sequence[Outcome], expected: Sequence[dict[str, Tensor]]
 ) -> str:
-    """Two cases that differ in one argument, and should differ in their results."""
+    """Cases that differ in one argument alone, should differ in their results, and never do."""
     open_ = [i for i, case in enumerate(cases) if not case.hidden and outcomes[i].outputs is not None]
+    unmoved: dict[str, str] = {}  # by the argument, which is not looked at as far as is seen
+    moved = set()
     for i, j in itertools.combinations(open_, 2):
         one, other = cases[i].inputs, cases[j].inputs
         apart = [name for name in {**one, **other} if _unlike(one.get(name), other.get(name))]
         found = [{name: (outcomes[k].outputs or {})[name] for name in expected[k]} for k in (i, j)]
-        if len(apart) == 1 and _unlike(expected[i], expected[j]) and not _unlike(*found):
-            return (
+        if len(apart) != 1 or not _unlike(expected[i], expected[j]):
+            continue
+        if _unlike(*found):
+            moved.add(apart[0])
+        else:
+            unmoved.setdefault(
+                apart[0],
                 f"the result is the same for two cases that differ in {apart[0]} alone ({cases[i].label}; "
-                f"{cases[j].label}), as if it did not look at {apart[0]}, or kept what an earlier call gave"
+                f"{cases[j].label}), as if it did not look at {apart[0]}, or kept what an earlier call gave",
             )
-    return ""
+    return next((told for name, told in unmoved.items() if name not in moved), "")
 
 
 def _unlike(one: Any, other: Any) -> bool:

@@ -149,7 +149,7 @@ def _between(training, again, pooled):
 # What must not happen where there is dropout, in the order in which it is told.
 FORBIDDEN = {
     "reversed": "dropout acts after eval() and not after train()",
-    "lost": "after eval() the logits are not those of the whole pooled vector: dropout must not act there",
+    "lost": "after eval() the logits are not W y + b of all of y: dropout acts there, or something else is wrong",
     "untouched": "in training nothing is dropped",
     "on logits": "in training some logits are exactly 0: dropout acts on them, after the linear layer",
     "elsewhere": "in training a pooled number is neither dropped nor kept: dropout acts somewhere else",

@@ -26,7 +26,7 @@ def cases(g):
     return [
         case("best", 9, "it gets worse after epoch 2", 40.0, 0.6, 0.5, 0.55, 0.7),
         case("best", 9, "the first epoch is the best", 0.4, 0.6, 0.5, 0.45, dtype=double),
-        case("best", 9, "worse, then better than ever by a hair", 0.8, 0.5, 0.7, 0.6, 0.4999, 0.55),
+        case("best", 9, "worse, then better than ever by a hair", 0.8, 0.5, 0.7, 0.6, 0.49999, 0.55),
         case("best", 9, "a tie", 0.8, 0.5, 0.6, 0.5, 0.7),
         case("best", 9, "a lowest loss of 0", 0.7, 0.0, 0.3, 0.2),
         case("best", 9, "large losses", 7e5, 5e5, 6e5),
@@ -84,7 +84,6 @@ def probe(case, EarlyStopping):
             "restore puts a new parameter into the model, which the optimiser does not know: use load_state_dict"
         )
     weights, means, epochs = zip(*restored, strict=True)
-    flags = torch.tensor([model.training, parameter.requires_grad], device=parameter.device)
     return {
         "update(loss) after each epoch": torch.tensor(asked, device=parameter.device),
         "weights restored": weights[0],
@@ -92,7 +91,8 @@ def probe(case, EarlyStopping):
         "count of epochs restored": epochs[0],
         "weights restored a second time": weights[1],
         "buffers restored a second time": means[1],
-        "training mode and requires_grad afterwards": flags,
+        "training mode of the model, afterwards": torch.tensor(model.training, device=parameter.device),
+        "requires_grad of the weights, afterwards": torch.tensor(parameter.requires_grad, device=parameter.device),
     }
 
 

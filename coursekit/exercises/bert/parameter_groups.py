@@ -81,22 +81,34 @@ def probe(case, parameter_groups, warm_up):
         return {"warm_up(step, warm, total)": torch.stack(shares)}
     parts = _parts(case["layers"], case["frozen"])
     given = [*parts]
-    found = {id(p): [] for part in parts for p in part.parameters()}
+    kinds = {
+        p: _kind(m, name, p) for part in parts for m in part.modules() for name, p in m.named_parameters(recurse=False)
+    }
+    found = {p: [] for p in kinds}
     for group in _checked(parameter_groups(given, case["rate"], case["factor"], case["decay"])):
         for p in group["params"]:
-            if id(p) not in found:
+            if p not in found:
                 raise Wrong("a group holds a parameter that belongs to none of the parts")
-            found[id(p)].append((group["lr"], group["weight_decay"]))
-    last = [mine[-1] if mine else (-1.0, -1.0) for mine in found.values()]  # -1: an optimiser would not know it
+            found[p].append((group["lr"], group["weight_decay"]))
+    last = {p: mine[-1] if mine else (-1.0, -1.0) for p, mine in found.items()}  # -1: an optimiser would not know it
+    by_kind = {kind: [p for p in kinds if kinds[p] == kind] for kind in sorted({*kinds.values()})}
     return {
-        "groups that hold each parameter": torch.tensor(list(map(len, found.values()))),
-        "weight_decay of each parameter": torch.tensor([decay for _, decay in last]),
-        "lr of each parameter": torch.tensor([rate for rate, _ in last]),
+        **{f"groups that hold {kind}": torch.tensor([len(found[p]) for p in ps]) for kind, ps in by_kind.items()},
+        **{f"weight_decay of {kind}": torch.tensor([last[p][1] for p in ps]) for kind, ps in by_kind.items()},
+        "lr of each parameter, from the lowest part to the head": torch.tensor([rate for rate, _ in last.values()]),
         "order of the parts, afterwards": torch.tensor([parts.index(part) for part in given]),
-        "requires_grad of each parameter, afterwards": torch.tensor(
-            [p.requires_grad for part in parts for p in part.parameters()]
-        ),
+        "requires_grad of each parameter, afterwards": torch.tensor([p.requires_grad for p in kinds]),
     }
+
+
+def _kind(module, name, p):
+    """What a parameter is, in the words of the exercise."""
+    if name == "bias":
+        return "biases"
+    kinds = {nn.Embedding: "embeddings", nn.LayerNorm: "weights of nn.LayerNorm", Rescale: "weights of another norm"}
+    if type(module) in kinds:
+        return kinds[type(module)]
+    return "a weight of three dimensions" if p.ndim == 3 else "a matrix of one row" if len(p) == 1 else "matrices"
 
 
 def _checked(groups):

@@ -44,7 +44,7 @@ class Steps:
         self.model.load_state_dict(self.kept)
 
 
-TRUSTED = Trusted(Steps)
+TRUSTED = Trusted(Steps, budget="what is kept, when it is kept, and what is said go wrong independently")
 OF_ALL = {}  # where objects that should remember by themselves keep their weights together
 
 
@@ -153,6 +153,15 @@ class ForEver(Steps):
     def enough(self):
         self.stopped |= super().enough()
         return self.stopped
+
+
+@TRUSTED.mistake(
+    "It says True at the one moment when the count reaches the patience, and False at the next bad loss: ask whether "
+    "the count is the patience or more."
+)
+class JustOnce(Steps):
+    def enough(self):
+        return self.bad == self.patience
 
 
 @TRUSTED.mistake(

@@ -16,37 +16,37 @@ ANSWERS = Answers(
 wrong = ANSWERS.wrong
 
 
-@wrong("plain", "places without a label count below the line")
+@wrong("plain", "places without a label count below the line", true="of_all_places")
 def counts_ignored(logits, labels):
     return (logits.argmax(-1) == labels).float().mean().item()
 
 
-@wrong("plain", "argmax along the first dimension")
+@wrong("plain", "argmax along the first dimension", true="over_the_wrong_dimension")
 def first_dimension(logits, labels):
     keep = labels != -100
     return ((logits.argmax(0) == labels) & keep).sum().item() / max(keep.sum().item(), 1)
 
 
-@wrong("plain", "argmax without a dimension")
+@wrong("plain", "argmax without a dimension", true="argmax_of_all")
 def of_all(logits, labels):
     keep = labels != -100
     return ((logits.argmax() == labels) & keep).sum().item() / max(keep.sum().item(), 1)
 
 
-@wrong("named", "without any label it divides by 0")
+@wrong("named", "without any label it divides by 0", true="nan_without_labels")
 def nothing_left(logits, labels):
     keep = labels != -100
     return (logits.argmax(-1)[keep] == labels[keep]).float().mean().item()
 
 
-@wrong("named", "the last of the largest logits")
+@wrong("named", "the last of the largest logits", true="last_of_tied")
 def last_of_ties(logits, labels):
     keep = labels != -100
     p = logits.shape[-1] - 1 - logits.flip(-1).argmax(-1)
     return ((p == labels) & keep).sum().item() / max(keep.sum().item(), 1)
 
 
-@wrong("named", "every class that ties for the largest logit counts")
+@wrong("named", "every class that ties for the largest logit counts", true="ties_are_right")
 def any_of_ties(logits, labels):
     keep = labels != -100
     best = logits == logits.max(-1, keepdim=True).values
@@ -54,13 +54,13 @@ def any_of_ties(logits, labels):
     return (right & keep).sum().item() / max(keep.sum().item(), 1)
 
 
-@wrong("named", "class 0 is taken for padding too")
+@wrong("named", "class 0 is taken for padding too", true="without_class_zero")
 def positive_only(logits, labels):
     keep = labels > 0
     return ((logits.argmax(-1) == labels) & keep).sum().item() / max(keep.sum().item(), 1)
 
 
-@wrong("named", "every two dimensions of labels are averaged row by row")
+@wrong("named", "every two dimensions of labels are averaged row by row", true="averaged_over_rows")
 def mean_of_rows(logits, labels):
     keep = labels != -100
     right = ((logits.argmax(-1) == labels) & keep).float()
@@ -69,35 +69,35 @@ def mean_of_rows(logits, labels):
     return (right.sum(-1) / keep.sum(-1).clamp(min=1)).mean().item()
 
 
-@wrong("ones", "squeeze takes the class dimension where there is one class, or the batch")
+@wrong("ones", "squeeze takes the class dimension where there is one class, or the batch", told="N=4, C=1")
 def squeezes(logits, labels):
     logits, labels = logits.squeeze(), labels.squeeze()
     keep = labels != -100
     return ((logits.argmax(-1) == labels) & keep).sum().item() / max(keep.sum().item(), 1)
 
 
-@wrong("far", "a softmax in half precision: close logits become equal")
+@wrong("far", "a softmax in half precision: close logits become equal", told="large logits close together")
 def in_half(logits, labels):
     keep = labels != -100
     p = logits.to(torch.bfloat16).softmax(-1).argmax(-1)
     return ((p == labels) & keep).sum().item() / max(keep.sum().item(), 1)
 
 
-@wrong("far", "probabilities: where logits are far apart several round to 1")
+@wrong("far", "probabilities: where logits are far apart several round to 1", told="large logits close together")
 def through_sigmoid(logits, labels):
     keep = labels != -100
     p = logits.sigmoid().argmax(-1)
     return ((p == labels) & keep).sum().item() / max(keep.sum().item(), 1)
 
 
-@wrong("large", "the count is kept in eight bits")
+@wrong("large", "the count is kept in eight bits", told="N=300")
 def eight_bits(logits, labels):
     keep = labels != -100
     right = ((logits.argmax(-1) == labels) & keep).to(torch.uint8).sum(dtype=torch.uint8)
     return right.item() / max(keep.sum().item(), 1)
 
 
-@wrong("given", "labels of -100 are set to 0 in place")
+@wrong("given", "labels of -100 are set to 0 in place", told="changes its input labels")
 def changes_labels(logits, labels):
     keep = labels != -100
     labels[~keep] = 0
@@ -107,7 +107,11 @@ def changes_labels(logits, labels):
 SEEN = {"right": 0, "of": 0}
 
 
-@wrong("again", "the counts go on from call to call, as a metric's do that is never reset")
+@wrong(
+    "again",
+    "the counts go on from call to call, as a metric's do that is never reset",
+    told="keeps something from one call",
+)
 def running(logits, labels):
     keep = labels != -100
     SEEN["right"] += ((logits.argmax(-1) == labels) & keep).sum().item()
@@ -115,20 +119,20 @@ def running(logits, labels):
     return SEEN["right"] / max(SEEN["of"], 1)
 
 
-@wrong("surroundings", "gradients are switched off and stay so")
+@wrong("surroundings", "gradients are switched off and stay so", told="leaves gradients switched off")
 def switches_gradients_off(logits, labels):
     torch.set_grad_enabled(False)
     keep = labels != -100
     return ((logits.argmax(-1) == labels) & keep).sum().item() / max(keep.sum().item(), 1)
 
 
-@wrong("plain", "max without indices")
+@wrong("plain", "max without indices", true="values_for_indices")
 def max_without_indices(logits, labels):
     keep = labels != -100
     return ((logits.max(-1) == labels) & keep).sum().item() / max(keep.sum().item(), 1)
 
 
-@wrong("plain", "in percent")
+@wrong("plain", "in percent", true="as_count")
 def percent(logits, labels):
     keep = labels != -100
     return 100 * ((logits.argmax(-1) == labels) & keep).sum().item() / max(keep.sum().item(), 1)
@@ -144,7 +148,7 @@ def error_rate(logits, labels):
     return (logits.argmax(-1) != labels).float().mean().item()
 
 
-@wrong("plain", "one truth value for each place")
+@wrong("plain", "one truth value for each place", told="expected one number")
 def each_place(logits, labels):
     return (logits.argmax(-1) == labels)[labels != -100]
 

@@ -33,32 +33,34 @@ class Base(nn.Module):
         return self.linear(self.dropout(self.y(ids, real)))
 
 
-@wrong("given", "a copy of the encoder, so that groups made of the encoder's weights train nothing here")
+@wrong(
+    "given", "a copy of the encoder, so that groups made of the encoder's weights train nothing here", told="is a copy"
+)
 class CopiesTheEncoder(Base):
     def __init__(self, encoder, pool, D, C, p):
         super().__init__(copy.deepcopy(encoder), pool, D, C, p)
 
 
-@wrong("given", "the encoder is frozen: only the head can learn")
+@wrong("given", "the encoder is frozen: only the head can learn", told="is frozen")
 class FreezesTheEncoder(Base):
     def __init__(self, encoder, pool, D, C, p):
         super().__init__(encoder.requires_grad_(False), pool, D, C, p)
 
 
-@wrong("given", "the encoder runs without a graph, as a source of features")
+@wrong("given", "the encoder runs without a graph, as a source of features", true="EncoderDetached")
 class EncoderWithoutGraph(Base):
     def y(self, ids, real):
         with torch.no_grad():
             return super().y(ids, real)
 
 
-@wrong("ones", "squeeze at the end: one sentence has lost its dimension")
+@wrong("ones", "squeeze at the end: one sentence has lost its dimension", told="lost a dimension")
 class Squeezed(Base):
     def forward(self, ids, real):
         return super().forward(ids, real).squeeze()
 
 
-@wrong("again", "the mask is drawn at the first call and kept")
+@wrong("again", "the mask is drawn at the first call and kept", told="two calls in training drop the same")
 class OneMaskForEver(Base):
     mask = None
 
@@ -71,7 +73,12 @@ class OneMaskForEver(Base):
         return self.linear(y)
 
 
-@wrong("onward", "whether dropout acts is decided at the first call")
+@wrong(
+    "onward",
+    "whether dropout acts is decided at the first call",
+    true="DropoutAlways",
+    told="follows the mode|after eval",
+)
 class DecidesOnce(Base):
     acts = None
 
@@ -81,7 +88,7 @@ class DecidesOnce(Base):
         return self.linear(F.dropout(self.y(ids, real), self.p, self.acts))
 
 
-@wrong("onward", "after the first evaluation dropout is gone for good")
+@wrong("onward", "after the first evaluation dropout is gone for good", told="after an evaluation nothing is dropped")
 class GoneAfterEvaluation(Base):
     def forward(self, ids, real):
         if not self.training:
@@ -89,75 +96,75 @@ class GoneAfterEvaluation(Base):
         return super().forward(ids, real)
 
 
-@wrong("plain", "dropout acts on the logits")
+@wrong("plain", "dropout acts on the logits", true="DropoutAfterLinear")
 class DropsLogits(Base):
     def forward(self, ids, real):
         return self.dropout(self.linear(self.y(ids, real)))
 
 
-@wrong("plain", "F.dropout is not told the mode: it acts in evaluation too")
+@wrong("plain", "F.dropout is not told the mode: it acts in evaluation too", true="DropoutAlways")
 class AlwaysDrops(Base):
     def forward(self, ids, real):
         return self.linear(F.dropout(self.y(ids, real), self.p))
 
 
-@wrong("plain", "a softmax at the end")
+@wrong("plain", "a softmax at the end", true="Softmaxed")
 class Softmax(Base):
     def forward(self, ids, real):
         return super().forward(ids, real).softmax(-1)
 
 
-@wrong("plain", "two slips: a softmax at the end, and dropout before the pool")
+@wrong("plain", "two slips: a softmax at the end, and dropout before the pool", true="Softmaxed")
 class SoftmaxAndEarlyDropout(Base):
     def forward(self, ids, real):
         return self.linear(self.pool(self.dropout(self.encoder(ids, real)), real)).softmax(-1)
 
 
-@wrong("plain", "the pool is not told which tokens are real")
+@wrong("plain", "the pool is not told which tokens are real", told="missing 1 required positional argument: .real")
 class PoolWithoutReal(Base):
     def y(self, ids, real):
         return self.pool(self.encoder(ids, real))
 
 
-@wrong("plain", "the encoder takes all tokens for real")
+@wrong("plain", "the encoder takes all tokens for real", true="EncoderWithoutMask")
 class EncoderSeesPadding(Base):
     def y(self, ids, real):
         return self.pool(self.encoder(ids, torch.ones_like(real)), real)
 
 
-@wrong("named", "the first token in place of the pool that was given")
+@wrong("named", "the first token in place of the pool that was given", true="FirstToken")
 class FirstToken(Base):
     def y(self, ids, real):
         return self.encoder(ids, real)[:, 0]
 
 
-@wrong("named", "for two classes one logit is enough, thinks who knows sigmoids")
+@wrong("named", "for two classes one logit is enough, thinks who knows sigmoids", told="has shape \\(1, 6\\)")
 class OneLogitForTwo(Base):
     def __init__(self, encoder, pool, D, C, p):
         super().__init__(encoder, pool, D, 1 if C == 2 else C, p)
 
 
-@wrong("large", "a sentence is cut after 512 tokens")
+@wrong("large", "a sentence is cut after 512 tokens", told="one long sentence")
 class CutsAt512(Base):
     def forward(self, ids, real):
         return super().forward(ids[:, :512], real[:, :512])
 
 
-@wrong("surroundings", "the encoder is put into evaluation mode, also in training")
+@wrong("surroundings", "the encoder is put into evaluation mode, also in training", told="training mode of the encoder")
 class EncoderAtRest(Base):
     def forward(self, ids, real):
         self.encoder.eval()
         return super().forward(ids, real)
 
 
-@wrong("surroundings", "the seed is set before each dropout")
+@wrong("surroundings", "the seed is set before each dropout", told="sets the seed")
 class SetsTheSeed(Base):
     def forward(self, ids, real):
         torch.manual_seed(0)
         return super().forward(ids, real)
 
 
-@wrong("dependence", "exactly the share p of each sentence's numbers is dropped")
+@wrong("dependence", "exactly the share p of each sentence's numbers is dropped", told="depends on what else")
 class ExactlyP(Base):
     def forward(self, ids, real):
         y = self.y(ids, real)
@@ -168,7 +175,7 @@ class ExactlyP(Base):
         return self.linear(y)
 
 
-@wrong("dependence", "neighbours are dropped in pairs")
+@wrong("dependence", "neighbours are dropped in pairs", told="depends on what else")
 class InPairs(Base):
     def forward(self, ids, real):
         y = self.y(ids, real)
@@ -178,7 +185,7 @@ class InPairs(Base):
         return self.linear(y)
 
 
-@wrong("dependence", "one mask for the whole batch")
+@wrong("dependence", "one mask for the whole batch", true="OneMask", told="mask of its own")
 class OneMaskForAll(Base):
     def forward(self, ids, real):
         y = self.y(ids, real)
@@ -187,21 +194,21 @@ class OneMaskForAll(Base):
         return self.linear(y)
 
 
-@wrong("plain", "what is kept is not divided by 1 - p")
+@wrong("plain", "what is kept is not divided by 1 - p", true="NotScaled")
 class NotDivided(Base):
     def forward(self, ids, real):
         y = self.y(ids, real)
         return self.linear(y * (torch.rand_like(y) >= self.p) if self.training else y)
 
 
-@wrong("plain", "p is taken for the chance to be kept")
+@wrong("plain", "p is taken for the chance to be kept", true="KeptShare", told="are dropped, expected")
 class KeepsP(Base):
     def __init__(self, encoder, pool, D, C, p):
         super().__init__(encoder, pool, D, C, p)
         self.dropout = nn.Dropout(1 - p if p else 0.0)
 
 
-@wrong("plain", "the new layer has no bias")
+@wrong("plain", "the new layer has no bias", true="WithoutBias")
 class NoBias(Base):
     def __init__(self, encoder, pool, D, C, p):
         super().__init__(encoder, pool, D, C, p)
@@ -214,7 +221,7 @@ class Tanh(Base):
         return super().y(ids, real).tanh()
 
 
-@wrong("plain", "super().__init__() is forgotten")
+@wrong("plain", "super().__init__() is forgotten", told=r"super\(\).__init__")
 class NoSuper(nn.Module):
     def __init__(self, encoder, pool, D, C, p):
         self.encoder, self.pool = encoder, pool

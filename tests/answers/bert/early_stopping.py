@@ -41,19 +41,19 @@ class Base:
         self.model.load_state_dict(self.kept)
 
 
-@wrong("given", "the state is not copied: it is the model's own")
+@wrong("given", "the state is not copied: it is the model's own", true="ByReference")
 class NoCopy(Base):
     def keep(self):
         self.kept = self.model.state_dict()
 
 
-@wrong("given", "a copy of the dictionary, not of the tensors in it")
+@wrong("given", "a copy of the dictionary, not of the tensors in it", true="ByReference")
 class ShallowCopy(Base):
     def keep(self):
         self.kept = dict(self.model.state_dict())
 
 
-@wrong("onward", "once True it is True for ever, as in Bjarten's class with its early_stop flag")
+@wrong("onward", "once True it is True for ever, as in Bjarten's class with its early_stop flag", true="ForEver")
 class ForEver(Base):
     stopped = False
 
@@ -63,14 +63,16 @@ class ForEver(Base):
         return self.stopped
 
 
-@wrong("onward", "True at the one moment when the count is the patience, and False at the next bad loss")
+@wrong(
+    "onward", "True at the one moment when the count is the patience, and False at the next bad loss", true="JustOnce"
+)
 class JustOnce(Base):
     def update(self, loss):
         super().update(loss)
         return self.since == self.patience
 
 
-@wrong("onward", "after it has said True it begins to count anew")
+@wrong("onward", "after it has said True it begins to count anew", told="update.loss. after each epoch differs")
 class BeginsAnew(Base):
     def update(self, loss):
         stop = super().update(loss)
@@ -79,7 +81,7 @@ class BeginsAnew(Base):
         return stop
 
 
-@wrong("named", "only the parameters are kept, not the buffers")
+@wrong("named", "only the parameters are kept, not the buffers", true="WithoutBuffers")
 class ParametersAlone(Base):
     def keep(self):
         self.kept = {n: p.detach().clone() for n, p in self.model.named_parameters()}
@@ -88,7 +90,7 @@ class ParametersAlone(Base):
         self.model.load_state_dict(self.kept, strict=False)
 
 
-@wrong("named", "a tie counts as a new lowest loss")
+@wrong("named", "a tie counts as a new lowest loss", true="TiesImprove")
 class TieIsBetter(Base):
     def update(self, loss):
         if loss <= self.best:
@@ -99,7 +101,7 @@ class TieIsBetter(Base):
         return self.since >= self.patience
 
 
-@wrong("plain", "bad losses are counted in all, not in a row")
+@wrong("plain", "bad losses are counted in all, not in a row", true="CountNotReset")
 class InAll(Base):
     def update(self, loss):
         if loss < self.best:
@@ -110,14 +112,14 @@ class InAll(Base):
         return self.since >= self.patience
 
 
-@wrong("plain", "one bad loss too many is waited for")
+@wrong("plain", "one bad loss too many is waited for", true="OneTooLate")
 class OneTooMany(Base):
     def update(self, loss):
         super().update(loss)
         return self.since > self.patience
 
 
-@wrong("plain", "each loss is compared with the one before it")
+@wrong("plain", "each loss is compared with the one before it", true="ComparedWithThePrevious")
 class WithTheLast(Base):
     def update(self, loss):
         if loss < self.best:
@@ -129,7 +131,11 @@ class WithTheLast(Base):
         return self.since >= self.patience
 
 
-@wrong("again", "what is remembered lies on the class: a second object goes on where the first one was")
+@wrong(
+    "again",
+    "what is remembered lies on the class: a second object goes on where the first one was",
+    told="keeps something from one call",
+)
 class OnTheClass:
     best, since, kept = math.inf, 0, None
 
@@ -151,7 +157,11 @@ class OnTheClass:
 CHECKPOINT = {}
 
 
-@wrong("again", "one checkpoint for all objects, as with a fixed file name: the last one that was written wins")
+@wrong(
+    "again",
+    "one checkpoint for all objects, as with a fixed file name: the last one that was written wins",
+    true="Shared",
+)
 class OneCheckpoint(Base):
     def keep(self):
         CHECKPOINT["best.pt"] = copy.deepcopy(self.model.state_dict())
@@ -160,7 +170,7 @@ class OneCheckpoint(Base):
         self.model.load_state_dict(CHECKPOINT["best.pt"])
 
 
-@wrong("again", "restore hands the kept tensors to the model: more training changes them")
+@wrong("again", "restore hands the kept tensors to the model: more training changes them", true="HandsThemOver")
 class HandsThemOver(Base):
     def restore(self):
         for name, p in self.model.named_parameters():
@@ -169,14 +179,14 @@ class HandsThemOver(Base):
             b.data = self.kept[name]
 
 
-@wrong("far", "the lowest loss begins at 100")
+@wrong("far", "the lowest loss begins at 100", true="BeginsTooLow")
 class BeginsAtAHundred(Base):
     def __init__(self, model, patience):
         super().__init__(model, patience)
         self.best = 100.0
 
 
-@wrong("far", "an improvement of less than 1e-4 does not count, as with PyTorch's scheduler")
+@wrong("far", "an improvement of less than 1e-4 does not count, as with PyTorch's scheduler", true="LeastImprovement")
 class LeastImprovement(Base):
     def update(self, loss):
         if loss < self.best - 1e-4:
@@ -187,7 +197,7 @@ class LeastImprovement(Base):
         return self.since >= self.patience
 
 
-@wrong("far", "a lowest loss of 0.0 is taken for none")
+@wrong("far", "a lowest loss of 0.0 is taken for none", told="a lowest loss of 0: weights restored")
 class ZeroIsNone(Base):
     def update(self, loss):
         if not self.best or loss < self.best:
@@ -198,7 +208,7 @@ class ZeroIsNone(Base):
         return self.since >= self.patience
 
 
-@wrong("large", "only the last five losses are remembered")
+@wrong("large", "only the last five losses are remembered", told="many epochs")
 class FiveLosses(Base):
     def __init__(self, model, patience):
         super().__init__(model, patience)
@@ -214,21 +224,25 @@ class FiveLosses(Base):
         return self.since >= self.patience
 
 
-@wrong("surroundings", "restore leaves the model in evaluation mode")
+@wrong("surroundings", "restore leaves the model in evaluation mode", told="training mode of the model")
 class LeavesItAtRest(Base):
     def restore(self):
         super().restore()
         self.model.eval()
 
 
-@wrong("surroundings", "to keep the weights it freezes the model")
+@wrong("surroundings", "to keep the weights it freezes the model", told="requires_grad of the weights")
 class Freezes(Base):
     def keep(self):
         self.model.requires_grad_(False)
         super().keep()
 
 
-@wrong("unwatched", "restore puts the parts of a copy into the model: an optimiser still holds the old weights")
+@wrong(
+    "unwatched",
+    "restore puts the parts of a copy into the model: an optimiser still holds the old weights",
+    told="new parameter",
+)
 class OtherParts(Base):
     def keep(self):
         self.kept = copy.deepcopy(self.model)
@@ -240,7 +254,7 @@ class OtherParts(Base):
             self.model.get_buffer(name).copy_(b)
 
 
-@wrong("plain", "two slips: no copy, and a tie is better")
+@wrong("plain", "two slips: no copy, and a tie is better", true="ByReference TiesImprove")
 class NoCopyAndTies(Base):
     def update(self, loss):
         if loss <= self.best:
@@ -250,13 +264,13 @@ class NoCopyAndTies(Base):
         return self.since >= self.patience
 
 
-@wrong("plain", "nothing is returned")
+@wrong("plain", "nothing is returned", true="NeverStops")
 class ReturnsNothing(Base):
     def update(self, loss):
         self.stop = super().update(loss)
 
 
-@wrong("plain", "the highest value is kept, as for an accuracy")
+@wrong("plain", "the highest value is kept, as for an accuracy", true="HigherIsBetter")
 class Highest(Base):
     def __init__(self, model, patience):
         super().__init__(model, patience)
@@ -271,7 +285,7 @@ class Highest(Base):
         return self.since >= self.patience
 
 
-@wrong("plain", "the weights of the last epoch are kept, not those of the best")
+@wrong("plain", "the weights of the last epoch are kept, not those of the best", true="LastKept")
 class KeepsTheLast(Base):
     def update(self, loss):
         stop = super().update(loss)

@@ -33,42 +33,42 @@ def kept(predictions, labels):
     return predictions[keep], labels[keep]
 
 
-@wrong("plain", "places without a label count among the predictions")
+@wrong("plain", "places without a label count among the predictions", true="ignored_as_errors")
 def ignored_predictions_count(predictions, labels):
     classes = torch.cat([predictions, labels[labels != -100]]).unique()
     return mean_f(predictions, labels, classes)
 
 
-@wrong("plain", "-100 is a class")
+@wrong("plain", "-100 is a class", true="ignored_as_class")
 def a_class_of_its_own(predictions, labels):
     return mean_f(predictions, labels, torch.cat([predictions, labels]).unique())
 
 
-@wrong("named", "only classes of the labels")
+@wrong("named", "only classes of the labels", true="of_the_labels")
 def of_the_labels(predictions, labels):
     p, y = kept(predictions, labels)
     return mean_f(p, y, y.unique())
 
 
-@wrong("named", "only classes of the predictions")
+@wrong("named", "only classes of the predictions", true="of_the_predictions")
 def of_the_predictions(predictions, labels):
     p, y = kept(predictions, labels)
     return mean_f(p, y, p.unique())
 
 
-@wrong("named", "only classes that are predicted and true")
+@wrong("named", "only classes that are predicted and true", true="of_the_known")
 def of_both(predictions, labels):
     p, y = kept(predictions, labels)
     return mean_f(p, y, {*p.tolist()} & {*y.tolist()})
 
 
-@wrong("named", "all classes from 0 to the largest, also those that do not occur")
+@wrong("named", "all classes from 0 to the largest, also those that do not occur", true="with_absent_classes")
 def up_to_the_largest(predictions, labels):
     p, y = kept(predictions, labels)
     return mean_f(p, y, range(max([0, *p.tolist(), *y.tolist()]) + 1))
 
 
-@wrong("named", "classes weighted by how often they are true, scikit-learn's average='weighted'")
+@wrong("named", "classes weighted by how often they are true, scikit-learn's average='weighted'", true="weighted")
 def weighted(predictions, labels):
     p, y = kept(predictions, labels)
     if not len(y):
@@ -76,13 +76,13 @@ def weighted(predictions, labels):
     return sum(mean_f(p, y, [c]) * n for c, n in Counter(y.tolist()).items()) / len(y)
 
 
-@wrong("named", "micro F1, which is the accuracy")
+@wrong("named", "micro F1, which is the accuracy", true="micro")
 def micro(predictions, labels):
     p, y = kept(predictions, labels)
     return (p == y).float().mean().item() if len(y) else 0.0
 
 
-@wrong("named", "without any label the mean of nothing is NaN")
+@wrong("named", "without any label the mean of nothing is NaN", true="nan")
 def nothing_left(predictions, labels):
     p, y = kept(predictions, labels)
     f = [mean_f(p, y, [c]) for c in torch.cat([p, y]).unique().tolist()]
@@ -100,7 +100,7 @@ def by_precision_and_recall(predictions, labels):
     return torch.stack(f).mean() if f else 0.0
 
 
-@wrong("plain", "F of the mean precision and the mean recall")
+@wrong("plain", "F of the mean precision and the mean recall", true="of_averages")
 def f_of_means(predictions, labels):
     p, y = kept(predictions, labels)
     classes = torch.cat([p, y]).unique().tolist()
@@ -111,7 +111,7 @@ def f_of_means(predictions, labels):
     return 2 * P * R / (P + R) if P + R else 0.0
 
 
-@wrong("ones", "with one place left, squeeze leaves a tensor without dimensions: no class is found")
+@wrong("ones", "with one place left, squeeze leaves a tensor without dimensions: no class is found", told="one place")
 def squeezes(predictions, labels):
     p, y = (x.squeeze() for x in kept(predictions, labels))
     if not p.dim():
@@ -119,13 +119,15 @@ def squeezes(predictions, labels):
     return mean_f(p, y, torch.cat([p, y]).unique())
 
 
-@wrong("large", "a table of ten classes")
+@wrong("large", "a table of ten classes", told="many classes")
 def ten_classes(predictions, labels):
     p, y = kept(predictions, labels)
     return mean_f(p, y, [c for c in torch.cat([p, y]).unique().tolist() if c < 10])
 
 
-@wrong("given", "the predictions are set to -100 in place where there is no label")
+@wrong(
+    "given", "the predictions are set to -100 in place where there is no label", told="changes its input predictions"
+)
 def changes_predictions(predictions, labels):
     predictions[labels == -100] = -100
     p, y = kept(predictions, labels)
@@ -135,27 +137,31 @@ def changes_predictions(predictions, labels):
 CLASSES = set()
 
 
-@wrong("again", "classes of earlier calls are remembered")
+@wrong("again", "classes of earlier calls are remembered", told="keeps something from one call")
 def remembers(predictions, labels):
     p, y = kept(predictions, labels)
     CLASSES.update(p.tolist(), y.tolist())
     return mean_f(p, y, CLASSES) if len(y) else 0.0
 
 
-@wrong("surroundings", "the default dtype is changed for more digits")
+@wrong("surroundings", "the default dtype is changed for more digits", told="default dtype")
 def more_digits(predictions, labels):
     torch.set_default_dtype(torch.float64)
     p, y = kept(predictions, labels)
     return mean_f(p, y, torch.cat([p, y]).unique())
 
 
-@wrong("plain", "a factor 2 is missing")
+@wrong("plain", "a factor 2 is missing", true="half")
 def half(predictions, labels):
     p, y = kept(predictions, labels)
     return mean_f(p, y, torch.cat([p, y]).unique()) / 2
 
 
-@wrong("plain", "two slips: classes of the labels only, and places without a label are kept among the predictions")
+@wrong(
+    "plain",
+    "two slips: classes of the labels only, and places without a label are kept among the predictions",
+    true="of_the_labels ignored_as_errors",
+)
 def two_slips(predictions, labels):
     y = labels[labels != -100]
     return mean_f(predictions, labels, y.unique())

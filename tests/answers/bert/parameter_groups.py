@@ -1,6 +1,7 @@
 """Answers to bert.parameter_groups."""
 
 import math
+from functools import partial
 
 import torch
 from torch import nn
@@ -18,12 +19,7 @@ ANSWERS = Answers(
 )
 
 
-def of(kind, says):
-    return ANSWERS.wrong(kind, says, at=0)
-
-
-def share(kind, says):
-    return ANSWERS.wrong(kind, says, at=1)
+of, share = partial(ANSWERS.wrong, at=0), partial(ANSWERS.wrong, at=1)
 
 
 def grouped(parts, rate, factor, decay, vector=lambda name, p: p.ndim == 1, k=lambda i, n: n - 1 - i):
@@ -38,36 +34,48 @@ def grouped(parts, rate, factor, decay, vector=lambda name, p: p.ndim == 1, k=la
     return found
 
 
-@of("named", "minGPT's and BERT's rule by name: only what is called bias or LayerNorm.weight does not decay")
+@of(
+    "named",
+    "minGPT's and BERT's rule by name: only what is called bias or LayerNorm.weight does not decay",
+    true="norms_decay",
+)
 def by_bert_names(parts, rate, factor, decay):
     no_decay = ["bias", "LayerNorm.weight"]
     return grouped(parts, rate, factor, decay, lambda name, p: any(word in name for word in no_decay))
 
 
-@of("named", "a norm is what has norm in its name")
+@of("named", "a norm is what has norm in its name", true="norms_by_name")
 def by_the_word_norm(parts, rate, factor, decay):
     return grouped(parts, rate, factor, decay, lambda name, p: "bias" in name or "norm" in name.lower())
 
 
-@of("named", "only nn.LayerNorm is a norm: an RMSNorm's weight decays")
+@of("named", "only nn.LayerNorm is a norm: an RMSNorm's weight decays", true="norms_by_type")
 def by_type(parts, rate, factor, decay):
     norms = {id(p) for part in parts for m in part.modules() if isinstance(m, nn.LayerNorm) for p in m.parameters()}
     return grouped(parts, rate, factor, decay, lambda name, p: id(p) in norms or name.endswith("bias"))
 
 
-@of("named", "embeddings do not decay, as in nanoGPT's older code")
+@of("named", "embeddings do not decay, as in nanoGPT's older code", told="weight_decay of embeddings")
 def embeddings_do_not_decay(parts, rate, factor, decay):
     tables = {id(m.weight) for part in parts for m in part.modules() if isinstance(m, nn.Embedding)}
     return grouped(parts, rate, factor, decay, lambda name, p: p.ndim == 1 or id(p) in tables)
 
 
-@of("named", "only the weights of nn.Linear decay: a convolution's do not, nor do parameters of other modules")
+@of(
+    "named",
+    "only the weights of nn.Linear decay: a convolution's do not, nor do parameters of other modules",
+    told="weight_decay of a weight of three",
+)
 def only_linear(parts, rate, factor, decay):
     matrices = {id(m.weight) for part in parts for m in part.modules() if isinstance(m, nn.Linear | nn.Embedding)}
     return grouped(parts, rate, factor, decay, lambda name, p: id(p) not in matrices)
 
 
-@of("named", "a matrix has exactly two dimensions: a convolution's weight falls out of both groups")
+@of(
+    "named",
+    "a matrix has exactly two dimensions: a convolution's weight falls out of both groups",
+    told="hold a weight of three dimensions",
+)
 def two_dimensions(parts, rate, factor, decay):
     found = []
     for k, part in enumerate(reversed(parts)):
@@ -78,12 +86,12 @@ def two_dimensions(parts, rate, factor, decay):
     return found
 
 
-@of("ones", "a matrix with one row is taken for a vector")
+@of("ones", "a matrix with one row is taken for a vector", told="matrix of one row")
 def squeezes(parts, rate, factor, decay):
     return grouped(parts, rate, factor, decay, lambda name, p: p.squeeze().ndim <= 1)
 
 
-@of("far", "the rate falls on a straight line")
+@of("far", "the rate falls on a straight line", told="lr of each parameter")
 def on_a_line(parts, rate, factor, decay):
     found = grouped(parts, rate, factor, decay)
     for i, group in enumerate(found):
@@ -92,22 +100,22 @@ def on_a_line(parts, rate, factor, decay):
     return found
 
 
-@of("large", "twelve layers at most: below that all parts have the same rate")
+@of("large", "twelve layers at most: below that all parts have the same rate", told="16 layers")
 def twelve_layers(parts, rate, factor, decay):
     return grouped(parts, rate, factor, decay, k=lambda i, n: min(n - 1 - i, 13))
 
 
-@of("plain", "the lowest part has the full rate")
+@of("plain", "the lowest part has the full rate", true="rates_reversed")
 def upside_down(parts, rate, factor, decay):
     return grouped(parts, rate, factor, decay, k=lambda i, n: i)
 
 
-@of("plain", "the head already has rate times factor")
+@of("plain", "the head already has rate times factor", true="one_step_too_low")
 def begins_at_one(parts, rate, factor, decay):
     return grouped(parts, rate, factor, decay, k=lambda i, n: n - i)
 
 
-@of("plain", "frozen parameters are in the groups")
+@of("plain", "frozen parameters are in the groups", true="frozen_too")
 def with_frozen_ones(parts, rate, factor, decay):
     found = []
     for k, part in enumerate(reversed(parts)):
@@ -117,7 +125,7 @@ def with_frozen_ones(parts, rate, factor, decay):
     return found
 
 
-@of("plain", "two slips: upside down, and everything decays")
+@of("plain", "two slips: upside down, and everything decays", true="decay_everywhere rates_reversed")
 def upside_down_and_all_decay(parts, rate, factor, decay):
     return [
         {"params": [p for p in part.parameters() if p.requires_grad], "lr": rate * factor**k, "weight_decay": decay}
@@ -125,12 +133,12 @@ def upside_down_and_all_decay(parts, rate, factor, decay):
     ]
 
 
-@of("plain", "decay for vectors, none for matrices")
+@of("plain", "decay for vectors, none for matrices", told="weight_decay of (biases|a matrix|a weight)")
 def the_other_way_round(parts, rate, factor, decay):
     return grouped(parts, rate, factor, decay, lambda name, p: p.ndim > 1)
 
 
-@of("given", "a weight that two modules share is in the groups twice")
+@of("given", "a weight that two modules share is in the groups twice", true="tied_twice")
 def tied_twice(parts, rate, factor, decay):
     found = []
     for k, part in enumerate(reversed(parts)):
@@ -141,7 +149,7 @@ def tied_twice(parts, rate, factor, decay):
     return found
 
 
-@of("named", "a part is frozen if its first parameter is")
+@of("named", "a part is frozen if its first parameter is", told="only the tokens' frozen")
 def looks_at_the_first(parts, rate, factor, decay):
     found = []
     for k, part in enumerate(reversed(parts)):
@@ -153,13 +161,13 @@ def looks_at_the_first(parts, rate, factor, decay):
     return found
 
 
-@of("given", "the parts are turned round in the caller's list")
+@of("given", "the parts are turned round in the caller's list", told="order of the parts")
 def reverses_in_place(parts, rate, factor, decay):
     parts.reverse()
     return grouped(parts, rate, factor, decay, k=lambda i, n: i)
 
 
-@of("surroundings", "what does not decay is frozen")
+@of("surroundings", "what does not decay is frozen", told="requires_grad of each parameter")
 def freezes_vectors(parts, rate, factor, decay):
     found = grouped(parts, rate, factor, decay)
     for group in found[1::2]:
@@ -168,34 +176,34 @@ def freezes_vectors(parts, rate, factor, decay):
     return found
 
 
-@of("plain", "the rate is not set in the groups")
+@of("plain", "the rate is not set in the groups", told="has no 'lr'")
 def without_rate(parts, rate, factor, decay):
     return [{"params": g["params"], "weight_decay": g["weight_decay"]} for g in grouped(parts, rate, factor, decay)]
 
 
-@share("plain", "the first step has rate 0: step / warm")
+@share("plain", "the first step has rate 0: step / warm", true="starts_at_zero")
 def first_step_is_zero(step, warm, total):
     if step < warm:
         return step / warm
     return max(0.0, (total - step) / (total - warm))
 
 
-@share("named", "warm = 0 divides by zero")
+@share("named", "warm = 0 divides by zero", true="divides_by_no_warm_up")
 def no_warmth(step, warm, total):
     return min((step + 1) / warm, max(0.0, (total - step) / (total - warm)))
 
 
-@share("large", "after the last step the share is negative")
+@share("large", "after the last step the share is negative", true="falls_below_zero")
 def negative_in_the_end(step, warm, total):
     return (step + 1) / warm if step < warm else (total - step) / (total - warm)
 
 
-@share("plain", "the fall begins at the first step, not after the warm-up")
+@share("plain", "the fall begins at the first step, not after the warm-up", true="falls_over_all_steps")
 def falls_from_the_start(step, warm, total):
     return (step + 1) / warm if step < warm else max(0.0, (total - step) / total)
 
 
-@share("plain", "it falls on a cosine")
+@share("plain", "it falls on a cosine", told="warm_up.step, warm, total. differs")
 def on_a_cosine(step, warm, total):
     if step < warm:
         return (step + 1) / warm

@@ -34,7 +34,7 @@ def chosen(scores, start, end, margin, beats=torch.gt):
     return spans * beats(best, start[:, 0] + end[:, 0] + margin)[:, None]
 
 
-@wrong("plain", "the argmax of the starts and that of the ends")
+@wrong("plain", "the argmax of the starts and that of the ends", true="ChosenIndependently")
 def two_argmaxes(start, end, context, limit, margin):
     S, E = start.masked_fill(~context, -math.inf), end.masked_fill(~context, -math.inf)
     i, j = S.argmax(1), E.argmax(1)
@@ -42,17 +42,17 @@ def two_argmaxes(start, end, context, limit, margin):
     return torch.stack([i, j], 1) * (best > start[:, 0] + end[:, 0] + margin)[:, None]
 
 
-@wrong("plain", "a span may have one token too many")
+@wrong("plain", "a span may have one token too many", true="OneTooLong")
 def one_too_long(start, end, context, limit, margin):
     return chosen(table(start, end, context, limit + 1), start, end, margin)
 
 
-@wrong("plain", "a span may have one token too few")
+@wrong("plain", "a span may have one token too few", true="OneTooShort")
 def one_too_short(start, end, context, limit, margin):
     return chosen(table(start, end, context, max(limit - 1, 1)), start, end, margin)
 
 
-@wrong("plain", "the end may come before the start")
+@wrong("plain", "the end may come before the start", true="EndBeforeStart")
 def without_order(start, end, context, limit, margin):
     T = start.shape[1]
     i = torch.arange(T)
@@ -60,43 +60,43 @@ def without_order(start, end, context, limit, margin):
     return chosen((start[:, :, None] + end[:, None]).masked_fill(~allowed, -math.inf), start, end, margin)
 
 
-@wrong("plain", "first and last are exchanged")
+@wrong("plain", "first and last are exchanged", true="LastFirst")
 def exchanged(start, end, context, limit, margin):
     return chosen(table(start, end, context, limit), start, end, margin).flip(1)
 
 
-@wrong("plain", "the last token is one past the end, as a slice wants it")
+@wrong("plain", "the last token is one past the end, as a slice wants it", true="EndExclusive")
 def as_a_slice(start, end, context, limit, margin):
     spans = chosen(table(start, end, context, limit), start, end, margin)
     return spans + torch.tensor([0, 1]) * (spans.sum(1, keepdim=True) > 0)
 
 
-@wrong("plain", "the context is not asked")
+@wrong("plain", "the context is not asked", true="AnyToken")
 def anywhere(start, end, context, limit, margin):
     return chosen(table(start, end, torch.ones_like(context), limit), start, end, margin)
 
 
-@wrong("plain", "the null score is not asked")
+@wrong("plain", "the null score is not asked", true="AlwaysAnswered")
 def always_answers(start, end, context, limit, margin):
     return chosen(table(start, end, context, limit), start, end, -math.inf)
 
 
-@wrong("plain", "the margin has the wrong sign")
+@wrong("plain", "the margin has the wrong sign", true="MarginSubtracted")
 def margin_turned(start, end, context, limit, margin):
     return chosen(table(start, end, context, limit), start, end, -margin)
 
 
-@wrong("plain", "two slips: no limit, and the margin is left out")
+@wrong("plain", "two slips: no limit, and the margin is left out", true="NoMargin NoLimit")
 def no_limit_no_margin(start, end, context, limit, margin):
     return chosen(table(start, end, context, start.shape[1]), start, end, 0.0)
 
 
-@wrong("named", "a span that beats the null score by just the margin wins")
+@wrong("named", "a span that beats the null score by just the margin wins", true="TiesWin")
 def ties_win(start, end, context, limit, margin):
     return chosen(table(start, end, context, limit), start, end, margin, torch.ge)
 
 
-@wrong("named", "a context of two pieces: what lies between them is taken for context")
+@wrong("named", "a context of two pieces: what lies between them is taken for context", true="GapsFilled")
 def from_first_to_last(start, end, context, limit, margin):
     i = torch.arange(start.shape[1])
     first = context.int().argmax(1, keepdim=True)
@@ -105,7 +105,11 @@ def from_first_to_last(start, end, context, limit, margin):
     return chosen(table(start, end, inside, limit), start, end, margin)
 
 
-@wrong("named", "a span may not reach over a gap in the context, though only its ends must lie in it")
+@wrong(
+    "named",
+    "a span may not reach over a gap in the context, though only its ends must lie in it",
+    told="context in pieces",
+)
 def without_gaps(start, end, context, limit, margin):
     T = start.shape[1]
     scores = table(start, end, context, limit)
@@ -115,12 +119,12 @@ def without_gaps(start, end, context, limit, margin):
     )
 
 
-@wrong("ones", "squeeze takes the batch away where there is one row")
+@wrong("ones", "squeeze takes the batch away where there is one row", told="lost a dimension|has shape .2,.")
 def squeezed(start, end, context, limit, margin):
     return chosen(table(start, end, context, limit), start, end, margin).squeeze()
 
 
-@wrong("far", "a forbidden pair has the score 0")
+@wrong("far", "a forbidden pair has the score 0", true="ForbiddenAsZero")
 def zero_is_forbidden(start, end, context, limit, margin):
     T = start.shape[1]
     band = torch.ones(T, T).triu().tril(limit - 1)
@@ -128,7 +132,7 @@ def zero_is_forbidden(start, end, context, limit, margin):
     return chosen((start[:, :, None] + end[:, None]) * allowed, start, end, margin)
 
 
-@wrong("far", "a forbidden pair loses 100, which logits may exceed")
+@wrong("far", "a forbidden pair loses 100, which logits may exceed", told="logits far apart")
 def minus_a_hundred(start, end, context, limit, margin):
     T = start.shape[1]
     band = torch.ones(T, T, dtype=torch.bool).triu().tril(limit - 1)
@@ -136,7 +140,7 @@ def minus_a_hundred(start, end, context, limit, margin):
     return chosen(start[:, :, None] + end[:, None] - 100.0 * ~allowed, start, end, margin)
 
 
-@wrong("far", "products of probabilities: far below the best they are all 0")
+@wrong("far", "products of probabilities: far below the best they are all 0", true="ProbabilitiesAdded")
 def of_probabilities(start, end, context, limit, margin):
     S, E = start.softmax(1), end.softmax(1)
     best, k = table(S, E, context, limit).flatten(1).max(1)
@@ -145,7 +149,11 @@ def of_probabilities(start, end, context, limit, margin):
     return spans * (best > S[:, 0] + E[:, 0] + margin)[:, None]
 
 
-@wrong("large", "only the twenty best starts and ends are tried, as in the library's n-best")
+@wrong(
+    "large",
+    "only the twenty best starts and ends are tried, as in the library's n-best",
+    told="large starts and large ends far apart",
+)
 def n_best(start, end, context, limit, margin):
     rows = []
     for s, e, c in zip(start, end, context, strict=True):
@@ -157,12 +165,12 @@ def n_best(start, end, context, limit, margin):
     return torch.tensor(rows)
 
 
-@wrong("large", "at most 30 tokens whatever the limit is")
+@wrong("large", "at most 30 tokens whatever the limit is", told="a long span")
 def thirty_tokens(start, end, context, limit, margin):
     return chosen(table(start, end, context, min(limit, 30)), start, end, margin)
 
 
-@wrong("given", "the logits are masked in place")
+@wrong("given", "the logits are masked in place", told="changes its input start")
 def masks_in_place(start, end, context, limit, margin):
     null = start[:, 0] + end[:, 0] + margin
     start[~context] = -math.inf
@@ -175,7 +183,7 @@ def masks_in_place(start, end, context, limit, margin):
 BANDS = {}
 
 
-@wrong("again", "the band is remembered by T alone, not by the limit")
+@wrong("again", "the band is remembered by T alone, not by the limit", told="keeps")
 def remembers_the_band(start, end, context, limit, margin):
     T = start.shape[1]
     band = BANDS.setdefault(T, torch.ones(T, T, dtype=torch.bool).triu().tril(limit - 1))
@@ -183,7 +191,7 @@ def remembers_the_band(start, end, context, limit, margin):
     return chosen((start[:, :, None] + end[:, None]).masked_fill(~allowed, -math.inf), start, end, margin)
 
 
-@wrong("surroundings", "gradients are switched off and stay so")
+@wrong("surroundings", "gradients are switched off and stay so", told="leaves gradients switched off")
 def switches_gradients_off(start, end, context, limit, margin):
     torch.set_grad_enabled(False)
     return chosen(table(start, end, context, limit), start, end, margin)
@@ -196,7 +204,7 @@ def max_without_indices(start, end, context, limit, margin):
     return torch.stack([k // T, k % T], 1)
 
 
-@wrong("plain", "divided by T the other way round: // and % are exchanged")
+@wrong("plain", "divided by T the other way round: // and % are exchanged", true="LastFirst")
 def rows_for_columns(start, end, context, limit, margin):
     best, k = table(start, end, context, limit).flatten(1).max(1)
     T = start.shape[1]

@@ -30,74 +30,76 @@ def f(p, a):
     return 2 * (Counter(p) & Counter(a)).total() / (len(p) + len(a)) if p or a else 1.0
 
 
-@wrong("plain", "sets: a repeated word counts once")
+@wrong("plain", "sets: a repeated word counts once", true="Sets")
 def as_sets(prediction, answer):
     p, a = set(words(prediction)), set(words(answer))
     return 2 * len(p & a) / (len(p) + len(a)) if p or a else 1.0
 
 
-@wrong("plain", "common words by set, lengths by list")
+@wrong("plain", "common words by set, lengths by list", true="CommonBySets")
 def set_over_lists(prediction, answer):
     p, a = words(prediction), words(answer)
     return 2 * len({*p} & {*a}) / (len(p) + len(a)) if p or a else 1.0
 
 
-@wrong("plain", "every word of the prediction that occurs in the answer is common, however often")
+@wrong(
+    "plain", "every word of the prediction that occurs in the answer is common, however often", true="RepeatsArePaid"
+)
 def each_occurrence(prediction, answer):
     p, a = words(prediction), words(answer)
     common = sum(w in a for w in p)
     return 2 * common / (len(p) + len(a)) if p or a else 1.0
 
 
-@wrong("plain", "precision alone")
+@wrong("plain", "precision alone", true="Precision")
 def precision(prediction, answer):
     p, a = words(prediction), words(answer)
     return (Counter(p) & Counter(a)).total() / len(p) if p else float(p == a)
 
 
-@wrong("plain", "recall alone")
+@wrong("plain", "recall alone", true="Recall")
 def recall(prediction, answer):
     p, a = words(prediction), words(answer)
     return (Counter(p) & Counter(a)).total() / len(a) if a else float(p == a)
 
 
-@wrong("plain", "the arithmetic mean of precision and recall")
+@wrong("plain", "the arithmetic mean of precision and recall", true="ArithmeticMean")
 def arithmetic(prediction, answer):
     p, a = words(prediction), words(answer)
     common = (Counter(p) & Counter(a)).total()
     return (common / len(p) + common / len(a)) / 2 if p and a else float(p == a)
 
 
-@wrong("plain", "the factor 2 is missing")
+@wrong("plain", "the factor 2 is missing", true="Half")
 def half(prediction, answer):
     return f(words(prediction), words(answer)) / 2
 
 
-@wrong("plain", "intersection over union")
+@wrong("plain", "intersection over union", true="Jaccard")
 def jaccard(prediction, answer):
     p, a = Counter(words(prediction)), Counter(words(answer))
     return (p & a).total() / (p | a).total() if p or a else 1.0
 
 
-@wrong("plain", "F1 of the letters")
+@wrong("plain", "F1 of the letters", true="Letters")
 def of_letters(prediction, answer):
     return f("".join(words(prediction)), "".join(words(answer)))
 
 
-@wrong("ones", "two texts without words divide by 0")
+@wrong("ones", "two texts without words divide by 0", told="both are empty: line")
 def both_empty(prediction, answer):
     p, a = words(prediction), words(answer)
     return 2 * (Counter(p) & Counter(a)).total() / (len(p) + len(a))
 
 
-@wrong("ones", "two texts without words give 0")
+@wrong("ones", "two texts without words give 0", true="EmptyIsWrong")
 def both_empty_are_wrong(prediction, answer):
     p, a = words(prediction), words(answer)
     common = (Counter(p) & Counter(a)).total()
     return 2 * common / (len(p) + len(a)) if common else 0.0
 
 
-@wrong("ones", "nothing in common is 0 / 0 by precision and recall")
+@wrong("ones", "nothing in common is 0 / 0 by precision and recall", true="ErrorWithoutCommon")
 def nothing_common(prediction, answer):
     p, a = words(prediction), words(answer)
     if not p or not a:
@@ -107,14 +109,14 @@ def nothing_common(prediction, answer):
     return 2 * P * R / (P + R)
 
 
-@wrong("named", "emptiness is asked of the texts, not of their words")
+@wrong("named", "emptiness is asked of the texts, not of their words", true="RawTextsEmpty")
 def empty_texts(prediction, answer):
     if not prediction or not answer:
         return float(prediction == answer)
     return f(words(prediction), words(answer)) if words(prediction) else 0.0
 
 
-@wrong("named", "underscores stay: \\w takes them for letters")
+@wrong("named", "underscores stay: \\w takes them for letters", told="but for an underscore")
 def by_word_characters(prediction, answer):
     def own(text):
         return [w for w in re.sub(r"[^\w\s]", "", text.lower()).split() if w not in ("a", "an", "the")]
@@ -122,7 +124,7 @@ def by_word_characters(prediction, answer):
     return f(own(prediction), own(answer))
 
 
-@wrong("named", "articles go before punctuation does")
+@wrong("named", "articles go before punctuation does", told="article in quotes")
 def articles_first(prediction, answer):
     def own(text):
         kept = " ".join(w for w in text.lower().split() if w not in ("a", "an", "the"))
@@ -131,12 +133,12 @@ def articles_first(prediction, answer):
     return f(own(prediction), own(answer))
 
 
-@wrong("named", "plain split: capitals, punctuation and articles count")
+@wrong("named", "plain split: capitals, punctuation and articles count", true="RawTexts")
 def split_alone(prediction, answer):
     return f(prediction.split(), answer.split())
 
 
-@wrong("large", "the first ten words of each")
+@wrong("large", "the first ten words of each", told="many words")
 def ten_words(prediction, answer):
     return f(words(prediction)[:10], words(answer)[:10])
 
@@ -144,20 +146,20 @@ def ten_words(prediction, answer):
 COUNTS = Counter()
 
 
-@wrong("again", "a counter outside of the function is filled and never emptied")
+@wrong("again", "a counter outside of the function is filled and never emptied", told="keeps something from one call")
 def one_counter(prediction, answer):
     p, a = words(prediction), words(answer)
     COUNTS.update(a)
     return 2 * (Counter(p) & COUNTS).total() / (len(p) + len(a)) if p or a else 1.0
 
 
-@wrong("surroundings", "the seed is set, out of habit")
+@wrong("surroundings", "the seed is set, out of habit", told="sets the seed")
 def sets_the_seed(prediction, answer):
     torch.manual_seed(0)
     return f(words(prediction), words(answer))
 
 
-@wrong("plain", "two slips: sets, and precision alone")
+@wrong("plain", "two slips: sets, and precision alone", true="Precision")
 def set_precision(prediction, answer):
     p, a = {*words(prediction)}, {*words(answer)}
     return len(p & a) / len(p) if p else float(p == a)
