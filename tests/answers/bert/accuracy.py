@@ -132,13 +132,13 @@ def max_without_indices(logits, labels):
     return ((logits.max(-1) == labels) & keep).sum().item() / max(keep.sum().item(), 1)
 
 
-@wrong("plain", "in percent", true="as_count")
+@wrong("plain", "in percent", true="in_percent")
 def percent(logits, labels):
     keep = labels != -100
     return 100 * ((logits.argmax(-1) == labels) & keep).sum().item() / max(keep.sum().item(), 1)
 
 
-@wrong("plain", "the number of right ones")
+@wrong("plain", "the number of right ones", true="as_count")
 def number_of_right(logits, labels):
     return ((logits.argmax(-1) == labels) & (labels != -100)).sum().item()
 

@@ -82,14 +82,14 @@ def micro(predictions, labels):
     return (p == y).float().mean().item() if len(y) else 0.0
 
 
-@wrong("named", "without any label the mean of nothing is NaN", true="nan")
+@wrong("named", "without any label the mean of nothing is NaN", told="no label at all: macro F1 is NaN")
 def nothing_left(predictions, labels):
     p, y = kept(predictions, labels)
     f = [mean_f(p, y, [c]) for c in torch.cat([p, y]).unique().tolist()]
     return torch.tensor(f).mean()
 
 
-@wrong("named", "precision over recall: 0 / 0 where nothing is right")
+@wrong("named", "precision over recall: 0 / 0 where nothing is right", true="nan")
 def by_precision_and_recall(predictions, labels):
     p, y = kept(predictions, labels)
     f = []
