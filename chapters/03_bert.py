@@ -1159,9 +1159,10 @@ for mode in (True, False):
 # core · 25 minutes · 3 points
 #
 # `parts` are modules **from the bottom to the top**: embeddings, layers, head. Give what a PyTorch optimiser
-# takes: a list of dicts with the keys `"params"`, `"lr"` and `"weight_decay"`. Matrices and embeddings get
-# `decay`, all biases and the weights of norms get 0. Frozen parameters (`requires_grad` is False) are in no
-# group, all others in exactly one. `warm_up` is $\operatorname{share}(s)$; it must work for $w = 0$ too.
+# takes: a list of dicts with the keys `"params"`, `"lr"` and `"weight_decay"`. Matrices, embeddings and whatever else
+# has two dimensions or more get `decay`, all biases and the weights of norms of any kind get 0. Frozen parameters
+# (`requires_grad` is False) are in no group, all others in exactly one. `warm_up` is $\operatorname{share}(s)$; it must
+# work for $w = 0$ too.
 #
 # <details><summary>Hint 1</summary>
 #
@@ -1245,9 +1246,9 @@ show(
 #
 # `batches` is a list of `(ids, real, labels)`, which lie on the CPU; the model is on `device` and gives logits
 # for `model(ids, real)`. `train` takes one step for each batch, in training mode; the scheduler steps with the
-# optimiser. It returns the mean loss **per sentence**: the last batch may be smaller. `evaluate` returns the mean
-# loss and the accuracy (a share from 0 to 1) of all sentences, in evaluation mode and without a graph, and leaves
-# the model **in the mode in which it found it**.
+# optimiser. Gradients may be left from whatever came before. It returns the mean loss **per sentence**: the last batch
+# may be smaller. `evaluate` returns the mean loss and the accuracy (a share from 0 to 1) of all sentences, in
+# evaluation mode and without a graph, and leaves the model **in the mode in which it found it**.
 #
 # <details><summary>Hint 1</summary>
 #
@@ -1315,8 +1316,8 @@ check("bert.fine_tuning", train, evaluate)
 # and then, keep the weights that did best there, and stop when it has not helped for a while.
 #
 # `update(loss)` is told the validation loss and returns True when training should stop: when the last `patience`
-# losses in a row brought no new lowest one. A tie is no improvement. `restore()` gives the model the weights that
-# it had at the lowest loss.
+# losses in a row brought no new lowest one. A tie is no improvement. Whoever goes on after True is answered by the same
+# rule. `restore()` gives the model all of the `state_dict()` that it had at the lowest loss: weights and buffers.
 #
 # <details><summary>Hint 1</summary>
 #

@@ -27,7 +27,7 @@ _MEANINGS = {
         "a weight is changed in place while gradients are recorded: do it under torch.no_grad()"
     ),
     r"one of the variables needed for gradient computation has been modified by an inplace": (
-        "a tensor that the backward pass needs was changed in place: make a new one"
+        "a tensor that the backward pass needs was changed in place (as optimizer.step() does): make a new one"
     ),
     r"'Tensor' object is not callable|'\w+' object is not callable": (
         "something that is no function is called: is there a bracket too many, or a name used twice?"
@@ -44,6 +44,13 @@ _MEANINGS = {
     ),
     r"unsupported operand type.*'(?:Tensor' and 'tuple|tuple' and 'Tensor|tuple' and 'float)'": (
         "several results stand where one is expected (nn.MultiheadAttention gives a pair): take the one, with [0]"
+    ),
+    r"'(?:bool|NotImplementedType)' object has no attribute '(\w+)'": (
+        "`==`, `<` or the like gave one True or False, which has no .{0}: one side is no tensor (a list, or the pair "
+        "of values and indices that max along a dimension gives)"
+    ),
+    r"'(?:int|float)' object has no attribute 'backward'": (
+        "backward() is called on a plain number: .item() or float() has already cut it off from the graph"
     ),
     r"name '(\w+)' is not defined": "`{0}` is bound nowhere in this function, nor in a cell that an exercise may read",
 }

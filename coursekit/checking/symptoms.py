@@ -45,8 +45,9 @@ def symptom(
 
     With it, in which sizes the wrong cases differ from all right ones.
     """
-    if told := _unlike_before(exercise, cases, outcomes, expected):
-        return told
+    for of_all in (_unlike_before, _exchanged):
+        if told := of_all(exercise, cases, outcomes, expected):
+            return told
     said = (_property(exercise, cases, outcomes, expected), _where(exercise, cases, outcomes, expected))
     return "; ".join(sentence for sentence in said if sentence)
 
@@ -132,21 +133,50 @@ def _unlike_before(
     return ""
 
 
+def _exchanged(
+    exercise: Exercise, cases: Sequence[Case], outcomes: Sequence[Outcome], expected: Sequence[dict[str, Tensor]]
+) -> str:
+    """Two results that are each what the other should be, in every case that differs."""
+    pairs: set[tuple[str, str]] | None = None
+    for case, outcome, right in zip(cases, outcomes, expected, strict=True):
+        found = outcome.outputs
+        if case.hidden or found is None or not (wrong := [n for n in right if not _equal(found[n], right[n])]):
+            continue
+        swapped = {
+            (a, b)
+            for a, b in itertools.combinations(sorted(wrong), 2)
+            if _equal(found[a], right[b]) and _equal(found[b], right[a])
+        }
+        pairs = swapped if pairs is None else pairs & swapped
+    return next((f"{a} and {b} are exchanged: each is what the other should be" for a, b in sorted(pairs or ())), "")
+
+
+def _equal(x: Tensor, y: Tensor) -> bool:
+    return x.shape == y.shape and bool(close(x, y).all())
+
+
 def _unmoved(
     exercise: Exercise, cases: Sequence[Case], outcomes: Sequence[Outcome], expected: Sequence[dict[str, Tensor]]
 ) -> str:
-    """Two cases that differ in one argument, and should differ in their results."""
+    """Cases that differ in one argument alone, should differ in their results, and never do."""
     open_ = [i for i, case in enumerate(cases) if not case.hidden and outcomes[i].outputs is not None]
+    unmoved: dict[str, str] = {}  # by the argument, which is not looked at as far as is seen
+    moved = set()
     for i, j in itertools.combinations(open_, 2):
         one, other = cases[i].inputs, cases[j].inputs
         apart = [name for name in {**one, **other} if _unlike(one.get(name), other.get(name))]
         found = [{name: (outcomes[k].outputs or {})[name] for name in expected[k]} for k in (i, j)]
-        if len(apart) == 1 and _unlike(expected[i], expected[j]) and not _unlike(*found):
-            return (
+        if len(apart) != 1 or not _unlike(expected[i], expected[j]):
+            continue
+        if _unlike(*found):
+            moved.add(apart[0])
+        else:
+            unmoved.setdefault(
+                apart[0],
                 f"the result is the same for two cases that differ in {apart[0]} alone ({cases[i].label}; "
-                f"{cases[j].label}), as if it did not look at {apart[0]}, or kept what an earlier call gave"
+                f"{cases[j].label}), as if it did not look at {apart[0]}, or kept what an earlier call gave",
             )
-    return ""
+    return next((told for name, told in unmoved.items() if name not in moved), "")
 
 
 def _unlike(one: Any, other: Any) -> bool:

@@ -1,6 +1,6 @@
 """One pass of a training loop, and a look at a model at rest, in steps.
 
-Devlin et al. 2019, section 4 and appendix A.3; clipping: Pascanu et al. 2013, algorithm 1, with torch's epsilon.
+Devlin et al. 2019, section 4 and appendix A.3; clipping: Pascanu et al. 2013, algorithm 1.
 A batch is a tuple whose last entry holds the labels; `batches` is a sequence of batches or gives one after the other.
 """
 
@@ -69,7 +69,7 @@ class Training(Pass):
         grads = [p.grad for p in model.parameters() if p.grad is not None]
         norm = torch.stack([(g**2).sum() for g in grads]).sum().sqrt()
         for g in grads:
-            g *= (clip / (norm + 1e-6)).clamp(max=1.0)
+            g *= (clip / norm).clamp(max=1.0)
 
     def step(self, optimizer, scheduler) -> None:
         optimizer.step()
@@ -91,10 +91,15 @@ class Evaluation(Pass):
                 inputs, labels = self.on(batch, device)
                 logits = model(*inputs)
                 total += self.loss(logits, labels).item() * self.weight(labels)
-                right += (logits.argmax(-1) == labels).double().mean().item() * self.weight(labels)
+                hits = (logits.argmax(-1) == labels).double()
+                right += hits.mean().item() * self.weight(labels)
                 count += self.weight(labels)
         self.after(model, mode)
-        return total / count, right / count
+        return total / count, self.accuracy(right / count, hits)
+
+    def accuracy(self, share: float, last: Tensor) -> float:
+        """The second result, where `share` of all answers and `last`, those of the last batch, are right."""
+        return share
 
     def before(self, model: nn.Module) -> None:
         model.eval()
@@ -152,19 +157,68 @@ class SchedulerFirst(Training):
         optimizer.step()
 
 
-@slip("Losses and gradients are computed, but no parameter changes: call optimizer.step().")
+@slip("Losses and gradients are computed, but the optimizer takes no step: call optimizer.step() for each batch.")
 class NoStep(Training):
     def step(self, optimizer, scheduler):
         scheduler.step()
 
 
 @slip(
-    "Training relies on the mode in which it finds the model: call model.train() first, since an evaluation may have "
-    "come before."
+    "optimizer.step() finds no gradient: zero_grad() stands between backward() and step() and takes away what "
+    "backward() has just computed. Forget the old gradients before backward()."
+)
+class ForgottenTooLate(Training):
+    def zero(self, optimizer):
+        pass
+
+    def clip(self, model, clip):
+        model.zero_grad()
+
+
+@slip(
+    "The first step holds gradients from before the call: they are forgotten after each step, and so not before the "
+    "first backward(). Call optimizer.zero_grad() before it."
+)
+class ForgottenAfterTheStep(Training):
+    def zero(self, optimizer):
+        pass
+
+    def step(self, optimizer, scheduler):
+        super().step(optimizer, scheduler)
+        optimizer.zero_grad()
+
+
+@slip(
+    "Each gradient is clipped by a norm of its own: that changes the direction of the step. The norm is that of all "
+    "gradients together, and all are scaled alike."
+)
+class ClippedOneByOne(Training):
+    def clip(self, model, clip):
+        for p in model.parameters():
+            if p.grad is not None:
+                nn.utils.clip_grad_norm_(p, clip)
+
+
+@slip(
+    "Where an evaluation came before, training goes on in evaluation mode, without dropout: call model.train() first. "
+    "It tells every part of the model; model.training = True tells the outermost alone."
 )
 class ModeNotSet(Training):
     def before(self, model):
         pass
+
+
+@slip(
+    "Only the first batch is trained in training mode: something in the loop calls model.eval() and leaves it so, "
+    "and all later steps are without dropout."
+)
+class RestsAfterTheFirst(Training):
+    def step(self, optimizer, scheduler):
+        super().step(optimizer, scheduler)
+        self.model.eval()
+
+    def before(self, model):
+        self.model = model.train()
 
 
 @slip(
@@ -246,3 +300,15 @@ class MeansOfBatchMeans(Evaluation):
 class EvaluatedElsewhere(Evaluation):
     def moved(self, x, device):
         return x
+
+
+@slip("The accuracy is that of the last batch alone: count the right answers of every batch.")
+class LastBatchAlone(Evaluation):
+    def accuracy(self, share, last):
+        return last.mean().item()
+
+
+@slip("The accuracy is in percent: it should be a share from 0 to 1.")
+class InPercent(Evaluation):
+    def accuracy(self, share, last):
+        return 100 * share

@@ -24,12 +24,21 @@ def cases(g):
     double = scattered(logits_for([P[0], P[1], P[0], P[2], P[2]], 3, torch.float64))
     tied = normal(g, 4, 5)
     tied[torch.arange(4)[:, None], torch.tensor([(0, 3), (1, 4), (2, 3), (0, 1)])] = 5.0
+    # Far from 0, and so close together that they are one number in half precision, and 1 after a sigmoid.
+    close = torch.full((4, 3), 90.0)
+    close[torch.arange(4), torch.tensor([2, 1, 2, 1])] += 0.01
+    one_class = torch.tensor([[0.1], [0.7], [0.3], [0.2]])
+    many = torch.randint(3, (300,), generator=g).tolist()
     return [
         case("N=6, C=4", logits_for([*Q, Q[0], Q[1]], 4), [Q[0], Q[1], Q[2], Q[1], Q[0], Q[3]]),
         case("B=3, T=4, C=3, some places without a label", logits_for(padded, 3), labels),
         case("N=4, C=5, two classes tied", tied, [0, 4, 3, 1]),
         case("N=5, C=3, float64, not contiguous", double, [P[0], P[1], P[1], P[0], P[0]]),
         case("B=2, T=3, C=4, no label at all", normal(g, 2, 3, 4), [[IGNORED] * 3] * 2),
+        case("N=4, C=3, large logits close together", close, [2, 1, 0, 1]),
+        case("N=4, C=1", one_class, [0, 0, IGNORED, 0]),
+        case("A=1, B=3, T=4, C=3, three dimensions of labels", logits_for([padded], 3), [labels]),
+        case("N=300, C=3", logits_for(many, 3), many[:290] + many[:10]),
     ]
 
 

@@ -5,7 +5,7 @@ from torch import nn
 
 from coursekit.checking.contract import Exercise
 from coursekit.checking.drawing import Shapes
-from coursekit.checking.laws import none, share
+from coursekit.checking.laws import at_most, clumping, none, share
 from coursekit.checking.probing import Wrong, gradients, load, returned, trained
 
 MODULE = Shapes(
@@ -58,29 +58,42 @@ def cases(g):
         case("logits", "first", B=4, T=6, D=4, C=3),
         case("logits", "mean", B=2, T=4, D=5, C=3, dtype=double),
         case("logits", "mean", B=3, T=5, D=6, C=2, dtype=double, upstream=True),
+        case("logits", "mean", B=1, T=4, D=5, C=3, note="one sentence"),
+        case("logits", "mean", B=1, T=600, D=3, C=2, note="one long sentence"),
         case("dropout", "mean", B=400, T=5, D=6, C=6, p=0.3, **shown),
         case("dropout", "first", B=400, T=5, D=6, C=6, p=0.1, **shown),
     ]
 
 
 def probe(case, Classifier):
-    """Logits and gradients without dropout; with it, logits in training and in evaluation."""
+    """Logits and gradients without dropout; with it, logits in training, in evaluation, and in training again.
+
+    Whether the encoder is the one that was handed in, only this process can see.
+    """
     weights = {name: value for name, value in case.items() if "." in name}
     V, D = weights["encoder.token.weight"].shape
-    module = load(Classifier(Encoder(V, D), POOLS[case["pool"]], D, case["C"], case["p"]), weights)
+    encoder = Encoder(V, D)
+    module = load(Classifier(encoder, POOLS[case["pool"]], D, case["C"], case["p"]), weights)
     if type(module).forward is nn.Module.forward:
         raise Wrong("the class has no method forward(self, ids, real)")
+    if module.encoder is not encoder:
+        raise Wrong(
+            "self.encoder is a copy, not the encoder that was handed in: an optimiser of that one trains no copy"
+        )
 
-    def logits(mode):
-        return returned(module.train(mode)(case["ids"], case["real"]), "logits")
+    def logits(mode, turn=0):
+        given = (x.roll(turn, 0) for x in (case["ids"], case["real"]))
+        return returned(module.train(mode)(*given), "logits")
 
     if case["p"]:
-        return {"training": logits(True), "evaluation": logits(False)}
+        return {"training": logits(True), "evaluation": logits(False), "training again": logits(True)}
+    logits(True, turn=1)  # nothing of it may be kept
     Y = logits(True)
+    modes = {"training mode of the encoder, afterwards": torch.tensor([m.training for m in encoder.modules()])}
     if "dY" not in case:
-        return {"logits": Y}
+        return {"logits": Y} | modes
     sources = {name: trained(module, name) for name in ("encoder.token.weight", "linear.weight", "linear.bias")}
-    return {"logits": Y} | gradients(Y, sources, case["dY"])
+    return {"logits": Y} | modes | gradients(Y, sources, case["dY"])
 
 
 @torch.no_grad()
@@ -95,43 +108,60 @@ def measure(case, outputs):
         if Y.shape != pooled.shape:
             raise Wrong(f"the logits have shape {tuple(Y.shape)}, expected {tuple(pooled.shape)}")
     # With the identity as weight, logits less bias are pooled numbers.
-    training, evaluation = (outputs[name].to(pooled.dtype) - case["linear.bias"] for name in ("training", "evaluation"))
-    found = _counted(training, evaluation, pooled, case["linear.bias"], case["p"])
+    training, evaluation, again = (Y.to(pooled.dtype) - case["linear.bias"] for Y in outputs.values())
+    found = _counted(training, evaluation, pooled, case["linear.bias"], case["p"]) | _between(training, again, pooled)
     return {f"_{name}": torch.as_tensor(n).double() for name, n in found.items()}
 
 
-def _counted(training, evaluation, pooled, bias, p):
-    def alike(a, b):
-        return torch.isclose(a, b, rtol=1e-4, atol=1e-4)
+def _alike(a, b):
+    return torch.isclose(a, b, rtol=1e-4, atol=1e-4)
 
-    gone, clear = alike(training, torch.zeros_like(training)), pooled.abs() > 0.05
+
+def _counted(training, evaluation, pooled, bias, p):
+    gone, clear = _alike(training, torch.zeros_like(training)), pooled.abs() > 0.05
     scale = (training / pooled)[~gone & clear]
-    untouched, lost = alike(training, pooled).all(), (~alike(evaluation, pooled)).any()
+    untouched, lost = _alike(training, pooled).all(), (~_alike(evaluation, pooled)).any()
+    counts, of = (gone & clear).double(), clear.double()
     return {
         "reversed": untouched & lost,
         "lost": lost,
         "untouched": untouched,
-        "on logits": alike(training, -bias).double().mean() > p / 2,
+        "on logits": _alike(training, -bias).double().mean() > p / 2,
         "elsewhere": len(scale) > 0 and not scale.max() - scale.min() <= 0.05,
         "unscaled": (scale.mean() - 1).abs() < p / 2,
         "one mask": (gone.all(0) | ~gone.any(0)).all(),
         "all or none": (gone.all(1) | ~gone.any(1)).all(),
-        "dropped": (gone & clear).sum(),
-        "clear": clear.sum(),
+        "dropped": counts.sum(),
+        "clear": of.sum(),
+        "in a sentence": clumping(counts.sum(1), of.sum(1), p),
+        "as planned": -clumping(counts.sum(1), of.sum(1), p),
+        "at a place": clumping(counts.sum(0), of.sum(0), p),
     }
+
+
+def _between(training, again, pooled):
+    """What two calls in training tell, with an evaluation between them."""
+    gone, gone_again = (_alike(Y, torch.zeros_like(Y)) for Y in (training, again))
+    drops = gone.any()
+    return {"repeated": drops & (gone == gone_again).all(), "never again": drops & _alike(again, pooled).all()}
 
 
 # What must not happen where there is dropout, in the order in which it is told.
 FORBIDDEN = {
     "reversed": "dropout acts after eval() and not after train()",
-    "lost": "after eval() the logits are not those of the whole pooled vector: dropout must not act there",
+    "lost": "after eval() the logits are not W y + b of all of y: dropout acts there, or something else is wrong",
     "untouched": "in training nothing is dropped",
     "on logits": "in training some logits are exactly 0: dropout acts on them, after the linear layer",
     "elsewhere": "in training a pooled number is neither dropped nor kept: dropout acts somewhere else",
     "unscaled": "what dropout keeps is not divided by 1 - p, so that the logits are smaller in training on average",
     "one mask": "every sentence of the batch loses the same numbers: each needs a mask of its own",
     "all or none": "a sentence loses all of its pooled numbers or none: each number has a chance of its own",
+    "repeated": "two calls in training drop the same numbers: a new mask has to be drawn for each call",
+    "never again": "after an evaluation nothing is dropped in training any more: dropout follows the mode of each call",
 }
+
+
+DEPEND = "what is dropped depends on what else is dropped, while each number has a chance of its own"
 
 
 class _Pooled(nn.Module):
@@ -180,5 +210,8 @@ EXERCISE = Exercise(
     laws=(
         *(none(name, says, when="p") for name, says in FORBIDDEN.items()),
         share("dropped", "clear", "p", "{share:.0%} of the pooled numbers are dropped, expected {p:.0%}", when="p"),
+        at_most("in a sentence", 5, f"{DEPEND}: many or none of one sentence", when="p"),
+        at_most("as planned", 5, f"{DEPEND}: nearly the same number from every sentence", when="p"),
+        at_most("at a place", 8, f"{DEPEND}: some of the D places more often than others", when="p"),
     ),
 )

@@ -4,6 +4,8 @@ from coursekit.checking.contract import Case, Exercise
 from coursekit.checking.drawing import some
 from coursekit.exercises.bert.words import NOUNS, from_the_library
 
+LONG = " ".join(f"{noun}{n}" for n in range(5) for noun in NOUNS)
+
 
 def cases(g):
     a, b, c = some(g, NOUNS, 3)
@@ -22,6 +24,14 @@ def cases(g):
         "an empty answer": (a, ""),
         "an empty prediction": ("", a),
         "nothing but an article, and an empty answer": ("the", ""),
+        "the same but for an underscore": (f"{a}_{b}", f"{a}{b}"),
+        "the same but for an article in quotes": (f'"The {a}" {b}', f"{a} {b}"),
+        "a hyphen in place of a space": (f"{a}-{b}", f"{a} {b}"),
+        "a dash that string.punctuation has not": (f"{a} \u2013 {b}", f"{a} {b}"),
+        "the same but for an accent": (f"caf\u00e9 {a}", f"cafe {a}"),
+        "many words, the last one another": (f"{LONG} {a}", f"{LONG} {b}"),
+        "a number": (f"{a} 1", f"{a} 1"),
+        "another number": (f"{a} 2", f"{a} 2"),
     }
     return [Case("exact match", label, {"prediction": p, "answer": q}) for label, (p, q) in pairs.items()]
 

@@ -28,6 +28,9 @@ def cases(g):
         case("nothing is right", "ab ba ca ab"),
         case("everything is right", "aa aa bb cc cc cc"),
         case("no label at all", "a. b. a."),
+        case("one place", "aa"),
+        case("one place with a label", "aa b. a."),
+        case("many classes", "aa bb ba cc cd dd ee fe ff gg gh hh ii ij jj kk kl ll mm nm nn", names=60),
     ]
 
 

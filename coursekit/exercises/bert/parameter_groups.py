@@ -24,21 +24,40 @@ def cases(g):
     warm = 2 + torch.randint(3, (), generator=g).item()
     return [
         groups("decay", "2 layers, equal rates", 2),
-        groups("decay", "1 layer, embeddings frozen", 1, frozen=[0]),
+        groups("decay", "1 layer, embeddings frozen", 1, frozen=["0."]),
+        groups("decay", "1 layer, of the embeddings only the tokens' frozen", 1, frozen=["0.token"]),
         groups("rates", "3 layers", 3, drawn(0.6, 0.9)),
-        groups("rates", "2 layers, embeddings and layer 0 frozen", 2, drawn(0.5, 0.8), frozen=[0, 1]),
+        groups("rates", "2 layers, embeddings and layer 0 frozen", 2, drawn(0.5, 0.8), frozen=["0.", "1."]),
         groups("rates", "1 layer, decay 0", 1, drawn(0.6, 0.9), decay=0.0),
+        groups("rates", "16 layers", 16, drawn(0.6, 0.9)),
         schedule(warm, warm + 6),
         schedule(1, 7),
         schedule(0, 5),
+        schedule(3, 4),
     ]
 
 
+class Rescale(nn.Module):
+    """A norm that is none of torch's: x / sqrt(mean(x^2)), times a weight."""
+
+    def __init__(self, D):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(D))
+
+    def forward(self, x):
+        return x * x.pow(2).mean(-1, keepdim=True).rsqrt() * self.weight
+
+
 class Layer(nn.Module):
+    """Names and kinds as they differ from model to model; a gate of one row, a convolution, a weight with two names."""
+
     def __init__(self):
         super().__init__()
         self.query, self.output = nn.Linear(3, 4), nn.Linear(4, 3)
-        self.norm_output = nn.LayerNorm(3)
+        self.norm_output, self.ln_1, self.scaled = nn.LayerNorm(3), nn.LayerNorm(3), Rescale(3)
+        self.gate, self.near = nn.Linear(3, 1), nn.Conv1d(3, 3, 2)
+        self.tied = nn.Linear(4, 3, bias=False)
+        self.tied.weight = self.output.weight
 
 
 class Embeddings(nn.Module):
@@ -49,11 +68,11 @@ class Embeddings(nn.Module):
 
 
 def _parts(layers, frozen):
-    """Embeddings, layers and head, without any model around them."""
-    parts = [Embeddings(), *(Layer() for _ in range(layers)), nn.Linear(3, 2)]
-    for i in frozen:
-        parts[i].requires_grad_(False)
-    return parts
+    """Embeddings, layers and head, without any model around them; frozen is what has a name that begins so."""
+    parts = nn.ModuleList([Embeddings(), *(Layer() for _ in range(layers)), nn.Linear(3, 2)])
+    for name, p in parts.named_parameters():
+        p.requires_grad_(not any(name.startswith(begin) for begin in frozen))
+    return list(parts)
 
 
 def probe(case, parameter_groups, warm_up):
@@ -61,18 +80,35 @@ def probe(case, parameter_groups, warm_up):
         shares = [number(warm_up(step, case["warm"], case["total"]), "the share") for step in range(LONGEST)]
         return {"warm_up(step, warm, total)": torch.stack(shares)}
     parts = _parts(case["layers"], case["frozen"])
-    found = {id(p): [] for part in parts for p in part.parameters()}
-    for group in _checked(parameter_groups(parts, case["rate"], case["factor"], case["decay"])):
-        for p in group["params"]:
-            if id(p) not in found:
-                raise Wrong("a group holds a parameter that belongs to none of the parts")
-            found[id(p)].append((group["lr"], group["weight_decay"]))
-    last = [mine[-1] if mine else (-1.0, -1.0) for mine in found.values()]  # -1: an optimiser would not know it
-    return {
-        "groups that hold each parameter": torch.tensor(list(map(len, found.values()))),
-        "weight_decay of each parameter": torch.tensor([decay for _, decay in last]),
-        "lr of each parameter": torch.tensor([rate for rate, _ in last]),
+    given = [*parts]
+    kinds = {
+        p: _kind(m, name, p) for part in parts for m in part.modules() for name, p in m.named_parameters(recurse=False)
     }
+    found = {p: [] for p in kinds}
+    for group in _checked(parameter_groups(given, case["rate"], case["factor"], case["decay"])):
+        for p in group["params"]:
+            if p not in found:
+                raise Wrong("a group holds a parameter that belongs to none of the parts")
+            found[p].append((group["lr"], group["weight_decay"]))
+    last = {p: mine[-1] if mine else (-1.0, -1.0) for p, mine in found.items()}  # -1: an optimiser would not know it
+    by_kind = {kind: [p for p in kinds if kinds[p] == kind] for kind in sorted({*kinds.values()})}
+    return {
+        **{f"groups that hold {kind}": torch.tensor([len(found[p]) for p in ps]) for kind, ps in by_kind.items()},
+        **{f"weight_decay of {kind}": torch.tensor([last[p][1] for p in ps]) for kind, ps in by_kind.items()},
+        "lr of each parameter, from the lowest part to the head": torch.tensor([rate for rate, _ in last.values()]),
+        "order of the parts, afterwards": torch.tensor([parts.index(part) for part in given]),
+        "requires_grad of each parameter, afterwards": torch.tensor([p.requires_grad for p in kinds]),
+    }
+
+
+def _kind(module, name, p):
+    """What a parameter is, in the words of the exercise."""
+    if name == "bias":
+        return "biases"
+    kinds = {nn.Embedding: "embeddings", nn.LayerNorm: "weights of nn.LayerNorm", Rescale: "weights of another norm"}
+    if type(module) in kinds:
+        return kinds[type(module)]
+    return "a weight of three dimensions" if p.ndim == 3 else "a matrix of one row" if len(p) == 1 else "matrices"
 
 
 def _checked(groups):
@@ -88,10 +124,16 @@ def _group(group):
     if missing := [key for key in ("params", "lr", "weight_decay") if key not in group]:
         has = ", ".join(map(repr, group)) or "none"
         raise Wrong(f"a group has no {' and no '.join(map(repr, missing))}; it has the keys {has}")
-    params = [group["params"]] if isinstance(group["params"], torch.Tensor) else list(group["params"])
+    params = [group["params"]] if isinstance(group["params"], torch.Tensor) else list(map(_parameter, group["params"]))
     if odd := [p for p in params if not isinstance(p, torch.Tensor)]:
-        raise Wrong(f"'params' holds a {type(odd[0]).__name__}, expected parameters: named_parameters() gives pairs")
+        raise Wrong(f"'params' holds a {type(odd[0]).__name__}, expected parameters")
     return {"params": params} | {key: number(group[key], repr(key)).item() for key in ("lr", "weight_decay")}
+
+
+def _parameter(entry):
+    """The parameter, also of a pair of a name and a parameter, which torch's optimisers take too."""
+    named = isinstance(entry, tuple) and len(entry) == 2 and isinstance(entry[0], str)
+    return entry[1] if named and isinstance(entry[1], torch.Tensor) else entry
 
 
 def _groups(parts, rate, factor, decay):
@@ -101,7 +143,7 @@ def _groups(parts, rate, factor, decay):
     depths = torch.arange(len(parts) - 1, -1, -1.0, dtype=torch.float64)
     groups = []
     for part, lr in zip(parts, (rate * torch.pow(factor, depths)).tolist(), strict=True):
-        decayed = get_parameter_names(part, [nn.LayerNorm], ["bias"])
+        decayed = get_parameter_names(part, [nn.LayerNorm, Rescale], ["bias"])
         trained = [(n, p) for n, p in part.named_parameters() if p.requires_grad]
         for decays in (True, False):
             params = [p for n, p in trained if (n in decayed) == decays]

@@ -33,6 +33,29 @@ def cases(g):
         end[:, 0] = near - start[:, 0]
         return drawn
 
+    def tied(rows, limit, times):
+        """The best span's two logits are token 0's: it does not beat the null score by more than 0."""
+        drawn = case(rows, limit, times, "impossible", 0.0, note="margin=0.0, as good as no answer")
+        start, end, context = (drawn.inputs[name] for name in ("start", "end", "context"))
+        first = context.int().argmax(1)
+        for row, i in enumerate(first.tolist()):
+            start[row, [0, i]], end[row, [0, i + 1]] = 9.0 + row, 8.0
+        return drawn
+
+    def far_apart(rows, limit, times):
+        """Sums of forbidden pairs and of allowed ones lie hundreds apart."""
+        drawn = case(rows, limit, times, margin=-1e6, note="logits far apart")
+        for name in ("start", "end"):
+            drawn.inputs[name].mul_(150)
+        return drawn
+
+    def long(limit, high, low, **given):
+        """A long text: the largest starts at the places `high`, the largest ends at the places `low`."""
+        drawn = case("?" + "x" * 62 + "?", limit, 3, **given)
+        drawn.inputs["start"][:, high] += 20
+        drawn.inputs["end"][:, low] += 20
+        return drawn
+
     mixed = "????xxxxxx?... ???xxxxxxxxxx? ??????xxxxxx?. ???xxxxxxx?... ????xxxxxxxx?. ???xxxxx?....."
     return [
         case("?xxxxxxxx?", 10, times=9, note="all in the context"),
@@ -42,7 +65,13 @@ def cases(g):
         case("???xxxxx?", 1, times=8),
         case("???xxxxxxxx?.", 5, times=10, shift=-12.0, contiguous=False, note="all logits negative"),
         case("????xxxxxxx?.", 2, times=12, dtype=double),
+        case("??xxxxxxx?", 3, note="one row"),
+        case("??xxxx..xxx??xxx. ??xx.xx.xxxx?xx?. ?xxxxxx??..xxxxxx", 6, times=6, note="a context in pieces"),
+        far_apart("??xxxxxxx??.", 3, 8),
+        long(3, slice(1, 26), slice(36, 61), note="large starts and large ends far apart"),
+        long(50, slice(2, 4), slice(44, 46), note="a long span"),
         impossible(mixed, 4, 0.0, times=2),
+        tied("??xxxxxxx?", 3, 4),
         impossible("???xxxxxxx?", 3, 1.5, times=16),
         impossible("???xxxxxxx?", 3, -1.5, times=16, dtype=double),
         impossible("????xxxxxxx?", 5, 0.5, times=12, shift=-9.0, note=", all logits negative"),

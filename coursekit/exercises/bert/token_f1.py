@@ -2,6 +2,7 @@
 
 from coursekit.checking.contract import Case, Exercise
 from coursekit.checking.drawing import some
+from coursekit.exercises.bert.exact_match import LONG
 from coursekit.exercises.bert.macro_f1 import overlap
 from coursekit.exercises.bert.words import NOUNS, from_the_library
 
@@ -21,6 +22,14 @@ def cases(g):
         "an empty answer": (f"{a} {b}", ""),
         "an empty prediction": ("", f"{a} {b}"),
         "nothing but an article, and an empty answer": ("an", ""),
+        "nothing but articles in both": ("an", "the"),
+        "a word, and nothing but an article": (f"{a} {b}", "The"),
+        "the same but for an underscore": (f"{a}_{b} {c}", f"{a}{b} {c}"),
+        "the same but for an article in quotes": (f'"The {a}" {b}', f"{a} {b}"),
+        "a hyphen in place of a space": (f"{a}-{b} {c}", f"{a} {b} {c}"),
+        "a dash that string.punctuation has not": (f"{a} \u2013 {b}", f"{a} {b}"),
+        "the same but for an accent": (f"caf\u00e9 {a}", f"cafe {a}"),
+        "many words, the last ones others": (f"{LONG} {a} {b}", f"{LONG} {c} {d} {e}"),
     }
     return [Case("token F1", label, {"prediction": p, "answer": q}) for label, (p, q) in pairs.items()]
 

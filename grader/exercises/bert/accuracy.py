@@ -89,6 +89,27 @@ def over_the_wrong_dimension(logits, labels):
     return share(logits.argmax(-2) == labels, labels)
 
 
+@TRUSTED.mistake(
+    "argmax() without a dimension gives one number for all places, the place of the largest of all logits: ask for the "
+    "last dimension, argmax(-1)."
+)
+def argmax_of_all(logits, labels):
+    return share(logits.argmax() == labels, labels)
+
+
+@TRUSTED.mistake("Class 0 is left out: it is a class like any other, and only -100 says that there is no label.")
+def without_class_zero(logits, labels):
+    return reference(logits, labels.masked_fill(labels == 0, IGNORED))
+
+
+@TRUSTED.mistake(
+    "The largest logits themselves, or the pair of values and indices that max(-1) gives, are compared with the "
+    "labels, and so nothing is ever right: take argmax(-1), or the indices."
+)
+def values_for_indices(logits, labels):
+    return 0.0
+
+
 @TRUSTED.alternative
 def vectorised(logits, labels):
     keep = labels != IGNORED

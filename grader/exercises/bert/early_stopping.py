@@ -44,7 +44,8 @@ class Steps:
         self.model.load_state_dict(self.kept)
 
 
-TRUSTED = Trusted(Steps)
+TRUSTED = Trusted(Steps, budget="what is kept, when it is kept, and what is said go wrong independently")
+OF_ALL = {}  # where objects that should remember by themselves keep their weights together
 
 
 @TRUSTED.mistake(
@@ -143,6 +144,66 @@ class SaysGoOn(Steps):
         return not super().enough()
 
 
+@TRUSTED.mistake(
+    "Once it has said True it says so for ever: after a new lowest loss the rule is not met, and update returns False."
+)
+class ForEver(Steps):
+    stopped = False
+
+    def enough(self):
+        self.stopped |= super().enough()
+        return self.stopped
+
+
+@TRUSTED.mistake(
+    "It says True at the one moment when the count reaches the patience, and False at the next bad loss: ask whether "
+    "the count is the patience or more."
+)
+class JustOnce(Steps):
+    def enough(self):
+        return self.bad == self.patience
+
+
+@TRUSTED.mistake(
+    "The lowest loss begins at a number that a loss may exceed, so nothing is kept of a model whose losses are larger: "
+    "begin with math.inf, or with the first loss."
+)
+class BeginsTooLow(Steps):
+    lowest = 100.0
+
+
+@TRUSTED.mistake(
+    "A small improvement does not count: any loss that is lower than the best so far is a new best, by however little."
+)
+class LeastImprovement(Steps):
+    def better(self, loss):
+        return loss < self.best - 1e-4
+
+
+@TRUSTED.mistake(
+    "The weights that are kept are not the object's own but on the class, in a global or in one file: a second object "
+    "writes over them. Keep them on self."
+)
+class Shared(Steps):
+    def __init__(self, model, patience):
+        super().__init__(model, patience)
+        self.kept = OF_ALL
+
+    def copy(self):
+        OF_ALL.update(super().copy())
+        return OF_ALL
+
+
+@TRUSTED.mistake(
+    "restore gives the kept tensors themselves to the model, and training goes on in them: copy their numbers into the "
+    "model's own tensors, as load_state_dict does."
+)
+class HandsThemOver(Steps):
+    def restore(self):
+        for name, x in (*self.model.named_parameters(), *self.model.named_buffers()):
+            x.data = self.kept[name]
+
+
 @TRUSTED.alternative
 class WithHistory:
     def __init__(self, model, patience):
@@ -173,7 +234,7 @@ class WithACopiedModel:
             self.best_model = copy.deepcopy(self.model)
             return False
         self.left -= 1
-        return self.left == 0
+        return self.left <= 0
 
     def restore(self):
         self.model.load_state_dict(self.best_model.state_dict())
@@ -187,7 +248,7 @@ class InPlace(Steps):
             self.best, self.bad = loss, 0
             self.kept = [t.clone() for t in (*self.model.parameters(), *self.model.buffers())]
         self.bad += not improved
-        if self.bad == self.patience:
+        if self.bad >= self.patience:
             return True
 
     @torch.no_grad()

@@ -89,6 +89,24 @@ class EmptyAnswerIsRight(Steps):
         return not a or p == a
 
 
+@wrong("Only as many words as the shorter text has are compared: the longer one may go on.")
+class Zipped(Steps):
+    def same(self, p, a):
+        return all(one == other for one, other in zip(p, a, strict=False))
+
+
+@wrong("Only the first words are compared: all of them must be the same.")
+class FirstWords(Steps):
+    def same(self, p, a):
+        return p[:1] == a[:1]
+
+
+@wrong("It is 1 where the words differ and 0 where they are the same: it should be the other way round.")
+class TurnedRound(Steps):
+    def same(self, p, a):
+        return p != a
+
+
 TRUSTED.add_alternative("in_steps", Steps())
 
 

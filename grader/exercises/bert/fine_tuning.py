@@ -7,16 +7,23 @@ from torch import nn
 from grader.contract import Trusted
 from grader.steps import training as steps
 
-TRUSTED = Trusted((steps.Training().__call__, steps.Evaluation().__call__))
+TRUSTED = Trusted(
+    (steps.Training().__call__, steps.Evaluation().__call__),
+    budget="two functions, each with a dozen places where a line can be missing or in the wrong one",
+)
 TRUSTED.add_slips(
     lambda training: (training().__call__, steps.Evaluation().__call__),
     steps.NotZeroed,
+    steps.ForgottenTooLate,
+    steps.ForgottenAfterTheStep,
     steps.NotClipped,
     steps.ClippedByValue,
+    steps.ClippedOneByOne,
     steps.SchedulerPerEpoch,
     steps.SchedulerFirst,
     steps.NoStep,
     steps.ModeNotSet,
+    steps.RestsAfterTheFirst,
     steps.MeanOfBatchMeans,
     steps.SoftmaxTwice,
     steps.TrainedElsewhere,
@@ -29,6 +36,8 @@ TRUSTED.add_slips(
     steps.KeepsTheGraph,
     steps.MeansOfBatchMeans,
     steps.EvaluatedElsewhere,
+    steps.LastBatchAlone,
+    steps.InPercent,
 )
 
 
@@ -63,10 +72,11 @@ def evaluate_as_in_the_chapter(model, batches, device):
 
 
 def train_with_tensors(model, batches, optimizer, scheduler, clip, device):
-    """Zeroes after the step, keeps sums as tensors, clips what the optimiser trains."""
+    """Zeroes before the first step and after each, keeps sums as tensors, clips what the optimiser trains."""
     model = model.train()
     loss_function = nn.CrossEntropyLoss()
     losses, sizes = [], []
+    optimizer.zero_grad()
     for ids, real, labels in batches:
         labels = labels.to(device)
         loss = loss_function(model(ids.to(device), real.to(device)), labels)
@@ -90,8 +100,8 @@ def evaluate_all_at_once(model, batches, device):
     with torch.inference_mode():
         for ids, real, y in batches:
             logits.append(model(ids.to(device), real.to(device)))
-            labels.append(y.to(device))
-        logits, labels = torch.cat(logits), torch.cat(labels)
+            labels.append(y)
+        logits, labels = torch.cat(logits), torch.cat(labels).to(device)
         loss = nn.functional.cross_entropy(logits, labels)
         accuracy = (logits.argmax(dim=-1) == labels).float().mean()
     if training:

@@ -159,6 +159,11 @@ def error_without_labels(found):
     return sum(f1(*counts) for counts in found.values()) / len(found)
 
 
+@wrong_average("Half of what it should be: F1 counts what is right twice, 2 TP / (predicted + true).")
+def half(found):
+    return mean(f1(*counts) / 2 for counts in found.values())
+
+
 @TRUSTED.alternative
 def vectorised(predictions, labels):
     keep = labels != IGNORED

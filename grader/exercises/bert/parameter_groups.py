@@ -77,7 +77,19 @@ wrong_groups(
 wrong_groups(
     "biases_decay",
     "Norms are spared, but the biases of linear layers decay.",
-    decay_of=lambda name, p, decay: 0.0 if "norm" in name else decay,
+    decay_of=lambda name, p, decay: 0.0 if any(word in name for word in ("norm", "ln_", "scaled")) else decay,
+)
+wrong_groups(
+    "norms_by_name",
+    "Some norms decay: they are known by `norm` in their names here, and names differ from model to model (`ln_1`). "
+    "What biases and the weights of norms have in common is p.ndim == 1.",
+    decay_of=lambda name, p, decay: 0.0 if "bias" in name or "norm" in name.lower() else decay,
+)
+wrong_groups(
+    "norms_by_type",
+    "The weight of a norm decays that is no nn.LayerNorm: models have norms of other types (RMSNorm, or their own). "
+    "What biases and the weights of norms have in common is p.ndim == 1.",
+    decay_of=lambda name, p, decay: 0.0 if any(word in name for word in ("bias", "norm", "ln_")) else decay,
 )
 wrong_groups(
     "rates_reversed",
@@ -101,6 +113,23 @@ wrong_groups(
     "Frozen parameters are in the groups: leave out those whose requires_grad is False. An optimiser would carry them "
     "along, and a later unfreezing would train them unseen.",
     chosen=lambda p: True,
+)
+
+
+def tied_twice(parts, rate, factor, decay):
+    groups = []
+    for k, part in enumerate(reversed(parts)):
+        found = [p for _, p in part.named_parameters(remove_duplicate=False) if p.requires_grad]
+        groups.append({"params": [p for p in found if p.ndim > 1], "lr": rate * factor**k, "weight_decay": decay})
+        groups.append({"params": [p for p in found if p.ndim == 1], "lr": rate * factor**k, "weight_decay": 0.0})
+    return groups
+
+
+TRUSTED.add_mistake(
+    "tied_twice",
+    "A weight that two modules of a part share is in the groups twice, and an optimiser refuses that: "
+    "part.parameters() gives it once.",
+    *(tied_twice, warm_up_reference),
 )
 
 
@@ -143,11 +172,10 @@ def groups_by_name(parts, rate, factor, decay):
     groups, lr = [], rate
     for part in parts[::-1]:
         named = {n: p for n, p in part.named_parameters() if p.requires_grad}
-        spared = [p for n, p in named.items() if n.endswith("bias") or "norm" in n.lower()]
-        decayed = [p for n, p in named.items() if not (n.endswith("bias") or "norm" in n.lower())]
+        spared = {n for n, p in named.items() if n.endswith("bias") or p.dim() < 2}
         groups += [
-            {"params": decayed, "lr": lr, "weight_decay": decay},
-            {"params": spared, "lr": lr, "weight_decay": 0},
+            {"params": [p for n, p in named.items() if n not in spared], "lr": lr, "weight_decay": decay},
+            {"params": [(n, named[n]) for n in sorted(spared)], "lr": lr, "weight_decay": 0},
         ]
         lr *= factor
     return groups
@@ -160,13 +188,14 @@ def warm_up_as_minimum(step, warm, total):
 
 
 def groups_by_module(parts, rate, factor, decay):
-    groups, n = [], len(parts)
+    groups, n, seen = [], len(parts), set()
     for i in range(n):
         for module in parts[i].modules():
             for name, p in module.named_parameters(recurse=False):
-                if not p.requires_grad:
+                if not p.requires_grad or p in seen:
                     continue
-                spared = name == "bias" or isinstance(module, nn.LayerNorm)
+                seen.add(p)
+                spared = name == "bias" or not isinstance(module, nn.Linear | nn.Embedding | nn.Conv1d)
                 groups.append(
                     {"params": p, "lr": rate * factor ** (n - 1 - i), "weight_decay": 0.0 if spared else decay}
                 )

@@ -58,7 +58,7 @@ class Steps:
         return start[:, 0] + end[:, 0]
 
 
-TRUSTED = Trusted(reference)
+TRUSTED = Trusted(reference, budget="a span has four rules to keep, and no answer three")
 TRUSTED.add_alternative("in_steps", Steps())
 (wrong_step,) = TRUSTED.one_by_one(lambda steps: steps())
 
@@ -149,19 +149,50 @@ class AlwaysAnswered(Steps):
 @wrong_step("The margin is ignored: the best span must beat the score of [CLS] by more than it.")
 class NoMargin(Steps):
     def answered(self, best, start, end, margin):
-        return best > self.null(start, end) + (margin if margin < -100 else 0.0)
+        return best > self.null(start, end)
+
+
+@wrong_step(
+    "A span wins that is exactly as good as the score of [CLS] and the margin: it must beat them, and at a tie there "
+    "is no answer."
+)
+class TiesWin(Steps):
+    def answered(self, best, start, end, margin):
+        return best >= self.null(start, end) + margin
+
+
+@wrong_step(
+    "Everything from the first token of the context to the last is taken for context: it may have gaps, and first and "
+    "last must both lie where it is True."
+)
+class GapsFilled(Steps):
+    def inside(self, context):
+        filled = context.cumsum(1).bool() & context.flip(1).cumsum(1).flip(1).bool()
+        return super().inside(filled)
 
 
 @wrong_step("The margin has the wrong sign: a larger one should make an answer rarer.")
 class MarginSubtracted(Steps):
     def answered(self, best, start, end, margin):
-        return best > self.null(start, end) + (margin if margin < -100 else -margin)
+        return best > self.null(start, end) - margin
 
 
 @wrong_step("The end is returned one too far, as in a Python slice: each row is (first, last), both included.")
 class EndExclusive(Steps):
     def unravel(self, where, T):
         return super().unravel(where, T) + torch.tensor([0, 1], device=where.device)
+
+
+@wrong_step("First and last are exchanged: each row is (first, last).")
+class LastFirst(Steps):
+    def unravel(self, where, T):
+        return super().unravel(where, T).flip(1)
+
+
+@wrong_step("A span may not be as long as the limit: first and last both count, and `limit` tokens are allowed.")
+class OneTooShort(Steps):
+    def ordered(self, further, limit):
+        return (further >= 0) & (further < max(limit - 1, 1))
 
 
 @wrong_step(

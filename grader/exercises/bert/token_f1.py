@@ -41,7 +41,7 @@ class Steps:
         return 2 * common / (n + m)
 
 
-TRUSTED = Trusted(reference)
+TRUSTED = Trusted(reference, budget="the words, what is common and how it is counted go wrong independently")
 TRUSTED.add_slips(
     lambda words: type(words.__name__, (Steps,), {"words": words()})(),
     answers.CapitalsKept,
@@ -59,7 +59,7 @@ class RawTexts(Steps):
 @wrong("Letters are compared: the tokens are the words of `words`.")
 class Letters(Steps):
     def f1(self, p, a):
-        return super().f1(" ".join(p), " ".join(a))
+        return super().f1("".join(p), "".join(a))
 
 
 @wrong(
@@ -133,6 +133,21 @@ class ArithmeticMean(Steps):
 class Jaccard(Steps):
     def score(self, common, n, m):
         return common / (n + m - common)
+
+
+@wrong(
+    "Common words are counted by sets: a word that stands twice in both texts is common twice. Use a multiset, "
+    "collections.Counter."
+)
+class CommonBySets(Steps):
+    def common(self, p, a):
+        return len({*p} & {*a})
+
+
+@wrong("Half of what it should be: common words count twice, 2 common / (words of the one + words of the other).")
+class Half(Steps):
+    def __call__(self, prediction, answer):
+        return super().__call__(prediction, answer) / 2
 
 
 TRUSTED.add_alternative("in_steps", Steps())

@@ -55,6 +55,14 @@ def normalised(Q, K):
     return Q / Q.sum(-1)
 
 
+def pair_compared(Q, K):
+    return (Q.max(-1) == K).sum()
+
+
+def number_backward(Q, K):
+    return Q.sum().item().backward()
+
+
 def unpacked(Q, K):
     B, H, T, d = Q.shape
     return Q
@@ -98,6 +106,8 @@ def in_a_module(Q, K):
         (of_two_results, "several results stand where one is expected"),
         (in_a_module, "x is (2, 3, 4), self.W is (7, 7)"),
         (in_a_module, "`x @ self.W` needs the last size of x (4) to be the last but one of self.W (7)"),
+        (pair_compared, "one side is no tensor (a list, or the pair of values and indices that max along a dimension"),
+        (number_backward, "backward() is called on a plain number"),
         (largest, "`max` along a dimension gives two tensors, values and indices: take `.values`"),
         (looked_up, "was asked for a row that its table does not have"),
         (compared, "want one truth value, and a tensor has many"),

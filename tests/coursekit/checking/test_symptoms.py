@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from coursekit.checking.contract import Case, Exercise
-from coursekit.checking.observing import observe_all
+from coursekit.checking.observing import Outcome, observe_all
 from coursekit.checking.symptoms import symptom
 
 
@@ -170,3 +170,22 @@ def test_an_argument_that_changes_nothing_is_named():
 
 def test_nothing_is_said_of_an_argument_where_the_results_differ():
     assert unmoved(lambda x, k: x**k + k * torch.tensor([0.0, 1.0, 0.5])) == ""
+
+
+def two_results(exchanged=(), cases=2):
+    """What is said of two results of which those of the cases in `exchanged` stand in each other's place."""
+    drawn = [Case("values", f"case {i}", {"x": torch.tensor(float(i))}) for i in range(cases)]
+    expected = [{"loss": torch.tensor(1.0 + i), "accuracy": torch.tensor(0.5)} for i in range(cases)]
+    outcomes = [
+        Outcome(dict(zip(right, reversed(right.values()) if i in exchanged else right.values(), strict=True)))
+        for i, right in enumerate(expected)
+    ]
+    return symptom(exercise_for(softmax), drawn, outcomes, expected)
+
+
+def test_two_results_in_each_others_place_are_told():
+    assert two_results(exchanged=(0, 1)) == "accuracy and loss are exchanged: each is what the other should be"
+
+
+def test_results_that_are_where_they_should_be_are_not_said_to_be_exchanged():
+    assert "exchanged" not in two_results()

@@ -1,5 +1,7 @@
 """bert.classifier to bert.early_stopping: slips that the probes turn into one sentence."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -10,10 +12,11 @@ from coursekit.exercises import find
 IDS = ("bert.classifier", "bert.parameter_groups", "bert.fine_tuning", "bert.early_stopping")
 
 
-def told(exercise_id, *objects, case=0):
+def told(exercise_id, *objects, case=""):
+    """The problem with the first case whose part or label has these words."""
     exercise = find(exercise_id)
     cases = exercise.cases(torch.Generator().manual_seed(1))
-    return observe(exercise, objects, cases[case]).problem
+    return observe(exercise, objects, next(c for c in cases if case in f"{c.part}: {c.label}")).problem
 
 
 class Misnamed(nn.Module):
@@ -45,6 +48,7 @@ def test_a_classifier_without_forward_is_told():
         ([[1]], "a group is a list, expected a dict"),
         ([{"params": [], "rate": 1.0}], "a group has no 'lr' and no 'weight_decay'; it has the keys 'params', 'rate'"),
         ([{"params": [("w", 1)], "lr": 1.0, "weight_decay": 0.0}], "'params' holds a tuple, expected parameters"),
+        ([{"params": [1], "lr": 1.0, "weight_decay": 0.0}], "'params' holds a int, expected parameters"),
         ([{"params": [], "lr": "1e-4", "weight_decay": 0.0}], "expected one number: 'lr'"),
         ([{"params": [torch.ones(2)], "lr": 1.0, "weight_decay": 0.0}], "belongs to none of the parts"),
     ],
@@ -63,7 +67,7 @@ def test_groups_that_no_optimiser_could_read_are_told(groups, words):
     ],
 )
 def test_an_evaluation_that_does_not_return_two_numbers_is_told(result, words):
-    assert words in told("bert.fine_tuning", None, lambda model, batches, device: result, case=5)
+    assert words in told("bert.fine_tuning", None, lambda model, batches, device: result, case="evaluation:")
 
 
 def test_a_training_that_returns_nothing_is_told():
@@ -76,7 +80,22 @@ def test_a_batch_that_is_not_moved_fails_without_a_gpu_too():
         for ids, real, _ in batches:
             model(ids, real)
 
-    assert "move it with .to(device)" in told("bert.fine_tuning", without_moving, None, case=4)
+    assert "move it with .to(device)" in told("bert.fine_tuning", without_moving, None, case="on another device")
+
+
+class Twin(Misnamed):
+    """A copy of the encoder in its place."""
+
+    def __init__(self, encoder, pool, D, C, p):
+        nn.Module.__init__(self)
+        self.encoder, self.linear = copy.deepcopy(encoder), nn.Linear(D, C)
+
+    def forward(self, ids, real):
+        return self.linear(self.encoder(ids, real)[:, 0])
+
+
+def test_a_copy_in_place_of_the_encoder_is_told():
+    assert "self.encoder is a copy" in told("bert.classifier", Twin)
 
 
 class Half:

@@ -1,0 +1,286 @@
+"""Answers to bert.classifier."""
+
+import copy
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from tests.answers.collection import Answers
+
+ANSWERS = Answers(
+    "bert.classifier",
+    spared={
+        "far": "all but the encoder is linear: numbers far apart meet no exponential",
+        "unwatched": "logits and what is drawn are handed over as they are",
+    },
+)
+wrong = ANSWERS.wrong
+
+
+class Base(nn.Module):
+    """The right one, from which short answers differ in one method."""
+
+    def __init__(self, encoder, pool, D, C, p):
+        super().__init__()
+        self.encoder, self.pool, self.p = encoder, pool, p
+        self.dropout, self.linear = nn.Dropout(p), nn.Linear(D, C)
+
+    def y(self, ids, real):
+        return self.pool(self.encoder(ids, real), real)
+
+    def forward(self, ids, real):
+        return self.linear(self.dropout(self.y(ids, real)))
+
+
+@wrong(
+    "given", "a copy of the encoder, so that groups made of the encoder's weights train nothing here", told="is a copy"
+)
+class CopiesTheEncoder(Base):
+    def __init__(self, encoder, pool, D, C, p):
+        super().__init__(copy.deepcopy(encoder), pool, D, C, p)
+
+
+@wrong("given", "the encoder is frozen: only the head can learn", told="is frozen")
+class FreezesTheEncoder(Base):
+    def __init__(self, encoder, pool, D, C, p):
+        super().__init__(encoder.requires_grad_(False), pool, D, C, p)
+
+
+@wrong("given", "the encoder runs without a graph, as a source of features", true="EncoderDetached")
+class EncoderWithoutGraph(Base):
+    def y(self, ids, real):
+        with torch.no_grad():
+            return super().y(ids, real)
+
+
+@wrong("ones", "squeeze at the end: one sentence has lost its dimension", told="lost a dimension")
+class Squeezed(Base):
+    def forward(self, ids, real):
+        return super().forward(ids, real).squeeze()
+
+
+@wrong("again", "the mask is drawn at the first call and kept", told="two calls in training drop the same")
+class OneMaskForEver(Base):
+    mask = None
+
+    def forward(self, ids, real):
+        y = self.y(ids, real)
+        if self.training:
+            if self.mask is None or self.mask.shape != y.shape:
+                self.mask = (torch.rand_like(y) >= self.p) / (1 - self.p)
+            y = y * self.mask
+        return self.linear(y)
+
+
+@wrong(
+    "onward",
+    "whether dropout acts is decided at the first call",
+    true="DropoutAlways",
+    told="follows the mode|after eval",
+)
+class DecidesOnce(Base):
+    acts = None
+
+    def forward(self, ids, real):
+        if self.acts is None:
+            self.acts = self.training
+        return self.linear(F.dropout(self.y(ids, real), self.p, self.acts))
+
+
+@wrong("onward", "after the first evaluation dropout is gone for good", told="after an evaluation nothing is dropped")
+class GoneAfterEvaluation(Base):
+    def forward(self, ids, real):
+        if not self.training:
+            self.dropout.p = 0.0
+        return super().forward(ids, real)
+
+
+@wrong("plain", "dropout acts on the logits", true="DropoutAfterLinear")
+class DropsLogits(Base):
+    def forward(self, ids, real):
+        return self.dropout(self.linear(self.y(ids, real)))
+
+
+@wrong("plain", "F.dropout is not told the mode: it acts in evaluation too", true="DropoutAlways")
+class AlwaysDrops(Base):
+    def forward(self, ids, real):
+        return self.linear(F.dropout(self.y(ids, real), self.p))
+
+
+@wrong("plain", "a softmax at the end", true="Softmaxed")
+class Softmax(Base):
+    def forward(self, ids, real):
+        return super().forward(ids, real).softmax(-1)
+
+
+@wrong("plain", "two slips: a softmax at the end, and dropout before the pool", true="Softmaxed")
+class SoftmaxAndEarlyDropout(Base):
+    def forward(self, ids, real):
+        return self.linear(self.pool(self.dropout(self.encoder(ids, real)), real)).softmax(-1)
+
+
+@wrong("plain", "the pool is not told which tokens are real", told="missing 1 required positional argument: .real")
+class PoolWithoutReal(Base):
+    def y(self, ids, real):
+        return self.pool(self.encoder(ids, real))
+
+
+@wrong("plain", "the encoder takes all tokens for real", true="EncoderWithoutMask")
+class EncoderSeesPadding(Base):
+    def y(self, ids, real):
+        return self.pool(self.encoder(ids, torch.ones_like(real)), real)
+
+
+@wrong("named", "the first token in place of the pool that was given", true="FirstToken")
+class FirstToken(Base):
+    def y(self, ids, real):
+        return self.encoder(ids, real)[:, 0]
+
+
+@wrong("named", "for two classes one logit is enough, thinks who knows sigmoids", told="has shape \\(1, 6\\)")
+class OneLogitForTwo(Base):
+    def __init__(self, encoder, pool, D, C, p):
+        super().__init__(encoder, pool, D, 1 if C == 2 else C, p)
+
+
+@wrong("large", "a sentence is cut after 512 tokens", told="one long sentence")
+class CutsAt512(Base):
+    def forward(self, ids, real):
+        return super().forward(ids[:, :512], real[:, :512])
+
+
+@wrong("surroundings", "the encoder is put into evaluation mode, also in training", told="training mode of the encoder")
+class EncoderAtRest(Base):
+    def forward(self, ids, real):
+        self.encoder.eval()
+        return super().forward(ids, real)
+
+
+@wrong("surroundings", "the seed is set before each dropout", told="sets the seed")
+class SetsTheSeed(Base):
+    def forward(self, ids, real):
+        torch.manual_seed(0)
+        return super().forward(ids, real)
+
+
+@wrong("dependence", "exactly the share p of each sentence's numbers is dropped", told="depends on what else")
+class ExactlyP(Base):
+    def forward(self, ids, real):
+        y = self.y(ids, real)
+        if self.training and self.p:
+            rank = torch.rand_like(y).argsort(-1).argsort(-1)
+            n = torch.floor(self.p * y.shape[1] + torch.rand(len(y), 1, device=y.device))
+            y = y * (rank >= n) / (1 - self.p)
+        return self.linear(y)
+
+
+@wrong("dependence", "neighbours are dropped in pairs", told="depends on what else")
+class InPairs(Base):
+    def forward(self, ids, real):
+        y = self.y(ids, real)
+        if self.training and self.p:
+            kept = (torch.rand(len(y), (y.shape[1] + 1) // 2, device=y.device) >= self.p).repeat_interleave(2, 1)
+            y = y * kept[:, : y.shape[1]] / (1 - self.p)
+        return self.linear(y)
+
+
+@wrong("dependence", "one mask for the whole batch", true="OneMask", told="mask of its own")
+class OneMaskForAll(Base):
+    def forward(self, ids, real):
+        y = self.y(ids, real)
+        if self.training:
+            y = y * (torch.rand(y.shape[1], device=y.device) >= self.p) / (1 - self.p)
+        return self.linear(y)
+
+
+@wrong("plain", "what is kept is not divided by 1 - p", true="NotScaled")
+class NotDivided(Base):
+    def forward(self, ids, real):
+        y = self.y(ids, real)
+        return self.linear(y * (torch.rand_like(y) >= self.p) if self.training else y)
+
+
+@wrong("plain", "p is taken for the chance to be kept", true="KeptShare", told="are dropped, expected")
+class KeepsP(Base):
+    def __init__(self, encoder, pool, D, C, p):
+        super().__init__(encoder, pool, D, C, p)
+        self.dropout = nn.Dropout(1 - p if p else 0.0)
+
+
+@wrong("plain", "the new layer has no bias", true="WithoutBias")
+class NoBias(Base):
+    def __init__(self, encoder, pool, D, C, p):
+        super().__init__(encoder, pool, D, C, p)
+        self.linear = nn.Linear(D, C, bias=False)
+
+
+@wrong("plain", "a tanh between pool and dropout, as BERT's own pooler has it")
+class Tanh(Base):
+    def y(self, ids, real):
+        return super().y(ids, real).tanh()
+
+
+@wrong("plain", "super().__init__() is forgotten", told=r"super\(\).__init__")
+class NoSuper(nn.Module):
+    def __init__(self, encoder, pool, D, C, p):
+        self.encoder, self.pool = encoder, pool
+        self.linear = nn.Linear(D, C)
+
+
+@ANSWERS.right
+class Functional(nn.Module):
+    def __init__(self, encoder, pool, D, C, p):
+        super().__init__()
+        self.encoder = encoder
+        self.linear = nn.Linear(in_features=D, out_features=C)
+        self.config = {"pool": pool, "p": p}
+
+    def forward(self, ids, real):
+        hidden = self.encoder(ids, real)
+        pooled = F.dropout(self.config["pool"](hidden, real), p=self.config["p"], training=self.training)
+        return pooled @ self.linear.weight.T + self.linear.bias
+
+
+@ANSWERS.right
+class OwnMask(nn.Module):
+    def __init__(self, encoder, pool, D, C, p):
+        super().__init__()
+        self.linear = nn.Linear(D, C)
+        self.encoder = encoder
+        self.register_buffer("p", torch.tensor(p))
+        self.pool = pool
+
+    def forward(self, ids, real):
+        y = self.pool(self.encoder(ids, real), real)
+        if self.training:
+            y = torch.where(torch.rand(y.shape, device=y.device) < self.p, 0.0, y / (1 - self.p))
+        return self.linear(y)
+
+
+@ANSWERS.right
+class InSequence(nn.Module):
+    """The layer has two names, and is one."""
+
+    def __init__(self, encoder, pool, D, C, p):
+        super().__init__()
+        self.encoder, self.pool = encoder, pool
+        self.linear = nn.Linear(D, C)
+        self.head = nn.Sequential(nn.Dropout(p=p), self.linear)
+
+    def forward(self, ids, real):
+        return self.head(self.pool(self.encoder(ids, real), real))
+
+
+@ANSWERS.right
+class Bernoulli(nn.Module):
+    def __init__(self, encoder, pool, D, C, p):
+        super().__init__()
+        self.encoder, self.linear, self.keep = encoder, nn.Linear(D, C), 1 - p
+        self.pool = lambda ids, real: pool(self.encoder(ids, real), real)
+
+    def forward(self, ids, real):
+        y = self.pool(ids, real)
+        if self.training and self.keep < 1:
+            y = y * torch.bernoulli(torch.full_like(y, self.keep)).div(self.keep)
+        return self.linear(y)

@@ -1,0 +1,359 @@
+"""Answers to bert.early_stopping."""
+
+import collections
+import copy
+import io
+import math
+
+import torch
+
+from tests.answers.collection import Answers
+
+ANSWERS = Answers(
+    "bert.early_stopping",
+    spared={
+        "ones": "a loss has no dimensions, and weights are kept whole",
+        "dependence": "nothing is drawn",
+    },
+)
+wrong = ANSWERS.wrong
+
+
+class Base:
+    """The right one, from which short answers differ in one method."""
+
+    def __init__(self, model, patience):
+        self.model, self.patience = model, patience
+        self.best, self.since, self.kept = math.inf, 0, None
+
+    def keep(self):
+        self.kept = copy.deepcopy(self.model.state_dict())
+
+    def update(self, loss):
+        if loss < self.best:
+            self.best, self.since = loss, 0
+            self.keep()
+        else:
+            self.since += 1
+        return self.since >= self.patience
+
+    def restore(self):
+        self.model.load_state_dict(self.kept)
+
+
+@wrong("given", "the state is not copied: it is the model's own", true="ByReference")
+class NoCopy(Base):
+    def keep(self):
+        self.kept = self.model.state_dict()
+
+
+@wrong("given", "a copy of the dictionary, not of the tensors in it", true="ByReference")
+class ShallowCopy(Base):
+    def keep(self):
+        self.kept = dict(self.model.state_dict())
+
+
+@wrong("onward", "once True it is True for ever, as in Bjarten's class with its early_stop flag", true="ForEver")
+class ForEver(Base):
+    stopped = False
+
+    def update(self, loss):
+        if super().update(loss):
+            self.stopped = True
+        return self.stopped
+
+
+@wrong(
+    "onward", "True at the one moment when the count is the patience, and False at the next bad loss", true="JustOnce"
+)
+class JustOnce(Base):
+    def update(self, loss):
+        super().update(loss)
+        return self.since == self.patience
+
+
+@wrong("onward", "after it has said True it begins to count anew", told="update.loss. after each epoch differs")
+class BeginsAnew(Base):
+    def update(self, loss):
+        stop = super().update(loss)
+        if stop:
+            self.since = 0
+        return stop
+
+
+@wrong("named", "only the parameters are kept, not the buffers", true="WithoutBuffers")
+class ParametersAlone(Base):
+    def keep(self):
+        self.kept = {n: p.detach().clone() for n, p in self.model.named_parameters()}
+
+    def restore(self):
+        self.model.load_state_dict(self.kept, strict=False)
+
+
+@wrong("named", "a tie counts as a new lowest loss", true="TiesImprove")
+class TieIsBetter(Base):
+    def update(self, loss):
+        if loss <= self.best:
+            self.best, self.since = loss, 0
+            self.keep()
+        else:
+            self.since += 1
+        return self.since >= self.patience
+
+
+@wrong("plain", "bad losses are counted in all, not in a row", true="CountNotReset")
+class InAll(Base):
+    def update(self, loss):
+        if loss < self.best:
+            self.best = loss
+            self.keep()
+        else:
+            self.since += 1
+        return self.since >= self.patience
+
+
+@wrong("plain", "one bad loss too many is waited for", true="OneTooLate")
+class OneTooMany(Base):
+    def update(self, loss):
+        super().update(loss)
+        return self.since > self.patience
+
+
+@wrong("plain", "each loss is compared with the one before it", true="ComparedWithThePrevious")
+class WithTheLast(Base):
+    def update(self, loss):
+        if loss < self.best:
+            self.since = 0
+            self.keep()
+        else:
+            self.since += 1
+        self.best = loss
+        return self.since >= self.patience
+
+
+@wrong(
+    "again",
+    "what is remembered lies on the class: a second object goes on where the first one was",
+    told="keeps something from one call",
+)
+class OnTheClass:
+    best, since, kept = math.inf, 0, None
+
+    def __init__(self, model, patience):
+        self.model, self.patience = model, patience
+
+    def update(self, loss):
+        cls = type(self)
+        if loss < cls.best:
+            cls.best, cls.since, cls.kept = loss, 0, copy.deepcopy(self.model.state_dict())
+        else:
+            cls.since += 1
+        return cls.since >= self.patience
+
+    def restore(self):
+        self.model.load_state_dict(self.kept)
+
+
+CHECKPOINT = {}
+
+
+@wrong(
+    "again",
+    "one checkpoint for all objects, as with a fixed file name: the last one that was written wins",
+    true="Shared",
+)
+class OneCheckpoint(Base):
+    def keep(self):
+        CHECKPOINT["best.pt"] = copy.deepcopy(self.model.state_dict())
+
+    def restore(self):
+        self.model.load_state_dict(CHECKPOINT["best.pt"])
+
+
+@wrong("again", "restore hands the kept tensors to the model: more training changes them", true="HandsThemOver")
+class HandsThemOver(Base):
+    def restore(self):
+        for name, p in self.model.named_parameters():
+            p.data = self.kept[name]
+        for name, b in self.model.named_buffers():
+            b.data = self.kept[name]
+
+
+@wrong("far", "the lowest loss begins at 100", true="BeginsTooLow")
+class BeginsAtAHundred(Base):
+    def __init__(self, model, patience):
+        super().__init__(model, patience)
+        self.best = 100.0
+
+
+@wrong("far", "an improvement of less than 1e-4 does not count, as with PyTorch's scheduler", true="LeastImprovement")
+class LeastImprovement(Base):
+    def update(self, loss):
+        if loss < self.best - 1e-4:
+            self.best, self.since = loss, 0
+            self.keep()
+        else:
+            self.since += 1
+        return self.since >= self.patience
+
+
+@wrong("far", "a lowest loss of 0.0 is taken for none", told="a lowest loss of 0: weights restored")
+class ZeroIsNone(Base):
+    def update(self, loss):
+        if not self.best or loss < self.best:
+            self.best, self.since = loss, 0
+            self.keep()
+        else:
+            self.since += 1
+        return self.since >= self.patience
+
+
+@wrong("large", "only the last five losses are remembered", told="many epochs")
+class FiveLosses(Base):
+    def __init__(self, model, patience):
+        super().__init__(model, patience)
+        self.losses = collections.deque(maxlen=5)
+
+    def update(self, loss):
+        if loss < min(self.losses, default=math.inf):
+            self.since = 0
+            self.keep()
+        else:
+            self.since += 1
+        self.losses.append(loss)
+        return self.since >= self.patience
+
+
+@wrong("surroundings", "restore leaves the model in evaluation mode", told="training mode of the model")
+class LeavesItAtRest(Base):
+    def restore(self):
+        super().restore()
+        self.model.eval()
+
+
+@wrong("surroundings", "to keep the weights it freezes the model", told="requires_grad of the weights")
+class Freezes(Base):
+    def keep(self):
+        self.model.requires_grad_(False)
+        super().keep()
+
+
+@wrong(
+    "unwatched",
+    "restore puts the parts of a copy into the model: an optimiser still holds the old weights",
+    told="new parameter",
+)
+class OtherParts(Base):
+    def keep(self):
+        self.kept = copy.deepcopy(self.model)
+
+    def restore(self):
+        for name, part in copy.deepcopy(self.kept).named_children():
+            setattr(self.model, name, part)
+        for name, b in self.kept.named_buffers():
+            self.model.get_buffer(name).copy_(b)
+
+
+@wrong("plain", "two slips: no copy, and a tie is better", true="ByReference TiesImprove")
+class NoCopyAndTies(Base):
+    def update(self, loss):
+        if loss <= self.best:
+            self.best, self.since, self.kept = loss, 0, self.model.state_dict()
+            return False
+        self.since += 1
+        return self.since >= self.patience
+
+
+@wrong("plain", "nothing is returned", true="NeverStops")
+class ReturnsNothing(Base):
+    def update(self, loss):
+        self.stop = super().update(loss)
+
+
+@wrong("plain", "the highest value is kept, as for an accuracy", true="HigherIsBetter")
+class Highest(Base):
+    def __init__(self, model, patience):
+        super().__init__(model, patience)
+        self.best = -math.inf
+
+    def update(self, loss):
+        if loss > self.best:
+            self.best, self.since = loss, 0
+            self.keep()
+        else:
+            self.since += 1
+        return self.since >= self.patience
+
+
+@wrong("plain", "the weights of the last epoch are kept, not those of the best", true="LastKept")
+class KeepsTheLast(Base):
+    def update(self, loss):
+        stop = super().update(loss)
+        self.keep()
+        return stop
+
+
+@ANSWERS.right
+class AllEpochs:
+    def __init__(self, model, patience):
+        self.model, self.patience, self.losses, self.states = model, patience, [], []
+
+    def update(self, loss):
+        self.losses.append(loss)
+        self.states.append({k: v.clone() for k, v in self.model.state_dict().items()})
+        return len(self.losses) - 1 - self.losses.index(min(self.losses)) >= self.patience
+
+    def restore(self):
+        self.model.load_state_dict(self.states[self.losses.index(min(self.losses))])
+
+
+@ANSWERS.right
+class InABuffer:
+    def __init__(self, model, patience):
+        self.model, self.patience, self.best, self.bad = model, patience, None, 0
+
+    def update(self, loss):
+        self.bad += 1
+        if self.best is None or loss < self.best:
+            self.best, self.bad, self.file = loss, 0, io.BytesIO()
+            torch.save(self.model.state_dict(), self.file)
+        return torch.tensor(self.bad >= self.patience)
+
+    def restore(self):
+        self.file.seek(0)
+        self.model.load_state_dict(torch.load(self.file, weights_only=True))
+
+
+@ANSWERS.right
+class InPlace:
+    def __init__(self, model, patience):
+        self.patience, self.lowest, self.left = patience, float("inf"), patience
+        self.tensors = [*model.parameters(), *model.buffers()]
+
+    def update(self, loss: float) -> bool:
+        self.left -= 1
+        if loss < self.lowest:
+            self.lowest, self.left = float(loss), self.patience
+            self.copies = [t.detach().clone() for t in self.tensors]
+        return self.left <= 0
+
+    @torch.no_grad()
+    def restore(self):
+        for t, kept in zip(self.tensors, self.copies, strict=True):
+            t.copy_(kept)
+
+
+@ANSWERS.right
+class WholeModel:
+    def __init__(self, model, patience):
+        self.model, self.patience, self.history, self.twin = model, patience, [], None
+
+    def update(self, loss):
+        if all(loss < earlier for earlier in self.history):
+            self.twin = copy.deepcopy(self.model)
+        self.history.append(loss)
+        p = self.patience
+        return len(self.history) > p and min(self.history[:-p]) <= min(self.history[-p:])
+
+    def restore(self):
+        self.model.load_state_dict(self.twin.state_dict())

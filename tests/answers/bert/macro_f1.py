@@ -1,0 +1,197 @@
+"""Answers to bert.macro_f1."""
+
+from collections import Counter
+
+import numpy as np
+import torch
+
+from tests.answers.collection import Answers
+
+ANSWERS = Answers(
+    "bert.macro_f1",
+    spared={
+        "onward": "nothing happens after which it goes on",
+        "dependence": "nothing is drawn",
+        "unwatched": "one number is compared",
+        "far": "classes are names, and no arithmetic is done with them",
+    },
+)
+wrong = ANSWERS.wrong
+
+
+def mean_f(predictions, labels, classes):
+    f = []
+    for c in classes:
+        both = ((predictions == c) & (labels == c)).sum().item()
+        of = (predictions == c).sum().item() + (labels == c).sum().item()
+        f.append(2 * both / of if of else 0.0)
+    return sum(f) / len(f) if f else 0.0
+
+
+def kept(predictions, labels):
+    keep = labels != -100
+    return predictions[keep], labels[keep]
+
+
+@wrong("plain", "places without a label count among the predictions", true="ignored_as_errors")
+def ignored_predictions_count(predictions, labels):
+    classes = torch.cat([predictions, labels[labels != -100]]).unique()
+    return mean_f(predictions, labels, classes)
+
+
+@wrong("plain", "-100 is a class", true="ignored_as_class")
+def a_class_of_its_own(predictions, labels):
+    return mean_f(predictions, labels, torch.cat([predictions, labels]).unique())
+
+
+@wrong("named", "only classes of the labels", true="of_the_labels")
+def of_the_labels(predictions, labels):
+    p, y = kept(predictions, labels)
+    return mean_f(p, y, y.unique())
+
+
+@wrong("named", "only classes of the predictions", true="of_the_predictions")
+def of_the_predictions(predictions, labels):
+    p, y = kept(predictions, labels)
+    return mean_f(p, y, p.unique())
+
+
+@wrong("named", "only classes that are predicted and true", true="of_the_known")
+def of_both(predictions, labels):
+    p, y = kept(predictions, labels)
+    return mean_f(p, y, {*p.tolist()} & {*y.tolist()})
+
+
+@wrong("named", "all classes from 0 to the largest, also those that do not occur", true="with_absent_classes")
+def up_to_the_largest(predictions, labels):
+    p, y = kept(predictions, labels)
+    return mean_f(p, y, range(max([0, *p.tolist(), *y.tolist()]) + 1))
+
+
+@wrong("named", "classes weighted by how often they are true, scikit-learn's average='weighted'", true="weighted")
+def weighted(predictions, labels):
+    p, y = kept(predictions, labels)
+    if not len(y):
+        return 0.0
+    return sum(mean_f(p, y, [c]) * n for c, n in Counter(y.tolist()).items()) / len(y)
+
+
+@wrong("named", "micro F1, which is the accuracy", true="micro")
+def micro(predictions, labels):
+    p, y = kept(predictions, labels)
+    return (p == y).float().mean().item() if len(y) else 0.0
+
+
+@wrong("named", "without any label the mean of nothing is NaN", told="no label at all: macro F1 is NaN")
+def nothing_left(predictions, labels):
+    p, y = kept(predictions, labels)
+    f = [mean_f(p, y, [c]) for c in torch.cat([p, y]).unique().tolist()]
+    return torch.tensor(f).mean()
+
+
+@wrong("named", "precision over recall: 0 / 0 where nothing is right", true="nan")
+def by_precision_and_recall(predictions, labels):
+    p, y = kept(predictions, labels)
+    f = []
+    for c in torch.cat([p, y]).unique():
+        both = ((p == c) & (y == c)).sum()
+        P, R = both / (p == c).sum(), both / (y == c).sum()
+        f.append(2 * P * R / (P + R))
+    return torch.stack(f).mean() if f else 0.0
+
+
+@wrong("plain", "F of the mean precision and the mean recall", true="of_averages")
+def f_of_means(predictions, labels):
+    p, y = kept(predictions, labels)
+    classes = torch.cat([p, y]).unique().tolist()
+    if not classes:
+        return 0.0
+    P = sum(((p == c) & (y == c)).sum().item() / max((p == c).sum().item(), 1) for c in classes) / len(classes)
+    R = sum(((p == c) & (y == c)).sum().item() / max((y == c).sum().item(), 1) for c in classes) / len(classes)
+    return 2 * P * R / (P + R) if P + R else 0.0
+
+
+@wrong("ones", "with one place left, squeeze leaves a tensor without dimensions: no class is found", told="one place")
+def squeezes(predictions, labels):
+    p, y = (x.squeeze() for x in kept(predictions, labels))
+    if not p.dim():
+        return 0.0
+    return mean_f(p, y, torch.cat([p, y]).unique())
+
+
+@wrong("large", "a table of ten classes", told="many classes")
+def ten_classes(predictions, labels):
+    p, y = kept(predictions, labels)
+    return mean_f(p, y, [c for c in torch.cat([p, y]).unique().tolist() if c < 10])
+
+
+@wrong(
+    "given", "the predictions are set to -100 in place where there is no label", told="changes its input predictions"
+)
+def changes_predictions(predictions, labels):
+    predictions[labels == -100] = -100
+    p, y = kept(predictions, labels)
+    return mean_f(p, y, torch.cat([p, y]).unique())
+
+
+CLASSES = set()
+
+
+@wrong("again", "classes of earlier calls are remembered", told="keeps something from one call")
+def remembers(predictions, labels):
+    p, y = kept(predictions, labels)
+    CLASSES.update(p.tolist(), y.tolist())
+    return mean_f(p, y, CLASSES) if len(y) else 0.0
+
+
+@wrong("surroundings", "the default dtype is changed for more digits", told="default dtype")
+def more_digits(predictions, labels):
+    torch.set_default_dtype(torch.float64)
+    p, y = kept(predictions, labels)
+    return mean_f(p, y, torch.cat([p, y]).unique())
+
+
+@wrong("plain", "a factor 2 is missing", true="half")
+def half(predictions, labels):
+    p, y = kept(predictions, labels)
+    return mean_f(p, y, torch.cat([p, y]).unique()) / 2
+
+
+@wrong(
+    "plain",
+    "two slips: classes of the labels only, and places without a label are kept among the predictions",
+    true="of_the_labels ignored_as_errors",
+)
+def two_slips(predictions, labels):
+    y = labels[labels != -100]
+    return mean_f(predictions, labels, y.unique())
+
+
+@ANSWERS.right
+def with_a_table(predictions, labels):
+    p, y = kept(predictions, labels)
+    n = int(max(p.tolist() + y.tolist(), default=-1)) + 1
+    if not n:
+        return 0
+    table = torch.bincount(y * n + p, minlength=n * n).view(n, n).double()
+    of = table.sum(0) + table.sum(1)
+    return (2 * table.diagonal() / of)[of > 0].mean()
+
+
+@ANSWERS.right
+def with_counters(predictions, labels):
+    pairs = [(p, y) for p, y in zip(predictions.tolist(), labels.tolist(), strict=True) if y != -100]
+    predicted, true = Counter(p for p, _ in pairs), Counter(y for _, y in pairs)
+    both = Counter(p for p, y in pairs if p == y)
+    classes = predicted.keys() | true.keys()
+    return np.float64(sum(2 * both[c] / (predicted[c] + true[c]) for c in classes) / max(len(classes), 1))
+
+
+@ANSWERS.right
+def harmonic(predictions, labels):
+    p, y = kept(predictions, labels)
+    f = []
+    for c in sorted({*p.tolist(), *y.tolist()}):
+        both = int(((p == c) & (y == c)).sum())
+        f.append(0.0 if both == 0 else 2 / (int((p == c).sum()) / both + int((y == c).sum()) / both))
+    return float(np.mean(f)) if f else 0.0
