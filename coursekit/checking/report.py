@@ -38,6 +38,7 @@ class Verdict:
     refused: str = ""
     not_started: bool = False
     printed: str = ""
+    remarks: tuple[str, ...] = ()
 
     @property
     def earned(self) -> int:
@@ -71,6 +72,7 @@ class Verdict:
         lines = [f"{self.title or self.exercise}: {self.summary}"]
         if self.advice:
             lines += ["", f"  {self.advice}", ""]
+        lines += [f"  {remark}" for remark in self.remarks]
         for part in self._told_parts:
             lines.append(f"  [{_mark(part)}] {part.name}: {_state(part)}")
             lines += [_indent(told, 6) for told in _shown(part)]
@@ -83,6 +85,7 @@ class Verdict:
         body = [_heading(self, colour)]
         if self.advice:
             body.append(f'<div style="margin:6px 0 8px 0;font-size:1.05em">{_prose(self.advice)}</div>')
+        body += [f'<div style="margin:4px 0">{_prose(remark)}</div>' for remark in self.remarks]
         body += [_part_html(part) for part in self._told_parts]
         if self.printed:
             printed = f'<pre style="{_PRE}">{escape(self.printed)}</pre>'

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from coursekit.home import limits
 from kernelkit.files import Refused, kind, read_plain
 
-LIMIT = 10 << 20  # bytes of a notebook
+LIMIT = limits.FILE  # bytes of a notebook, outputs and all
 _TIMESTAMP_LIMIT = 200
 _FLAGS_SHOWN = 20
 CLOCKS_DIFFER = timedelta(minutes=10)
