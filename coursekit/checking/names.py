@@ -84,9 +84,9 @@ def called(source: str, function: str) -> tuple[str, tuple[str, ...]]:
     tree, _ = _parsed(source)
     for node in ast.walk(tree) if tree else ():
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == function:
-            first, *rest = node.args or [None]
+            first = node.args[0] if node.args else None
             if isinstance(first, ast.Constant) and isinstance(first.value, str):
-                return first.value, tuple(arg.id for arg in rest if isinstance(arg, ast.Name))
+                return first.value, tuple(arg.id for arg in node.args[1:] if isinstance(arg, ast.Name))
     return "", ()
 
 
