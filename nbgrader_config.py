@@ -40,3 +40,6 @@ c.Autograde.autograde_preprocessors = [
 # What one submission may use: seconds and bytes, for example {"wall": 300, "memory": 4 << 30}.
 c.TrustedExporter.limits = json.loads(os.environ.get("NBGRADER_LIMITS", "{}"))
 c.TrustedExporter.exchange = os.environ.get("NBGRADER_EXCHANGE", "")
+# Feedback and formgrader: what learners wrote is cleaned when it is HTML, and equations need no network.
+c.HTMLExporter.filters = {"markdown2html": "grader.plugins.showing.markdown2html"}
+c.GenerateFeedback.exporter_class = "grader.plugins.showing.Feedback"

@@ -53,7 +53,11 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'coursekit' has no attribute {name!r}")
-    found = globals()[name] = getattr(importlib.import_module(f"coursekit.{_HOMES[name]}"), name)
+    found = getattr(importlib.import_module(f"coursekit.{_HOMES[name]}"), name)
+    if name in ("check", "use"):  # asked for in each kernel anew, also in one whose parent has imported all
+        importlib.import_module("coursekit.checking.session").attend()
+    else:
+        globals()[name] = found
     return found
 
 

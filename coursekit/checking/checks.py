@@ -9,14 +9,14 @@ from typing import Any
 
 import torch
 
-from coursekit.checking import handover, store
+from coursekit.checking import handover, session, store
 from coursekit.checking.calls import Call
 from coursekit.checking.contract import Exercise
 from coursekit.checking.judging import judge, measured, refused
 from coursekit.checking.observing import observe_all
 from coursekit.checking.report import Verdict
 from coursekit.checking.sections import here
-from coursekit.exercises import UnknownExercise, chapters, find
+from coursekit.exercises import UnknownExercise, chapter_of, chapters, find
 
 # Exercises whose last check in this process earned full marks, with the objects that did.
 _passed: dict[str, tuple[Any, ...]] = {}
@@ -40,7 +40,9 @@ def check(exercise_id: str, *objects: Any, device: str | torch.device | None = N
         handover.hand_over(exercise, objects, refusal.refused if refusal else "")
         return Verdict(exercise.id, exercise.title, refused="handed over to the grader")
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    verdict = _refusal(exercise, objects) or _with_section(_judged(exercise, objects, device))
+    why, remarks = session.trouble(exercise, objects, chapter_of(exercise_id).slug)
+    judged = refused(exercise, why) if why else _with_section(_judged(exercise, objects, device))
+    verdict = replace(_refusal(exercise, objects) or judged, remarks=remarks)
     _passed.pop(exercise_id, None)
     if verdict.full:
         _passed[exercise_id] = objects
@@ -65,6 +67,7 @@ def use(exercise_id: str, *objects: Any) -> Any:
         until = f"{why}, so a library stands in here." if why else "a library stands in here until your check passes."
         print(f"{exercise.title}: {until}")
         objects = exercise.library
+        session.lend(objects, exercise.title)
     return objects[0] if len(objects) == 1 else objects
 
 

@@ -30,6 +30,7 @@ QUESTIONS, ANSWERS = "COURSEKIT_QUESTIONS", "COURSEKIT_ANSWERS"
 CHECK = "coursekit_check"  # in the metadata of the request that runs a check cell: its exercise
 HEADER_LIMIT = 1 << 20  # bytes of names, shapes and notes
 TEXT_LIMIT = 2_000  # characters of one error message
+TOO_LONG = "the check took longer than a cell may take and was interrupted: is there a loop that does not end?"
 
 
 class Unreadable(ValueError):
@@ -66,7 +67,10 @@ def hand_over(exercise: Exercise, objects: tuple[Any, ...], refused: str = "") -
     """Run the grader's cases on `objects` and leave what happened where the grader looks for it."""
     files = () if refused else [Path(os.environ[QUESTIONS]) / name for name in question_files(exercise.id)]
     cases = [case for file in files for case in read_known(file, exercise.id).cases]
-    outcomes = observe_all(exercise, objects, cases)
+    try:
+        outcomes = observe_all(exercise, objects, cases)
+    except KeyboardInterrupt:  # the grader's: a check cell has only so much time
+        outcomes, refused = [], TOO_LONG
     # A kernel that is killed while it writes leaves no half file.
     replace_file(Path(os.environ[ANSWERS]) / f"{exercise.id}.safetensors", dump(Handed(tuple(outcomes), refused)))
 

@@ -40,6 +40,7 @@ class Verdict:
     printed: str = ""
     section: str = ""  # the heading of what to read again where a mistake is named,
     section_link: str = ""  # and where it is
+    remarks: tuple[str, ...] = ()
 
     @property
     def earned(self) -> int:
@@ -74,6 +75,7 @@ class Verdict:
         if self.advice:
             again = [f"  Read again: {self.section}"] if self.section else []
             lines += ["", f"  {self.advice}", *again, ""]
+        lines += [f"  {remark}" for remark in self.remarks]
         for part in self._told_parts:
             lines.append(f"  [{_mark(part)}] {part.name}: {_state(part)}")
             lines += [_indent(told, 6) for told in _shown(part)]
@@ -86,6 +88,7 @@ class Verdict:
         body = [_heading(self, colour)]
         if self.advice:
             body.append(f'<div style="margin:6px 0 8px 0;font-size:1.05em">{prose(self.advice)}{_again(self)}</div>')
+        body += [f'<div style="margin:4px 0">{prose(remark)}</div>' for remark in self.remarks]
         body += [_part_html(part) for part in self._told_parts]
         if self.printed:
             printed = f'<pre style="{_PRE}">{escape(self.printed)}</pre>'

@@ -1,102 +1,72 @@
-"""Make what a learner wrote harmless to the person who reads it in a browser: in feedback and in formgrader.
+"""Keep of a graded notebook what can do no harm to the person who reads it: in feedback, in formgrader, in Jupyter.
 
-nbconvert shows HTML, SVG and JavaScript outputs, and HTML in Markdown, as they are. Here each output keeps the forms
-that cannot carry a script, and the rest is dropped or cleaned with bleach.
+Here each output keeps the forms that cannot carry a script, and every text gets a bounded size. Markdown stays as it
+was written, with invisible marks for readers that would make it act; `rendering` makes HTML of it and cleans that.
 """
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Collection
 from typing import Any
+from urllib.parse import unquote
 
-import bleach
-from bleach.css_sanitizer import CSSSanitizer
 from nbformat import NotebookNode
 
+from coursekit.home import limits
+from grader.grading.formulas import mathml
+from grader.grading.pictures import harmless
+from grader.grading.rendering import MISSING
+from grader.grading.rendering import cleaned as html
 
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-_PLAIN = ("text/plain", "image/png", "image/jpeg", "image/gif")
-_CLEANED = ("text/html", "text/markdown", "text/latex")
-_TAGS = _words(
-    "a abbr b blockquote br caption code col colgroup dd del details div dl dt em h1 h2 h3 h4 h5 h6 hr i img "
-    "li ol p pre q s small span strong sub summary sup table tbody td tfoot th thead tr u ul var "
-)
-_ATTRIBUTES = {
-    "*": ["class", "style", "title", "role", "aria-label"],
-    "a": ["href"],
-    "img": ["src", "alt", "width", "height"],
-    "td": ["colspan", "rowspan"],
-    "th": ["colspan", "rowspan", "scope"],
-}
-_STYLES = _words(
-    "background background-color border border-collapse border-left border-radius border-spacing color font- "
-    "family font-size font-style font-weight height line-height margin margin-left margin-right max-width "
-    "overflow-x padding padding-left text-align text-decoration vertical-align white-space width "
-)
-_PICTURE = re.compile(r"data:image/(png|jpeg|gif);base64,[A-Za-z0-9+/=\s]*\Z")
+RELEASED = "coursekit_released"  # in the metadata of a cell that is as it was released
 _MARK = "\u2060"  # word joiner: no width, breaks no line
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _ESCAPES = re.compile(r"\x1b(?!\[[0-9;]{0,20}m)[^a-zA-Z]{0,20}[a-zA-Z]?")
+_PICTURES = ("image/png", "image/jpeg", "image/gif")
+_HTML = 400_000  # characters of HTML in all outputs
+_CUT = "\n\n*(What follows is too long to be shown.)*"
 
 
 def sanitise(notebook: NotebookNode, trusted: Collection[str]) -> None:
-    """Clean the outputs and the Markdown of every cell in place, except cells whose id is `trusted`."""
+    """Clean the outputs and the Markdown of every cell in place; cells whose id is `trusted` are marked as released."""
+    prose, left = limits.PROSE, [_HTML]
     for cell in notebook.cells:
         if cell.get("id") in trusted:
-            continue
-        if cell.cell_type == "markdown":
-            cell.source = markdown(cell.source)
-        elif cell.cell_type == "code":
-            cell.outputs = [clean for output in cell.outputs if (clean := _output(output)) is not None]
+            cell.metadata[RELEASED] = True
+        elif cell.cell_type == "markdown":
+            cell.source = markdown(cell.source[:prose], cell.get("attachments", {})) + _CUT * (len(cell.source) > prose)
+            prose = max(0, prose - len(cell.source))
+        if cell.cell_type == "code":
+            cell.outputs = [clean for output in cell.outputs if (clean := _output(output, left)) is not None]
 
 
-def html(text: str) -> str:
-    """HTML with harmless elements only; others are shown as text."""
-    cleaner = bleach.Cleaner(
-        tags=_TAGS,
-        attributes=_attribute,
-        protocols=frozenset({"http", "https", "mailto", "data"}),
-        css_sanitizer=CSSSanitizer(allowed_css_properties=_STYLES),
-        strip_comments=True,
-    )
-    return cleaner.clean(_CONTROLS.sub("", text))
-
-
-def markdown(text: str) -> str:
-    """Markdown without HTML, and whose links lead to pages only.
+def markdown(text: str, pictures: Collection[str] = ()) -> str:
+    """Markdown that holds no HTML and whose links lead to pages only, also for who renders it without cleaning.
 
     Learners write mathematics, comparisons and code (`a<b`), which a cleaner of HTML would damage; so nothing is
     parsed. An invisible mark after each `<` that could open an element, and within each scheme that could run code,
-    leaves the text readable and makes it text.
+    leaves the text readable and makes it text. `pictures` are the names of those that were handed in: another is
+    none, for a missing one is an error elsewhere.
     """
     text = re.sub(r"<(?=[A-Za-z/!?])", f"<{_MARK}", _CONTROLS.sub("", text))
-    text = re.sub(r"(?i)(script|data)(\s*):", rf"\1{_MARK}\2:", text)
+    text = re.sub(r"(?i)(script|data)(\\?\s*:)", rf"\1{_MARK}\2", text)
+    text = re.sub(
+        r"attachment:([^\s)\"'<>]*)", lambda m: m[0] if unquote(m[1]) in pictures else f"{MISSING}{m[1]}", text
+    )
     # Within a link's target an entity or an escape could spell the scheme.
     return re.sub(
         r"(\]\s*[(:]\s*<?)([^)\s]*)",
         lambda m: (
-            m[1] + re.sub(r"&|%3[aA]", f"{_MARK}", m[2])
-            if not re.match(r"(https?:|mailto:|#)", m[2], re.IGNORECASE)
+            m[1] + re.sub(r"[&%\\]", lambda sign: sign[0] + _MARK, m[2])
+            if not re.match(r"(https?:|mailto:|#|attachment:)", m[2], re.IGNORECASE)
             else m[0]
         ),
         text,
     )
 
 
-def _attribute(tag: str, name: str, value: str) -> bool:
-    if name == "src":  # pictures in the page only: others tell who reads it, and when
-        return tag == "img" and bool(_PICTURE.match(value))
-    if name == "href":
-        return tag == "a" and re.match(r"(https?:|mailto:|#)", value.strip(), re.IGNORECASE) is not None
-    return name in _ATTRIBUTES["*"] or name in _ATTRIBUTES.get(tag, [])
-
-
-def _output(output: NotebookNode) -> NotebookNode | None:
+def _output(output: NotebookNode, left: list[int]) -> NotebookNode | None:
     kind = output.output_type
     if kind == "stream":
         output.text = _terminal(_text(output.text))
@@ -105,9 +75,7 @@ def _output(output: NotebookNode) -> NotebookNode | None:
         output.traceback = [_terminal(str(line)) for line in output.traceback]
     elif kind in ("display_data", "execute_result"):
         output.metadata = NotebookNode()
-        output.data = NotebookNode(
-            {mime: clean for mime, value in output.data.items() if (clean := _data(mime, value))}
-        )
+        output.data = NotebookNode(_forms(output.data, left))
         if not output.data:
             return None
     else:
@@ -115,24 +83,18 @@ def _output(output: NotebookNode) -> NotebookNode | None:
     return output
 
 
-def _data(mime: str, value: Any) -> str:
-    text = _text(value)
-    if mime == "text/plain":
-        return _terminal(text)
-    if mime in _PLAIN:
-        return text if _base64(text) else ""
-    if mime == "text/markdown":
-        return markdown(text)
-    if mime in _CLEANED:
-        return html(text)
-    return ""
-
-
-def _base64(text: str) -> bool:
-    try:
-        return bool(base64.b64decode("".join(text.split()), validate=True))
-    except ValueError:
-        return False
+def _forms(data: dict[str, Any], left: list[int]) -> dict[str, str]:
+    """The forms of one output that may be shown; `left` counts the characters of HTML that may still be cleaned."""
+    kept = {kind: _text(data[kind]) for kind in _PICTURES if kind in data and harmless(kind, _text(data[kind]))}
+    for kind, clean in (("text/plain", _terminal), ("text/markdown", markdown), ("text/html", html)):
+        text = _text(data.get(kind, ""))
+        if kind != "text/plain":
+            left[0] -= len(text)
+        if text and (kind == "text/plain" or left[0] >= 0):
+            kept[kind] = clean(text)
+    if formula := _text(data.get("text/latex", "")).strip():
+        kept |= {"text/latex": _CONTROLS.sub("", formula), "text/html": mathml(formula.strip("$"), True)}
+    return kept
 
 
 def _text(value: Any) -> str:

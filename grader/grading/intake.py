@@ -11,9 +11,10 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 
+from coursekit.home import limits
 from kernelkit.files import Refused, kind, read_plain
 
-LIMIT = 10 << 20  # bytes of a notebook
+LIMIT = limits.FILE  # bytes of a notebook, outputs and all
 MOST_ENTRIES = 1_000  # of a folder that are looked at
 _TIMESTAMP_LIMIT = 200
 _FLAGS_SHOWN = 20

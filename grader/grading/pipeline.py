@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -12,13 +11,12 @@ import math
 import platform
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import nbformat
-import torch
 from nbformat import NotebookNode
 
 from coursekit.checking.handover import question_files
@@ -30,6 +28,7 @@ from grader.authoring.notebook import grade_id, grade_id_of, points
 from grader.drawing import DRAWS, Drawn
 from grader.grading import secret
 from grader.grading.conversation import Cell
+from grader.grading.explaining import in_words, sent_cells, why_nothing
 from grader.grading.feedback import sanitise
 from grader.grading.intake import Taken, take
 from grader.grading.outlining import outlined
@@ -37,6 +36,7 @@ from grader.grading.rebuilding import Rebuilt, rebuild
 from grader.grading.running import Limits, Ran, Runner
 from grader.grading.store import Graded, Outline, Store
 from grader.grading.verifying import known, verify
+from grader.threads import one_thread
 
 _ANSWERS_NAMED = re.compile(r"coursekit\.exercises|\.library\b|\bkernelkit\b|COURSEKIT_ANSWERS|COURSEKIT_QUESTIONS")
 
@@ -84,7 +84,7 @@ def prepare(
     cells = [(cell.cell_type, cell.source) for cell in rebuilt.notebook.cells]
     sources = tuple(cell.source for cell in release.cells if cell.cell_type == "code")
     content: list[object] = [student, assignment, digest, _environment(assignment, sources), cells, rebuilt.runs]
-    content += [taken.reason or rebuilt.reason, taken.flags, rebuilt.flags, unprotected]
+    content += [taken.reason or rebuilt.reason, taken.flags, rebuilt.flags, rebuilt.notes, unprotected]
     content += [dataclasses.astuple(limits or Limits())]
     key = hashlib.sha256(json.dumps(content).encode("utf-8", "surrogatepass")).hexdigest()
     theirs = {(cell.id, cell.source) for cell in release.cells}
@@ -109,6 +109,7 @@ class Plan:
     attempt: int
     hidden: dict[str, Drawn]
     cells: tuple[Cell, ...]
+    places: tuple[int, ...]  # in the notebook, of each cell that is sent
     given: dict[str, bytes]
     cpu_seconds: float
 
@@ -143,15 +144,14 @@ def plan(job: Job, attempt: int = 0) -> Plan:
     started = time.thread_time()
     if attempt >= DRAWS:
         raise RuntimeError(f"{job.assignment}: rounding decides an answer in each of {DRAWS} draws of secret inputs")
-    with _one_thread():
+    with one_thread():
         hidden = {id: secret.drawn(id, job.seed + attempt) for id in _exercise_ids(job.assignment)}
     given: dict[str, bytes] = {}
     for id, drawn in hidden.items():
         given |= zip(question_files(id), (_public_questions(id), secret.questions(id, drawn.cases)), strict=True)
-    checks = {grade_id("check", id): id for id in hidden}
-    cells = [job.rebuilt.notebook.cells[i] for i in job.rebuilt.runs]
-    sent = tuple(Cell(cell.source, checks.get(grade_id_of(cell), "")) for cell in cells)
-    return Plan(job, attempt, hidden, sent, given, time.thread_time() - started)
+    sent = sent_cells(job.rebuilt, {grade_id("check", id): id for id in hidden})
+    cells, places = tuple(cell for _, cell in sent), tuple(place for place, _ in sent)
+    return Plan(job, attempt, hidden, cells, places, given, time.thread_time() - started)
 
 
 @functools.cache
@@ -172,23 +172,26 @@ def judged(planned: Plan, ran: Ran) -> Graded:
     started, job = time.thread_time(), planned.job
     notebook = nbformat.from_dict(job.rebuilt.notebook)
     answers = {id: ran.files.get(f"{id}.safetensors") for id in planned.hidden}
-    with _one_thread():
-        verified = {id: verify(id, drawn, answers[id], ran.ended) for id, drawn in planned.hidden.items()}
+    with one_thread():
+        ended = {id: why_nothing(job.rebuilt, planned.places, planned.cells, ran, id) for id in planned.hidden}
+        verified = {id: verify(id, drawn, answers[id], ended[id]) for id, drawn in planned.hidden.items()}
         if not all(_decided(v.verdict, planned.hidden[id]) for id, v in verified.items()):
             raise Unsteady
-    _show_outputs(notebook, job, ran)
-    verdicts = _with_sections({grade_id("check", id): v.verdict for id, v in verified.items()}, job)
+    _show_outputs(notebook, planned, ran)
+    verdicts = {grade_id("check", id): _with_note(job.rebuilt, id, v.verdict) for id, v in verified.items()}
+    verdicts = _with_sections(verdicts, job)
     if job.reason:
         verdicts = {id: replace(verdict, refused=job.reason) for id, verdict in verdicts.items()}
     scores = _emit(notebook, verdicts)
-    flags = (*job.flags, *_reached_for(notebook, job), *ran.flags, *(v.flag for v in verified.values() if v.flag))
+    told = (in_words(flag, planned.cells) for flag in ran.flags)
+    flags = (*job.flags, *_reached_for(notebook, job), *told, *(v.flag for v in verified.values() if v.flag))
     if not ran.sandboxed:
         flags += ("graded without a sandbox: the result proves nothing",)
     return Graded(
         key=job.key,
         notebook=notebook,
         scores=scores,
-        reason=job.reason or ran.ended,
+        reason=job.reason or in_words(ran.ended, planned.cells),
         flags=flags,
         cpu_seconds=ran.cpu_seconds,
         overhead_seconds=planned.cpu_seconds + time.thread_time() - started,
@@ -231,24 +234,19 @@ def _decided(verdict: Verdict, drawn: Drawn) -> bool:
     return bool(verdict.full or verdict.not_started or verdict.refused) or drawn.steady
 
 
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """The tensors are small: more threads would be slower, and wait on the processor that the kernel needs."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _show_outputs(notebook: NotebookNode, job: Job, ran: Ran) -> None:
+def _show_outputs(notebook: NotebookNode, planned: Plan, ran: Ran) -> None:
     """Put the learner's outputs under their cells, made harmless; a check cell shows its verdict alone."""
-    for index, outputs in zip(job.rebuilt.runs, ran.outputs, strict=False):
+    for index, outputs in zip(planned.places, ran.outputs, strict=False):
         cell = notebook.cells[index]
         if not cell.metadata.get("nbgrader", {}).get("grade"):
-            cell.outputs = [nbformat.from_dict(output) for output in outputs]
-    sanitise(notebook, job.released)
+            cell.outputs += [nbformat.from_dict(output) for output in outputs]
+    sanitise(notebook, planned.job.released)
+
+
+def _with_note(rebuilt: Rebuilt, exercise_id: str, verdict: Verdict) -> Verdict:
+    """The verdict with what the learner should know of the answer's place, where not all is right."""
+    note = rebuilt.notes.get(grade_id("check", exercise_id), "")
+    return replace(verdict, remarks=(note,)) if note and not verdict.full else verdict
 
 
 def _reached_for(notebook: NotebookNode, job: Job) -> tuple[str, ...]:

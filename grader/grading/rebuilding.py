@@ -1,76 +1,80 @@
 """Rebuild a submission from the release: the learner's part is source text, and nothing else of the file is kept.
 
-What runs: set-up cells, exercise cells and check cells, and every code cell that the learner added or changed.
+What runs: set-up cells, exercise cells and check cells, every code cell that the learner added or changed, and of the
+demonstrations what those read.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 
 import nbformat
 from nbformat import NotebookNode
 
+from coursekit.checking.names import Names, called, names
+from coursekit.checking.needing import Cell, needs
+from coursekit.home.reading import Unreadable
 from grader.authoring.notebook import grade_id_of
+from grader.grading.placing import Placed, answers, is_answer, place
+from grader.grading.theirs import FLAGS, Theirs, read
 
-MOST_CELLS = 2_000
-MOST_CHARACTERS = 4_000_000
 _SETUP_TAGS = frozenset({"setup", "parameters"})
-_FLAGS = ("grade", "solution", "locked", "task", "points")
-
-
-class _Unreadable(ValueError):
-    """Why the file is not a notebook."""
+_MANY = 4  # flags of one kind, from which on one sentence says it for all
 
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """A valid notebook without outputs, and the indices of its cells that are executed, in order."""
+    """A valid notebook without outputs, and the indices of its cells that are executed, in order.
+
+    Of a cell in `provided` these statements run. By the grade id of a check cell: `notes` are for the learner, and
+    `problems` say why the check cannot hand anything over, where the text tells.
+    """
 
     notebook: NotebookNode
     runs: tuple[int, ...]
     reason: str
     flags: tuple[str, ...]
+    provided: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class _Theirs:
-    """What is read of one submitted cell."""
+class _Made:
+    """One cell of the rebuilt notebook, what it binds and reads, and whether it runs."""
 
-    kind: str
-    source: str
-    id: str
-    grade_id: str
-    marks: dict[str, Any]
-    tags: frozenset[str]
+    cell: NotebookNode
+    names: Names
+    runs: bool
 
 
 def rebuild(release: NotebookNode, submitted: bytes | None) -> Rebuilt:
     """The release with the learner's sources; never raises for what `submitted` is."""
     try:
-        theirs = _cells(submitted)
-    except _Unreadable as error:
+        theirs = read(submitted)
+    except Unreadable as error:
         reason = "" if submitted is None else f"the notebook cannot be read: {error}. Open it in JupyterLab and save it"
         return Rebuilt(_empty(release), (), reason, (reason,) if reason else ())
-    placed, added = _place(release, theirs)
-    notebook, runs = _empty(release), []
-    notebook.cells = []
-    ids = _Ids(release)
-
-    def put(cell: NotebookNode, run: bool) -> None:
-        if run and cell.source.strip():
-            runs.append(len(notebook.cells))
-        notebook.cells.append(cell)
-
-    for index in range(-1, len(release.cells)):
-        if index >= 0:
-            for cell, run in _merged(release.cells[index], placed.get(index), ids):
-                put(cell, run)
-        for their in added.get(index, ()):
-            put(_new(their, ids), their.kind == "code")
-    return Rebuilt(notebook, tuple(runs), "", tuple(_suspicions(release, theirs)))
+    placed = place(release, theirs)
+    notebook = _empty(release)
+    made = list(_made(release, placed))
+    notebook.cells = [one.cell for one in made]
+    found = needs([_as_needing(one) for one in made])
+    runs = tuple(i for i, one in enumerate(made) if (one.runs and one.cell.source.strip()) or i in found.provided)
+    provided = {i: tuple(s.source for s in statements) for i, statements in found.provided.items()}
+    late = {grade_id_of(made[i].cell): _late(read) for i, read in found.late.items()}
+    return Rebuilt(
+        notebook,
+        runs,
+        "",
+        (*_suspicions(release, theirs, placed), *placed.flags),
+        provided,
+        _by_check(release, placed.notes) | late,
+        dict(_problems(release, placed)),
+    )
 
 
 def _empty(release: NotebookNode) -> NotebookNode:
@@ -94,152 +98,134 @@ class _Ids:
                 return id
 
 
-def _is_solution(cell: NotebookNode) -> bool:
-    return bool(cell.metadata.get("nbgrader", {}).get("solution"))
+def _made(release: NotebookNode, placed: Placed) -> Iterator[_Made]:
+    """The cells of the rebuilt notebook, in order."""
+    ids = _Ids(release)
+    for index in range(-1, len(release.cells)):
+        if index >= 0:
+            runs = index not in placed.idle
+            yield from _merged(release.cells[index], placed.cells.get(index), ids, runs)
+        yield from (_new(their, ids) for their in placed.added.get(index, ()))
 
 
-def _is_setup(cell: NotebookNode) -> bool:
-    return cell.cell_type == "code" and bool(_SETUP_TAGS & set(cell.metadata.get("tags", ())))
-
-
-def _merged(mine: NotebookNode, their: _Theirs | None, ids: _Ids) -> list[tuple[NotebookNode, bool]]:
-    """One released cell with what the learner made of it, each with whether it runs."""
+def _merged(mine: NotebookNode, their: Theirs | None, ids: _Ids, runs: bool) -> Iterator[_Made]:
+    """One released cell with what the learner made of it."""
     cell = nbformat.from_dict(json.loads(json.dumps(mine)))
     code = cell.cell_type == "code"
     if code:
         cell.outputs, cell.execution_count = [], None
     changed = their is not None and their.source.rstrip() != cell.source.rstrip()
-    if _is_solution(cell):
-        cell.source = their.source if their else cell.source
-        return [(cell, code)]
-    if grade_id_of(cell):
-        return [(cell, code)]
-    if _is_setup(cell):
+    released = names(cell.source) if code else Names()
+    if is_answer(cell):
+        if their:
+            cell.source = their.source
+            _show_pictures(cell, their)
+        yield _Made(cell, their.names if their and changed else released, code and runs)
+    elif grade_id_of(cell):
+        yield _Made(cell, released, code)
+    elif code and _SETUP_TAGS & set(cell.metadata.get("tags", ())):
         # The release's runs in any case: exercises are promised its names. The learner's follows, it may import more.
-        more = [(_new(their, ids), their.kind == "code")] if their and changed else []
-        return [(cell, True), *more]
-    if their and (changed or their.kind != cell.cell_type):
-        return [(_new(their, ids), their.kind == "code")]
-    return [(cell, False)]
+        yield _Made(cell, released, True)
+        if their and changed:
+            yield _new(their, ids)
+    elif their and (changed or their.kind != cell.cell_type):
+        yield _new(their, ids)
+    else:
+        yield _Made(cell, released, False)
 
 
-def _new(their: _Theirs, ids: _Ids) -> NotebookNode:
+def _new(their: Theirs, ids: _Ids) -> _Made:
     make = nbformat.v4.new_code_cell if their.kind == "code" else nbformat.v4.new_markdown_cell
-    return make(their.source, id=ids.fresh())
+    cell = make(their.source, id=ids.fresh())
+    _show_pictures(cell, their)
+    return _Made(cell, their.names, their.kind == "code")
 
 
-def _place(release: NotebookNode, theirs: list[_Theirs]) -> tuple[dict[int, _Theirs], dict[int, list[_Theirs]]]:
-    """Which submitted cell stands for which released one, and the added ones by the released one above them."""
-    by_grade = {grade_id_of(cell): i for i, cell in enumerate(release.cells) if grade_id_of(cell)}
-    by_id = {cell.id: i for i, cell in enumerate(release.cells) if cell.get("id")}
-    by_text: dict[tuple[str, str], list[int]] = {}
-    for i, cell in enumerate(release.cells):
-        by_text.setdefault((cell.cell_type, cell.source.rstrip()), []).append(i)
-    matches: dict[int, int] = {}
-    free = set(range(len(release.cells)))
-
-    def match(position: int, index: int | None) -> None:
-        if index in free and position not in matches:
-            matches[position] = index
-            free.discard(index)
-
-    # What carries a grade's id comes first, then ids, then texts: a copied id must not take an exercise's place.
-    for position, their in enumerate(theirs):
-        match(position, by_grade.get(their.grade_id))
-    for position, their in enumerate(theirs):
-        match(position, by_id.get(their.id))
-    for position, their in enumerate(theirs):
-        same = by_text.get((their.kind, their.source.rstrip()), ())
-        match(position, next((i for i in same if i in free), None))
-    placed = {index: theirs[position] for position, index in matches.items()}
-    added: dict[int, list[_Theirs]] = {}
-    above = -1
-    for position, their in enumerate(theirs):
-        if position in matches:
-            above = matches[position]
-        else:
-            added.setdefault(above, []).append(their)
-    return placed, added
+def _show_pictures(cell: NotebookNode, their: Theirs) -> None:
+    if cell.cell_type == "markdown" and their.pictures:
+        cell.attachments = nbformat.from_dict(their.pictures)
 
 
-def _suspicions(release: NotebookNode, theirs: list[_Theirs]) -> list[str]:
+def _as_needing(made: _Made) -> Cell:
+    graded = made.cell.cell_type == "code" and made.cell.metadata.get("nbgrader", {}).get("grade")
+    return Cell(made.names, made.runs, called(made.cell.source, "check")[1] if graded else ())
+
+
+def _late(found: Iterable[str]) -> str:
+    """What a learner is told of names that an answer reads, and that are defined only further down."""
+    said = ", ".join(f"`{name}`" for name in sorted(found)[:5])
+    return f"The answer reads {said}, which is defined below this check only: define it above, or in the answer itself."
+
+
+def _by_check(release: NotebookNode, notes: dict[str, str]) -> dict[str, str]:
+    """Notes on answer cells, by their check cells' ids."""
+    pairs = dict(_checks(release))
+    return {pairs[id]: note for id, note in notes.items() if id in pairs}
+
+
+def _checks(release: NotebookNode) -> Iterator[tuple[str, str]]:
+    """The grade ids of each answer cell for code and of its check cell."""
+    answer = ""
+    for cell in release.cells:
+        if cell.cell_type == "code" and grade_id_of(cell):
+            if is_answer(cell):
+                answer = grade_id_of(cell)
+            elif answer:
+                yield answer, grade_id_of(cell)
+                answer = ""
+
+
+def _problems(release: NotebookNode, placed: Placed) -> Iterator[tuple[str, str]]:
+    """For each check whose answer's text cannot give it what it looks at, why."""
+    checks = dict(_checks(release))
+    for index, wanted in answers(release):
+        their = placed.cells.get(index)
+        if their is None or index in placed.idle:
+            continue
+        missing = [name for name in wanted if name not in their.names.binds]
+        if their.names.problem:
+            yield checks[grade_id_of(release.cells[index])], f"its cell is no Python: {their.names.problem}"
+        elif their.names.statements and missing:
+            said = " and no ".join(missing)
+            yield checks[grade_id_of(release.cells[index])], f"its cell defines no {said}"
+
+
+def _suspicions(release: NotebookNode, theirs: list[Theirs], placed: Placed) -> Iterator[str]:
     """What is not how a learner's Jupyter would have left it, in plain words."""
-    told = []
     count = Counter(their.grade_id for their in theirs if their.grade_id)
     first = {their.grade_id: their for their in reversed(theirs) if their.grade_id}
-    for cell in release.cells:
+    lost = [i for i, cell in enumerate(release.cells) if grade_id_of(cell) and grade_id_of(cell) not in first]
+    yield from _lost(release, lost, placed)
+    for index, cell in enumerate(release.cells):
         id = grade_id_of(cell)
-        if not id:
-            continue
-        what = "answer cell" if _is_solution(cell) else "check cell"
-        if id not in first:
-            told.append(f"the {what} {id} was deleted or has lost its id: the released one is used")
-            continue
-        their = first[id]
-        if count[id] > 1 and not _is_solution(cell):
-            told.append(f"the {what} {id} appears {count[id]} times: the released one is used once")
-        if their.kind != cell.cell_type:
-            told.append(f"the {what} {id} was made a {their.kind} cell: it is used as {cell.cell_type}")
-        if not _is_solution(cell) and their.source.rstrip() != cell.source.rstrip():
-            told.append(f"the {what} {id} was altered: the released one is used")
-        changed = [name for name in _FLAGS if their.marks.get(name, None) != cell.metadata.nbgrader.get(name, None)]
-        if changed:
-            told.append(f"the {what} {id} has other nbgrader metadata ({', '.join(changed)}): the release's count")
-        if "skip-execution" in their.tags:
-            told.append(f"the {what} {id} was tagged skip-execution: it ran all the same")
-    return told
+        if id and index not in lost:
+            yield from _altered(cell, id, first[id], count[id])
 
 
-def _cells(submitted: bytes | None) -> list[_Theirs]:
-    """The cells of a submitted file, as plain text. Raises _Unreadable."""
-    if submitted is None:
-        raise _Unreadable("there is none")
-    if not submitted.strip():
-        raise _Unreadable("the file is empty, expected a notebook")
-    try:
-        content = json.loads(submitted.decode("utf-8-sig"))
-    except UnicodeDecodeError:
-        raise _Unreadable("it is not UTF-8 text, expected a notebook") from None
-    except (ValueError, RecursionError):
-        raise _Unreadable("it is not JSON, expected a notebook") from None
-    if not isinstance(content, dict):
-        raise _Unreadable(f"it holds a {type(content).__name__}, expected an object with cells")
-    cells = content.get("cells")
-    if cells is None and isinstance(sheets := content.get("worksheets"), list):  # format 3
-        lists = [sheet.get("cells") for sheet in sheets if isinstance(sheet, dict)]
-        cells = [cell for part in lists if isinstance(part, list) for cell in part]
-    if not isinstance(cells, list):
-        raise _Unreadable("it has no list of cells, expected a notebook of format 3 or 4")
-    if len(cells) > MOST_CELLS:
-        raise _Unreadable(f"it has {len(cells):,} cells, at most {MOST_CELLS:,} are read")
-    read = [_cell(cell) for cell in cells if isinstance(cell, dict)]
-    if (size := sum(len(cell.source) for cell in read)) > MOST_CHARACTERS:
-        raise _Unreadable(f"its cells have {size:,} characters, at most {MOST_CHARACTERS:,} are read")
-    return read
+def _lost(release: NotebookNode, lost: list[int], placed: Placed) -> Iterator[str]:
+    if len(lost) > _MANY:
+        found = sum(i in placed.cells for i in lost)
+        yield (
+            f"{len(lost)} answer and check cells were deleted or have lost their ids: {found} were found by what they "
+            "hold, of the others the released ones are used"
+        )
+        return
+    for i in lost:
+        id, what = grade_id_of(release.cells[i]), "answer cell" if is_answer(release.cells[i]) else "check cell"
+        stands = "it was found by what it holds" if i in placed.cells else "the released one is used"
+        yield f"the {what} {id} was deleted or has lost its id: {stands}"
 
 
-def _cell(cell: dict) -> _Theirs:
-    kind = cell.get("cell_type")
-    text = cell.get("source", cell.get("input", ""))  # format 3 calls a code cell's text its input
-    if isinstance(text, list):
-        text = "".join(line for line in text if isinstance(line, str))
-    metadata = cell.get("metadata")
-    metadata = metadata if isinstance(metadata, dict) else {}
-    marks = metadata.get("nbgrader")
-    marks = marks if isinstance(marks, dict) else {}
-    tags = metadata.get("tags")
-    return _Theirs(
-        kind if kind in ("code", "markdown", "raw") else "raw",
-        _text(text),
-        _text(cell.get("id")),
-        _text(marks.get("grade_id")),
-        {name: marks[name] for name in _FLAGS if name in marks},
-        frozenset(tag for tag in tags if isinstance(tag, str)) if isinstance(tags, list) else frozenset(),
-    )
-
-
-def _text(value: Any) -> str:
-    """Text that can be written as UTF-8 and read back the same."""
-    text = value if isinstance(value, str) else ""
-    text = text.replace("\x00", "\ufffd").replace("\r\n", "\n").replace("\r", "\n")
-    return text.encode("utf-8", "replace").decode("utf-8")
+def _altered(cell: NotebookNode, id: str, their: Theirs, times: int) -> Iterator[str]:
+    what = "answer cell" if is_answer(cell) else "check cell"
+    if times > 1 and not is_answer(cell):
+        yield f"the {what} {id} appears {times} times: the released one is used once"
+    if their.kind != cell.cell_type:
+        yield f"the {what} {id} was made a {their.kind} cell: it is used as {cell.cell_type}"
+    if not is_answer(cell) and their.source.rstrip() != cell.source.rstrip():
+        yield f"the {what} {id} was altered: the released one is used"
+    changed = [name for name in FLAGS if their.marks.get(name, None) != cell.metadata.nbgrader.get(name, None)]
+    if changed:
+        yield f"the {what} {id} has other nbgrader metadata ({', '.join(changed)}): the release's count"
+    if "skip-execution" in their.tags:
+        yield f"the {what} {id} was tagged skip-execution: it ran all the same"
