@@ -31,7 +31,8 @@ def headline(summary: Summary) -> str:
     """What there is, in one line."""
     if summary.median is None:
         return "No submission could be graded."
-    return f"{counted(len(summary.totals), 'submission')} graded, median {summary.median:g} of {summary.possible:g} points."
+    graded = counted(len(summary.totals), "submission")
+    return f"{graded} graded, median {summary.median:g} of {summary.possible:g} points."
 
 
 def overview(summary: Summary) -> Iterator[str]:
