@@ -91,7 +91,7 @@ def _points(summary: Summary) -> str:
     if summary.median is None:
         return ""
     drawn = figure.histogram(summary.totals, summary.possible, summary.median)
-    caption = f"Half of the class has {summary.median:g} points or more. What a person marks is not among them."
+    caption = f"Median {summary.median:g} of {summary.possible:g}. What a person marks is not among them."
     return _section(
         "How the points spread",
         f"<figure style='margin:0'>{drawn}<figcaption class='quiet'>{caption}</figcaption></figure>",

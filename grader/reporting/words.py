@@ -31,8 +31,8 @@ def headline(summary: Summary) -> str:
     """What there is, in one line."""
     if summary.median is None:
         return "No submission could be graded."
-    middle = f"half of them have {summary.median:g} of {summary.possible:g} points or more"
-    return f"{counted(len(summary.totals), 'submission')} graded; {middle}."
+    graded = counted(len(summary.totals), "submission")
+    return f"{graded} graded, median {summary.median:g} of {summary.possible:g} points."
 
 
 def overview(summary: Summary) -> Iterator[str]:

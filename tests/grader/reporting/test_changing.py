@@ -42,4 +42,5 @@ def test_a_hand_in_that_could_not_be_graded_is_not_compared():
     broken = attempt(*(refused("r"),) * 3, reason="r")
     assert changes(gathered(learner("a", broken, attempt(RIGHT))), who).learners == 0
     assert changes(gathered(learner("a", attempt(slip()), broken)), who).learners == 0
+    assert changes(gathered(learner("a", attempt(slip()), attempt(RIGHT), broken)), who).learners == 0
     assert changes(gathered(learner("a", attempt(slip()), broken, attempt(RIGHT))), who).learners == 1
