@@ -40,3 +40,5 @@ c.Autograde.autograde_preprocessors = [
 # What one submission may use: seconds and bytes, for example {"wall": 300, "memory": 4 << 30}.
 c.TrustedExporter.limits = json.loads(os.environ.get("NBGRADER_LIMITS", "{}"))
 c.TrustedExporter.exchange = os.environ.get("NBGRADER_EXCHANGE", "")
+# The log names folders as learners named them: what a terminal would obey is spelled.
+c.Application.logging_config = {"formatters": {"console": {"class": "grader.plugins.terminal.Plain"}}}
