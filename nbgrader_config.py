@@ -43,3 +43,5 @@ c.TrustedExporter.exchange = os.environ.get("NBGRADER_EXCHANGE", "")
 # Feedback and formgrader: what learners wrote is cleaned when it is HTML, and equations need no network.
 c.HTMLExporter.filters = {"markdown2html": "grader.plugins.showing.markdown2html"}
 c.GenerateFeedback.exporter_class = "grader.plugins.showing.Feedback"
+# The log names folders as learners named them: what a terminal would obey is spelled.
+c.Application.logging_config = {"formatters": {"console": {"class": "grader.plugins.terminal.Plain"}}}

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from grader import depending
 from grader.depending import GRADES, OUTPUTS, PROOFS, depends_on, digest
 from grader.grading import pipeline
+from grader.grading.running import Limits
 
 CELLS = ("from coursekit import check", "import torch")
 SLUG = "02_attention"
@@ -144,9 +146,9 @@ def key(house, root, tmp_path):
         (tmp_path / folder / SLUG).mkdir(parents=True)
         shutil.copy(root / "course" / SLUG / f"{SLUG}.ipynb", tmp_path / folder / SLUG)
 
-    def now():
+    def now(**settings):
         pipeline._environment.cache_clear()
-        return pipeline.prepare(tmp_path, SLUG, "learner", tmp_path / "in" / SLUG).key
+        return pipeline.prepare(tmp_path, SLUG, "learner", tmp_path / "in" / SLUG, **settings).key
 
     yield now
     pipeline._environment.cache_clear()
@@ -167,3 +169,9 @@ def test_a_change_draws_new_secret_inputs_only_where_it_can_change_a_grade(name,
     before = key()
     change(house / name)
     assert (key() != before) == new
+
+
+@pytest.mark.parametrize("limit", ["wall", "cell", "memory", "answers"])
+def test_a_limit_that_is_raised_makes_another_grade(limit, key):
+    raised = replace(Limits(), **{limit: 2 * getattr(Limits(), limit)})
+    assert key() == key(limits=Limits()) != key(limits=raised)
