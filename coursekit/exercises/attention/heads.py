@@ -15,6 +15,7 @@ def cases(g):
     return [
         split("split", B=2, T=3, D=8, H=2),
         split("split", B=2, T=5, D=12, H=3, contiguous=False),
+        split("split", B=2, T=3, D=8, H=2, contiguous=False),
         split("split", B=3, T=4, D=6, H=1),
         split("split", B=1, T=2, D=15, H=5, dtype=double),
         split("split", B=2, T=3, D=8, H=4),

@@ -141,6 +141,15 @@ def either_mask(T, S, real, causal):
 
 
 @TRUSTED.mistake(
+    "The mask is multiplied by -inf before it is added, and 0 times -inf is NaN: fill in -inf where a key is hidden "
+    "(`masked_fill`, `torch.where`), and leave the other scores alone."
+)
+def mask_times_infinity(Q, K, V, real, causal):
+    hidden = ~visible(Q.shape[2], K.shape[2], real, causal)
+    return (Q @ K.mT / Q.shape[-1] ** 0.5 + hidden * float("-inf")).softmax(-1) @ V
+
+
+@TRUSTED.mistake(
     "Padding is emptied in the keys and values, and not hidden: a key of zeros has the score 0, exp(0) = 1, and so it "
     "still takes a share of every row. Which score does the softmax turn into a weight of 0?"
 )

@@ -56,6 +56,7 @@ TRUSTED.add_slips(
     attention.SoftmaxOverHeads,
     attention.MaskIgnored,
     attention.MaskInverted,
+    attention.MaskAddedAsNumbers,
     attention.RenormalisedAfterSoftmax,
     blocks.NoOutputProjection,
     blocks.QueriesAndKeysExchanged,
@@ -112,13 +113,19 @@ class ProjectionDetached(Parts):
         return F.linear(X, self.in_proj_weight.detach(), self.in_proj_bias.detach()).chunk(3, -1)
 
 
-@TRUSTED.mistake(
-    "The tokens of different sequences look at each other: batch and tokens are exchanged. `nn.MultiheadAttention` "
-    "wants (T, B, D) unless it is made with batch_first=True."
-)
-class BatchTakenForTokens(Parts):
+@TRUSTED.mistake("X is added to the result: the residual belongs to the block around this module, not to the module.")
+class Residual(Parts):
     def forward(self, X, allowed=None):
-        return super().forward(X.transpose(0, 1)).transpose(0, 1)
+        return X + super().forward(X, allowed)
+
+
+@TRUSTED.mistake(
+    "The future is hidden whatever `allowed` says: hide what `allowed` hides, and nothing where it is None."
+)
+class AlwaysCausal(Parts):
+    def forward(self, X, allowed=None):
+        past = torch.ones(2 * X.shape[1:2], dtype=torch.bool, device=X.device).tril()
+        return super().forward(X, past if allowed is None else past & allowed)
 
 
 @TRUSTED.mistake(

@@ -13,7 +13,7 @@ def reference(Q, K, V):
     return A @ V
 
 
-TRUSTED = Trusted(reference)
+TRUSTED = Trusted(reference, budget="five numbers may stand under the root, and the softmax may run over any axis")
 TRUSTED.add_slips(
     lambda attention: attention().__call__,
     steps.NotScaled,
@@ -35,6 +35,18 @@ TRUSTED.add_slips(
 )
 def scaled_by_value_width(Q, K, V):
     return torch.softmax(Q @ K.mT / V.shape[-1] ** 0.5, -1) @ V
+
+
+@TRUSTED.mistake(
+    "The scores are divided by sqrt(S), the number of keys; the dot product of a query and a key has d terms."
+)
+def scaled_by_number_of_keys(Q, K, V):
+    return torch.softmax(Q @ K.mT / K.shape[-2] ** 0.5, -1) @ V
+
+
+@TRUSTED.mistake("The future is hidden from the queries: here every query sees every key. Leave the causal mask out.")
+def future_hidden(Q, K, V):
+    return F.scaled_dot_product_attention(Q, K, V, is_causal=True)
 
 
 @TRUSTED.mistake("The scores are multiplied by sqrt(d) where they must be divided by it.")

@@ -138,6 +138,13 @@ def positions_ignored(positions, D):
     return encoded(torch.arange(len(positions), device=positions.device), 2 * pairs(D) / D)
 
 
+@TRUSTED.mistake(
+    "Your angles have a factor of 2 pi: the paper's angle is the position times the frequency, in radians."
+)
+def full_turns(positions, D):
+    return encoded(2 * math.pi * positions, 2 * pairs(D) / D)
+
+
 @TRUSTED.mistake("All columns are sines: every second column must be the cosine of the same angle.")
 def sines_only(positions, D):
     angle = angles(positions, 2 * pairs(D) / D)

@@ -178,13 +178,13 @@ def hooked(Q, K, V, allowed):
     return (Z + M).softmax(-1).nan_to_num(0) @ V
 
 
-@ANSWERS.wrong("plain", "the result is multiplied by 0 where a row is empty: NaN times 0 is NaN")
+@ANSWERS.wrong("plain", "the result is multiplied by 0 where a row is empty: NaN times 0 is NaN", true="not_guarded")
 def multiplied(Q, K, V, allowed):
     Y = scores(Q, K).masked_fill(~allowed, -torch.inf).softmax(-1) @ V
     return Y * allowed.any(-1, keepdim=True)
 
 
-@ANSWERS.wrong("plain", "an empty row may see the first key")
+@ANSWERS.wrong("plain", "an empty row may see the first key", true="first_key_shown")
 def first_key(Q, K, V, allowed):
     allowed = allowed.expand(scores(Q, K).shape).clone()
     allowed[..., 0] |= ~allowed.any(-1)
@@ -199,7 +199,7 @@ def empty_everywhere(Q, K, V, allowed):
     return A.masked_fill(empty, 0) @ V
 
 
-@ANSWERS.wrong("plain", "a billionth of the average is left in empty rows")
+@ANSWERS.wrong("plain", "a billionth of the average is left in empty rows", told="expected exactly 0")
 def a_billionth(Q, K, V, allowed):
     A = scores(Q, K).masked_fill(~allowed, -1e9).softmax(-1)
     return torch.where(allowed.any(-1, keepdim=True), A, A * 1e-9) @ V

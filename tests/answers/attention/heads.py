@@ -202,17 +202,17 @@ def tokens_cut(X, H):
     return torch.stack(X.chunk(H, 1), 1)
 
 
-@ANSWERS.wrong("plain", "a list of heads")
+@ANSWERS.wrong("plain", "a list of heads", told="a list of 2, expected the tensor Z")
 def list_of_heads(X, H):
     return list(X.chunk(H, -1))
 
 
-@ANSWERS.wrong("plain", "the last head comes first")
+@ANSWERS.wrong("plain", "the last head comes first", told="right numbers at the wrong places")
 def last_first(X, H):
     return cut(X, H).flip(1)
 
 
-@ANSWERS.wrong("named", "float32 whatever it is given", at=1)
+@ANSWERS.wrong("named", "float32 whatever it is given", at=1, told="dtype float32, expected float64")
 def merge_in_float32(Y):
     return joined(Y.float())
 

@@ -206,14 +206,16 @@ def gradients_off(Q, K, V, real, causal):
     return out
 
 
-@ANSWERS.wrong("plain", "what is hidden times -inf is added: 0 times -inf is NaN")
+@ANSWERS.wrong("plain", "what is hidden times -inf is added: 0 times -inf is NaN", true="mask_times_infinity")
 def times_infinity(Q, K, V, real, causal):
     allowed = real[:, None, None]
     allowed = allowed & past(Q, K) if causal else allowed
     return (Q @ K.mT / math.sqrt(Q.shape[-1]) + ~allowed * -torch.inf).softmax(-1) @ V
 
 
-@ANSWERS.wrong("plain", "a causal mask for as many keys as queries, as minGPT cuts its buffer")
+@ANSWERS.wrong(
+    "plain", "a causal mask for as many keys as queries, as minGPT cuts its buffer", told=r"Z is \(1, 2, 3, 7\)"
+)
 def square(Q, K, V, real, causal):
     T = Q.shape[2]
     Z = Q @ K.mT / math.sqrt(Q.shape[-1])
@@ -234,7 +236,7 @@ def first_sequence(Q, K, V, real, causal):
     return attend(Q, K, V, allowed & past(Q, K) if causal else allowed)
 
 
-@ANSWERS.wrong("far", "-100 is added to hidden scores")
+@ANSWERS.wrong("far", "-100 is added to hidden scores", told="hidden keys far above: Y differs")
 def hundred_lower(Q, K, V, real, causal):
     allowed = real[:, None, None]
     allowed = allowed & past(Q, K) if causal else allowed

@@ -329,34 +329,34 @@ class ReadsData(Base):
         return F.linear(X, self.in_proj_weight.data, self.in_proj_bias.data).chunk(3, -1)
 
 
-@ANSWERS.wrong("plain", "out_proj has no bias")
+@ANSWERS.wrong("plain", "out_proj has no bias", told="no weight called 'out_proj.bias'")
 class NoOutputBias(Base):
     def __init__(self, D, H):
         super().__init__(D, H)
         self.out_proj = nn.Linear(D, D, bias=False)
 
 
-@ANSWERS.wrong("plain", "a temperature that is learnt as well")
+@ANSWERS.wrong("plain", "a temperature that is learnt as well", told="not asked for: temperature")
 class Temperature(Base):
     def __init__(self, D, H):
         super().__init__(D, H)
         self.temperature = nn.Parameter(torch.ones(()))
 
 
-@ANSWERS.wrong("plain", "the residual of a block is added")
+@ANSWERS.wrong("plain", "the residual of a block is added", true="Residual")
 class Residual(Base):
     def forward(self, X, allowed=None):
         return X + super().forward(X, allowed)
 
 
-@ANSWERS.wrong("plain", "always causal, as minGPT's module is")
+@ANSWERS.wrong("plain", "always causal, as minGPT's module is", true="AlwaysCausal")
 class AlwaysCausal(Base):
     def weights(self, Z, allowed):
         past = torch.ones(Z.shape[-2:], dtype=torch.bool).tril()
         return super().weights(Z, past if allowed is None else past & allowed)
 
 
-@ANSWERS.wrong("plain", "the mask is added as 0 and 1")
+@ANSWERS.wrong("plain", "the mask is added as 0 and 1", true="MaskAddedAsNumbers")
 class MaskAdded(Base):
     def weights(self, Z, allowed):
         return (Z if allowed is None else Z + allowed).softmax(-1)
@@ -375,7 +375,7 @@ class ScalesItsWeights(Base):
         return 1.0
 
 
-@ANSWERS.wrong("given", "weights of its own random numbers: the parameters are cloned in the first call")
+@ANSWERS.wrong("given", "the parameters are cloned in the first call", true="ProjectionDetached")
 class Clones(Base):
     def project(self, X):
         if not hasattr(self, "W"):

@@ -184,24 +184,28 @@ def weights_detached(Q, K, V):
     return (Q @ K.mT / math.sqrt(Q.shape[-1])).softmax(-1).detach() @ V
 
 
-@ANSWERS.wrong("plain", "the scale is the root of the number of keys")
+@ANSWERS.wrong("plain", "the scale is the root of the number of keys", true="scaled_by_number_of_keys")
 def number_of_keys(Q, K, V):
     return (Q @ K.mT / math.sqrt(K.shape[-2])).softmax(-1) @ V
 
 
-@ANSWERS.wrong("plain", "the pair of result and weights, as the Annotated Transformer returns it")
+@ANSWERS.wrong(
+    "plain",
+    "the pair of result and weights, as the Annotated Transformer returns it",
+    told="a tuple of 2, expected the tensor Y",
+)
 def pair(Q, K, V):
     A = (Q @ K.mT / math.sqrt(Q.shape[-1])).softmax(-1)
     return A @ V, A
 
 
-@ANSWERS.wrong("plain", "one softmax over all queries and keys of a head")
+@ANSWERS.wrong("plain", "one softmax over all queries and keys of a head", told="does not sum to 1 along dimension -1")
 def over_all(Q, K, V):
     Z = Q @ K.mT / math.sqrt(Q.shape[-1])
     return Z.flatten(-2).softmax(-1).view_as(Z) @ V
 
 
-@ANSWERS.wrong("plain", "a causal mask that nobody asked for, as GPT's code has it")
+@ANSWERS.wrong("plain", "a causal mask that nobody asked for, as GPT's code has it", true="future_hidden")
 def always_causal(Q, K, V):
     return F.scaled_dot_product_attention(Q, K, V, is_causal=True)
 

@@ -178,7 +178,7 @@ def seeded(positions, D):
     return interleaved(positions[:, None] * frequencies(D))
 
 
-@ANSWERS.wrong("plain", "full turns: angles times 2 pi")
+@ANSWERS.wrong("plain", "full turns: angles times 2 pi", true="full_turns")
 def full_turns(positions, D):
     return interleaved(2 * math.pi * positions[:, None] * frequencies(D))
 
@@ -199,7 +199,9 @@ def first_size(positions, D):
     return interleaved(torch.arange(size)[:, None] * frequencies(D))[positions]
 
 
-@ANSWERS.wrong("plain", "the frequency of the column before: cosines lag by a pair")
+@ANSWERS.wrong(
+    "plain", "the frequency of the column before: cosines lag by a pair", told="right numbers at the wrong places"
+)
 def lagging(positions, D):
     angles = positions[:, None] * frequencies(D)
     return torch.stack([angles.sin(), angles.roll(1, -1).cos()], -1).flatten(-2)

@@ -178,12 +178,12 @@ def sigmoids(x, dim):
     return x.sigmoid() / x.sigmoid().sum(dim, keepdim=True)
 
 
-@ANSWERS.wrong("named", "float32 whatever it is given")
+@ANSWERS.wrong("named", "float32 whatever it is given", told="dtype float32, expected float64")
 def always_float32(x, dim):
     return torch.softmax(x.float(), dim)
 
 
-@ANSWERS.wrong("far", "exp without the maximum, and NaN replaced by 0")
+@ANSWERS.wrong("far", "exp without the maximum, and NaN replaced by 0", told="does not sum to 1 along")
 def patched(x, dim):
     return (x.exp() / x.exp().sum(dim, keepdim=True)).nan_to_num(0)
 
