@@ -8,6 +8,8 @@ from coursekit.checking.drawing import Shapes
 
 QKV = Shapes("Q: B H T d, K: B H S d, V: B H S e, dY: B H T e", told="T S d e")
 
+FAR = (1, 0, -1), (1000,)  # scores near 1000, 0 and -1000
+
 
 def cases(g):
     case, double = QKV.cases(g), torch.float64
@@ -21,6 +23,9 @@ def cases(g):
             case(wanted, B=2, H=1, T=5, S=2, d=3, e=6, contiguous=False, **asked),
             case(wanted, B=1, H=2, T=2, S=6, d=4, e=5, dtype=double, **asked),
             case(wanted, B=1, H=2, T=3, S=4, d=5, e=2, dtype=double, scores=-20_000, **asked),
+            case(wanted, B=1, H=2, T=3, S=4, d=5, e=2, dtype=double, apart=FAR, note="rows far apart", **asked),
+            case(wanted, B=2, H=2, T=1, S=3, d=4, e=2, **asked),
+            case(wanted, B=1, H=1, T=2, S=150, d=1, e=1, **asked),
         ]
     return found
 

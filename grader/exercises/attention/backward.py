@@ -47,7 +47,7 @@ class Backward:
         return A.mT @ dY
 
 
-TRUSTED = Trusted(reference)
+TRUSTED = Trusted(reference, budget="three gradients, and the softmax between them, each go wrong by themselves")
 (wrong_step,) = TRUSTED.one_by_one(lambda steps: steps().__call__)
 
 
@@ -99,6 +99,36 @@ class SumNotWeighted(Backward):
         return A * (dA - dA.sum(-1, keepdim=True))
 
 
+@wrong_step(
+    "In the softmax's gradient the plain mean of dA is subtracted: it must be the average with the weights of the row, "
+    "the sum of A dA over the keys."
+)
+class MeanNotWeighted(Backward):
+    def through_softmax(self, A, dA):
+        return A * (dA - dA.mean(-1, keepdim=True))
+
+
+@wrong_step("In the softmax's gradient the row's weighted sum of dA is added: it must be subtracted.")
+class RowSumAdded(Backward):
+    def through_softmax(self, A, dA):
+        return A * (dA + (A * dA).sum(-1, keepdim=True))
+
+
+@wrong_step(
+    "The weights are NaN where scores lie far below 0 (or far above): subtract each row's largest score before exp, or "
+    "use a softmax that does."
+)
+class NoMaximum(Backward):
+    def weights(self, Q, K):
+        return steps.NoMaximum().softmax(Q @ K.mT / Q.shape[-1] ** 0.5)
+
+
+@wrong_step(steps.OneMaximum.sentence)
+class OneMaximum(Backward):
+    def weights(self, Q, K):
+        return steps.OneMaximum().softmax(Q @ K.mT / Q.shape[-1] ** 0.5)
+
+
 @wrong_step("In the softmax's gradient the factor A in front of the difference is missing.")
 class NoWeightsInFront(Backward):
     def through_softmax(self, A, dA):
@@ -142,6 +172,15 @@ class KeysNotTransposed(Backward):
 @TRUSTED.mistake("The gradients are returned as dV, dK, dQ: the order asked for is that of the arguments, dQ, dK, dV.")
 def order_reversed(Q, K, V, dY):
     return reference(Q, K, V, dY)[::-1]
+
+
+@TRUSTED.mistake(
+    "The gradients are returned in the order in which they are found, dV, dQ, dK: the order asked for is that of the "
+    "arguments, dQ, dK, dV."
+)
+def values_first(Q, K, V, dY):
+    dQ, dK, dV = reference(Q, K, V, dY)
+    return dV, dQ, dK
 
 
 @TRUSTED.mistake(

@@ -95,15 +95,6 @@ TRUSTED.add_alternative("in_steps", Parts)
 
 
 @TRUSTED.alternative
-class Library(nn.TransformerEncoderLayer):
-    def __init__(self, D, H, F, norm_first):
-        super().__init__(D, H, F, dropout=0.0, activation="gelu", batch_first=True, norm_first=norm_first)
-
-    def forward(self, X, allowed=None):
-        return super().forward(X, src_mask=None if allowed is None else ~allowed)
-
-
-@TRUSTED.alternative
 class NormsChosenOnce(Parts):
     """Both orders as one formula, with the identity where a norm has no place."""
 

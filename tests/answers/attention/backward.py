@@ -24,77 +24,79 @@ def through(A, dA):
     return A * (dA - (A * dA).sum(-1, keepdim=True))
 
 
-@ANSWERS.wrong("plain", "no scale on the way back")
+@ANSWERS.wrong("plain", "no scale on the way back", true="NoScaleBackward")
 def scale_forgotten(Q, K, V, dY):
     A = weights(Q, K)
     dZ = through(A, dY @ V.mT)
     return dZ @ K, dZ.mT @ Q, A.mT @ dY
 
 
-@ANSWERS.wrong("plain", "no scale in the scores")
+@ANSWERS.wrong("plain", "no scale in the scores", true="NoScaleForward")
 def scores_unscaled(Q, K, V, dY):
     A = (Q @ K.mT).softmax(-1)
     dZ = through(A, dY @ V.mT) / Q.shape[-1] ** 0.5
     return dZ @ K, dZ.mT @ Q, A.mT @ dY
 
 
-@ANSWERS.wrong("plain", "the scale for the keys only")
+@ANSWERS.wrong("plain", "the scale for the keys only", told=r"dQ is sqrt\(d\) times what is expected")
 def scale_once(Q, K, V, dY):
     A = weights(Q, K)
     dZ = through(A, dY @ V.mT)
     return dZ @ K, dZ.mT @ Q / Q.shape[-1] ** 0.5, A.mT @ dY
 
 
-@ANSWERS.wrong("plain", "multiplied by sqrt(d) in place of divided")
+@ANSWERS.wrong("plain", "multiplied by sqrt(d) in place of divided", told="dQ is d times what is expected")
 def scale_upside_down(Q, K, V, dY):
     A = weights(Q, K)
     dZ = through(A, dY @ V.mT) * Q.shape[-1] ** 0.5
     return dZ @ K, dZ.mT @ Q, A.mT @ dY
 
 
-@ANSWERS.wrong("plain", "softmax entry by entry, as a sigmoid: a (1 - a) da")
+@ANSWERS.wrong("plain", "softmax entry by entry, as a sigmoid: a (1 - a) da", true="DiagonalOnly")
 def diagonal_only(Q, K, V, dY):
     A = weights(Q, K)
     dZ = A * (1 - A) * (dY @ V.mT) / Q.shape[-1] ** 0.5
     return dZ @ K, dZ.mT @ Q, A.mT @ dY
 
 
-@ANSWERS.wrong("plain", "the softmax is left out on the way back")
+@ANSWERS.wrong("plain", "the softmax is left out on the way back", true="SoftmaxSkipped")
 def no_softmax(Q, K, V, dY):
     A = weights(Q, K)
     dZ = dY @ V.mT / Q.shape[-1] ** 0.5
     return dZ @ K, dZ.mT @ Q, A.mT @ dY
 
 
-@ANSWERS.wrong("plain", "the average over the queries")
+@ANSWERS.wrong("plain", "the average over the queries", true="SumOverQueries")
 def average_over_queries(Q, K, V, dY):
     A, dA = weights(Q, K), dY @ V.mT
     dZ = A * (dA - (A * dA).sum(-2, keepdim=True)) / Q.shape[-1] ** 0.5
     return dZ @ K, dZ.mT @ Q, A.mT @ dY
 
 
-@ANSWERS.wrong("plain", "the plain mean of da in place of the weighted one")
+@ANSWERS.wrong("plain", "the plain mean of da in place of the weighted one", true="MeanNotWeighted")
 def plain_mean(Q, K, V, dY):
     A, dA = weights(Q, K), dY @ V.mT
     dZ = A * (dA - dA.mean(-1, keepdim=True)) / Q.shape[-1] ** 0.5
     return dZ @ K, dZ.mT @ Q, A.mT @ dY
 
 
-@ANSWERS.wrong("plain", "the outer product's sign: a plus")
+@ANSWERS.wrong("plain", "the outer product's sign: a plus", true="RowSumAdded")
 def plus(Q, K, V, dY):
     A, dA = weights(Q, K), dY @ V.mT
     dZ = A * (dA + (A * dA).sum(-1, keepdim=True)) / Q.shape[-1] ** 0.5
     return dZ @ K, dZ.mT @ Q, A.mT @ dY
 
 
-@ANSWERS.wrong("plain", "the a in front of the bracket is missing")
+@ANSWERS.wrong("plain", "the a in front of the bracket is missing", true="NoWeightsInFront")
 def no_factor(Q, K, V, dY):
     A, dA = weights(Q, K), dY @ V.mT
     dZ = (dA - (A * dA).sum(-1, keepdim=True)) / Q.shape[-1] ** 0.5
     return dZ @ K, dZ.mT @ Q, A.mT @ dY
 
 
-@ANSWERS.wrong("plain", "no transposes in dV and dK, which fits where T = S")
+@ANSWERS.wrong(
+    "plain", "no transposes in dV and dK, which fits where T = S", true="ValuesNotTransposed KeysNotTransposed"
+)
 def no_transposes(Q, K, V, dY):
     A = weights(Q, K)
     dZ = through(A, dY @ V.mT) / Q.shape[-1] ** 0.5
@@ -108,35 +110,35 @@ def values_from_da(Q, K, V, dY):
     return dZ @ K, dZ.mT @ Q, dA.mT @ dY
 
 
-@ANSWERS.wrong("plain", "returned as they are found: dV first")
+@ANSWERS.wrong("plain", "returned as they are found: dV first", true="values_first")
 def order_of_finding(Q, K, V, dY):
     A = weights(Q, K)
     dZ = through(A, dY @ V.mT) / Q.shape[-1] ** 0.5
     return A.mT @ dY, dZ @ K, dZ.mT @ Q
 
 
-@ANSWERS.wrong("plain", "no keepdim: the average does not line up")
+@ANSWERS.wrong("plain", "no keepdim: the average does not line up", told="with keepdim=True it stays")
 def no_keepdim(Q, K, V, dY):
     A, dA = weights(Q, K), dY @ V.mT
     dZ = A * (dA - (A * dA).sum(-1)) / Q.shape[-1] ** 0.5
     return dZ @ K, dZ.mT @ Q, A.mT @ dY
 
 
-@ANSWERS.wrong("plain", "dY @ V without its transpose")
+@ANSWERS.wrong("plain", "dY @ V without its transpose", told=r"`dY @ V\.mT` would fit")
 def values_not_transposed(Q, K, V, dY):
     A = weights(Q, K)
     dZ = through(A, dY @ V) / Q.shape[-1] ** 0.5
     return dZ @ K, dZ.mT @ Q, A.mT @ dY
 
 
-@ANSWERS.wrong("plain", "diagonal of the softmax, no scale, and no transpose for dK")
+@ANSWERS.wrong("plain", "diagonal of the softmax, no scale, and no transpose for dK", true="KeysNotTransposed")
 def three_slips(Q, K, V, dY):
     A = weights(Q, K)
     dZ = A * (1 - A) * (dY @ V.mT)
     return dZ @ K, dZ @ Q, A.mT @ dY
 
 
-@ANSWERS.wrong("far", "exp without the maximum")
+@ANSWERS.wrong("far", "exp without the maximum", true="NoMaximum")
 def no_maximum(Q, K, V, dY):
     E = (Q @ K.mT / Q.shape[-1] ** 0.5).exp()
     A = E / E.sum(-1, keepdim=True)
@@ -144,7 +146,7 @@ def no_maximum(Q, K, V, dY):
     return dZ @ K, dZ.mT @ Q, A.mT @ dY
 
 
-@ANSWERS.wrong("far", "one maximum for all rows")
+@ANSWERS.wrong("far", "one maximum for all rows", true="OneMaximum")
 def one_maximum(Q, K, V, dY):
     Z = Q @ K.mT / Q.shape[-1] ** 0.5
     E = (Z - Z.max()).exp()
@@ -153,21 +155,21 @@ def one_maximum(Q, K, V, dY):
     return dZ @ K, dZ.mT @ Q, A.mT @ dY
 
 
-@ANSWERS.wrong("large", "128 keys at most take part in the average")
+@ANSWERS.wrong("large", "128 keys at most take part in the average", told="S=150, d=1, e=1, gradients: dQ differs")
 def at_most_128_keys(Q, K, V, dY):
     A, dA = weights(Q, K), dY @ V.mT
     dZ = A * (dA - (A * dA)[..., :128].sum(-1, keepdim=True)) / Q.shape[-1] ** 0.5
     return dZ @ K, dZ.mT @ Q, A.mT @ dY
 
 
-@ANSWERS.wrong("ones", "squeeze takes the only sequence, head or query away")
+@ANSWERS.wrong("ones", "squeeze takes the only sequence, head or query away", told="lost a dimension of size 1")
 def squeezed(Q, K, V, dY):
     A = weights(Q, K)
     dZ = through(A, dY @ V.mT) / Q.shape[-1] ** 0.5
     return (dZ @ K).squeeze(), (dZ.mT @ Q).squeeze(), (A.mT @ dY).squeeze()
 
 
-@ANSWERS.wrong("ones", "a single query's gradient is 0")
+@ANSWERS.wrong("ones", "a single query's gradient is 0", told="T=1, S=3, d=4, e=2, gradients: dQ differs")
 def one_query(Q, K, V, dY):
     A = weights(Q, K)
     dZ = through(A, dY @ V.mT) / Q.shape[-1] ** 0.5
@@ -185,7 +187,7 @@ def first_scale(Q, K, V, dY):
     return dZ @ K, dZ.mT @ Q, A.mT @ dY
 
 
-@ANSWERS.wrong("given", "queries are scaled in place")
+@ANSWERS.wrong("given", "queries are scaled in place", told="changes its input Q in place")
 def scaled_in_place(Q, K, V, dY):
     Q /= Q.shape[-1] ** 0.5
     A = (Q @ K.mT).softmax(-1)
@@ -193,7 +195,7 @@ def scaled_in_place(Q, K, V, dY):
     return dZ @ K / Q.shape[-1] ** 0.5, dZ.mT @ Q, A.mT @ dY
 
 
-@ANSWERS.wrong("surroundings", "gradients stay switched off")
+@ANSWERS.wrong("surroundings", "gradients stay switched off", told="leaves gradients switched off")
 def gradients_off(Q, K, V, dY):
     torch.set_grad_enabled(False)
     A = weights(Q, K)
