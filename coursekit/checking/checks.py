@@ -11,13 +11,17 @@ import torch
 
 from coursekit.checking import handover, session, store
 from coursekit.checking.calls import Call
-from coursekit.checking.contract import Exercise
-from coursekit.checking.judging import judge, measured, refused
-from coursekit.checking.observing import observe_all
+from coursekit.checking.contract import Case, Exercise, Outputs
+from coursekit.checking.judging import finding, judge, measured, refused
+from coursekit.checking.observing import Outcome, observe, observe_all
 from coursekit.checking.report import Verdict
 from coursekit.checking.sections import here
 from coursekit.exercises import UnknownExercise, chapter_of, chapters, find
 
+RIGHT_ALONE = (
+    "the module is right when nothing went before, and wrong after a call with other inputs, or beside another module "
+    "of its class: it keeps something from one call to the next"
+)
 # Exercises whose last check in this process earned full marks, with the objects that did.
 _passed: dict[str, tuple[Any, ...]] = {}
 
@@ -80,7 +84,21 @@ def verdict_on(exercise: Exercise, objects: tuple[Any, ...], known: store.Known,
     outcomes = [measured(exercise, case, outcome) for case, outcome in seen]
     # Where the learner's outputs are: a mistake left on another device would seem to err in its device.
     mistakes = [mistake.on(*where) for mistake in known.mistakes]
-    return judge(exercise, cases, outcomes, expected, mistakes)
+    verdict = judge(exercise, cases, outcomes, expected, mistakes)
+    modules = any(call.forward for call in exercise.signatures) and exercise.measure is None
+    if verdict.full or verdict.mistake or not modules:
+        return verdict
+    return _right_alone(verdict, exercise, objects, list(zip(cases, outcomes, expected, strict=True)))
+
+
+def _right_alone(
+    verdict: Verdict, exercise: Exercise, objects: tuple[Any, ...], judged: list[tuple[Case, Outcome, Outputs]]
+) -> Verdict:
+    """The verdict, and what it says where a module errs only after it was called with other inputs."""
+    i, case, right = next((i, c, right) for i, (c, o, right) in enumerate(judged) if finding(exercise, c, o, right))
+    if finding(exercise, case, observe(exercise, objects, case, i), right):
+        return verdict
+    return replace(verdict, advice=f"{case.label}: {RIGHT_ALONE}")
 
 
 def _judged(exercise: Exercise, objects: tuple[Any, ...], device: torch.device) -> Verdict:

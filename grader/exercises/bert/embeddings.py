@@ -38,20 +38,17 @@ class Steps(nn.Module):
 
 class Reference(Steps):
     def forward(self, ids, segments):
-        sentences = []
-        for sentence, halves in zip(ids, segments, strict=True):
-            rows = [
-                self.token.weight[i] + self.segment.weight[s] + self.position.weight[t]
-                for t, (i, s) in enumerate(zip(sentence, halves, strict=True))
-            ]
-            sentences.append(torch.stack(rows))
+        sentences = [
+            self.token.weight[row] + self.segment.weight[halves] + self.position.weight[: len(row)]
+            for row, halves in zip(ids, segments, strict=True)
+        ]
         x = torch.stack(sentences)
         centred = x - x.mean(-1, keepdim=True)
         variance = (centred**2).mean(-1, keepdim=True)
         return centred / (variance + self.norm.eps) ** 0.5 * self.norm.weight + self.norm.bias
 
 
-TRUSTED = Trusted(Reference)
+TRUSTED = Trusted(Reference, budget="three tables and a norm, each of which can be read in several wrong ways")
 TRUSTED.add_alternative("in_steps", Steps)
 
 
@@ -147,6 +144,52 @@ class TokensScaled(Steps):
 class PositionsFixed(Steps):
     def positions(self, ids, segments):
         return super().positions(ids, segments).detach()
+
+
+@TRUSTED.mistake(
+    "Tokens and segments are normalised, and positions are added afterwards. Sum all three, then normalise."
+)
+class PositionsAfterTheNorm(Steps):
+    def normalise(self, tokens, segments, positions):
+        return self.norm(tokens + segments) + positions
+
+
+@TRUSTED.mistake(
+    "The positions count the sentences of the batch: all tokens of a sentence get the same one. They count the tokens "
+    "of a sentence: `torch.arange(T)`, and (T, D) broadcasts over the batch."
+)
+class PositionsOfTheBatch(Steps):
+    def positions(self, ids, segments):
+        return self.position(torch.arange(len(ids), device=ids.device))[:, None]
+
+
+@TRUSTED.mistake(
+    "Mean and variance are taken over all tokens of a sentence at once: a layer norm looks at one token's D numbers."
+)
+class NormOfTheSentence(Steps):
+    def normalise(self, tokens, segments, positions):
+        X = tokens + segments + positions
+        return functional.layer_norm(X, X.shape[1:]) * self.norm.weight + self.norm.bias
+
+
+@TRUSTED.mistake("Token 0 is taken for filler: its vector is 0. Here it is a token as any other.")
+class ZeroIsFiller(Steps):
+    def tokens(self, ids):
+        return super().tokens(ids) * (ids != 0)[..., None]
+
+
+@TRUSTED.mistake(
+    "The positions are looked up by ids: a token would have one position wherever it stands. Use arange(T)."
+)
+class PositionsOfTheIds(Steps):
+    def positions(self, ids, segments):
+        return self.position(ids % self.position.num_embeddings)
+
+
+@TRUSTED.mistake("The result is normalised twice: once is enough, on the sum of the three.")
+class NormTwice(Steps):
+    def normalise(self, tokens, segments, positions):
+        return self.norm(super().normalise(tokens, segments, positions))
 
 
 @TRUSTED.alternative

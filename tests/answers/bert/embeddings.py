@@ -36,25 +36,25 @@ class Given(nn.Module):
         return self.norm(self.token(ids) + self.segment(segments) + self.position(self.at(ids)))
 
 
-@ANSWERS.wrong("plain", "no norm")
+@ANSWERS.wrong("plain", "no norm", true="NoNorm")
 class WithoutNorm(Given):
     def forward(self, ids, segments):
         return self.token(ids) + self.segment(segments) + self.position(self.at(ids))
 
 
-@ANSWERS.wrong("plain", "each of the three is normalised, then added")
+@ANSWERS.wrong("plain", "each of the three is normalised, then added", true="NormOfEach")
 class NormEach(Given):
     def forward(self, ids, segments):
         return self.norm(self.token(ids)) + self.norm(self.segment(segments)) + self.norm(self.position(self.at(ids)))
 
 
-@ANSWERS.wrong("plain", "the norm comes before position is added")
+@ANSWERS.wrong("plain", "the norm comes before position is added", true="PositionsAfterTheNorm")
 class PositionAfterNorm(Given):
     def forward(self, ids, segments):
         return self.norm(self.token(ids) + self.segment(segments)) + self.position(self.at(ids))
 
 
-@ANSWERS.wrong("plain", "positions begin at 1, as some models have it behind padding")
+@ANSWERS.wrong("plain", "positions begin at 1, as some models have it behind padding", true="PositionsFromOne")
 class FromOne(Given):
     def forward(self, ids, segments):
         return self.norm(
@@ -64,33 +64,38 @@ class FromOne(Given):
         )
 
 
-@ANSWERS.wrong("plain", "the ids are taken for positions")
+@ANSWERS.wrong("plain", "the ids are taken for positions", true="PositionsOfTheIds")
 class IdsAsPositions(Given):
     def forward(self, ids, segments):
         return self.norm(self.token(ids) + self.segment(segments) + self.position(ids % self.position.num_embeddings))
 
 
-@ANSWERS.wrong("plain", "the tokens are scaled by sqrt(D), as in the Annotated Transformer")
+@ANSWERS.wrong("plain", "the tokens are scaled by sqrt(D), as in the Annotated Transformer", true="TokensScaled")
 class Scaled(Given):
     def forward(self, ids, segments):
         X = self.token(ids) * math.sqrt(self.token.embedding_dim)
         return self.norm(X + self.segment(segments) + self.position(self.at(ids)))
 
 
-@ANSWERS.wrong("plain", "dropout acts")
+@ANSWERS.wrong("plain", "dropout acts", told=r"dropout")
 class WithDropout(Given):
     def forward(self, ids, segments):
         return functional.dropout(super().forward(ids, segments), 0.1)
 
 
-@ANSWERS.wrong("plain", "a norm with PyTorch's own epsilon of 1e-5, and without its weights")
+@ANSWERS.wrong(
+    "plain",
+    "a norm with PyTorch's own epsilon of 1e-5, and without its weights",
+    true="NormWithoutItsWeights",
+    told=r"no gradient reaches norm.weight: the result does not depend on it",
+)
 class BareNorm(Given):
     def forward(self, ids, segments):
         X = self.token(ids) + self.segment(segments) + self.position(self.at(ids))
         return functional.layer_norm(X, X.shape[-1:])
 
 
-@ANSWERS.wrong("plain", "normalised over time and width together")
+@ANSWERS.wrong("plain", "normalised over time and width together", true="NormOfTheSentence")
 class NormOverBoth(Given):
     def forward(self, ids, segments):
         X = self.token(ids) + self.segment(segments) + self.position(self.at(ids))
@@ -98,14 +103,23 @@ class NormOverBoth(Given):
         return X * self.norm.weight + self.norm.bias
 
 
-@ANSWERS.wrong("plain", "positions run over the batch, not over time")
+@ANSWERS.wrong(
+    "plain",
+    "positions run over the batch, not over time",
+    true="PositionsOfTheBatch",
+    told=r"an nn.Embedding was asked for a row",
+)
 class AlongTheBatch(Given):
     def forward(self, ids, segments):
         P = self.position(torch.arange(ids.shape[0], device=ids.device))
         return self.norm(self.token(ids) + self.segment(segments) + P[:, None])
 
 
-@ANSWERS.wrong("plain", "sinusoids in place of the learned table")
+@ANSWERS.wrong(
+    "plain",
+    "sinusoids in place of the learned table",
+    told=r"no gradient reaches position.weight: the result does not depend",
+)
 class Sinusoids(Given):
     def forward(self, ids, segments):
         D = self.token.embedding_dim
@@ -114,14 +128,14 @@ class Sinusoids(Given):
         return self.norm(self.token(ids) + self.segment(segments) + P.to(self.token.weight.dtype))
 
 
-@ANSWERS.wrong("plain", "the position's gradient is cut off")
+@ANSWERS.wrong("plain", "the position's gradient is cut off", true="PositionsFixed")
 class FrozenPositions(Given):
     def forward(self, ids, segments):
         P = self.position.weight.data[: ids.shape[1]]
         return self.norm(self.token(ids) + self.segment(segments) + P)
 
 
-@ANSWERS.wrong("again", "segments of the first call stay")
+@ANSWERS.wrong("again", "segments of the first call stay", told=r"keeps something from one call to the next")
 class KeptSegments(Given):
     def forward(self, ids, segments):
         if not hasattr(self, "segments") or self.segments.shape != segments.shape:
@@ -129,7 +143,9 @@ class KeptSegments(Given):
         return self.norm(self.token(ids) + self.segment(self.segments) + self.position(self.at(ids)))
 
 
-@ANSWERS.wrong("again", "positions of the first call stay, whatever the length")
+@ANSWERS.wrong(
+    "again", "positions of the first call stay, whatever the length", told=r"keeps something from one call to the next"
+)
 class KeptPositions(Given):
     def forward(self, ids, segments):
         if not hasattr(self, "positions"):
@@ -137,7 +153,7 @@ class KeptPositions(Given):
         return self.norm(self.token(ids) + self.segment(segments) + self.position(self.positions[: ids.shape[1]]))
 
 
-@ANSWERS.wrong("ones", "squeeze() loses a batch of one sentence")
+@ANSWERS.wrong("ones", "squeeze() loses a batch of one sentence", told=r"lost a dimension of size 1")
 class Squeezed(Given):
     def forward(self, ids, segments):
         return super().forward(ids, segments).squeeze()
@@ -149,7 +165,11 @@ class OneSegment(Given):
         return self.norm(self.token(ids) + self.segment(segments[:, :1]) + self.position(self.at(ids)))
 
 
-@ANSWERS.wrong("large", "positions are cut off at 512, BERT's own longest")
+@ANSWERS.wrong(
+    "large",
+    "positions are cut off at 512, BERT's own longest",
+    told=r"a long sentence: .*only where index -2 is 512, 513",
+)
 class UpTo512(Given):
     def forward(self, ids, segments):
         return self.norm(self.token(ids) + self.segment(segments) + self.position(self.at(ids).clamp_max(511)))
@@ -162,14 +182,14 @@ class MadeUpSegments(Given):
         return self.norm(self.token(ids) + self.segment(second) + self.position(self.at(ids)))
 
 
-@ANSWERS.wrong("named", "token 0 is taken for padding, and its vector is zero")
+@ANSWERS.wrong("named", "token 0 is taken for padding, and its vector is zero", true="ZeroIsFiller")
 class ZeroIsPadding(Given):
     def forward(self, ids, segments):
         X = self.token(ids) * (ids != 0)[..., None]
         return self.norm(X + self.segment(segments) + self.position(self.at(ids)))
 
 
-@ANSWERS.wrong("given", "the ids are altered in place")
+@ANSWERS.wrong("given", "the ids are altered in place", told=r"changes its input ids in place")
 class AltersIds(Given):
     def forward(self, ids, segments):
         X = super().forward(ids, segments)
@@ -177,14 +197,16 @@ class AltersIds(Given):
         return X
 
 
-@ANSWERS.wrong("surroundings", "sets the seed of all random numbers")
+@ANSWERS.wrong("surroundings", "sets the seed of all random numbers", told=r"sets the seed")
 class SetsTheSeed(Given):
     def forward(self, ids, segments):
         torch.manual_seed(0)
         return super().forward(ids, segments)
 
 
-@ANSWERS.wrong("surroundings", "a list in place of modules: no weights are registered")
+@ANSWERS.wrong(
+    "surroundings", "a list in place of modules: no weights are registered", told=r"modules in its list tables"
+)
 class InAList(nn.Module):
     def __init__(self, V, D, longest):
         super().__init__()
@@ -194,6 +216,42 @@ class InAList(nn.Module):
     def forward(self, ids, segments):
         token, segment, position = self.tables
         return self.norm(token(ids) + segment(segments) + position(torch.arange(ids.shape[1])))
+
+
+@ANSWERS.wrong("plain", "normalised twice", true="NormTwice")
+class NormTwice(Given):
+    def forward(self, ids, segments):
+        return self.norm(super().forward(ids, segments))
+
+
+@ANSWERS.wrong("again", "positions are kept on the class")
+class KeptOnTheClass(Given):
+    positions = None
+
+    def forward(self, ids, segments):
+        if KeptOnTheClass.positions is None or len(KeptOnTheClass.positions) < ids.shape[1]:
+            KeptOnTheClass.positions = self.position.weight[: ids.shape[1]].detach()
+        P = KeptOnTheClass.positions[: ids.shape[1]]
+        return self.norm(self.token(ids) + self.segment(segments) + P)
+
+
+@ANSWERS.wrong("plain", "positions count from the end")
+class FromTheEnd(Given):
+    def at(self, ids):
+        return torch.arange(ids.shape[1] - 1, -1, -1, device=ids.device)
+
+
+@ANSWERS.wrong("surroundings", "long vectors are shortened in the table itself (max_norm)")
+class Shortened(Given):
+    def __init__(self, V, D, longest):
+        super().__init__(V, D, longest)
+        self.token = nn.Embedding(V, D, max_norm=0.5)
+
+
+@ANSWERS.wrong("plain", "the result comes with a mask", told="it returned a tuple of 2, expected the tensor X")
+class WithAMask(Given):
+    def forward(self, ids, segments):
+        return super().forward(ids, segments), ids != 0
 
 
 @ANSWERS.right
@@ -270,3 +328,14 @@ class CachedByLength(Given):
         X += self.segment(segments)
         X += self.position(self.positions[:T])
         return self.norm(X)
+
+
+@ANSWERS.right
+class SummedInOne(Given):
+    def forward(self, ids, segments):
+        places = torch.arange(segments.size(-1)).to(ids).expand_as(ids)
+        tables, rows = (self.segment, self.position, self.token), (segments, places, ids)
+        stacked = torch.stack([functional.embedding(r, t.weight) for t, r in zip(tables, rows, strict=True)])
+        return functional.layer_norm(
+            stacked.sum(0), self.norm.normalized_shape, self.norm.weight, self.norm.bias, 1e-12
+        )

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from coursekit.checking.checks import check, use
+from coursekit.exercises import find
 from coursekit.record.scores import known_scores
 
 ID = "attention.sdpa"
@@ -113,6 +114,15 @@ def test_a_slip_is_told_as_such(answer, told):
     verdict = check(ID, answer)
     assert told in verdict.text()
     assert verdict.earned == 0
+
+
+def test_a_module_that_keeps_its_first_input_hears_so():
+    class Keeps(find("bert.embeddings").library[0]):
+        def forward(self, ids, segments):
+            self.first = getattr(self, "first", segments)
+            return super().forward(ids, self.first.expand_as(ids) if len(self.first) == len(ids) else segments)
+
+    assert "it keeps something from one call to the next" in check("bert.embeddings", Keeps).text()
 
 
 def test_a_missing_reference_file_is_told_not_raised(monkeypatch, tmp_path):
