@@ -5,7 +5,7 @@ from torch import nn
 
 from coursekit.checking.contract import Exercise
 from coursekit.checking.drawing import Shapes
-from coursekit.checking.laws import at_most, clumping, none, share
+from coursekit.checking.laws import at_most, clumping, deviation, none, share
 from coursekit.checking.probing import Wrong, gradients, load, returned, trained
 
 MODULE = Shapes(
@@ -136,6 +136,7 @@ def _counted(training, evaluation, pooled, bias, p):
         "in a sentence": clumping(counts.sum(1), of.sum(1), p),
         "as planned": -clumping(counts.sum(1), of.sum(1), p),
         "at a place": clumping(counts.sum(0), of.sum(0), p),
+        "with the one before": deviation((counts[1:] * counts[:-1]).sum(), (of[1:] * of[:-1]).sum(), p * p),
     }
 
 
@@ -212,6 +213,8 @@ EXERCISE = Exercise(
         share("dropped", "clear", "p", "{share:.0%} of the pooled numbers are dropped, expected {p:.0%}", when="p"),
         at_most("in a sentence", 5, f"{DEPEND}: many or none of one sentence", when="p"),
         at_most("as planned", 5, f"{DEPEND}: nearly the same number from every sentence", when="p"),
+        # Each sentence stands in two pairs: for p = 0.3 the count of pairs varies 1.2 times as much as by itself.
+        at_most("with the one before", 7, f"{DEPEND}: the same places of two sentences in a row", when="p"),
         at_most("at a place", 8, f"{DEPEND}: some of the D places more often than others", when="p"),
     ),
 )

@@ -8,6 +8,8 @@ from coursekit.checking.contract import Case, Exercise
 from coursekit.checking.drawing import some
 
 IGNORED = -100
+# Fourteen classes, each with another F: of the k-th, k + 1 are right, and one is taken for the next class.
+MANY = " ".join(f"{c}{c} " * (k + 1) + chr(ord(c) + 1) + c for k, c in enumerate("abcdefghijklmn"))
 
 
 def cases(g):
@@ -30,7 +32,7 @@ def cases(g):
         case("no label at all", "a. b. a."),
         case("one place", "aa"),
         case("one place with a label", "aa b. a."),
-        case("many classes", "aa bb ba cc cd dd ee fe ff gg gh hh ii ij jj kk kl ll mm nm nn", names=60),
+        case("many classes", MANY, names=60),
     ]
 
 

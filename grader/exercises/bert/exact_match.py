@@ -101,6 +101,12 @@ class FirstWords(Steps):
         return p[:1] == a[:1]
 
 
+@wrong("It is 0 even for two equal texts: == asks whether two lists hold the same, `is` whether they are one object.")
+class NeverTheSame(Steps):
+    def same(self, p, a):
+        return False
+
+
 @wrong("It is 1 where the words differ and 0 where they are the same: it should be the other way round.")
 class TurnedRound(Steps):
     def same(self, p, a):

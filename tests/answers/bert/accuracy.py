@@ -173,3 +173,38 @@ def in_a_loop(logits, labels):
 def as_a_tensor(logits, labels):
     kept = labels.ne(-100)
     return (logits.max(dim=-1).indices[kept] == labels[kept]).double().sum() / kept.sum().clamp(min=1)
+
+
+# A second round.
+
+
+@wrong("named", "a label that is not among the classes is clamped to class 0", true="with_clamped_labels")
+def clamped(logits, labels):
+    return (logits.argmax(-1) == labels.clamp(min=0)).float().mean().item()
+
+
+@wrong("plain", "only the last batch dimension counts", told="B=3, T=4")
+def last_row(logits, labels):
+    if labels.dim() > 1:
+        logits, labels = logits[-1], labels[-1]
+    keep = labels != -100
+    return ((logits.argmax(-1) == labels) & keep).sum().item() / max(keep.sum().item(), 1)
+
+
+@wrong("far", "logits become whole numbers", told="large logits close together")
+def whole_logits(logits, labels):
+    keep = labels != -100
+    return ((logits.long().argmax(-1) == labels) & keep).sum().item() / max(keep.sum().item(), 1)
+
+
+@wrong("plain", "1 without any label", told="no label at all: accuracy differs")
+def one_without_labels(logits, labels):
+    keep = labels != -100
+    return ((logits.argmax(-1) == labels) & keep).sum().item() / keep.sum().item() if keep.any() else 1.0
+
+
+@ANSWERS.right
+def by_cross_entropy_of_a_choice(logits, labels):
+    flat, y = logits.reshape(-1, logits.size(-1)), labels.reshape(-1)
+    y = y[(kept := (y >= 0).nonzero().squeeze(1))] if len(y) else y
+    return float((flat.index_select(0, kept).max(dim=1)[1] - y == 0).double().mean().nan_to_num(0.0))

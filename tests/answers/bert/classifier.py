@@ -284,3 +284,64 @@ class Bernoulli(nn.Module):
         if self.training and self.keep < 1:
             y = y * torch.bernoulli(torch.full_like(y, self.keep)).div(self.keep)
         return self.linear(y)
+
+
+# A second round.
+
+
+@wrong("named", "the padding's ids are cleared before the encoder reads them, and nothing is said of real")
+class ClearsPadding(Base):
+    def y(self, ids, real):
+        return self.pool(self.encoder(ids * real, torch.ones_like(real)), real)
+
+
+@wrong("plain", "dropout twice: after the encoder and after the pool", told="dropout acts somewhere else")
+class DropsTwice(Base):
+    def y(self, ids, real):
+        return self.pool(self.dropout(self.encoder(ids, real)), real)
+
+
+@wrong("plain", "p is forgotten: PyTorch's own is 0.5", true="DefaultShare")
+class DefaultP(Base):
+    def __init__(self, encoder, pool, D, C, p):
+        super().__init__(encoder, pool, D, C, p)
+        self.dropout = nn.Dropout()
+
+
+@wrong("plain", "the layer is called head, not linear", told="no weight called 'linear.weight'")
+class CalledHead(nn.Module):
+    def __init__(self, encoder, pool, D, C, p):
+        super().__init__()
+        self.encoder, self.pool, self.dropout, self.head = encoder, pool, nn.Dropout(p), nn.Linear(D, C)
+
+    def forward(self, ids, real):
+        return self.head(self.dropout(self.pool(self.encoder(ids, real), real)))
+
+
+@wrong("plain", "the result is the class, not the logits", told="logits has shape \\(3,\\), expected \\(3, 2\\)")
+class Predicts(Base):
+    def forward(self, ids, real):
+        return super().forward(ids, real).argmax(-1)
+
+
+@wrong("dependence", "a place's mask is drawn once for two sentences in a row", told="two sentences in a row")
+class TwoSentencesAlike(Base):
+    def forward(self, ids, real):
+        y = self.y(ids, real)
+        if self.training and self.p:
+            kept = (torch.rand((len(y) + 1) // 2, y.shape[1], device=y.device) >= self.p).repeat_interleave(2, 0)
+            y = y * kept[: len(y)] / (1 - self.p)
+        return self.linear(y)
+
+
+@ANSWERS.right
+class KeywordArguments(nn.Module):
+    def __init__(self, encoder, pool, D, C, p):
+        super().__init__()
+        self.encoder, self.linear = encoder, nn.Linear(D, C)
+        self.steps = (pool, nn.Dropout(p))
+        self.drop = self.steps[1]
+
+    def forward(self, ids, real):
+        X = self.encoder.forward(ids, real=real)
+        return nn.functional.linear(self.drop(self.steps[0](X, real=real)), self.linear.weight, bias=self.linear.bias)

@@ -3,6 +3,7 @@
 import collections
 import copy
 import io
+import itertools
 import math
 
 import torch
@@ -357,3 +358,66 @@ class WholeModel:
 
     def restore(self):
         self.model.load_state_dict(self.twin.state_dict())
+
+
+# A second round.
+
+
+@wrong("named", "parameters that are frozen are not kept", true="WithoutBuffers")
+class TrainedAlone(Base):
+    def keep(self):
+        self.kept = {n: p.detach().clone() for n, p in self.model.named_parameters() if p.requires_grad}
+
+    def restore(self):
+        self.model.load_state_dict(self.kept, strict=False)
+
+
+@wrong("again", "restore gives the kept weights away: a second one finds none", told="Missing key")
+class GivesThemAway(Base):
+    def restore(self):
+        self.model.load_state_dict(self.kept)
+        self.kept = {}
+
+
+@wrong("plain", "patience counts all epochs since the beginning", told="update.loss. after each epoch differs")
+class SinceTheBeginning(Base):
+    def update(self, loss):
+        self.epochs = getattr(self, "epochs", 0) + 1
+        super().update(loss)
+        return self.epochs >= self.patience
+
+
+@wrong(
+    "plain", "only stops where the last losses rise one after the other", told="update.loss. after each epoch differs"
+)
+class RisesInARow(Base):
+    def update(self, loss):
+        self.losses = [*getattr(self, "losses", []), loss]
+        super().update(loss)
+        last = self.losses[-self.patience - 1 :]
+        return len(last) > self.patience and all(a < b for a, b in itertools.pairwise(last))
+
+
+@wrong("far", "losses are rounded to three digits before they are compared", true="LeastImprovement")
+class Rounded(Base):
+    def update(self, loss):
+        return super().update(round(loss, 3))
+
+
+@ANSWERS.right
+class OnTheCPU:
+    """The kept tensors lie on the CPU, and the count of what is left goes down."""
+
+    def __init__(self, model: torch.nn.Module, patience: int):
+        self.m, self.p, self.low = model, patience, math.inf
+
+    def update(self, loss: float) -> bool:
+        if loss < self.low:
+            self.low, self.n = loss, 0
+            self.state = collections.OrderedDict((k, v.cpu().clone()) for k, v in self.m.state_dict().items())
+        else:
+            self.n += 1
+        return not self.n < self.p
+
+    def restore(self) -> None:
+        self.m.load_state_dict(self.state, strict=True)

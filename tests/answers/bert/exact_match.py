@@ -80,7 +80,11 @@ def articles_first(prediction, answer):
     return float(own(prediction) == own(answer))
 
 
-@wrong("named", "letters that are not ASCII are thrown away with the punctuation", told="but for an accent")
+@wrong(
+    "named",
+    "letters that are not ASCII are thrown away with the punctuation",
+    told="a dash that string.punctuation has not|not ASCII",
+)
 def ascii_only(prediction, answer):
     def own(text):
         return [w for w in re.sub(r"[^a-z0-9\s]", "", text.lower()).split() if w not in ("a", "an", "the")]
@@ -114,7 +118,7 @@ def twenty_words(prediction, answer):
 KNOWN = {}
 
 
-@wrong("again", "the words of an answer are remembered by the answer's length")
+@wrong("again", "the words of an answer are remembered by the answer's length", told="another number|in another order")
 def remembers(prediction, answer):
     a = KNOWN.setdefault(len(answer), words(answer))
     return float(words(prediction) == a)
@@ -137,7 +141,7 @@ def a_share(prediction, answer):
     return 2 * (Counter(p) & Counter(a)).total() / (len(p) + len(a)) if p or a else 1.0
 
 
-@wrong("plain", "two slips: sets, and the answer need only be part of it", true="Sets AnswerWithin")
+@wrong("plain", "two slips: sets, and the answer need only be part of it", told="the answer lies within")
 def subset(prediction, answer):
     return float(set(words(answer)) <= set(words(prediction)))
 
@@ -167,3 +171,32 @@ def official_script(a_pred, a_gold):
 def word_by_word(prediction, answer):
     p, a = words(prediction), words(answer)
     return torch.tensor(1.0 if len(p) == len(a) and all(x == y for x, y in zip(p, a, strict=True)) else 0.0)
+
+
+# A second round.
+
+
+@wrong("named", "the words are sorted by length, to be sure", told="another order")
+def sorted_by_length(prediction, answer):
+    return float(sorted(words(prediction), key=len) == sorted(words(answer), key=len))
+
+
+@wrong("plain", "the same number of words", told="another word: exact match differs")
+def same_number(prediction, answer):
+    return float(len(words(prediction)) == len(words(answer)))
+
+
+@wrong("plain", "identity in place of equality: two lists are never the same object", true="NeverTheSame")
+def identity(prediction, answer):
+    return float(words(prediction) is words(answer))
+
+
+@wrong("plain", "the words themselves are returned", told="returned a tuple of 2")
+def returns_words(prediction, answer):
+    return words(prediction), words(answer)
+
+
+@ANSWERS.right
+def by_enumerating(prediction, answer):
+    p, a = words(prediction), words(answer)
+    return 1.0 * (set(enumerate(p)) == set(enumerate(a)))

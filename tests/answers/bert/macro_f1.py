@@ -195,3 +195,44 @@ def harmonic(predictions, labels):
         both = int(((p == c) & (y == c)).sum())
         f.append(0.0 if both == 0 else 2 / (int((p == c).sum()) / both + int((y == c).sum()) / both))
     return float(np.mean(f)) if f else 0.0
+
+
+# A second round.
+
+
+@wrong("plain", "the smallest F, not their mean")
+def smallest(predictions, labels):
+    p, y = kept(predictions, labels)
+    return min((mean_f(p, y, [c]) for c in {*p.tolist(), *y.tolist()}), default=0.0)
+
+
+@wrong("plain", "recall of each class, averaged", true="recall")
+def mean_recall(predictions, labels):
+    p, y = kept(predictions, labels)
+    r = [((p == c) & (y == c)).sum().item() / max((y == c).sum().item(), 1) for c in {*p.tolist(), *y.tolist()}]
+    return sum(r) / len(r) if r else 0.0
+
+
+@wrong("named", "class 0 is no class, as O in tagging")
+def without_class_zero(predictions, labels):
+    p, y = kept(predictions, labels)
+    return mean_f(p, y, {*p.tolist(), *y.tolist()} - {0})
+
+
+@wrong(
+    "named", "everything is dropped where the prediction is wrong at a place without a label", true="of_the_predictions"
+)
+def drops_by_prediction(predictions, labels):
+    keep = (labels >= 0) | (predictions == labels)
+    p, y = predictions[keep], labels[labels >= 0]
+    return mean_f(p, y, p.unique())
+
+
+@ANSWERS.right
+def with_sets(predictions, labels):
+    f = {}
+    for i, (p, y) in enumerate(zip(predictions.tolist(), labels.tolist(), strict=True)):
+        if y != -100:
+            f.setdefault(p, (set(), set()))[0].add(i)
+            f.setdefault(y, (set(), set()))[1].add(i)
+    return sum(2 * len(a & b) / (len(a) + len(b)) for a, b in f.values()) / len(f) if f else False

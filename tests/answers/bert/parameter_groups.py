@@ -262,3 +262,52 @@ def in_torch(step, warm, total):
     if s < warm:
         return (s + 1) / warm
     return torch.relu((total - s) / max(total - warm, 1))
+
+
+# A second round.
+
+
+@of("plain", "one group for each part: the mean of both decays", told="weight_decay of")
+def one_group_a_part(parts, rate, factor, decay):
+    return [
+        {"params": [p for p in part.parameters() if p.requires_grad], "lr": rate * factor**k, "weight_decay": decay / 2}
+        for k, part in enumerate(reversed(parts))
+    ]
+
+
+@of("plain", "rate / factor**k: it rises on the way down", told="lr of each parameter")
+def divides(parts, rate, factor, decay):
+    return grouped(parts, rate, 1 / factor, decay)
+
+
+@of("plain", "a generator of the parameters is used up by the first of two lists", told="groups that hold biases")
+def used_up(parts, rate, factor, decay):
+    found = []
+    for k, part in enumerate(reversed(parts)):
+        trained = (p for p in part.parameters() if p.requires_grad)
+        for does, vector in ((decay, False), (0.0, True)):
+            params = [p for p in trained if (p.ndim == 1) == vector]
+            found.append({"params": params, "lr": rate * factor**k, "weight_decay": does})
+    return found
+
+
+@of("plain", "the head is left out: it is added by the caller, thinks the learner", told="groups that hold biases")
+def without_the_head(parts, rate, factor, decay):
+    return grouped(parts[:-1], rate * factor, factor, decay)
+
+
+@share("plain", "the warm-up is one step too long", told="warm_up.step, warm, total. differs")
+def one_step_more(step, warm, total):
+    return (step + 1) / (warm + 1) if step < warm else max(0, total - step) / (total - warm)
+
+
+@share("plain", "integer division", told="warm_up.step, warm, total. differs")
+def whole_numbers(step, warm, total):
+    return (step + 1) // warm if step < warm else max(0, total - step) // (total - warm)
+
+
+@ANSWERS.right_at(0)
+def by_the_optimizer(parts, rate, factor, decay):
+    """The groups of an optimiser that was made of them."""
+    groups = grouped(parts, rate, factor, decay)
+    return torch.optim.AdamW([group for group in groups if group["params"]]).param_groups

@@ -86,7 +86,7 @@ def margin_turned(start, end, context, limit, margin):
     return chosen(table(start, end, context, limit), start, end, -margin)
 
 
-@wrong("plain", "two slips: no limit, and the margin is left out", true="NoMargin NoLimit")
+@wrong("plain", "two slips: no limit, and the margin is left out", true="NoMargin NoLimit", told="margin=|limit=3")
 def no_limit_no_margin(start, end, context, limit, margin):
     return chosen(table(start, end, context, start.shape[1]), start, end, 0.0)
 
@@ -183,7 +183,7 @@ def masks_in_place(start, end, context, limit, margin):
 BANDS = {}
 
 
-@wrong("again", "the band is remembered by T alone, not by the limit", told="keeps")
+@wrong("again", "the band is remembered by T alone, not by the limit")
 def remembers_the_band(start, end, context, limit, margin):
     T = start.shape[1]
     band = BANDS.setdefault(T, torch.ones(T, T, dtype=torch.bool).triu().tril(limit - 1))
@@ -197,7 +197,7 @@ def switches_gradients_off(start, end, context, limit, margin):
     return chosen(table(start, end, context, limit), start, end, margin)
 
 
-@wrong("plain", "max without .indices")
+@wrong("plain", "max without .indices", told="values and indices")
 def max_without_indices(start, end, context, limit, margin):
     T = start.shape[1]
     k = table(start, end, context, limit).flatten(1).max(1)
@@ -248,3 +248,52 @@ def by_windows(start, end, context, limit, margin):
         best = torch.maximum(best, score)
     spans[~(best > start[:, 0] + end[:, 0] + margin)] = 0
     return spans
+
+
+# A second round.
+
+
+@wrong("plain", "the null span is a candidate of the table like any other: the margin is not asked", true="NoMargin")
+def null_in_the_table(start, end, context, limit, margin):
+    scores = table(start, end, context, limit)
+    scores[:, 0, 0] = start[:, 0] + end[:, 0]
+    k = scores.flatten(1).argmax(1)
+    return torch.stack([k // start.shape[1], k % start.shape[1]], 1)
+
+
+@wrong("plain", "start first, then the best end behind it", true="StartChosenFirst")
+def greedy(start, end, context, limit, margin):
+    i = start.masked_fill(~context, -math.inf).argmax(1)
+    t = torch.arange(start.shape[1])
+    ends = end.masked_fill(~context | (t < i[:, None]) | (t >= i[:, None] + limit), -math.inf)
+    best, j = ends.max(1)
+    return (
+        torch.stack([i, j], 1) * (start.gather(1, i[:, None])[:, 0] + best > start[:, 0] + end[:, 0] + margin)[:, None]
+    )
+
+
+@wrong("plain", "the result is float", told="dtype float32, expected int64")
+def as_floats(start, end, context, limit, margin):
+    return chosen(table(start, end, context, limit), start, end, margin).float()
+
+
+@wrong("named", "-1, -1 for no answer", told="-1, expected 0")
+def minus_one(start, end, context, limit, margin):
+    spans = chosen(table(start, end, context, limit), start, end, margin)
+    return torch.where(spans.sum(1, keepdim=True) == 0, -1, spans)
+
+
+@wrong("far", "numbers in half precision: close sums become equal")
+def in_half(start, end, context, limit, margin):
+    return chosen(table(start.bfloat16(), end.bfloat16(), context, limit), start.bfloat16(), end.bfloat16(), margin)
+
+
+@ANSWERS.right
+def with_unfold(start, end, context, limit, margin):
+    """A table (B, T, limit) of starts and lengths; a text shorter than the limit is padded."""
+    B, T = start.shape
+    S = start.masked_fill(~context, -math.inf)
+    E = torch.cat([end.masked_fill(~context, -math.inf), end.new_full((B, limit), -math.inf)], 1)
+    best, k = (S[:, :, None] + E.unfold(1, limit, 1)[:, :T]).reshape(B, -1).max(-1)
+    i, n = k.div(limit, rounding_mode="floor"), k % limit
+    return torch.where((best - margin > start[:, 0] + end[:, 0])[:, None], torch.stack([i, i + n], -1), 0)

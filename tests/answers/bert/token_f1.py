@@ -195,3 +195,41 @@ def by_smaller_counts(prediction, answer):
     if p == a:
         return True
     return 2 * sum(min(p.count(w), a.count(w)) for w in {*p}) / (len(p) + len(a))
+
+
+# A second round.
+
+
+@wrong("plain", "the geometric mean of precision and recall")
+def geometric(prediction, answer):
+    p, a = words(prediction), words(answer)
+    common = (Counter(p) & Counter(a)).total()
+    return (common / len(p) * common / len(a)) ** 0.5 if p and a else float(p == a)
+
+
+@wrong("plain", "words at the same place only", told="in another order|")
+def by_place(prediction, answer):
+    p, a = words(prediction), words(answer)
+    return 2 * sum(x == y for x, y in zip(p, a, strict=False)) / (len(p) + len(a)) if p or a else 1.0
+
+
+@wrong("plain", "the larger count of each word: union in place of intersection")
+def union(prediction, answer):
+    p, a = words(prediction), words(answer)
+    return 2 * (Counter(p) | Counter(a)).total() / (len(p) + len(a)) if p or a else 1.0
+
+
+@wrong("plain", "1 where one of both is empty", true="EmptyAnswerIsRight")
+def one_empty(prediction, answer):
+    p, a = words(prediction), words(answer)
+    return f(p, a) if p and a else 1.0
+
+
+@ANSWERS.right
+def sorted_lists(prediction, answer):
+    p, a = sorted(words(prediction)), sorted(words(answer))
+    n, i, j, common = len(p) + len(a), 0, 0, 0
+    while i < len(p) and j < len(a):
+        common += p[i] == a[j]
+        i, j = i + (p[i] <= a[j]), j + (a[j] <= p[i])
+    return common / (n / 2) if n else 1
