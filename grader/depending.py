@@ -162,4 +162,5 @@ def _executed(tree: ast.AST) -> Iterator[ast.AST]:
 def _data() -> Files:
     """The files of coursekit that are no code; caches and hidden files are none of it."""
     paths = (p for p in PACKAGES["coursekit"].rglob("*") if p.is_file() and p.suffix[1:].isalnum())
-    return {_name(p): p for p in paths if p.suffix not in (".py", ".pyc") and not p.name.startswith(".")}
+    kept = (p for p in paths if p.suffix not in (".py", ".pyc") and not p.name.startswith("."))
+    return {_name(p): p for p in kept if p.parent.name != "cells"}  # made of the chapter's own cells
