@@ -41,6 +41,8 @@ def depends_on(slug: str, purpose: str, cells: Iterable[str] = (), exercises: It
     """
     ids = [id for chapter in chapters() if chapter.slug == slug for id in exercises or chapter.exercises]
     roots = [*(f"grader.{maker}" for maker in _MAKERS[purpose]), *(f"coursekit.exercises.{id}" for id in ids)]
+    if purpose != GRADES:  # while grading, nothing stands in
+        roots += [f"coursekit.library.{id}" for id in ids]
     if purpose != OUTPUTS:
         roots += [f"grader.exercises.{id}" for id in ids]
     for cell in cells:
