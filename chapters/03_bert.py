@@ -171,15 +171,15 @@ from coursekit.material.data import movie_snippets
 movies = movie_snippets()
 backend = encoder.tokenizer.backend_tokenizer                     # lower case and splitting at spaces are its work
 text = backend.normalizer.normalize_str(" ".join(movies.test.texts))
-words = sorted({word for word, _ in backend.pre_tokenizer.pre_tokenize_str(text)})
+distinct = sorted({word for word, _ in backend.pre_tokenizer.pre_tokenize_str(text)})
 print(f"{len(movies.test):,} sentences from reviews, for example: {movies.test.texts[0]}")
 
 cut = use("bert.wordpiece", wordpiece)
-pieces = {word: cut(word, vocabulary) for word in words}
-same = sum(pieces[word] == encoder.tokenizer.tokenize(word) for word in words)
+pieces = {word: cut(word, vocabulary) for word in distinct}
+same = sum(pieces[word] == encoder.tokenizer.tokenize(word) for word in distinct)
 whole = sum(len(found) == 1 for found in pieces.values())
-print(f"{same:,} of {len(words):,} words are cut as the tokenizer cuts them; {whole / len(words):.0%} are one piece")
-for word in sorted(words, key=lambda word: -len(pieces[word]))[:3]:
+print(f"{same:,} of {len(distinct):,} words are cut as the tokenizer cuts them; {whole / len(distinct):.0%} are one piece")
+for word in sorted(distinct, key=lambda word: -len(pieces[word]))[:3]:
     print(f"{word:20}", *pieces[word])
 
 # %% [markdown]
@@ -541,8 +541,8 @@ documents = [tokenizer(sentences, add_special_tokens=False)["input_ids"] for sen
 held_out, training = documents[::20], [document for i, document in enumerate(documents) if i % 20]
 V, special = len(tokenizer), [tokenizer.cls_token_id, tokenizer.sep_token_id]
 for name, part in (("training", training), ("held out", held_out)):
-    sentences = [sentence for document in part for sentence in document]
-    print(f"{name}: {len(part)} documents, {len(sentences):,} sentences, {sum(map(len, sentences)):,} tokens of {V:,} kinds")
+    flat = [sentence for document in part for sentence in document]
+    print(f"{name}: {len(part)} documents, {len(flat):,} sentences, {sum(map(len, flat)):,} tokens of {V:,} kinds")
 print(tokenizer.decode(documents[-1][0]))
 
 # %% [markdown]
@@ -868,8 +868,8 @@ for step, _ in enumerate(itertools.chain([None], pretrain(model, optimizer, sche
     if step % (steps // 10) == 0:
         curve.append((step, *scores(model, riddles[::4])))
         print("step {:5}: word loss {:.2f}, words right {:.1%}, pairs right {:.1%}".format(*curve[-1]))
-loss, words, pairs = scores(model, riddles)
-print(f"{time.perf_counter() - started:.0f} s; on all riddles {words:.1%} of the words (unigram {unigram:.1%}), {pairs:.1%} of the pairs")
+loss, hit, told_apart = scores(model, riddles)
+print(f"{time.perf_counter() - started:.0f} s; on all riddles {hit:.1%} of the words (unigram {unigram:.1%}), {told_apart:.1%} of the pairs")
 
 # %%
 at, _, words_right, pairs_right = zip(*curve, strict=True)
@@ -899,8 +899,8 @@ longer = Pretraining(V, run["D"], run["L"], run["H"], longest).to(device)
 longer.load_state_dict(tiny_bert_weights())
 epochs = {key: [epoch[key] for epoch in run["curve"]] for key in run["curve"][0]}
 print(f"{run['steps']:,} steps of {run['batch']} pairs, {run['tokens'] / 1e6:.0f} million tokens, {run['seconds'] / 60:.0f} minutes")
-loss, words, pairs = scores(longer, riddles)
-print(f"loaded: word loss {loss:.2f}, {words:.1%} of the words, {pairs:.1%} of the pairs")
+loss, hit, told_apart = scores(longer, riddles)
+print(f"loaded: word loss {loss:.2f}, {hit:.1%} of the words, {told_apart:.1%} of the pairs")
 lines = {"training text": epochs["word_loss"], "held-out documents": epochs["held_out_word_loss"]}
 show(
     curves(epochs["step"], lines, x_label=f"steps of {run['batch']} pairs", y_label="loss of the masked words", marker="o"),
@@ -1220,10 +1220,10 @@ groups = groups_of(parts_of(classifier), 1e-4, 0.8, 0.01)
 decayed = sum(p.numel() for group in groups for p in group["params"] if group["weight_decay"])
 print(f"{decayed:,} of {sum(p.numel() for group in groups for p in group['params']):,} numbers decay")
 rates = sorted({group["lr"] for group in groups}, reverse=True)
-steps, shares = range(60), [share(step, 12, 60) for step in range(60)]
+sixty, shares = range(60), [share(step, 12, 60) for step in range(60)]
 lines = {"head": rates[0], "last layer": rates[1], "first layer": rates[-2], "embeddings": rates[-1]}
 show(
-    curves(steps, {name: [1e6 * rate * s for s in shares] for name, rate in lines.items()}, x_label="step",
+    curves(sixty, {name: [1e6 * rate * s for s in shares] for name, rate in lines.items()}, x_label="step",
            y_label="rate (millionths)"),
     alt="The learning rate of four parts over 60 steps. Each rises on a straight line for 12 steps and falls on another "
     "to 0. The head's peak is highest, then that of the last layer; the first layer and the embeddings stay low.",
@@ -1447,8 +1447,8 @@ optimizer = torch.optim.AdamW(head.parameters(), lr=1e-2)
 constant = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
 for _ in range(30):
     train_on(head, vectors, optimizer, constant, 1.0, device)
-loss, accuracy = evaluate_on(head, unseen, device)
-print(f"only the head, 30 epochs: validation loss {loss:.3f}, accuracy {accuracy:.1%}")
+loss, share_right = evaluate_on(head, unseen, device)
+print(f"only the head, 30 epochs: validation loss {loss:.3f}, accuracy {share_right:.1%}")
 
 # %% [markdown]
 # Better than a coin: some of what the head needs is there already, though this encoder was trained for topics and not
@@ -1505,9 +1505,9 @@ def logits_of(classifier, part):
 
 
 logits = logits_of(classifier, test)
-accuracy = (logits.argmax(-1) == test.labels).float().mean().item()
-give_or_take = 2 * math.sqrt(accuracy * (1 - accuracy) / len(test))
-print(f"test: {accuracy:.1%} of {len(test)} sentences right, give or take {give_or_take:.1%}")
+share_right = (logits.argmax(-1) == test.labels).float().mean().item()
+give_or_take = 2 * math.sqrt(share_right * (1 - share_right) / len(test))
+print(f"test: {share_right:.1%} of {len(test)} sentences right, give or take {give_or_take:.1%}")
 for text in ("I loved every minute of this film.", "I hated every minute of this film."):
     print(f"{chance(classifier, text):4.0%} positive  {text}")
 for mode in ("training", "evaluation"):

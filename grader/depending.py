@@ -41,6 +41,8 @@ def depends_on(slug: str, purpose: str, cells: Iterable[str] = (), exercises: It
     """
     ids = [id for chapter in chapters() if chapter.slug == slug for id in exercises or chapter.exercises]
     roots = [*(f"grader.{maker}" for maker in _MAKERS[purpose]), *(f"coursekit.exercises.{id}" for id in ids)]
+    if purpose != GRADES:  # while grading, nothing stands in
+        roots += [f"coursekit.library.{id}" for id in ids]
     if purpose != OUTPUTS:
         roots += [f"grader.exercises.{id}" for id in ids]
     for cell in cells:
@@ -169,4 +171,5 @@ def _executed(tree: ast.AST) -> Iterator[ast.AST]:
 def _data() -> Files:
     """The files of coursekit that are no code; caches and hidden files are none of it."""
     paths = (p for p in PACKAGES["coursekit"].rglob("*") if p.is_file() and p.suffix[1:].isalnum())
-    return {_name(p): p for p in paths if p.suffix not in (".py", ".pyc") and not p.name.startswith(".")}
+    kept = (p for p in paths if p.suffix not in (".py", ".pyc") and not p.name.startswith("."))
+    return {_name(p): p for p in kept if p.parent.name != "cells"}  # made of the chapter's own cells

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from coursekit.checking.calls import Call, probe_of
 Outputs = dict[str, Tensor]
 # A law looks at one case and returns a sentence when it is broken, None when it holds.
 Law = Callable[[dict[str, Any], Outputs], str | None]
+_ELSEWHERE: tuple[Any, ...] = (object(),)  # a library that was not given with its exercise
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,8 @@ class Exercise:
     do; a name with a leading underscore is not compared but there for the `laws`. Where it only calls, loads weights
     or takes gradients it is left out, and follows from `calls`. Where a right answer is random,
     `measure(inputs, outputs)` turns what the probe gives into what the laws look at; while grading it runs outside of
-    the learner's process. `library` holds objects from public libraries that stand in for an unsolved exercise.
+    the learner's process. `library` holds objects from public libraries that stand in for an unsolved exercise; where it is left out it is
+    `LIBRARY` of `coursekit.library.attention.sdpa`, a module that is not there while grading.
     `tolerance` overrides `torch.testing`'s (rtol, atol) for a dtype. `ordered=False` where the parts are skills of
     their own, each paid for by itself. Raises ValueError where a call cannot be read.
     """
@@ -82,7 +85,7 @@ class Exercise:
     difficulty: str
     calls: tuple[str, ...]
     cases: Callable[[torch.Generator], list[Case]]
-    library: tuple[Any, ...]
+    library: tuple[Any, ...] = field(default_factory=lambda: _ELSEWHERE)
     probe: Callable[..., Outputs] = None  # type: ignore[assignment]  # set below where it is left out
     laws: tuple[Law, ...] = ()
     measure: Callable[[dict[str, Any], Outputs], Outputs] | None = None
@@ -97,6 +100,16 @@ class Exercise:
         object.__setattr__(self, "written", {key: kind for call, n, kind in kinds for key in (n, call.signature)})
         if self.probe is None:
             object.__setattr__(self, "probe", probe_of(self.signatures))
+        if self.library is _ELSEWHERE:
+            object.__delattr__(self, "library")  # asked for below, when somebody needs it
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """The library, imported when it is first asked for. Raises ModuleNotFoundError where it is hidden."""
+            if name != "library":
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            return importlib.import_module(f"coursekit.library.{self.id}").LIBRARY
 
     @property
     def points(self) -> int:

@@ -28,10 +28,15 @@ class Cell:
 
 @dataclass
 class Needs:
-    """`provided`: statements to be run in a cell's place, by the cell's number. `late`: by check, names and where."""
+    """`provided`: statements to be run in a cell's place, by its number.
+
+    By the number of a check cell, `late` are the names that are bound further down only, and where; `reached` are the
+    cells that run of which something is needed.
+    """
 
     provided: dict[int, tuple[Statement, ...]] = field(default_factory=dict)
     late: dict[int, dict[str, int]] = field(default_factory=dict)
+    reached: dict[int, frozenset[int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -52,9 +57,10 @@ def needs(cells: Sequence[Cell]) -> Needs:
     found = Needs()
     for number, cell in enumerate(cells):
         if cell.checks:
-            late = search.check(cell.checks, search.first[number])
+            late, opened = search.check(cell.checks, search.first[number])
             if late:
                 found.late[number] = late
+            found.reached[number] = frozenset(search.items[place].cell for place in opened)
     provided: dict[int, list[Statement]] = defaultdict(list)
     for place in sorted(search.wanted):
         item = search.items[place]
@@ -86,8 +92,8 @@ class _Search:
                     self._binders[name].append(place)
         self.wanted: set[int] = set()
 
-    def check(self, handed: Sequence[str], call: int) -> dict[str, int]:
-        """Want all that the call at `call` needs; the names that it reads and that are bound below only."""
+    def check(self, handed: Sequence[str], call: int) -> tuple[dict[str, int], set[int]]:
+        """Want what the call at `call` needs; the names that are bound below only, and the items that it reaches."""
         late: dict[str, int] = {}
         seen: set[tuple[str, int]] = set()
         opened: set[int] = set()
@@ -109,7 +115,7 @@ class _Search:
                 item = self.items[place]
                 ahead += [(other, place) for other in item.now]
                 ahead += [(other, call) for other in item.later]
-        return late
+        return late, opened
 
     def _last(self, name: str, places: Sequence[int], above: int) -> list[int]:
         """The last item that surely binds the name, and those after it that may bind or change it."""

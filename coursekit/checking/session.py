@@ -124,13 +124,13 @@ def _outdated(name: str, exercise_id: str, cells: tuple[Released, ...]) -> str:
     own = next((cell.id for cell in cells if cell.kind == "answer" and cell.exercise == exercise_id), "")
     last = next((run for run in reversed(_runs) if run.id == own), None) if own else None
     binding = next((run for run in reversed(_runs) if name in run.binds), None)
+    if last is not None and not last.problem and name not in last.binds and binding is not None and binding.id == own:
+        return f"the cell does not define {name} any more, which is what will be graded: define it there, and run it"
     if binding and name in binding.unbound:
         return (
             f"the cell that defines {name} ended with {binding.problem}. What it defined before is not what will be "
             "graded: mend the cell, run it, and check again"
         )
-    if last is not None and name not in last.binds and binding is not None and binding.id == own:
-        return f"the cell does not define {name} any more, which is what will be graded: define it there, and run it"
     if last is not None and _edited(last):
         return "the cell was changed after it was run: run it, then check again"
     return ""

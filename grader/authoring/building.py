@@ -15,7 +15,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from grader import depending
-from grader.authoring import chapter, notebook
+from grader.authoring import chapter, naming, notebook
 from grader.authoring.chapter import BuildError, Text
 
 
@@ -56,7 +56,7 @@ def build(root: Path, *, check: bool = False, fresh: bool = False, specs=chapter
 def _draft(path: Path, root: Path, specs) -> Draft:
     text = chapter.read(path, root)
     known = specs(text.slug)
-    chapter.judge(text, known)
+    chapter.judge(text, known, naming.refusals(text))
     expanded = notebook.expand(text, known)
     return Draft(text, expanded, inputs_hash(expanded, text.slug))
 
@@ -93,9 +93,10 @@ def assemble(root: Path, expanded: NotebookNode, slug: str, inputs: str) -> Buil
 def _build(root: Path, drafts: list[Draft], fresh: bool) -> list[str]:
     """Write every draft, with the outputs that it has already or new ones. Raises BuildError, one sentence a line."""
     old = {draft.text.slug: _read(solution_path(root, draft.text.slug)) for draft in drafts}
+    tables = [note for draft in drafts for note in _write_table(root, draft)]  # the checks that now run read them
     stale = [draft for draft in drafts if fresh or _inputs(old[draft.text.slug]) != draft.inputs]
     done, refused = _executed(stale, root)
-    notes = [f"{draft.text.name}: executed" for draft in stale if draft.text.slug in done]
+    notes = tables + [f"{draft.text.name}: executed" for draft in stale if draft.text.slug in done]
     for draft in drafts:
         known = old[draft.text.slug]
         if known and draft not in stale:
@@ -160,6 +161,21 @@ def _write(root: Path, built: Built) -> list[str]:
     return notes
 
 
+def _table(root: Path, draft: Draft) -> tuple[Path, str]:
+    """What a chapter's checks know of its cells, and where they find it."""
+    released, _ = notebook.release(draft.expanded, notebook.nbgrader_config(root))
+    return root / naming.FOLDER / f"{draft.text.slug}.json", naming.table(released)
+
+
+def _write_table(root: Path, draft: Draft) -> list[str]:
+    path, text = _table(root, draft)
+    if not (root / naming.FOLDER.parts[0]).is_dir() or (path.exists() and path.read_text(encoding="utf-8") == text):
+        return []  # a course without coursekit of its own: its checks know no more than what was run
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8", newline="\n")
+    return [f"{path.relative_to(root).as_posix()}: written"]
+
+
 def _set_aside(root: Path, path: Path) -> list[str]:
     """Copy a released notebook that somebody wrote in to work/, under a name that is still free."""
     if not path.exists() or not _edited(path):
@@ -189,7 +205,8 @@ def _check(root: Path, draft: Draft) -> list[str]:
         return [f"{name}: its outputs are stale, for the chapter's code or what it depends on has changed"]
     _graft_outputs(draft.expanded, old)
     built = assemble(root, draft.expanded, draft.text.slug, draft.inputs)
-    files = ((path, built.solution), (course_path(root, draft.text.slug), built.course))
+    files = [(path, built.solution), (course_path(root, draft.text.slug), built.course)]
+    files += [_table(root, draft)] if (root / naming.FOLDER.parts[0]).is_dir() else []
     return [
         f"{p.relative_to(root).as_posix()}: differs from what the build makes"
         for p, wanted in files

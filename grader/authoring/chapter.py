@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,9 @@ LAYOUT = {"lines_to_next_cell", "lines_to_end_of_cell_marker", "cell_marker"}
 PARAMETERS = ("profile", "device", "seed")
 HEADER = ("title", "goals", "minutes", "prerequisites")
 BEGIN, END = "BEGIN SOLUTION", "END SOLUTION"
+
+
+Refusals = Iterator[tuple[int, str]]  # line, sentence
 
 
 class BuildError(Exception):
@@ -100,15 +103,15 @@ def read(path: Path, root: Path) -> Text:
     return Text(path.stem, name, header, tuple(cells), numbering.numbers(path.parent))
 
 
-def judge(text: Text, specs: Specs) -> None:
-    """Accept a chapter that can be built. Raises BuildError with one sentence for every reason against it."""
-    found = [*_header(text), *_keys(text), *_parameters(text), *_regions(text)]
+def judge(text: Text, specs: Specs, others: Iterable[tuple[int, str]] = ()) -> None:
+    """Accept a chapter that can be built. Raises BuildError with one sentence for every reason against it.
+
+    `others` are more reasons, as lines and sentences.
+    """
+    found = [*_header(text), *_keys(text), *_parameters(text), *_regions(text), *others]
     found += [*_pairs(text), *_specified(text, specs), *_references(text)]
     if found:
         raise BuildError("\n".join(f"{text.name}:{line}: {sentence}" for line, sentence in sorted(set(found))))
-
-
-Refusals = Iterator[tuple[int, str]]
 
 
 def _keyed(text: Text, kind: str) -> list[tuple[str, Cell]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import os
 import re
 import sys
@@ -14,7 +15,9 @@ import nbformat
 from nbformat import NotebookNode
 
 from grader.authoring.chapter import BuildError
+from grader.authoring.naming import retyped
 from grader.authoring.notebook import LANGUAGE, outputs_text, points
+from grader.authoring.watching import PLACE, START
 
 CELL_SECONDS = 600
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -29,9 +32,10 @@ def execute(notebook: NotebookNode, root: Path, name: str, threads: int | None =
     """
     notebook = nbformat.from_dict(notebook)
     with tempfile.TemporaryDirectory() as folder:
-        _run(notebook, folder, name, threads)
+        types = _run(notebook, folder, name, threads)
         _clean(notebook)
         found = [*map(_told, _lost_marks(notebook)), *_unclean(notebook, [*_places(root), folder])]
+        found += retyped(notebook, types)
     if not found:
         found = list(_needing_more(notebook, name, threads))
     if found:
@@ -39,12 +43,14 @@ def execute(notebook: NotebookNode, root: Path, name: str, threads: int | None =
     return notebook
 
 
-def _run(notebook: NotebookNode, folder: str, name: str, threads: int | None) -> None:
+def _run(notebook: NotebookNode, folder: str, name: str, threads: int | None) -> dict[str, dict[str, str]]:
+    """Give the notebook its outputs; the types of each cell's names by the cell's source."""
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError
     from traitlets.config import Config
 
-    env = os.environ | {"COURSEKIT_HOME": folder, "PYTHONHASHSEED": "0", "MPLBACKEND": _INLINE}
+    types = Path(folder, "types.json")
+    env = os.environ | {"COURSEKIT_HOME": folder, "PYTHONHASHSEED": "0", "MPLBACKEND": _INLINE, PLACE: str(types)}
     env.pop("COURSEKIT_PROFILE", None)  # what is committed was run as a learner runs it
     if threads:
         env["OMP_NUM_THREADS"] = str(threads)
@@ -61,12 +67,14 @@ def _run(notebook: NotebookNode, folder: str, name: str, threads: int | None) ->
             record_timing=False,
             # Otherwise the moment at which a kernel flushes decides how many outputs a cell has.
             coalesce_streams=True,
+            extra_arguments=[f"--IPKernelApp.exec_lines={START}"],
             resources={"metadata": {"path": folder}},
         )
         try:
             client.execute(env=env)
         except (CellExecutionError, CellTimeoutError) as error:
             raise BuildError(f"{name}{_failure(notebook) or f': {error}'}") from error
+    return json.loads(types.read_text(encoding="utf-8")) if types.exists() else {}
 
 
 def _failure(notebook: NotebookNode) -> str:

@@ -86,7 +86,7 @@ def secrets(root: Path) -> list[Secret]:
         shown.append(_normal(text))
         hidden += [(region, path, "") for region in regions]
     for path in sorted((root / "grader" / "exercises").rglob("*.py")):
-        stand_in = _stand_in(root / "coursekit" / path.relative_to(root / "grader"))
+        stand_in = _stand_in(root / "coursekit" / "library" / path.relative_to(root / "grader" / "exercises"))
         for code, alternative in _bodies(path.read_text(encoding="utf-8")):
             hidden.append((code, path, stand_in if alternative else ""))
     found = dict.fromkeys(
@@ -101,13 +101,8 @@ def secrets(root: Path) -> list[Secret]:
 
 
 def _stand_in(path: Path) -> str:
-    """The normalised lines of the objects that a public half names as its `library`."""
-    source = path.read_text(encoding="utf-8") if path.exists() else ""
-    tree = ast.parse(source)
-    given = [k.value for n in ast.walk(tree) if isinstance(n, ast.Call) for k in n.keywords if k.arg == "library"]
-    names = {n.id for value in given for n in ast.walk(value) if isinstance(n, ast.Name)}
-    objects = [n for n in tree.body if getattr(n, "name", None) in names]
-    return _joined(_normal("\n".join(ast.get_source_segment(source, n) or "" for n in objects)))
+    """The normalised lines of what stands in for an unsolved exercise."""
+    return _joined(_normal(path.read_text(encoding="utf-8"))) if path.exists() else ""
 
 
 def secret_seeds() -> list[str]:

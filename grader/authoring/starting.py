@@ -40,6 +40,7 @@ def start(root: Path, exercise_id: str) -> Started:
         raise StartError(f"there is no chapter {group!r}, only {known}: write coursekit/exercises/{group}/__init__.py")
     files = {
         root / "coursekit" / "exercises" / group / f"{name}.py": "public",
+        root / "coursekit" / "library" / group / f"{name}.py": "library",
         root / "grader" / "exercises" / group / f"{name}.py": "trusted",
         _test(root, group, name): "test",
     }

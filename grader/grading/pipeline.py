@@ -246,7 +246,11 @@ def _show_outputs(notebook: NotebookNode, planned: Plan, ran: Ran) -> None:
 def _with_note(rebuilt: Rebuilt, exercise_id: str, verdict: Verdict) -> Verdict:
     """The verdict with what the learner should know of the answer's place, where not all is right."""
     note = rebuilt.notes.get(grade_id("check", exercise_id), "")
-    return replace(verdict, remarks=(note,)) if note and not verdict.full else verdict
+    if not note or verdict.full:
+        return verdict
+    if verdict.not_started:  # the stub that raised is another's
+        return replace(verdict, not_started=False, refused=note)
+    return replace(verdict, remarks=(note,))
 
 
 def _reached_for(notebook: NotebookNode, job: Job) -> tuple[str, ...]:

@@ -49,6 +49,7 @@ class _Made:
     cell: NotebookNode
     names: Names
     runs: bool
+    untouched: bool = False  # an answer cell that is as it was released
 
 
 def rebuild(release: NotebookNode, submitted: bytes | None) -> Rebuilt:
@@ -65,14 +66,15 @@ def rebuild(release: NotebookNode, submitted: bytes | None) -> Rebuilt:
     found = needs([_as_needing(one) for one in made])
     runs = tuple(i for i, one in enumerate(made) if (one.runs and one.cell.source.strip()) or i in found.provided)
     provided = {i: tuple(s.source for s in statements) for i, statements in found.provided.items()}
-    late = {grade_id_of(made[i].cell): _late(read) for i, read in found.late.items()}
+    told = {grade_id_of(made[i].cell): _unwritten(made, i, found.reached[i]) for i in found.reached}
+    told |= {grade_id_of(made[i].cell): _late(read) for i, read in found.late.items()}
     return Rebuilt(
         notebook,
         runs,
         "",
         (*_suspicions(release, theirs, placed), *placed.flags),
         provided,
-        _by_check(release, placed.notes) | late,
+        _by_check(release, placed.notes) | {id: note for id, note in told.items() if note},
         dict(_problems(release, placed)),
     )
 
@@ -120,7 +122,7 @@ def _merged(mine: NotebookNode, their: Theirs | None, ids: _Ids, runs: bool) -> 
         if their:
             cell.source = their.source
             _show_pictures(cell, their)
-        yield _Made(cell, their.names if their and changed else released, code and runs)
+        yield _Made(cell, their.names if their and changed else released, code and runs, not changed)
     elif grade_id_of(cell):
         yield _Made(cell, released, code)
     elif code and _SETUP_TAGS & set(cell.metadata.get("tags", ())):
@@ -155,6 +157,16 @@ def _late(found: Iterable[str]) -> str:
     """What a learner is told of names that an answer reads, and that are defined only further down."""
     said = ", ".join(f"`{name}`" for name in sorted(found)[:5])
     return f"The answer reads {said}, which is defined below this check only: define it above, or in the answer itself."
+
+
+def _unwritten(made: list[_Made], check: int, reached: Iterable[int]) -> str:
+    """What a learner is told where an answer calls others that are not written: then it cannot be right."""
+    own = max((i for i in range(check) if is_answer(made[i].cell) and made[i].cell.cell_type == "code"), default=-1)
+    stubs = [made[i] for i in sorted(reached) if made[i].untouched and i != own]
+    if not stubs or made[own].untouched:
+        return ""
+    said = ", ".join(f"`{name}`" for stub in stubs for name in sorted(stub.names.binds))
+    return f"The answer calls what other exercises ask for and what is not written yet: {said}."
 
 
 def _by_check(release: NotebookNode, notes: dict[str, str]) -> dict[str, str]:

@@ -375,10 +375,11 @@ def _folders(scratch: Path) -> dict[str, str]:
 
 
 def _hidden() -> tuple[str, ...]:
-    """What must not be seen even where it is installed among what may: references, and this package."""
+    """What must not be seen even where it is installed among what may: references, stand-ins, and this package."""
     import grader
 
-    folders = [Path(coursekit.__file__).parent / "generated" / "reference", *(Path(place) for place in grader.__path__)]
+    ours = Path(coursekit.__file__).parent
+    folders = [ours / "generated" / "reference", ours / "library", *(Path(place) for place in grader.__path__)]
     return tuple(str(folder) for folder in folders)
 
 

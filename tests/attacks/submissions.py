@@ -6,6 +6,7 @@ must keep their points. `flag` is what the integrity log must say.
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
 import os
@@ -18,7 +19,8 @@ from nbformat import NotebookNode
 
 from coursekit.checking.store import load
 
-SOFTMAX, SDPA = "attention-softmax", "attention-sdpa"
+SOFTMAX, SDPA, HEADS, MULTIHEAD = (f"attention-{name}" for name in ("softmax", "sdpa", "heads", "multihead"))
+QUESTION = "attention-read_heat_map"
 CHECK = f"{SOFTMAX}-check"
 SLUG = "02_attention"
 NOTEBOOK = f"{SLUG}.ipynb"
@@ -42,6 +44,14 @@ class Attack:
     solved: tuple[str, ...] | None = ()  # None: everything
     flag: str = ""
     code_after: str = ""  # the grade id below which `code` stands
+
+
+def _grade_id(cell: dict) -> str:
+    return cell["metadata"].get("nbgrader", {}).get("grade_id", "")
+
+
+def _code(source: str, id: str = "mine") -> dict:
+    return {"cell_type": "code", "id": id, "metadata": {}, "outputs": [], "execution_count": None, "source": source}
 
 
 def _check_cells(notebook: dict) -> list[dict]:
@@ -94,8 +104,65 @@ def _without_ids(notebook: dict) -> None:
     notebook["nbformat_minor"] = 4
 
 
+def _pasted(notebook: dict) -> None:
+    """Every cell copied into a new notebook, by an editor that keeps neither metadata nor ids nor outputs."""
+    code = {"outputs": [], "execution_count": None}
+    notebook["cells"] = [
+        {"cell_type": cell["cell_type"], "metadata": {}, "source": cell["source"]}
+        | (code if cell["cell_type"] == "code" else {})
+        for cell in notebook["cells"]
+    ]
+    notebook |= {"metadata": {}, "nbformat_minor": 4}
+
+
+def _answered_elsewhere(notebook: dict) -> None:
+    """The stub is left as it was, and the answer stands in a new cell below its check."""
+    stub = json.loads(json.dumps(next(c for c in notebook["cells"] if _grade_id(c) == SOFTMAX)))
+    at = next(i for i, cell in enumerate(notebook["cells"]) if _grade_id(cell) == CHECK)
+    notebook["cells"].insert(at + 1, stub | {"id": "mine", "metadata": {}, "source": SOLUTION})
+
+
+def _own_names(notebook: dict) -> None:
+    """Variables that are called as what the released cells call."""
+    at = next(i for i, cell in enumerate(notebook["cells"]) if _grade_id(cell) == SOFTMAX)
+    notebook["cells"].insert(at, _code("check = [1, 2]\ncoursekit = use = progress = None\n"))
+
+
+def _much_output(notebook: dict) -> None:
+    """12 MB of pictures, as a notebook has them after an evening of trying."""
+    data = {"image/png": base64.b64encode(os.urandom(3 << 20)).decode()}
+    shown = {"output_type": "display_data", "data": data, "metadata": {}}
+    plain = [cell for cell in notebook["cells"] if cell["cell_type"] == "code" and not _grade_id(cell)]
+    for cell in plain[:3]:
+        cell["outputs"] = [shown]
+
+
+def _question_below(notebook: dict) -> None:
+    at = next(i for i, cell in enumerate(notebook["cells"]) if _grade_id(cell) == QUESTION)
+    notebook["cells"].insert(at + 1, {"cell_type": "markdown", "id": "mine", "metadata": {}, "source": ESSAY})
+
+
+def _question_pasted(notebook: dict) -> None:
+    next(cell for cell in notebook["cells"] if _grade_id(cell) == QUESTION)["source"] = ESSAY
+    _pasted(notebook)
+
+
+def _picture(notebook: dict) -> None:
+    cell = next(cell for cell in notebook["cells"] if _grade_id(cell) == QUESTION)
+    cell["source"] = f"{ESSAY}\n\n![mine](attachment:mine.png)\n\n![lost](attachment:lost.png)"
+    cell["attachments"] = {"mine.png": {"image/png": PICTURE}, "page.png": {"image/svg+xml": "<svg onload=alert(1)/>"}}
+
+
+def _pathological(notebook: dict) -> None:
+    """Texts on which renderers and cleaners take a time that grows with the square of the length."""
+    texts = ("\\begin{a}" * 4000, "<div>" * 13_000, "[" * 60_000, "$a " * 20_000, "](" * 30_000, "data:" * 12_000)
+    notebook["cells"] += [
+        {"cell_type": "markdown", "id": f"long{i}", "metadata": {}, "source": text} for i, text in enumerate(texts)
+    ]
+
+
 def _script_output(notebook: dict) -> None:
-    notebook["cells"].insert(0, {"cell_type": "markdown", "id": "evil", "metadata": {}, "source": SCRIPTS})
+    notebook["cells"].insert(0, {"cell_type": "markdown", "id": "evil", "metadata": {}, "source": LINKS + SCRIPTS})
     notebook["metadata"]["title"] = SCRIPTS
 
 
@@ -158,6 +225,18 @@ def _deeper(folder: Path) -> None:
     (folder / NOTEBOOK).rename(folder / "again" / NOTEBOOK)
 
 
+SOLUTION = "def softmax(x, dim):\n    return (x - x.logsumexp(dim, keepdim=True)).exp()"
+ESSAY = (
+    "A row is a query and a column a key. Each row sums to 1, and the brightest cell of *it* is *trophy*, about 0.6."
+)
+PICTURE = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="  # one pixel
+)
+LINKS = (
+    r"[x](javascript\:alert(1)) [x](java&#115;cript:alert(1)) [x](<javascript&colon;alert(1)>) [x](vbscript:x) "
+    r"[x](data:text/html;base64,PHNjcmlwdD4=) [x](\j\avascript:alert(1)) <javascript:alert(1)> [r] " + "\n\n"
+    r"[r]: javascript&#58;alert(1)" + "\n\n"
+)
 SCRIPTS = (
     f"<script>window.{CANARY.replace('-', '_')}=1</script><img src=x onerror=alert(1)><iframe src='//evil.example'>"
     "</iframe> [a link](javascript:alert(1)) <svg onload=alert(1)>"
@@ -658,7 +737,68 @@ HONEST = [
     ),
 ]
 
-ATTACKS = [*FORGERIES, *LEAKS, *FILES, *RESOURCES]
+# An honest answer that calls what the chapter's own cells have made of the answer before.
+_CALLS_DEMONSTRATION = (
+    MULTIHEAD,
+    """class MultiHeadAttention(nn.Module):
+    def __init__(self, D, H):
+        super().__init__()
+        self.H = H
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * D, D))
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * D))
+        self.out_proj = nn.Linear(D, D)
+        nn.init.xavier_uniform_(self.in_proj_weight)
+
+    def forward(self, X, allowed=None):
+        projected = nn.functional.linear(X, self.in_proj_weight, self.in_proj_bias)
+        Q, K, V = (split(P, self.H) for P in projected.chunk(3, -1))
+        Z = Q @ K.mT / math.sqrt(Q.shape[-1])
+        Z = Z if allowed is None else Z.masked_fill(~allowed, -torch.inf)
+        return self.out_proj(merge(Z.softmax(-1) @ V))
+""",
+)
+_UNMASKED = """
+import coursekit.checking.checks as checks, coursekit.checking.handover as h
+old, h.asked = h.hand_over, lambda: False
+def borrowed(id):
+    try: return checks.use(id)
+    except Exception: pass
+    try: return (checks.find(id).library or (None,))[0]
+    except Exception as error: print(type(error).__name__)
+softmax = borrowed('attention.softmax')
+h.asked = lambda: True
+"""
+
+NOTEBOOKS = [
+    Attack("pasted", 32, "every cell pasted into another notebook", edit=_pasted, solved=None, flag="lost their ids"),
+    Attack("elsewhere", 32, "the answer in a cell below its check", edit=_answered_elsewhere, solved=(SOFTMAX,)),
+    Attack("own_names", 39, "variables called check, use and coursekit", edit=_own_names, solved=None),
+    Attack("much_output", 41, "12 MB of outputs", edit=_much_output, solved=None),
+    Attack("question_below", 40, "the question answered in a new cell", edit=_question_below, flag=QUESTION),
+    Attack("question_pasted", 40, "the question's cell without its id", edit=_question_pasted, flag=QUESTION),
+    Attack("picture", 27, "pasted pictures, one of them missing, one no picture", edit=_picture),
+    Attack("pathological", 28, "texts that take long to render", edit=_pathological),
+    Attack(
+        "demonstrated",
+        42,
+        "an answer that calls what a demonstration made of another answer",
+        solved=(SDPA, HEADS, MULTIHEAD),
+        answers=(_CALLS_DEMONSTRATION,),
+    ),
+    Attack(
+        "borrowed_split",
+        42,
+        "the same where that other answer is missing",
+        solved=(SDPA,),
+        answers=(_CALLS_DEMONSTRATION,),
+    ),
+    Attack("syntax", 43, "a syntax error", answers=((SOFTMAX, "def softmax(x, dim)\n    return x\n"),)),
+    Attack("endless", 43, "an endless loop", answers=_body("while True: pass"), flag="Softmax over any dimension"),
+    Attack("renamed", 43, "a function of another name", answers=((SOFTMAX, SOLUTION.replace("softmax(", "soft(")),)),
+    Attack("library", 29, "the library that stands in for an unsolved exercise", _UNMASKED, code_after=SOFTMAX),
+]
+
+ATTACKS = [*FORGERIES, *LEAKS, *FILES, *RESOURCES, *NOTEBOOKS]
 ALL = {attack.name: attack for attack in (*ATTACKS, *HONEST)}
 
 
