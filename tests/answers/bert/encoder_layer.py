@@ -21,7 +21,7 @@ ANSWERS = Answers(
 class Given(nn.Module):
     """What the released cell gives, and a right forward in steps."""
 
-    def __init__(self, D, H, F):  # noqa: N803  # the exercise's own letters
+    def __init__(self, D, H, F):  # the exercise's own letters
         super().__init__()
         self.H = H
         self.query, self.key, self.value, self.output = (nn.Linear(D, D) for _ in range(4))
@@ -291,7 +291,7 @@ class SentenceBySentence(Given):
 class Functional(Given):
     """PyTorch's own multi-head attention, which wants True for filler, and a scale kept as a buffer."""
 
-    def __init__(self, D, H, F):  # noqa: N803
+    def __init__(self, D, H, F):
         super().__init__(D, H, F)
         self.register_buffer("scale", torch.tensor((D // H) ** -0.5), persistent=False)
         self.dropout = nn.Dropout(0.0)
