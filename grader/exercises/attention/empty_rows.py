@@ -101,8 +101,8 @@ def mask_lifted(Q, K, V, allowed):
 
 
 @TRUSTED.mistake(
-    "A query without any allowed key gives the value of key 0: you show it that key to avoid NaN, but never set its row "
-    "to 0 afterwards."
+    "A query without any allowed key gives the value of key 0: you show it that key to avoid NaN, but never set its "
+    "row to 0 afterwards."
 )
 def first_key_shown(Q, K, V, allowed):
     allowed = allowed.expand(scores(Q, K).shape).clone()
