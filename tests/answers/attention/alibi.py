@@ -187,6 +187,31 @@ def seeded(Q, K, V):
     return attended(Q, K, V, -slopes(H) * distances(T))
 
 
+@ANSWERS.wrong("plain", "the square of the distance")
+def squared(Q, K, V):
+    H, T = Q.shape[1:3]
+    return attended(Q, K, V, -slopes(H) * distances(T) ** 2)
+
+
+@ANSWERS.wrong("large", "slopes in half precision: exact up to H = 8 only")
+def halved_slopes(Q, K, V):
+    H, T = Q.shape[1:3]
+    return attended(Q, K, V, -slopes(H).half().float() * distances(T))
+
+
+@ANSWERS.wrong("plain", "the token itself is hidden too")
+def not_itself(Q, K, V):
+    H, T, d = Q.shape[1:]
+    Z = Q @ K.mT / d**0.5 - (slopes(H) * distances(T)).to(Q.dtype)
+    return Z.masked_fill(torch.ones(T, T).triu(0).bool(), -torch.inf).softmax(-1).nan_to_num() @ V
+
+
+@ANSWERS.wrong("plain", "one slope for all, and no scale")
+def one_slope_and_no_scale(Q, K, V):
+    H, T, d = Q.shape[1:]
+    return attended(Q * d**0.5, K, V, (-slopes(H)[:1] * distances(T)).expand(H, T, T))
+
+
 @ANSWERS.right
 def press(Q, K, V):
     """The paper's code: a geometric sequence, and the key's position for the distance."""
@@ -234,3 +259,10 @@ def in_double(Q, K, V):
     E = (Z - Z.detach().amax(-1, keepdim=True).clamp(max=torch.inf)).masked_fill(distances(T) < 0, -torch.inf)
     E = (E - E.detach().amax(-1, keepdim=True)).exp()
     return E / E.sum(-1, keepdim=True) @ V
+
+
+@ANSWERS.right
+def one_more_for_all(Q, K, V):
+    """Distances from 1: the same number more in each row, which no softmax sees."""
+    H, T = Q.shape[1:3]
+    return attended(Q, K, V, -slopes(H) * (distances(T) + 1))

@@ -203,6 +203,34 @@ def gradients_off(Q, K, V, dY):
     return dZ @ K, dZ.mT @ Q, A.mT @ dY
 
 
+@ANSWERS.wrong("again", "autograd on what was handed in: a second call adds to the first one's gradients")
+def gradients_add_up(Q, K, V, dY):
+    Q, K, V = (x.requires_grad_() for x in (Q, K, V))
+    (weights(Q, K) @ V).backward(dY)
+    return Q.grad, K.grad, V.grad
+
+
+@ANSWERS.wrong("plain", "the weights' softmax runs over the queries")
+def softmax_over_queries(Q, K, V, dY):
+    A = (Q @ K.mT / Q.shape[-1] ** 0.5).softmax(-2)
+    dZ = through(A, dY @ V.mT) / Q.shape[-1] ** 0.5
+    return dZ @ K, dZ.mT @ Q, A.mT @ dY
+
+
+@ANSWERS.wrong("plain", "scaled by the values' width on the way back")
+def scaled_by_e(Q, K, V, dY):
+    A = weights(Q, K)
+    dZ = through(A, dY @ V.mT) / V.shape[-1] ** 0.5
+    return dZ @ K, dZ.mT @ Q, A.mT @ dY
+
+
+@ANSWERS.wrong("plain", "dQ and dK exchanged: dQ from the queries")
+def queries_and_keys_exchanged(Q, K, V, dY):
+    A = weights(Q, K)
+    dZ = through(A, dY @ V.mT) / Q.shape[-1] ** 0.5
+    return dZ.mT @ Q, dZ @ K, A.mT @ dY
+
+
 @ANSWERS.right
 def whole_jacobian(Q, K, V, dY):
     A = weights(Q, K)
@@ -251,3 +279,9 @@ def in_numpy(Q, K, V, dY):
     dZ = A * (dA - (A * dA).sum(-1, keepdims=True)) / np.sqrt(q.shape[-1])
     found = dZ @ k, dZ.swapaxes(-1, -2) @ q, A.swapaxes(-1, -2) @ dy
     return tuple(torch.from_numpy(x).to(Q.dtype) for x in found)
+
+
+@ANSWERS.right
+def by_vjp(Q, K, V, dY):
+    found = torch.func.vjp(lambda *x: weights(*x[:2]) @ x[2], Q.double(), K.double(), V.double())[1](dY.double())
+    return tuple(x.to(Q.dtype) for x in found)

@@ -3,6 +3,7 @@
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from tests.answers.collection import Answers
 
@@ -281,6 +282,52 @@ class AttentionFrozen(Given):
             return super().attention(X, allowed)
 
 
+@ANSWERS.wrong("plain", "GELU behind the second layer")
+class GeluLast(Given):
+    def ffn(self, x):
+        return F.gelu(self.linear2(self.linear1(x)))
+
+
+@ANSWERS.wrong("plain", "norms over tokens and width together")
+class NormOverTokens(Given):
+    def __init__(self, *sizes):
+        super().__init__(*sizes)
+        for norm in (self.norm1, self.norm2):
+            norm.forward = lambda x, norm=norm: F.layer_norm(x, x.shape[1:]) * norm.weight + norm.bias
+
+
+@ANSWERS.wrong("plain", "a last norm in pre-norm, as a whole GPT has it")
+class OneNormMore(Given):
+    def forward(self, X, allowed=None):
+        Y = super().forward(X, allowed)
+        return self.norm2(Y) if self.norm_first else Y
+
+
+@ANSWERS.wrong("plain", "the mask is turned round once more")
+class MaskTurned(Given):
+    def attention(self, X, allowed):
+        return super().attention(X, None if allowed is None else ~allowed | torch.eye(X.shape[1]).bool())
+
+
+@ANSWERS.wrong("again", "the order changes with each call")
+class TakesTurns(Given):
+    def forward(self, X, allowed=None):
+        Y = super().forward(X, allowed)
+        self.norm_first = not self.norm_first
+        return Y
+
+
+@ANSWERS.wrong("given", "the mask is negated in place")
+class MaskInPlace(Given):
+    def attention(self, X, allowed):
+        if allowed is not None:
+            allowed.logical_not_().logical_not_()
+            allowed[..., 0, 0] = True
+            allowed.logical_and_(allowed)
+            allowed[..., -1, :1] = True
+        return super().attention(X, allowed)
+
+
 @ANSWERS.right
 class WithModules(Given):
     def __init__(self, D, H, F, norm_first):
@@ -359,3 +406,11 @@ class FromTorch(nn.TransformerEncoderLayer):
         H = self.self_attn.num_heads
         mask = torch.zeros(B, H, T, T, dtype=X.dtype).masked_fill(~allowed, -torch.inf)
         return super().forward(X, mask.reshape(B * H, T, T))
+
+
+@ANSWERS.right
+class Checkpointed(Given):
+    """Less memory, and the same numbers."""
+
+    def forward(self, X, allowed=None, **unused):
+        return checkpoint(super().forward, X, allowed, use_reentrant=False)

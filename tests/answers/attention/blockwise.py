@@ -31,6 +31,8 @@ def online(
     newest=False,
     hides=lambda i, j: j > i,
     scale=None,
+    soft_hides=None,
+    divide_each_time=False,
 ):
     """The online softmax, with places where it can go wrong."""
     T, S, scale = Q.shape[-2], K.shape[-2], scale or Q.shape[-1] ** -0.5
@@ -44,12 +46,16 @@ def online(
             if causal:
                 rows, columns = i + torch.arange(Z.shape[-2]), j + torch.arange(Z.shape[-1])
                 Z = Z.masked_fill(hides(rows[:, None], columns), -math.inf)
+            if soft_hides:
+                rows, columns = i + torch.arange(Z.shape[-2]), j + torch.arange(Z.shape[-1])
+                Z = Z.masked_fill(soft_hides(rows[:, None], columns), -1e4)
             new = highest(Z) if newest else torch.maximum(m, highest(Z))
             E, by = (Z - new).exp(), (m - new).exp()
             n = n * (by if shrink_n else 1) + E.sum(-1, keepdim=True)
             y = y * (by if shrink_y else 1) + E @ V[..., j : j + block, :]
             m = new
-        Y.append(y / n)
+            y = y / n if divide_each_time else y
+        Y.append(y if divide_each_time else y / n)
     return torch.cat(Y, -2)
 
 
@@ -255,6 +261,39 @@ def gradients_off(Q, K, V, block, causal):
     return online(Q, K, V, block, causal)
 
 
+@ANSWERS.wrong("far", "hidden scores are -10000, and so is the first maximum")
+def finite_mask(Q, K, V, block, causal):
+    Y = online(Q, K, V, block, causal, start=-1e4)
+    if not causal:
+        return Y
+    return online(Q, K, V, block, False, start=-1e4, soft_hides=lambda i, j: j > i)
+
+
+@ANSWERS.wrong("plain", "divided by the sum after every block")
+def divided_each_time(Q, K, V, block, causal):
+    return online(Q, K, V, block, causal, divide_each_time=True)
+
+
+@ANSWERS.wrong("plain", "scaled by the block's root")
+def scaled_by_block(Q, K, V, block, causal):
+    return online(Q, K, V, block, causal, scale=block**-0.5)
+
+
+@ANSWERS.wrong("plain", "causal: the block on the diagonal is left out")
+def diagonal_left_out(Q, K, V, block, causal):
+    return online(Q, K, V, block, causal, hides=lambda i, j: (j // block >= i // block) & (j > 0))
+
+
+@ANSWERS.wrong("unwatched", "all scores in NumPy where causal is False")
+def scores_in_numpy_sometimes(Q, K, V, block, causal):
+    if causal:
+        return online(Q, K, V, block, causal)
+    q, k, v = (x.double().numpy() for x in (Q, K, V))
+    Z = q @ k.swapaxes(-1, -2) / math.sqrt(q.shape[-1])
+    Z = np.exp(Z - Z.max(-1, keepdims=True))
+    return torch.from_numpy(Z / Z.sum(-1, keepdims=True) @ v).to(Q.dtype)
+
+
 @ANSWERS.right
 def keys_only(Q, K, V, block, causal):
     """All queries at once, keys in blocks."""
@@ -344,3 +383,25 @@ def fused(Q, K, V, block, causal):
     if causal:
         return F.scaled_dot_product_attention(Q, K, V, is_causal=True)
     return torch.cat([F.scaled_dot_product_attention(q, K, V) for q in Q.split(block, -2)], -2)
+
+
+@ANSWERS.right
+def halves(Q, K, V, block, causal):
+    """Keys are halved until they fit into a block, and two halves are joined."""
+
+    def part(first, last):
+        if last - first > block:
+            middle = (first + last) // 2
+            (m, n, y), (m2, n2, y2) = part(first, middle), part(middle, last)
+            top = torch.maximum(m, m2).clamp(min=-1e300)
+            a, b = (m - top).exp(), (m2 - top).exp()
+            return top, n * a + n2 * b, y * a + y2 * b
+        Z = Q @ K[..., first:last, :].mT / Q.shape[-1] ** 0.5
+        if causal:
+            Z = Z.masked_fill(torch.arange(first, last) > torch.arange(Q.shape[-2])[:, None], -math.inf)
+        m = Z.amax(-1, keepdim=True).clamp(min=torch.finfo(Z.dtype).min)
+        E = (Z - m).exp()
+        return m, E.sum(-1, keepdim=True), E @ V[..., first:last, :]
+
+    _, n, y = part(0, K.shape[-2])
+    return y / n

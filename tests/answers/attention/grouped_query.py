@@ -187,6 +187,31 @@ def seeded(Q, K, V):
     return attended(Q, K.repeat_interleave(n, 1), V.repeat_interleave(n, 1))
 
 
+@ANSWERS.wrong("large", "the nearest of G evenly spread places: right for few groups")
+def nearest_group(Q, K, V):
+    group = torch.linspace(0, K.shape[1] - 1, Q.shape[1]).round().long()
+    return attended(Q, K[:, group], V[:, group])
+
+
+@ANSWERS.wrong("plain", "causal, which nobody asked for")
+def causal(Q, K, V):
+    n = Q.shape[1] // K.shape[1]
+    Z = Q @ K.repeat_interleave(n, 1).mT / Q.shape[-1] ** 0.5
+    return Z.masked_fill(torch.ones_like(Z).triu(1).bool(), -torch.inf).softmax(-1) @ V.repeat_interleave(n, 1)
+
+
+@ANSWERS.wrong("plain", "scaled by the root of the group's size")
+def scaled_by_group(Q, K, V):
+    n = Q.shape[1] // K.shape[1]
+    return (Q @ K.repeat_interleave(n, 1).mT / max(n, 1) ** 0.5).softmax(-1) @ V.repeat_interleave(n, 1)
+
+
+@ANSWERS.wrong("plain", "only the values are shared rightly, keys go to heads in turns")
+def keys_in_turns(Q, K, V):
+    n = Q.shape[1] // K.shape[1]
+    return attended(Q, K.repeat(1, n, 1, 1), V.repeat_interleave(n, 1))
+
+
 @ANSWERS.right
 def fused(Q, K, V):
     return F.scaled_dot_product_attention(query=Q, key=K, value=V, enable_gqa=True)
@@ -228,3 +253,10 @@ def group_by_group(Q, K, V):
     G = K.shape[1]
     parts = zip(Q.chunk(G, 1), K.split(1, 1), V.split(1, 1), strict=True)
     return torch.cat([attended(q.double(), k.double(), v.double()) for q, k, v in parts], 1)
+
+
+@ANSWERS.right
+def mapped(Q, K, V):
+    """vmap over sequences and groups."""
+    grouped = Q.unflatten(1, (K.shape[1], -1))
+    return torch.vmap(torch.vmap(lambda q, k, v: attended(q, k, v)))(grouped, K, V).flatten(1, 2)

@@ -250,6 +250,38 @@ def double_for_all(Q, K, positions, base=10000.0):
     return turned(Q, angles), turned(K, angles)
 
 
+@ANSWERS.wrong("plain", "tensor2tensor's speeds: the exponents reach 1, divided by one pair less")
+def speeds_to_the_base(Q, K, positions, base=10000.0):
+    d = Q.shape[-1]
+    angles = positions[:, None, :, None] * base ** (-torch.arange(d // 2) / max(d // 2 - 1, 1))
+    return turned(Q, angles), turned(K, angles)
+
+
+@ANSWERS.wrong("plain", "whole division: every pair turns at speed 1")
+def whole_division(Q, K, positions, base=10000.0):
+    d = Q.shape[-1]
+    angles = positions[:, None, :, None] * torch.stack([torch.tensor(base ** -(2 * i // d)) for i in range(d // 2)])
+    return turned(Q, angles), turned(K, angles)
+
+
+@ANSWERS.wrong("plain", "sines and cosines exchanged")
+def sines_for_cosines(Q, K, positions, base=10000.0):
+    angles = torch.pi / 2 - positions[:, None, :, None] * speeds(Q.shape[-1], base)
+    return turned(Q, angles), turned(K, angles)
+
+
+@ANSWERS.wrong("named", "positions are put in order first")
+def sorted_first(Q, K, positions, base=10000.0):
+    angles = positions.sort(-1).values[:, None, :, None] * speeds(Q.shape[-1], base)
+    return turned(Q, angles), turned(K, angles)
+
+
+@ANSWERS.wrong("plain", "the result is float32 whatever comes in")
+def narrowed(Q, K, positions, base=10000.0):
+    angles = positions[:, None, :, None] * speeds(Q.shape[-1], base)
+    return turned(Q, angles).float(), turned(K, angles).float()
+
+
 @ANSWERS.right
 def llama(xq, xk, positions, base=10000.0):
     """Meta's code as it stands, but for the positions."""
@@ -337,3 +369,13 @@ def table_that_grows(Q, K, positions, base=10000.0):
         _GROWING[key] = torch.arange(needed)[:, None] * speeds(*key)
     angles = _GROWING[key][positions][:, None]
     return turned(Q, angles), turned(K, angles)
+
+
+@ANSWERS.right
+def exponential_of_a_matrix(Q, K, positions, base=10000.0):
+    """exp of angle times the quarter turn."""
+    d = Q.shape[-1]
+    generator = torch.block_diag(*(w * torch.tensor([[0.0, -1.0], [1.0, 0.0]]) for w in speeds(d, base).double()))
+    powers = torch.stack([torch.matrix_exp(p * generator) for p in positions.flatten().double()])
+    R = powers.view(*positions.shape, d, d)
+    return tuple(torch.einsum("btij,bhtj->bhti", R, x.double()).to(x.dtype) for x in (Q, K))

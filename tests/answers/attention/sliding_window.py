@@ -189,6 +189,35 @@ def gradients_off(Q, K, V, window):
     return Y
 
 
+@ANSWERS.wrong("plain", "a slice that begins below 0 wraps round: the first tokens see nothing")
+def negative_slices(Q, K, V, window):
+    Y = torch.zeros(*Q.shape[:-1], V.shape[-1], dtype=V.dtype)
+    for i in range(Q.shape[-2]):
+        seen = slice(i - window + 1, i + 1)
+        Y[..., i, :] = (scores(Q[..., i : i + 1, :], K[..., seen, :]).softmax(-1) @ V[..., seen, :])[..., 0, :]
+    return Y
+
+
+@ANSWERS.wrong("plain", "zeros in front of the keys take part")
+def padded_with_zeros(Q, K, V, window):
+    K, V = (F.pad(x, (0, 0, window - 1, 0)).unfold(-2, window, 1) for x in (K, V))
+    A = (Q[..., None, :] @ K / Q.shape[-1] ** 0.5).squeeze(-2).softmax(-1)
+    return (V @ A[..., None]).squeeze(-1)
+
+
+@ANSWERS.wrong("plain", "the first key is dropped: slices begin at 1 at the earliest")
+def first_key_dropped(Q, K, V, window):
+    seen = (back(Q.shape[-2]) >= 0) & (back(Q.shape[-2]) < window)
+    seen[1:, 0] = False
+    return attended(Q, K, V, seen)
+
+
+@ANSWERS.wrong("plain", "right rows, but scaled by the window's root and not by d's")
+def scaled_by_window(Q, K, V, window):
+    seen = (back(Q.shape[-2]) >= 0) & (back(Q.shape[-2]) < window)
+    return (Q @ K.mT / window**0.5).masked_fill(~seen, -torch.inf).softmax(-1) @ V
+
+
 @ANSWERS.right
 def fused(Q, K, V, window):
     T = Q.shape[-2]
@@ -237,3 +266,12 @@ def added_mask(Q, K, V, window):
                 mask[i, j] = 0
     Z = torch.einsum("bhid,bhjd->bhij", Q, K).div(Q.size(-1) ** 0.5)
     return torch.einsum("bhij,bhje->bhie", torch.where(mask == 0, Z, mask).softmax(-1), V)
+
+
+@ANSWERS.right
+def values_as_they_are(Q, K, V, window):
+    if window == 1:
+        return V
+    T = Q.shape[-2]
+    mask = torch.zeros(T, T, dtype=torch.float64).masked_fill_(~((back(T) >= 0) & (back(T) < window)), -torch.inf)
+    return (scores(Q.double(), K.double()) + mask).softmax(-1) @ V.double()
