@@ -18,7 +18,7 @@ def cases(g):
         pairs = some(g, rows.split(), len(rows.split()))
         letters = sorted({*rows} - {".", " "})
         numbers = dict(zip(letters, some(g, range(names), len(letters)), strict=True)) | {".": IGNORED}
-        predictions, labels = torch.tensor([[numbers[c] for c in pair] for pair in pairs]).unbind(1)
+        predictions, labels = (torch.tensor([numbers[c] for c in side]) for side in zip(*pairs, strict=True))
         return Case("macro F1", label, {"predictions": predictions, "labels": labels})
 
     return [
