@@ -249,7 +249,7 @@ def by_numpy(lengths, size):
     import numpy as np
 
     order = np.argsort(lengths, kind="stable")
-    return [part for part in np.array_split(order, range(size, len(order), size))]
+    return list(np.array_split(order, range(size, len(order), size)))
 
 
 @ANSWERS.right_at(2)

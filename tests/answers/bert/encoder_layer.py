@@ -223,7 +223,7 @@ class MaskOverHeads(Given):
         return real[:, None, :]
 
 
-@ANSWERS.wrong("large", "sentences are cut at 128 tokens")
+@ANSWERS.wrong("large", "sentences are cut at 128 tokens", told="a long sentence: Y differs")
 class UpTo128(Given):
     def attend(self, X, real):
         far = torch.arange(X.shape[1], device=X.device) < 128
@@ -267,6 +267,32 @@ class GradientsOff(Given):
     def forward(self, X, real):
         torch.set_grad_enabled(False)
         return super().forward(X, real)
+
+
+@ANSWERS.wrong("plain", "the norms are exchanged")
+class NormsExchanged(Given):
+    def forward(self, X, real):
+        X = self.norm_output(X + self.attend(X, real))
+        return self.norm_attention(X + self.feed(X))
+
+
+@ANSWERS.wrong("plain", "no output projection", true="NoOutputProjection")
+class WithoutOutput(Given):
+    def attend(self, X, real):
+        Q, K, V = (self.heads(part(X)) for part in (self.query, self.key, self.value))
+        return self.merge(self.weights(Q, K, real) @ V)
+
+
+@ANSWERS.wrong("named", "one sentence's mask for all: the tokens real in every sentence")
+class CommonMask(Given):
+    def mask(self, real):
+        return real.all(0)[None, None, None]
+
+
+@ANSWERS.wrong("far", "filler's keys are multiplied by 0: their score is 0, not -inf", true="ScoreZero")
+class KeysZeroed(Given):
+    def weights(self, Q, K, real):
+        return ((Q @ K.mT / math.sqrt(Q.shape[-1])) * self.mask(real)).softmax(-1)
 
 
 @ANSWERS.right
@@ -334,3 +360,13 @@ class Functional(Given):
             key_padding_mask=~real,
         )
         return self.dropout(Y.transpose(0, 1))
+
+
+@ANSWERS.right
+class FillerSharesNothing(Given):
+    """Keys and queries hidden, with the rows of filler repaired."""
+
+    def weights(self, Q, K, real):
+        seen = real[:, None, None, :] & real[:, None, :, None]
+        S = (Q @ K.mT / math.sqrt(Q.shape[-1])).masked_fill(~seen, float("-inf"))
+        return torch.where(seen.any(-1, keepdim=True), S, torch.zeros_like(S)).softmax(-1)

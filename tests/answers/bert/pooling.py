@@ -102,12 +102,10 @@ def without_clamp(X, real):
 
 @ANSWERS.wrong("named", "0 / 0 is replaced afterwards: the gradient stays NaN", at=1)
 def replaced_afterwards(X, real):
-    n = real.sum(1, keepdim=True)
-    scale = X.new_ones(1).requires_grad_() * n
-    return ((X * real[..., None]).sum(1) / scale / (n / n)).nan_to_num()
+    return ((X * real[..., None]).sum(1) / real.sum(1, keepdim=True)).nan_to_num()
 
 
-@ANSWERS.wrong("named", "+ 1e-9 in the divisor, and X divided by it: right, were it not 1e-2", at=1)
+@ANSWERS.wrong("named", "1e-2 is added to the divisor", at=1)
 def small_number_added(X, real):
     return (X * real[..., None]).sum(1) / (real.sum(1, keepdim=True) + 1e-2)
 
@@ -158,9 +156,8 @@ def subtracted(X, real):
     return (X.sum(1) - (X * ~real[..., None]).sum(1)) / counts(real)
 
 
-@ANSWERS.wrong("far", "filler times 0: NaN there spreads", at=1)
-def softmax_of_large_numbers(X, real):
-    """Weights by a softmax in which filler has the score -5."""
+@ANSWERS.wrong("far", "weights by a softmax in which filler has the score -5", at=1)
+def softmax_of_scores(X, real):
     A = torch.where(real, 0.0, -5.0).softmax(1).to(X.dtype)
     return (A[..., None] * X).sum(1)
 
