@@ -157,8 +157,8 @@ class MaskIgnored(Attention):
 
 
 @slip(
-    "Hidden scores are set to 0, but exp(0) = 1: hidden keys still get weight. Which score does the softmax "
-    "turn into a weight of 0?"
+    "Hidden scores are set to 0, or nearly (1e-9), but exp(0) = 1: hidden keys still get weight. Which score does the "
+    "softmax turn into a weight of 0?"
 )
 class ScoreZero(Attention):
     def hide(self, S, seen):

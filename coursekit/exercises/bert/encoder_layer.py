@@ -6,7 +6,6 @@ from torch import nn
 from coursekit.checking.calls import Call, probe_of
 from coursekit.checking.contract import Exercise
 from coursekit.checking.drawing import Shapes, places
-from coursekit.checking.probing import Wrong
 
 CALL = "EncoderLayer(D, H, F)(X, real) -> Y"
 called = probe_of([Call.parse(CALL)])
@@ -21,17 +20,27 @@ LAYER = Shapes(
 def cases(g):
     draw, double = LAYER.cases(g), torch.float64
 
-    def case(part, rows, **given):
+    def case(part, rows, loud=False, **given):
+        """Of the rows, "x" is a real token and "." filler; `loud` filler has scores far above all others."""
         real = places(rows)
         B, T = real.shape
-        return draw(part, B=B, T=T, real=real, **given)
+        drawn = draw(part, B=B, T=T, real=real, **given)
+        if loud:
+            drawn.inputs["X"][~real] *= 500
+        return drawn
 
+    # Cases of equal D, H and F are calls of one module: with another mask, with another length.
+    wide, few = {"D": 8, "H": 4, "F": 14}, {"D": 12, "H": 2, "F": 10}
     return [
         case("values", "xxxxx xxxxx", D=8, H=2, F=20, note="no padding"),
         case("values", "xxxx", D=12, H=3, F=18, dtype=double, note="no padding"),
-        case("padding", "xxxxx xxx..", D=8, H=4, F=14, note="lengths 5 and 3"),
-        case("padding", "xxxx.. xxxxxx ..xxx.", D=12, H=2, F=10, note="padded on the left too"),
-        case("padding", "xx.. xxx. x...", D=6, H=3, F=16, dtype=double),
+        case("values", "x x x", D=6, H=1, F=8, note="one token"),
+        case("padding", "xxxxx xxx..", note="lengths 5 and 3", **wide),
+        case("padding", "xx... xxxxx", note="lengths 2 and 5", **wide),
+        case("padding", "xxxx.. xxxxxx ..xxx.", note="padded on the left too", **few),
+        case("padding", "x.x .xx", note="padding in the middle too", **few),
+        case("padding", "xxx. x... ..xx", D=8, H=2, F=6, loud=True, note="numbers far larger on the padding"),
+        case("padding", 130 * "x" + "..", D=4, H=2, F=4, note="a long sentence"),
         # Wide tokens: a norm over few numbers that happen to be nearly equal would magnify every rounding error.
         case("gradients", "xxx. xxxx", D=12, H=3, F=10, upstream=True),
         case("gradients", "xx. xxx", D=12, H=2, F=16, dtype=double, upstream=True),
@@ -39,13 +48,11 @@ def cases(g):
 
 
 def probe(case, Layer):
-    """What stands on filler afterwards is nobody's business, as long as it is a number: NaN would spread."""
-    real = case["real"]
-    found = called(case | {"dY": case["dY"] * real[..., None]} if "dY" in case else case, Layer)
-    Y = found.pop("Y")
-    if Y.shape != case["X"].shape:
-        raise Wrong(f"Y has shape {tuple(Y.shape)}, expected {tuple(case['X'].shape)}, that of X")
-    return {"Y of the real tokens": Y[real], "Y is finite": Y.isfinite().all()} | found
+    """Numbers on filler are nobody's business and become 0; NaN would spread, and stays."""
+    filler = ~case["real"][..., None]
+    found = called(case | {"dY": case["dY"] * ~filler} if "dY" in case else case, Layer)
+    Y = found["Y"]
+    return found | {"Y": Y.masked_fill(filler & Y.isfinite(), 0)} if Y.shape == case["X"].shape else found
 
 
 class Library(nn.Module):

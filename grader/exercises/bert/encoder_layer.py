@@ -61,7 +61,7 @@ class Reference(Parts):
         return torch.stack(sentences)
 
 
-TRUSTED = Trusted(Reference)
+TRUSTED = Trusted(Reference, budget="a whole layer: projections, heads, mask, network, two residuals, two norms")
 TRUSTED.add_slips(
     blocks.slipping(Parts),
     blocks.NormOnTheBranch,
@@ -69,12 +69,16 @@ TRUSTED.add_slips(
     blocks.NoAttentionResidual,
     blocks.SecondResidualFromTheInput,
     blocks.NoOutputProjection,
+    blocks.ViewWithoutTranspose,
     blocks.MergedWithoutTranspose,
     blocks.ReluForGelu,
+    blocks.TanhGelu,
     attention.ScaledByModelWidth,
     attention.MaskIgnored,
     attention.MaskInverted,
     attention.MaskAddedAsNumbers,
+    attention.MaskAfterSoftmax,
+    attention.ScoreZero,
 )
 
 
@@ -118,6 +122,38 @@ class MaskInvertedFused(Parts):
 class InputsZeroed(Parts):
     def attend(self, X, seen):
         return super().attend(X * seen[:, 0, 0, :, None])
+
+
+@TRUSTED.mistake(
+    "Later tokens are hidden as well: that is GPT's causal mask. BERT reads in both directions, and hides nothing but "
+    "filler."
+)
+class CausalToo(Parts):
+    def seen(self, real):
+        T = real.shape[1]
+        return super().seen(real) & torch.ones(T, T, dtype=torch.bool, device=real.device).tril()
+
+
+@TRUSTED.mistake(
+    "Filler is taken to stand on the right: your mask comes from how many tokens are real. `real` says which they are."
+)
+class FillerOnTheRight(Parts):
+    def seen(self, real):
+        return super().seen(torch.arange(real.shape[1], device=real.device) < real.sum(1, keepdim=True))
+
+
+class DividedAgain(attention.Attention):
+    def weights(self, S, seen):
+        A = S.softmax(-1) * seen
+        return A / A.sum(-1, keepdim=True)
+
+
+@TRUSTED.mistake(
+    "The mask comes after the softmax, and what is left is divided by its sum: where filler has far larger scores than "
+    "all real tokens, nothing is left, and 0/0 is NaN. Hide the scores before the softmax."
+)
+class MaskedAndDividedAgain(Parts):
+    attention = DividedAgain()
 
 
 TRUSTED.add_alternative("in_steps", Parts)

@@ -53,25 +53,27 @@ class Given(nn.Module):
         return self.norm_output(X + self.feed(X))
 
 
-@ANSWERS.wrong("plain", "no mask")
+@ANSWERS.wrong("plain", "no mask", true="MaskIgnored")
 class Unmasked(Given):
     def mask(self, real):
         return torch.ones_like(real)[:, None, None, :]
 
 
-@ANSWERS.wrong("plain", "the mask hides queries, whose rows become NaN")
+@ANSWERS.wrong("plain", "the mask hides queries, whose rows become NaN", true="MaskOnQueries")
 class QueriesMasked(Given):
     def mask(self, real):
         return real[:, None, :, None]
 
 
-@ANSWERS.wrong("plain", "keys and queries are masked: rows of filler become NaN")
+@ANSWERS.wrong("plain", "keys and queries are masked: rows of filler become NaN", true="MaskOnBoth")
 class BothMasked(Given):
     def mask(self, real):
         return real[:, None, None, :] & real[:, None, :, None]
 
 
-@ANSWERS.wrong("plain", "1e-9 where -1e9 was meant: the Annotated Transformer's number without its sign and size")
+@ANSWERS.wrong(
+    "plain", "1e-9 where -1e9 was meant: the Annotated Transformer's number without its sign and size", true="ScoreZero"
+)
 class SmallNumber(Given):
     def weights(self, Q, K, real):
         S = Q @ K.mT / math.sqrt(Q.shape[-1])
@@ -85,74 +87,80 @@ class MinusTen(Given):
         return (S + (~self.mask(real)) * -10.0).softmax(-1)
 
 
-@ANSWERS.wrong("far", "the mask multiplies the weights after the softmax, and rows are divided by their sum again")
+@ANSWERS.wrong(
+    "far",
+    "the mask multiplies the weights after the softmax, and rows are divided by their sum again",
+    true="MaskedAndDividedAgain",
+)
 class Renormalised(Given):
     def weights(self, Q, K, real):
         A = (Q @ K.mT / math.sqrt(Q.shape[-1])).softmax(-1) * self.mask(real)
         return A / A.sum(-1, keepdim=True)
 
 
-@ANSWERS.wrong("plain", "the mask multiplies the weights after the softmax")
+@ANSWERS.wrong("plain", "the mask multiplies the weights after the softmax", true="MaskAfterSoftmax")
 class MaskedAfter(Given):
     def weights(self, Q, K, real):
         return (Q @ K.mT / math.sqrt(Q.shape[-1])).softmax(-1) * self.mask(real)
 
 
-@ANSWERS.wrong("plain", "pre-norm, as GPT-2 has it")
+@ANSWERS.wrong("plain", "pre-norm, as GPT-2 has it", true="PreNorm")
 class PreNorm(Given):
     def forward(self, X, real):
         X = X + self.attend(self.norm_attention(X), real)
         return X + self.feed(self.norm_output(X))
 
 
-@ANSWERS.wrong("plain", "the second residual adds X, not X'")
+@ANSWERS.wrong("plain", "the second residual adds X, not X'", true="SecondResidualFromTheInput")
 class FirstXAgain(Given):
     def forward(self, X, real):
         mixed = self.norm_attention(X + self.attend(X, real))
         return self.norm_output(X + self.feed(mixed))
 
 
-@ANSWERS.wrong("plain", "ReLU in place of GELU")
+@ANSWERS.wrong("plain", "ReLU in place of GELU", true="ReluForGelu")
 class WithReLU(Given):
     def feed(self, X):
         return self.down(F.relu(self.up(X)))
 
 
-@ANSWERS.wrong("plain", "GELU's approximation by tanh")
+@ANSWERS.wrong("plain", "GELU's approximation by tanh", true="TanhGelu")
 class TanhGELU(Given):
     def feed(self, X):
         return self.down(F.gelu(self.up(X), approximate="tanh"))
 
 
-@ANSWERS.wrong("plain", "scores are divided by sqrt(D), not sqrt(d)")
+@ANSWERS.wrong("plain", "scores are divided by sqrt(D), not sqrt(d)", true="ScaledByModelWidth")
 class ScaledByD(Given):
     def weights(self, Q, K, real):
         S = Q @ K.mT / math.sqrt(Q.shape[-1] * self.H)
         return S.masked_fill(~self.mask(real), float("-inf")).softmax(-1)
 
 
-@ANSWERS.wrong("plain", "heads by one view, without a transpose: tokens and heads are mixed up")
+@ANSWERS.wrong(
+    "plain", "heads by one view, without a transpose: tokens and heads are mixed up", true="ViewWithoutTranspose"
+)
 class ViewOnly(Given):
     def heads(self, x):
         B, T, D = x.shape
         return x.reshape(B, self.H, T, D // self.H)
 
 
-@ANSWERS.wrong("plain", "merged without the transpose back")
+@ANSWERS.wrong("plain", "merged without the transpose back", true="MergedWithoutTranspose")
 class MergedWrongly(Given):
     def merge(self, x):
         B, H, T, d = x.shape
         return x.reshape(B, T, H * d)
 
 
-@ANSWERS.wrong("plain", "causal as well")
+@ANSWERS.wrong("plain", "causal as well", true="CausalToo")
 class CausalToo(Given):
     def mask(self, real):
         T = real.shape[1]
         return super().mask(real) & torch.ones(T, T, dtype=torch.bool, device=real.device).tril()
 
 
-@ANSWERS.wrong("plain", "dropout acts on the weights")
+@ANSWERS.wrong("plain", "dropout acts on the weights", told=r"dropout")
 class WithDropout(Given):
     def attend(self, X, real):
         Q, K, V = (self.heads(part(X)) for part in (self.query, self.key, self.value))
@@ -169,13 +177,17 @@ class ThreeSlips(Given):
         return self.norm_attention(X + self.feed(X))
 
 
-@ANSWERS.wrong("plain", "K is not transposed")
+@ANSWERS.wrong("plain", "K is not transposed", told=r"`Q @ K.mT` would fit")
 class NotTransposed(Given):
     def weights(self, Q, K, real):
         return (Q @ K / math.sqrt(Q.shape[-1])).masked_fill(~self.mask(real), float("-inf")).softmax(-1)
 
 
-@ANSWERS.wrong("again", "the first call's mask is kept while the shape is the same")
+@ANSWERS.wrong(
+    "again",
+    "the first call's mask is kept while the shape is the same",
+    told=r"keeps something from one call to the next",
+)
 class KeptMask(Given):
     def mask(self, real):
         if not hasattr(self, "real") or self.real.shape != real.shape:
@@ -183,7 +195,9 @@ class KeptMask(Given):
         return self.real[:, None, None, :]
 
 
-@ANSWERS.wrong("again", "the mask is a buffer, as large as the first batch")
+@ANSWERS.wrong(
+    "again", "the mask is a buffer, as large as the first batch", told=r"keeps something from one call to the next"
+)
 class MaskBuffer(Given):
     def mask(self, real):
         if not hasattr(self, "bias"):
@@ -191,26 +205,32 @@ class MaskBuffer(Given):
         return self.bias
 
 
-@ANSWERS.wrong("ones", "squeeze() loses a batch of one sentence, or a sentence of one token")
+@ANSWERS.wrong(
+    "ones", "squeeze() loses a batch of one sentence, or a sentence of one token", told=r"lost a dimension of size 1"
+)
 class Squeezed(Given):
     def forward(self, X, real):
         return super().forward(X, real).squeeze()
 
 
-@ANSWERS.wrong("ones", "a mask of shape (B, 1, T): wrong heads are masked unless B is 1")
+@ANSWERS.wrong(
+    "ones",
+    "a mask of shape (B, 1, T): wrong heads are masked unless B is 1",
+    told=r"S is \(2, 4, 5, 5\), real is \(2, 5\)",
+)
 class MaskOverHeads(Given):
     def mask(self, real):
         return real[:, None, :]
 
 
-@ANSWERS.wrong("large", "sentences are cut at 128 tokens")
+@ANSWERS.wrong("large", "sentences are cut at 128 tokens", told="a long sentence: Y differs")
 class UpTo128(Given):
     def attend(self, X, real):
         far = torch.arange(X.shape[1], device=X.device) < 128
         return super().attend(X, real & far)
 
 
-@ANSWERS.wrong("named", "filler is taken to stand on the right: only its number counts")
+@ANSWERS.wrong("named", "filler is taken to stand on the right: only its number counts", true="FillerOnTheRight")
 class FillerOnTheRight(Given):
     def mask(self, real):
         T = real.shape[1]
@@ -223,7 +243,7 @@ class FirstSentencesMask(Given):
         return real[:1, None, None, :]
 
 
-@ANSWERS.wrong("named", "filler's vectors are set to zero, and their keys still count")
+@ANSWERS.wrong("named", "filler's vectors are set to zero, and their keys still count", true="InputsZeroed")
 class ZeroedFiller(Given):
     def attend(self, X, real):
         Q, K, V = (self.heads(part(X * real[..., None])) for part in (self.query, self.key, self.value))
@@ -233,7 +253,7 @@ class ZeroedFiller(Given):
         return torch.ones_like(real)[:, None, None, :]
 
 
-@ANSWERS.wrong("given", "X is changed in place by the residual")
+@ANSWERS.wrong("given", "X is changed in place by the residual", told=r"changes its input X in place")
 class InPlace(Given):
     def forward(self, X, real):
         mixed = self.attend(X, real)
@@ -242,11 +262,37 @@ class InPlace(Given):
         return self.norm_output(X + self.feed(X))
 
 
-@ANSWERS.wrong("surroundings", "turns gradients off for good")
+@ANSWERS.wrong("surroundings", "turns gradients off for good", told=r"leaves gradients switched off")
 class GradientsOff(Given):
     def forward(self, X, real):
         torch.set_grad_enabled(False)
         return super().forward(X, real)
+
+
+@ANSWERS.wrong("plain", "the norms are exchanged")
+class NormsExchanged(Given):
+    def forward(self, X, real):
+        X = self.norm_output(X + self.attend(X, real))
+        return self.norm_attention(X + self.feed(X))
+
+
+@ANSWERS.wrong("plain", "no output projection", true="NoOutputProjection")
+class WithoutOutput(Given):
+    def attend(self, X, real):
+        Q, K, V = (self.heads(part(X)) for part in (self.query, self.key, self.value))
+        return self.merge(self.weights(Q, K, real) @ V)
+
+
+@ANSWERS.wrong("named", "one sentence's mask for all: the tokens real in every sentence")
+class CommonMask(Given):
+    def mask(self, real):
+        return real.all(0)[None, None, None]
+
+
+@ANSWERS.wrong("far", "filler's keys are multiplied by 0: their score is 0, not -inf", true="ScoreZero")
+class KeysZeroed(Given):
+    def weights(self, Q, K, real):
+        return ((Q @ K.mT / math.sqrt(Q.shape[-1])) * self.mask(real)).softmax(-1)
 
 
 @ANSWERS.right
@@ -260,7 +306,7 @@ class ByPyTorch(Given):
 class ByTheLargestNegative(Given):
     def weights(self, Q, K, real):
         S = Q @ K.mT / math.sqrt(Q.shape[-1])
-        return (S + (~self.mask(real)) * torch.finfo(S.dtype).min).softmax(-1)
+        return S.masked_fill(~self.mask(real), torch.finfo(S.dtype).min).softmax(-1)
 
 
 @ANSWERS.right
@@ -314,3 +360,13 @@ class Functional(Given):
             key_padding_mask=~real,
         )
         return self.dropout(Y.transpose(0, 1))
+
+
+@ANSWERS.right
+class FillerSharesNothing(Given):
+    """Keys and queries hidden, with the rows of filler repaired."""
+
+    def weights(self, Q, K, real):
+        seen = real[:, None, None, :] & real[:, None, :, None]
+        S = (Q @ K.mT / math.sqrt(Q.shape[-1])).masked_fill(~seen, float("-inf"))
+        return torch.where(seen.any(-1, keepdim=True), S, torch.zeros_like(S)).softmax(-1)
