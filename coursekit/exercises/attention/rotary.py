@@ -1,7 +1,6 @@
 """apply_rotary(Q, K, positions, base): queries and keys turned by angles that grow with their positions."""
 
 import dataclasses
-import functools
 
 import torch
 
@@ -47,22 +46,6 @@ def cases(g):
     ]
 
 
-def from_library(Q, K, positions, base=10000.0):
-    cohere, embedding = _cohere(Q.shape[-1], base)
-    cos, sin = embedding(Q.float(), positions)
-    return cohere.apply_rotary_pos_emb(Q, K, cos.to(Q.device), sin.to(Q.device))
-
-
-@functools.cache
-def _cohere(d, base):
-    from transformers import CohereConfig  # here, because it takes seconds to import
-    from transformers.models.cohere import modeling_cohere as cohere
-
-    rope = {"rope_type": "default", "rope_theta": base}
-    config = CohereConfig(hidden_size=d, num_attention_heads=1, rope_parameters=rope)
-    return cohere, cohere.CohereRotaryEmbedding(config)
-
-
 def pairs_keep_their_lengths(inputs, outputs):
     """Whatever the angle, and however coarsely it is known: sines and cosines of too few bits change lengths.
 
@@ -91,7 +74,6 @@ EXERCISE = Exercise(
     difficulty="core",
     calls=("apply_rotary(Q, K, positions, base?) -> Q_rotated, K_rotated",),
     cases=cases,
-    library=(from_library,),
     laws=(pairs_keep_their_lengths,),
     # Angles may be computed in float32 whatever the inputs are, as real models do: near 1000 they are known to
     # about 2e-4. In bfloat16 (8 bits) sine, cosine, products and sum may each round numbers of up to 4.
