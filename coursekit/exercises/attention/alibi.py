@@ -1,7 +1,6 @@
 """alibi_attention(Q, K, V): causal attention whose scores fall with the distance, at a slope of each head's own."""
 
 import torch
-import torch.nn.functional as F
 
 from coursekit.checking.contract import Exercise
 from coursekit.checking.drawing import Shapes
@@ -21,16 +20,6 @@ def cases(g):
     ]
 
 
-def bloom(Q, K, V):
-    """BLOOM's penalty grows with the key's position; softmax does not see the difference."""
-    from transformers.models.bloom.modeling_bloom import build_alibi_tensor  # here: it takes a second to import
-
-    B, H, T = Q.shape[:3]
-    penalty = build_alibi_tensor(torch.ones(B, T, device=Q.device), H, Q.dtype).view(B, H, 1, T)
-    future = torch.full((T, T), -torch.inf, dtype=Q.dtype, device=Q.device).triu(1)
-    return F.scaled_dot_product_attention(Q, K, V, attn_mask=penalty + future)
-
-
 EXERCISE = Exercise(
     id="attention.alibi",
     title="ALiBi, a penalty on distance",
@@ -39,5 +28,4 @@ EXERCISE = Exercise(
     difficulty="core",
     calls=("alibi_attention(Q, K, V) -> Y",),
     cases=cases,
-    library=(bloom,),
 )

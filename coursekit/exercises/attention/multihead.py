@@ -1,7 +1,6 @@
 """MultiHeadAttention(D, H): H heads side by side between two projections, named as PyTorch names them."""
 
 import torch
-from torch import nn
 
 from coursekit.checking.contract import Exercise
 from coursekit.checking.drawing import Shapes, places
@@ -30,18 +29,6 @@ def cases(g):
     ]
 
 
-class _Library(nn.MultiheadAttention):
-    """nn.MultiheadAttention as the exercise calls it; its own mask says True where a key is hidden."""
-
-    def __init__(self, D, H):
-        super().__init__(D, H, batch_first=True)
-
-    def forward(self, X, allowed=None):
-        B, T, _ = X.shape
-        hidden = None if allowed is None else ~allowed.expand(B, self.num_heads, T, T).flatten(0, 1)
-        return super().forward(X, X, X, attn_mask=hidden, need_weights=False)[0]
-
-
 EXERCISE = Exercise(
     id="attention.multihead",
     title="Multi-head attention as a module",
@@ -50,7 +37,6 @@ EXERCISE = Exercise(
     difficulty="core",
     calls=("MultiHeadAttention(D, H)(X, allowed?) -> Y",),
     cases=cases,
-    library=(_Library,),
     # Gradients of the weights add up many products that partly cancel: that of the keys' bias is 0 exactly.
     tolerance={torch.float32: (1e-5, 3e-5)},
 )

@@ -1,7 +1,5 @@
 """apply_rotary(Q, K, positions, base): queries and keys turned by angles that grow with their positions."""
 
-import functools
-
 import torch
 
 from coursekit.checking.contract import Exercise
@@ -36,22 +34,6 @@ def cases(g):
     ]
 
 
-def from_library(Q, K, positions, base=10000.0):
-    cohere, embedding = _cohere(Q.shape[-1], base)
-    cos, sin = embedding(Q.float(), positions)
-    return cohere.apply_rotary_pos_emb(Q, K, cos.to(Q.device), sin.to(Q.device))
-
-
-@functools.cache
-def _cohere(d, base):
-    from transformers import CohereConfig  # here, because it takes seconds to import
-    from transformers.models.cohere import modeling_cohere as cohere
-
-    rope = {"rope_type": "default", "rope_theta": base}
-    config = CohereConfig(hidden_size=d, num_attention_heads=1, rope_parameters=rope)
-    return cohere, cohere.CohereRotaryEmbedding(config)
-
-
 EXERCISE = Exercise(
     id="attention.rotary",
     title="Rotary positions",
@@ -60,7 +42,6 @@ EXERCISE = Exercise(
     difficulty="core",
     calls=("apply_rotary(Q, K, positions, base?) -> Q_rotated, K_rotated",),
     cases=cases,
-    library=(from_library,),
     # Angles may be computed in float32 whatever the inputs are, as real models do: near 1000 they are known to
     # about 2e-4. In bfloat16 (8 bits) sine, cosine, products and sum may each round numbers of up to 4.
     tolerance={torch.float32: (0.0, 2e-3), torch.float64: (0.0, 2e-3), torch.bfloat16: (1.6e-2, 6e-2)},

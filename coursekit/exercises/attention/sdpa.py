@@ -1,7 +1,6 @@
 """scaled_dot_product_attention(Q, K, V): each query's mix of the values, and its gradients."""
 
 import torch
-import torch.nn.functional as F
 
 from coursekit.checking.contract import Exercise
 from coursekit.checking.drawing import Shapes
@@ -30,5 +29,4 @@ EXERCISE = Exercise(
     difficulty="core",
     calls=("scaled_dot_product_attention(Q, K, V) -> Y",),
     cases=cases,
-    library=(F.scaled_dot_product_attention,),
 )

@@ -32,7 +32,6 @@ EXERCISE = Exercise(
     difficulty="core",
     calls=("softmax(x, dim) -> A",),
     cases=cases,
-    library=(torch.softmax,),
     # x - logsumexp(x) is right too, and rounds to float32's spacing near 1000, which is 6e-5.
     tolerance={torch.float32: (1e-4, 1e-4)},
 )

@@ -1,7 +1,5 @@
 """EarlyStopping(model, patience): keeps the best epoch's weights, says when to stop, puts the weights back."""
 
-import io
-
 import torch
 from torch import nn
 
@@ -82,26 +80,6 @@ def probe(case, EarlyStopping):
     }
 
 
-class Library:
-    """torch's ReduceLROnPlateau counts the bad epochs, torch.save keeps the weights."""
-
-    def __init__(self, model, patience):
-        self.model, self.patience, self.kept = model, patience, None
-        optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
-        self.plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=10**9, threshold=0)
-
-    def update(self, loss):
-        self.plateau.step(loss)
-        if not self.plateau.num_bad_epochs:
-            self.kept = io.BytesIO()
-            torch.save(self.model.state_dict(), self.kept)
-        return self.plateau.num_bad_epochs >= self.patience
-
-    def restore(self):
-        self.kept.seek(0)
-        self.model.load_state_dict(torch.load(self.kept))
-
-
 EXERCISE = Exercise(
     id="bert.early_stopping",
     title="Keep the best epoch",
@@ -111,6 +89,5 @@ EXERCISE = Exercise(
     calls=("EarlyStopping(model, patience)",),
     cases=cases,
     probe=probe,
-    library=(Library,),
     ordered=False,
 )

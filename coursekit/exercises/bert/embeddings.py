@@ -1,7 +1,6 @@
 """BertEmbeddings(V, D, longest): X = Norm(token + segment + position)."""
 
 import torch
-from torch import nn
 
 from coursekit.checking.contract import Exercise
 from coursekit.checking.drawing import Shapes
@@ -31,27 +30,6 @@ def cases(g):
     ]
 
 
-class Library(nn.Module):
-    """transformers' BertEmbeddings under the names of the exercise."""
-
-    def __init__(self, V, D, longest):
-        from transformers import BertConfig  # here, because it takes seconds to import
-        from transformers.models.bert.modeling_bert import BertEmbeddings
-
-        super().__init__()
-        config = BertConfig(
-            vocab_size=V, hidden_size=D, max_position_embeddings=longest, hidden_dropout_prob=0.0, pad_token_id=None
-        )
-        theirs = BertEmbeddings(config)
-        self.token, self.segment = theirs.word_embeddings, theirs.token_type_embeddings
-        self.position, self.norm = theirs.position_embeddings, theirs.LayerNorm
-        self.theirs = (theirs,)  # in a tuple, so that its weights have one name each
-
-    def forward(self, ids, segments):
-        T = ids.shape[1]
-        return self.theirs[0](ids, segments, position_ids=torch.arange(T, device=ids.device)[None])
-
-
 EXERCISE = Exercise(
     id="bert.embeddings",
     title="Token, segment and position in one vector",
@@ -60,7 +38,6 @@ EXERCISE = Exercise(
     difficulty="core",
     calls=("BertEmbeddings(V, D, longest)(ids, segments) -> X",),
     cases=cases,
-    library=(Library,),
     # Gradients behind a norm add up terms that partly cancel.
     tolerance={torch.float32: (1e-5, 3e-5)},
 )

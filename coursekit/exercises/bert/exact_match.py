@@ -2,7 +2,7 @@
 
 from coursekit.checking.contract import Case, Exercise
 from coursekit.checking.drawing import some
-from coursekit.exercises.bert.words import NOUNS, from_the_library
+from coursekit.exercises.bert.words import NOUNS
 
 
 def cases(g):
@@ -34,5 +34,4 @@ EXERCISE = Exercise(
     difficulty="core",
     calls=("exact_match(prediction, answer) -> exact match: number",),
     cases=cases,
-    library=(lambda prediction, answer: from_the_library(prediction) == from_the_library(answer),),
 )

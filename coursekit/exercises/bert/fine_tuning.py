@@ -1,8 +1,5 @@
 """train(...) and evaluate(...): one pass of a training loop, and the loss and accuracy of a model at rest."""
 
-import contextlib
-import io
-import tempfile
 from functools import partial
 
 import torch
@@ -117,84 +114,6 @@ def _batches(case):
     return batches
 
 
-class _ByPosition(nn.Module):
-    """Trainer calls a model by its parameters' names, the exercise by their places."""
-
-    def __init__(self, model):
-        super().__init__()
-        self.model = model
-
-    def forward(self, ids, real):
-        return self.model(ids, real)
-
-
-def _trainer(model, batches, device, optimizers=(None, None), **options):
-    """transformers' Trainer, its examples whole batches in order, with the losses and hits that it sees."""
-    from transformers import Trainer, TrainingArguments  # here, because it takes seconds to import
-
-    losses, hits = [], []
-
-    def loss(logits, labels, **_):
-        each = nn.functional.cross_entropy(logits, labels, reduction="none")
-        losses.append(each.detach())
-        hits.append((logits.argmax(-1) == labels).double())
-        return each.mean()
-
-    arguments = TrainingArguments(
-        tempfile.gettempdir(),
-        num_train_epochs=1,
-        per_device_train_batch_size=1,
-        per_device_eval_batch_size=1,
-        train_sampling_strategy="sequential",
-        use_cpu=torch.device(device).type == "cpu",
-        label_names=["labels"],
-        remove_unused_columns=False,
-        dataloader_pin_memory=False,
-        report_to=[],
-        save_strategy="no",
-        logging_strategy="no",
-        disable_tqdm=True,
-        prediction_loss_only=True,
-        **options,
-    )
-    data = [{name: x.to(device) for name, x in zip(NAMES, batch, strict=True)} for batch in batches]
-    trainer = Trainer(
-        _ByPosition(model), arguments, lambda one: one[0], data, compute_loss_func=loss, optimizers=optimizers
-    )
-    # Before each training it collects the garbage of the whole process, which takes longer than all the rest.
-    trainer.accelerator.free_memory = lambda *objects: objects
-    return trainer, losses, hits
-
-
-def _train(model, batches, optimizer, scheduler, clip, device):
-    with _silent():
-        trainer, losses, _ = _trainer(model, batches, device, (optimizer, scheduler), max_grad_norm=clip)
-        trainer.train()
-    return torch.cat(losses).mean()
-
-
-def _evaluate(model, batches, device):
-    mode = model.training
-    with _silent():
-        trainer, losses, hits = _trainer(model, batches, device)
-        trainer.predict(trainer.train_dataset)
-    model.train(mode)
-    return torch.cat(losses).mean(), torch.cat(hits).mean()
-
-
-@contextlib.contextmanager
-def _silent():
-    from transformers.utils import logging
-
-    level = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logging.set_verbosity(level)
-
-
 EXERCISE = Exercise(
     id="bert.fine_tuning",
     title="Train and evaluate",
@@ -204,6 +123,5 @@ EXERCISE = Exercise(
     calls=("train(model, batches, optimizer, scheduler, clip, device)", "evaluate(model, batches, device)"),
     cases=cases,
     probe=probe,
-    library=(_train, _evaluate),
     ordered=False,
 )

@@ -125,31 +125,6 @@ def _fates(case, real, asked, changed, C):
     }
 
 
-class _Vocabulary:
-    """As much of a tokenizer as transformers' collator asks for."""
-
-    mask_token = "[MASK]"
-
-    def __init__(self, mask_id, V):
-        self.mask_id, self.V = mask_id, V
-
-    def convert_tokens_to_ids(self, token):
-        return self.mask_id
-
-    def __len__(self):
-        return self.V
-
-
-def library(ids, real, special, mask_id, V, g):
-    """transformers' collator for masked language modelling; it draws on the CPU, from a seed that g gives."""
-    from transformers import DataCollatorForLanguageModeling  # here, because it takes seconds to import
-
-    collator = DataCollatorForLanguageModeling(_Vocabulary(mask_id, V))
-    collator.generator = torch.Generator().manual_seed(torch.randint(2**31, (), generator=g, device=g.device).item())
-    never = ~real | torch.isin(ids, torch.tensor(special, device=ids.device))
-    return tuple(x.to(ids.device) for x in collator.torch_mask_tokens(ids.cpu().clone(), never.cpu()))
-
-
 CHOSEN = "{share:.1%} of the words are chosen, expected 15%"
 MASKED = "{share:.1%} of the chosen words become [MASK], expected 80%"
 KEPT = "{share:.1%} of the chosen words stay as they are, expected 10%"
@@ -166,7 +141,6 @@ EXERCISE = Exercise(
     cases=cases,
     probe=probe,
     measure=measure,
-    library=(library,),
     # One law for each kind of mistake, in the order in which a learner should mend them.
     laws=(
         none("other_labels", "{n:.0f} labels are neither -100 nor the token that stood at their place"),

@@ -62,29 +62,6 @@ def probe(case, Head, loss):
     return {"loss": L} | gradients(L, sources, case["dL"])
 
 
-class Library(nn.Module):
-    """transformers' head for masked words under the names of the exercise."""
-
-    def __init__(self, token):
-        from transformers import BertConfig  # here, because it takes seconds to import
-        from transformers.models.bert.modeling_bert import BertLMPredictionHead
-
-        super().__init__()
-        V, D = token.weight.shape
-        theirs = BertLMPredictionHead(BertConfig(vocab_size=V, hidden_size=D))
-        theirs.decoder.weight = token.weight
-        self.dense, self.norm, self.decoder = theirs.transform.dense, theirs.transform.LayerNorm, theirs.decoder
-        self.theirs = (theirs,)  # in a tuple, so that its weights have one name each
-
-    def forward(self, X):
-        return self.theirs[0](X)
-
-
-def library_loss(head, X, labels):
-    """torch's cross-entropy, which leaves out the label -100 by itself."""
-    return nn.CrossEntropyLoss()(head(X).mT, labels)
-
-
 EXERCISE = Exercise(
     id="bert.mlm_head",
     title="The masked-word head and its loss",
@@ -94,7 +71,6 @@ EXERCISE = Exercise(
     calls=("MaskedWordHead(token)", "masked_word_loss(head, X, labels) -> loss"),
     cases=cases,
     probe=probe,
-    library=(Library, library_loss),
     # Gradients behind a norm add up terms that partly cancel.
     tolerance={torch.float32: (1e-5, 3e-5)},
 )

@@ -94,28 +94,6 @@ def _group(group):
     return {"params": params} | {key: number(group[key], repr(key)).item() for key in ("lr", "weight_decay")}
 
 
-def _groups(parts, rate, factor, decay):
-    """transformers' choice of what decays; torch's geometric series of rates."""
-    from transformers.trainer_pt_utils import get_parameter_names  # here, because it takes seconds to import
-
-    depths = torch.arange(len(parts) - 1, -1, -1.0, dtype=torch.float64)
-    groups = []
-    for part, lr in zip(parts, (rate * torch.pow(factor, depths)).tolist(), strict=True):
-        decayed = get_parameter_names(part, [nn.LayerNorm], ["bias"])
-        trained = [(n, p) for n, p in part.named_parameters() if p.requires_grad]
-        for decays in (True, False):
-            params = [p for n, p in trained if (n in decayed) == decays]
-            groups.append({"params": params, "lr": lr, "weight_decay": decays * decay})
-    return groups
-
-
-def _schedule(step, warm, total):
-    """transformers' schedule, whose warm-up counts from 0: there the first step has the rate 0."""
-    from transformers.optimization import _get_linear_schedule_with_warmup_lr_lambda as theirs
-
-    return theirs(step + (step < warm), num_warmup_steps=warm, num_training_steps=total)
-
-
 EXERCISE = Exercise(
     id="bert.parameter_groups",
     title="Parameter groups and a schedule",
@@ -125,6 +103,5 @@ EXERCISE = Exercise(
     calls=("parameter_groups(parts, rate, factor, decay)", "warm_up(step, warm, total)"),
     cases=cases,
     probe=probe,
-    library=(_groups, _schedule),
     ordered=False,
 )

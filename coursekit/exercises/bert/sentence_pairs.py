@@ -180,28 +180,6 @@ def _count_form(ids, segments, a, b, whole_a, whole_b, longest, n):
     n["a_cut_alone"] += cut_a and len(a) < len(b) - 1
 
 
-def _library(documents, longest, cls, sep, g):
-    """Pairs framed, cut and numbered by the tokenizers library, whose words here are the ids."""
-    from tokenizers import Tokenizer, models, processors
-
-    ids = {cls, sep}.union(*itertools.chain.from_iterable(documents))
-    framed = Tokenizer(models.WordLevel({str(i): i for i in ids}, unk_token=str(sep)))
-    framed.post_processor = processors.BertProcessing((str(sep), sep), (str(cls), cls))
-    framed.enable_truncation(longest, strategy="longest_first")
-    words = [[list(map(str, sentence)) for sentence in document] for document in documents]
-    following = [pair for document in words for pair in itertools.pairwise(document)]
-    owners = [d for d, document in enumerate(words) for _ in document[1:]]
-    labels = torch.randint(2, (len(owners),), generator=g).tolist()
-    others = [list(itertools.chain.from_iterable(words[:d] + words[d + 1 :])) for d in range(len(words))]
-    draws = torch.rand(len(owners), generator=g).tolist()
-    pairs = [
-        (a, b if label else others[d][int(u * len(others[d]))])
-        for (a, b), d, label, u in zip(following, owners, labels, draws, strict=True)
-    ]
-    encoded = framed.encode_batch(pairs, is_pretokenized=True)
-    return [(e.ids, e.type_ids, label) for e, label in zip(encoded, labels, strict=True)]
-
-
 # What is wrong with single pairs, in the order in which a learner should mend it.
 FRAME = {
     "no_cls": "do not begin with [CLS]",
@@ -241,7 +219,6 @@ EXERCISE = Exercise(
     cases=cases,
     probe=probe,
     measure=measure,
-    library=(_library,),
     laws=(
         *_no_pairs(FRAME),
         none("no_pair", "sentences that have a next one do not all begin a pair in every call"),

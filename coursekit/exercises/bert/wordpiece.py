@@ -41,17 +41,6 @@ def cases(g):
     ]
 
 
-def _library(word, vocabulary):
-    from tokenizers.models import WordPiece  # here, because a notebook without it need not wait
-
-    # Only what could occur: to take in a real vocabulary of 30,000 pieces for one word is slow.
-    parts = [word[start:end] for start in range(len(word)) for end in range(start + 1, len(word) + 1)]
-    possible = [UNKNOWN, *parts, *(f"##{part}" for part in parts)]
-    known = {piece: vocabulary[piece] for piece in possible if piece in vocabulary}
-    model = WordPiece(known, unk_token=UNKNOWN, max_input_chars_per_word=1000)
-    return [token.value for token in model.tokenize(word)]
-
-
 EXERCISE = Exercise(
     id="bert.wordpiece",
     title="WordPiece by greedy longest match",
@@ -60,5 +49,4 @@ EXERCISE = Exercise(
     difficulty="core",
     calls=("wordpiece(word, vocabulary) -> pieces: texts",),
     cases=cases,
-    library=(_library,),
 )
