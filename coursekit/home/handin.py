@@ -9,6 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from coursekit.home.advice import advice
+
 _HEADING = re.compile(r"^#+\s*(?:Exercise|Question)\s+[\w.]+:?\s*(.*)$", re.MULTILINE)
 _CHECK = re.compile(r"""check\(\s*["']([\w.]+)["']""")
 
@@ -34,6 +36,7 @@ class Notebook:
     minutes: int
     saved: datetime
     items: tuple[Item, ...]
+    advice: tuple[str, ...] = ()
 
     @property
     def stubs(self) -> tuple[Item, ...]:
@@ -46,7 +49,9 @@ def look(path: Path, release: Path) -> Notebook:
     sources = {id: _source(cell) for cell in cells["cells"] if (id := _grading(cell).get("grade_id"))}
     facts = told["metadata"].get("coursekit", {})
     saved = datetime.fromtimestamp(path.stat().st_mtime).astimezone()
-    return Notebook(str(facts.get("title", path.stem)), int(facts.get("minutes", 0)), saved, _items(told, sources))
+    items = _items(told, sources)
+    title, minutes = str(facts.get("title", path.stem)), int(facts.get("minutes", 0))
+    return Notebook(title, minutes, saved, items, advice(path, release) if path != release else ())
 
 
 def _items(release: dict[str, Any], sources: dict[str, str]) -> tuple[Item, ...]:
