@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from coursekit.home.advice import advice
+from coursekit.home.advising import advice
 
 _HEADING = re.compile(r"^#+\s*(?:Exercise|Question)\s+[\w.]+:?\s*(.*)$", re.MULTILINE)
 _CHECK = re.compile(r"""check\(\s*["']([\w.]+)["']""")

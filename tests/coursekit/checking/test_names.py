@@ -2,7 +2,7 @@
 
 import pytest
 
-from coursekit.checking.names import LIMIT, MOST, called, names, ours
+from coursekit.checking.names import LIMIT, MOST, called, names_of, ours
 
 
 @pytest.mark.parametrize(
@@ -23,12 +23,12 @@ from coursekit.checking.names import LIMIT, MOST, called, names, ours
     ],
 )
 def test_names_are_told_apart_by_when_they_are_read(source, binds, now, later):
-    found = names(source)
+    found = names_of(source)
     assert (found.binds, found.now, found.later, found.problem) == (binds, now, later, "")
 
 
 def test_a_cell_that_is_no_python_says_why_and_what_it_means_to_define():
-    found = names("def softmax(x, dim)\n    return x\nclass B:\n    pass\ny = 1")
+    found = names_of("def softmax(x, dim)\n    return x\nclass B:\n    pass\ny = 1")
     assert found.problem.startswith("SyntaxError in line 1")
     assert found.binds == {"softmax", "B", "y"}
 
@@ -37,7 +37,7 @@ def test_a_cell_that_is_no_python_says_why_and_what_it_means_to_define():
     "text", ["(" * LIMIT, "-" * LIMIT + "1", "x=1\n" * (MOST + 1), "{" * LIMIT, "x = 1\n" + " " * LIMIT]
 )
 def test_a_cell_that_is_too_large_or_too_deep_is_not_taken_apart(text):
-    assert names(text).statements == ()
+    assert names_of(text).statements == ()
 
 
 def test_a_released_call_means_coursekits_function_whatever_a_variable_is_called():

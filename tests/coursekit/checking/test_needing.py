@@ -3,13 +3,13 @@
 import nbformat
 import pytest
 
-from coursekit.checking.names import called, names
+from coursekit.checking.names import called, names_of
 from coursekit.checking.needing import Cell, needs
 
 
 def cells(*rows):
     """Rows are (source, whether it runs); a check cell is one that calls check."""
-    return [Cell(names(source), runs, called(source, "check")[1]) for source, runs in rows]
+    return [Cell(names_of(source), runs, called(source, "check")[1]) for source, runs in rows]
 
 
 def provided(*rows):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from coursekit.home import limits, page
-from coursekit.home.advice import advice
+from coursekit.home.advising import advice
 from coursekit.home.handin import Unreadable, look
 from coursekit.record.scores import Score
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from coursekit.checking.names import called, names
+from coursekit.checking.names import called, names_of
 from coursekit.checking.needing import Cell, needs
 from coursekit.home import limits, reading
 
@@ -56,7 +56,7 @@ def _wrong(cells: list[dict[str, Any]], released: list[dict[str, Any]]) -> Itera
     checks = [
         called(text, "check")[1] if _marks(cell).get("grade") else () for cell, text in zip(code, texts, strict=True)
     ]
-    found = [names(text) for text in texts]
+    found = [names_of(text) for text in texts]
     runs = [text.rstrip() not in plain for text in texts]
     late = needs([Cell(*row) for row in zip(found, runs, checks, strict=True)]).late
     answer = -1
