@@ -48,6 +48,13 @@ def test_no_module_has_the_name_of_a_function_that_it_defines(path):
     assert (path.parent.name if path.stem == "__init__" else path.stem) not in defined
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "coursekit" / "exercises").glob("*/*.py")), ids=lambda path: path.stem)
+def test_no_exercise_carries_what_stands_in_for_it_into_a_graded_kernel(path):
+    calls = (node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call))
+    assert "library" not in {keyword.arg for call in calls for keyword in call.keywords}
+    assert path.stem == "__init__" or (ROOT / "coursekit" / "library" / path.parent.name / path.name).is_file()
+
+
 def test_no_module_or_folder_of_coursekit_has_the_name_of_a_function_of_the_package():
     import coursekit
 

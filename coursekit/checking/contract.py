@@ -72,10 +72,10 @@ class Exercise:
     do; a name with a leading underscore is not compared but there for the `laws`. Where it only calls, loads weights
     or takes gradients it is left out, and follows from `calls`. Where a right answer is random,
     `measure(inputs, outputs)` turns what the probe gives into what the laws look at; while grading it runs outside of
-    the learner's process. `library` holds objects from public libraries that stand in for an unsolved exercise; where
-    it is left out it is `LIBRARY` of `coursekit.library.attention.sdpa`, a module that is not there while grading.
-    `tolerance` overrides `torch.testing`'s (rtol, atol) for a dtype. `ordered=False` where the parts are skills of
-    their own, each paid for by itself. Raises ValueError where a call cannot be read.
+    the learner's process. `library` holds objects from public libraries that stand in for an unsolved exercise. A
+    course's exercise leaves it out: it is `LIBRARY` of `coursekit.library.attention.sdpa`, which is not there while
+    grading. `tolerance` overrides `torch.testing`'s (rtol, atol) for a dtype. `ordered=False` where the parts are
+    skills of their own, each paid for by itself. Raises ValueError where a call cannot be read.
     """
 
     id: str

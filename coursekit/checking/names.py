@@ -53,7 +53,7 @@ class Names:
 
 
 @functools.lru_cache(maxsize=512)
-def names(source: str) -> Names:
+def names_of(source: str) -> Names:
     """The names of one cell; never raises for what the cell holds."""
     if len(source) > LIMIT:
         return Names(binds=_meant(source[:LIMIT]))

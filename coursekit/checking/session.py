@@ -21,7 +21,7 @@ from types import CodeType, FunctionType
 from typing import Any
 
 from coursekit.checking.contract import Exercise
-from coursekit.checking.names import Ours, names, reads
+from coursekit.checking.names import Ours, names_of, reads
 
 NOTEBOOK = "JPY_SESSION_NAME"  # Jupyter's server tells a kernel here whose it is
 CELLS = Path(__file__).parents[1] / "generated" / "cells"
@@ -77,14 +77,14 @@ def attend() -> None:
 
 def _begun(shell: Any, pending: dict[str, Any], info: Any) -> None:
     pending.clear()
-    pending |= {name: shell.user_ns.get(name) for name in names(str(info.raw_cell)).binds}
+    pending |= {name: shell.user_ns.get(name) for name in names_of(str(info.raw_cell)).binds}
 
 
 def _ended(shell: Any, pending: dict[str, Any], result: Any) -> None:
     info, error = result.info, result.error_before_exec or result.error_in_exec
     if info is None:
         return
-    found = names(str(info.raw_cell))
+    found = names_of(str(info.raw_cell))
     run = Run(str(getattr(info, "cell_id", None) or ""), str(info.raw_cell), found.binds)
     if error:
         run.problem = found.problem or f"{type(error).__name__}: {error}".splitlines()[0][:200]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from coursekit.checking.sections import CHECK, STATEMENT, grading, headings, source
+from coursekit.home.advising import advice
 
 
 class Unreadable(Exception):
@@ -33,6 +34,7 @@ class Notebook:
     minutes: int
     saved: datetime
     items: tuple[Item, ...]
+    advice: tuple[str, ...] = ()
 
     @property
     def stubs(self) -> tuple[Item, ...]:
@@ -46,7 +48,9 @@ def look(path: Path, release: Path) -> Notebook:
     sources = {id: text for id, text in marked if id and isinstance(id, str)}
     facts = told["metadata"].get("coursekit", {})
     saved = datetime.fromtimestamp(path.stat().st_mtime).astimezone()
-    return Notebook(str(facts.get("title", path.stem)), int(facts.get("minutes", 0)), saved, _items(told, sources))
+    items = _items(told, sources)
+    title, minutes = str(facts.get("title", path.stem)), int(facts.get("minutes", 0))
+    return Notebook(title, minutes, saved, items, advice(path, release) if path != release else ())
 
 
 def _items(release: dict[str, Any], sources: dict[str, str]) -> tuple[Item, ...]:

@@ -75,8 +75,15 @@ def preview(chapter: Chapter) -> str:
         f"<style>{STYLE}</style><h1>Hand in: {escape(notebook.title)}</h1>"
         f"<p><code>{escape(chapter.path)}</code>, saved {notebook.saved:%d %B, %H:%M}</p>"
         f"<p><strong>{done} of {len(notebook.items)} written.</strong> You can hand in again; the last one counts.</p>"
-        f"{stubs}<p>{_button('submit', chapter.slug, 'Hand in now', first=True)}{_button('reload', '', 'Not yet')}</p>"
+        f"{_advice(notebook)}{stubs}"
+        f"<p>{_button('submit', chapter.slug, 'Hand in now', first=True)}{_button('reload', '', 'Not yet')}</p>"
     )
+
+
+def _advice(notebook: Notebook) -> str:
+    """What the learner would rather know before it is handed in."""
+    lines = "".join(f"<li>{escape(sentence)}</li>" for sentence in notebook.advice)
+    return f'<div class="message wrong"><p>Before you hand in:</p><ul>{lines}</ul></div>' if lines else ""
 
 
 def _chapter(chapter: Chapter) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
-from coursekit.checking.names import Statement, called, names
+from coursekit.checking.names import Statement, called, names_of
 from coursekit.checking.session import digest
 from grader.authoring.chapter import Refusals, Text
 from grader.authoring.notebook import grade_id_of
@@ -31,7 +31,7 @@ def table(released: NotebookNode) -> str:
         if {"setup", "parameters"} & set(cell.metadata.get("tags", ())):
             kind = "setup"
         exercise = called(cell.source, "check")[0] if kind == "check" else exercise
-        found = names(cell.source)
+        found = names_of(cell.source)
         data = {name for s in found.statements if _is_data(s) for name in s.binds}
         rows.append(
             {
@@ -59,7 +59,7 @@ def refusals(text: Text) -> Refusals:
     for cell in text.cells:
         if cell.kind != "code":
             continue
-        for name in sorted(names(cell.source).binds & owners.keys()):
+        for name in sorted(names_of(cell.source).binds & owners.keys()):
             if cell.keys.get("exercise") != owners[name]:
                 yield (
                     cell.line,
@@ -83,7 +83,7 @@ def retyped(notebook: NotebookNode, types: dict[str, dict[str, str]]) -> Iterato
     bound: dict[str, _Binding] = {}
     readers: dict[str, int] = {}  # the last cell that reads a name from outside
     for number, cell in enumerate(cells):
-        found = names(cell.source)
+        found = names_of(cell.source)
         for name in sorted(found.binds):
             new = types.get(cell.source, {}).get(name, "")
             old = bound.get(name)

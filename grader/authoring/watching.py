@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from coursekit.checking.names import names
+from coursekit.checking.names import names_of
 
 PLACE = "COURSEKIT_TYPES"  # in the kernel's environment: the file
 START = f"__import__('{__name__}', fromlist=['watch']).watch(get_ipython())"
@@ -20,7 +20,7 @@ def watch(shell: Any) -> None:
 
     def ended(result: Any) -> None:
         source = result.info.raw_cell
-        found = {name: shell.user_ns.get(name) for name in names(source).binds}
+        found = {name: shell.user_ns.get(name) for name in names_of(source).binds}
         known[source] = {name: kind(value) for name, value in found.items() if value is not None}
         Path(os.environ[PLACE]).write_text(json.dumps(known), encoding="utf-8")
 

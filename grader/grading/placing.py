@@ -101,7 +101,7 @@ def _find_answer(release: NotebookNode, placed: Placed, index: int, names: tuple
         return
     rest = own if own is not None and written else None
     wanted = set(names) - (rest.names.binds if rest else set())
-    order = [(i, their) for i in range(-1, len(release.cells)) if i != index for their in _written(release, placed, i)]
+    order = [(i, their) for i in range(-1, len(release.cells)) for their in _written(release, placed, i)]
     last = {name: which for which, (_, their) in enumerate(order) for name in wanted & their.names.binds}
     if set(last) != wanted:
         return

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import nbformat
 from nbformat import NotebookNode
 
-from coursekit.checking.names import Names, called, names
+from coursekit.checking.names import Names, called, names_of
 from coursekit.checking.needing import Cell, needs
 from coursekit.home.reading import Unreadable
 from grader.authoring.notebook import grade_id_of
@@ -117,12 +117,13 @@ def _merged(mine: NotebookNode, their: Theirs | None, ids: _Ids, runs: bool) -> 
     if code:
         cell.outputs, cell.execution_count = [], None
     changed = their is not None and their.source.rstrip() != cell.source.rstrip()
-    released = names(cell.source) if code else Names()
+    released = names_of(cell.source) if code else Names()
     if is_answer(cell):
         if their:
             cell.source = their.source
             _show_pictures(cell, their)
-        yield _Made(cell, their.names if their and changed else released, code and runs, not changed)
+        found = their.names if their and changed else released
+        yield _Made(cell, found if runs else Names(), code and runs, not changed)
     elif grade_id_of(cell):
         yield _Made(cell, released, code)
     elif code and _SETUP_TAGS & set(cell.metadata.get("tags", ())):

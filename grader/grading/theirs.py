@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
-from coursekit.checking.names import LIMIT, Names, names
+from coursekit.checking.names import LIMIT, Names, names_of
 from coursekit.home import limits
 from coursekit.home.reading import Unreadable, cells, parsed, source
 from grader.grading import pictures
@@ -48,7 +48,7 @@ def read(submitted: bytes | None) -> list[Theirs]:
         looked_at = Names()
         if kind == "code" and len(text) <= LIMIT and code + len(text) <= _READ:
             code += len(text)
-            looked_at = names(text)
+            looked_at = names_of(text)
         found.append(Theirs(kind, text, _text(cell.get("id")), *_marks(cell), shown, looked_at))
     return found
 

@@ -78,6 +78,17 @@ class Classroom:
                 for submission in gradebook.assignment_submissions(SLUG)
             }
 
+    def asked(self) -> set[tuple[str, str]]:
+        """Student and grade id wherever a person has to look."""
+        with Gradebook(self.database or f"sqlite:///{self.course}/gradebook.db") as gradebook:
+            return {
+                (submission.student.id, grade.name)
+                for submission in gradebook.assignment_submissions(SLUG)
+                for notebook in submission.notebooks
+                for grade in notebook.grades
+                if grade.needs_manual_grade
+            }
+
     def full(self, attack: Attack) -> dict[str, float]:
         """What the submission must earn, by check cell."""
         solved = self.answers if attack.solved is None else attack.solved

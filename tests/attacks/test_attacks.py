@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from classroom import ROOT, Classroom, everyone, survivors
-from submissions import ALL, ATTACKS, CANARY, CHECK, HONEST, SLUG
+from submissions import ALL, ATTACKS, CANARY, CHECK, HONEST, NOTEBOOKS, PICTURE, QUESTION, SLUG
 
 from kernelkit import sandbox
 
@@ -111,15 +111,51 @@ def test_every_autograded_notebook_is_valid(graded):
         nbformat.validate(nbformat.reads(graded.read("autograded", name), as_version=4))
 
 
-def test_feedback_runs_no_script(graded):
-    done = graded.command("nbgrader", "generate_feedback", SLUG, "--student=scripts")
-    assert done.returncode == 0, done.stderr[-3000:]
-    html = graded.read("feedback", "scripts")
+@pytest.fixture(scope="module")
+def feedback(graded):
+    """The course with feedback for those of whom a reader could be harmed, or would want to know why."""
+    for name in ("scripts", *(attack.name for attack in NOTEBOOKS)):
+        done = graded.command("nbgrader", "generate_feedback", SLUG, f"--student={name}")
+        assert done.returncode == 0, done.stderr[-3000:]
+    return graded
+
+
+@pytest.mark.parametrize("name", ["scripts", *(attack.name for attack in NOTEBOOKS)])
+def test_feedback_runs_no_script_and_needs_no_network(feedback, name):
+    html = feedback.read("feedback", name)
     body = html[html.index("<body") :]
-    assert not re.search(r"<(script(?![^>]*(src|type)=)|iframe|svg)[^>]*>[^<]*canary", body, re.IGNORECASE)
+    assert "<script" not in html
     assert not re.search(r"<(iframe|svg)", body)
     assert not re.search(r"<[a-z]+[^<>]*\son[a-z]+=", body)
-    assert not re.search(r"href=[\"']?\s*javascript\s*:", body)
+    assert not re.search(r"""href=["'](?!#|https?:|mailto:)""", body)
+    assert not re.search(r"""(src|link [^>]*href)=["'](https?:|//)""", html)
+    assert "<math" in body
+    assert len(html) < 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("syntax", "its cell is no Python: SyntaxError in line 1"),
+        ("endless", "is there a loop that does not end?"),
+        ("renamed", "its cell defines no softmax"),
+        ("borrowed_split", "what is not written yet: <code>merge_heads</code>, <code>split_heads</code>"),
+        ("question_below", "This stood in another cell of the notebook"),
+        ("picture", f"data:image/png;base64,{PICTURE}"),
+        ("picture", "the picture lost.png was not handed in"),
+    ],
+)
+def test_feedback_says_what_happened(feedback, name, told):
+    assert told in feedback.read("feedback", name)
+
+
+@pytest.mark.parametrize("name", ["question_below", "question_pasted", "picture", "honest_right"])
+def test_a_person_is_asked_wherever_a_question_is_answered(graded, name):
+    assert (name, QUESTION) in graded.asked()
+
+
+def test_nobody_is_asked_where_nothing_was_answered(graded):
+    assert ("honest_stubs", QUESTION) not in graded.asked()
 
 
 def test_a_new_attempt_replaces_the_old_score(tmp_path):

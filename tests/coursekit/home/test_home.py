@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from coursekit.home import page
+from coursekit.home import limits, page
+from coursekit.home.advising import advice
 from coursekit.home.handin import Unreadable, look
 from coursekit.record.scores import Score
 
@@ -49,6 +50,44 @@ def test_a_damaged_notebook_can_still_be_opened_from_the_page():
     shown = page.home("course", [page.Chapter("02_attention", "02_attention/x.ipynb", None, "x.ipynb is no notebook")])
     assert "x.ipynb is no notebook" in shown
     assert 'data-action="open"' in shown
+
+
+@pytest.mark.parametrize(
+    ("sources", "told"),
+    [
+        ({"attention_softmax": "def softmax(x, dim)\n    return x"}, "The cell of softmax is no Python"),
+        ({"attention_softmax": "def soft(x, dim):\n    return x"}, "No cell defines softmax"),
+        (
+            {"attention_sdpa": "def scaled_dot_product_attention(Q, K, V):\n    return H"},
+            "reads H, which is defined below",
+        ),
+        ({"attention_read_heat_map": "word " * (limits.PROSE // 5 + 1)}, "at most 120,000 are shown"),
+        ({"attention_softmax": "x" * (limits.CHARACTERS + 1)}, "at most 4,000,000 are read"),
+    ],
+)
+def test_handing_in_says_what_will_go_wrong(tmp_path, sources, told):
+    notebook = look(changed(tmp_path, **sources), RELEASE)
+    assert told in " ".join(notebook.advice)
+    assert told in page.preview(page.Chapter("02_attention", "a/b", notebook))
+
+
+def test_handing_in_says_that_the_outputs_are_too_large(tmp_path):
+    path = changed(tmp_path)
+    with path.open("ab") as file:
+        file.truncate(limits.FILE + 1)
+    assert "at most 40 MB can be handed in: clear the outputs" in " ".join(advice(path, RELEASE))
+
+
+def test_a_picture_that_will_not_be_shown_is_named(tmp_path):
+    notebook = json.loads(RELEASE.read_text(encoding="utf-8"))
+    notebook["cells"][0]["attachments"] = {"big.png": {"image/png": "A" * (4 * limits.PICTURE // 3 + 100)}}
+    path = tmp_path / "02_attention.ipynb"
+    path.write_text(json.dumps(notebook))
+    assert "The picture big.png has 3.0 MB" in " ".join(advice(path, RELEASE))
+
+
+def test_a_solved_chapter_needs_no_advice(tmp_path):
+    assert look(RELEASE.parents[2] / "solutions/02_attention/02_attention.ipynb", RELEASE).advice == ()
 
 
 def test_progress_is_points_of_checks_never_above_what_an_exercise_gives():

@@ -150,3 +150,153 @@ def test_an_unreadable_file_gives_the_release_and_a_reason(data, said):
     assert said in result.reason
     assert result.runs == ()
     assert [c.source for c in result.notebook.cells] == [c.source for c in RELEASE.cells]
+
+
+SOLVED = "def softmax(x, dim):\n    return x.softmax(dim)"
+QUESTION = "attention-read_heat_map"
+ESSAY = "A row is a query and a column is a key."
+
+
+def pasted(notebook):
+    """The cells without metadata and ids, as another editor keeps them."""
+    for each in notebook["cells"]:
+        each["metadata"] = {}
+        each.pop("id", None)
+    return notebook
+
+
+def markdown(source, id="mine"):
+    return {"cell_type": "markdown", "id": id, "metadata": {}, "source": source}
+
+
+def index_of(notebook, grade_id):
+    return notebook["cells"].index(cell(notebook, grade_id))
+
+
+def test_answers_without_metadata_are_found_by_the_names_they_define():
+    notebook = submitted()
+    cell(notebook, EXERCISE)["source"] = SOLVED
+    cell(notebook, "attention-heads")["source"] = "def split_heads(X, H): ...\n\ndef merge_heads(Y): ..."
+    result = rebuilt(pasted(notebook))
+    assert cell(result.notebook, EXERCISE)["source"] == SOLVED
+    assert "def split_heads(X, H): ..." in cell(result.notebook, "attention-heads")["source"]
+    assert "have lost their ids" in " ".join(result.flags)
+
+
+@pytest.mark.parametrize("below", [0, 1, 5])
+def test_an_answer_in_a_cell_of_its_own_takes_the_place_of_an_untouched_stub(below):
+    notebook = submitted()
+    notebook["cells"].insert(index_of(notebook, CHECK) + below, code(SOLVED))
+    result = rebuilt(notebook)
+    assert cell(result.notebook, EXERCISE)["source"] == SOLVED
+    assert run(result).count(SOLVED) == 1
+    assert result.flags == ()
+
+
+def test_two_cells_with_a_function_each_answer_together():
+    notebook = submitted()
+    at = index_of(notebook, "attention-heads-check") + 1
+    notebook["cells"][at:at] = [code("def split_heads(X, H): ..."), code("def merge_heads(Y): ...", "other")]
+    answer = cell(rebuilt(notebook).notebook, "attention-heads")["source"]
+    assert answer == "def split_heads(X, H): ...\n\ndef merge_heads(Y): ..."
+
+
+def test_a_written_answer_stays_where_another_cell_defines_its_name_too():
+    notebook = submitted()
+    cell(notebook, EXERCISE)["source"] = SOLVED
+    notebook["cells"].append(code("def softmax(x, dim): return 0"))
+    assert cell(rebuilt(notebook).notebook, EXERCISE)["source"] == SOLVED
+
+
+def test_a_stub_does_not_undo_an_answer_in_another_exercises_cell():
+    notebook = submitted()
+    cell(notebook, EXERCISE)["source"] = f"{SOLVED}\n\ndef scaled_dot_product_attention(Q, K, V): ..."
+    result = rebuilt(notebook)
+    assert cell(submitted(), "attention-sdpa")["source"] not in run(result)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda nb: nb["cells"].insert(index_of(nb, QUESTION) + 1, markdown(ESSAY)),
+        lambda nb: nb["cells"].insert(index_of(nb, QUESTION), markdown(ESSAY)),
+        lambda nb: nb["cells"].insert(index_of(nb, QUESTION) + 1, code("# " + ESSAY)),
+        lambda nb: nb["cells"].insert(index_of(nb, QUESTION) + 1, code(ESSAY)),
+        lambda nb: nb["cells"].remove(cell(nb, QUESTION)) or nb["cells"].append(markdown(ESSAY * 6)),
+        lambda nb: nb["cells"][index_of(nb, QUESTION) - 1].update(
+            source=nb["cells"][index_of(nb, QUESTION) - 1]["source"] + "\n\n" + ESSAY
+        ),
+        lambda nb: cell(nb, QUESTION).update(source=ESSAY) or pasted(nb),
+    ],
+    ids=["below", "above", "comment", "code", "at the end", "in the question", "without ids"],
+)
+def test_a_question_answered_elsewhere_shows_the_text_and_asks_a_person(change):
+    notebook = submitted()
+    change(notebook)
+    result = rebuilt(notebook)
+    assert ESSAY in cell(result.notebook, QUESTION)["source"]
+    assert QUESTION in " ".join(result.flags)
+
+
+def test_an_answered_question_stays_as_it_is():
+    notebook = submitted()
+    cell(notebook, QUESTION)["source"] = ESSAY
+    notebook["cells"].append(markdown("notes " * 100))
+    result = rebuilt(notebook)
+    assert cell(result.notebook, QUESTION)["source"] == ESSAY
+    assert result.flags == ()
+
+
+def test_a_pasted_picture_stays_and_what_is_none_does_not():
+    picture = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+    notebook = submitted()
+    cell(notebook, QUESTION)["source"] = "![a](attachment:a.png)"
+    cell(notebook, QUESTION)["attachments"] = {
+        "a.png": {"image/svg+xml": "<svg/>", "image/png": picture},
+        "b.png": {"image/png": "<svg/>"},
+        "c.png": 3,
+    }
+    assert cell(rebuilt(notebook).notebook, QUESTION)["attachments"] == {"a.png": {"image/png": picture}}
+
+
+def test_what_an_answer_reads_of_a_demonstration_runs_in_its_place():
+    notebook = submitted()
+    cell(notebook, "attention-multihead")["source"] = (
+        "class MultiHeadAttention(nn.Module):\n    f = lambda X: split(X, 2)"
+    )
+    result = rebuilt(notebook)
+    [(place, statements)] = result.provided.items()
+    assert "split, merge = use(" in result.notebook.cells[place].source
+    assert statements == ("split, merge = use('attention.heads', split_heads, merge_heads)",)
+    order = [result.notebook.cells[i].source for i in result.runs]
+    assert order.index(result.notebook.cells[place].source) < order.index(
+        cell(notebook, "attention-multihead")["source"]
+    )
+    assert "not written yet: `merge_heads`, `split_heads`" in result.notes["attention-multihead-check"]
+
+
+def test_a_name_that_is_defined_below_only_is_told():
+    notebook = submitted()
+    cell(notebook, EXERCISE)["source"] = "def softmax(x, dim):\n    return helper(x)"
+    notebook["cells"].append(code("def helper(x): return x"))
+    assert "reads `helper`, which is defined below" in rebuilt(notebook).notes[CHECK]
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("def softmax(x, dim)\n    return x", "its cell is no Python: SyntaxError in line 1"),
+        ("def soft(x, dim):\n    return x", "its cell defines no softmax"),
+    ],
+)
+def test_why_a_check_will_hand_over_nothing_is_said(source, told):
+    notebook = submitted()
+    cell(notebook, EXERCISE)["source"] = source
+    assert rebuilt(notebook).problems[CHECK].startswith(told)
+
+
+def test_outputs_count_for_nothing():
+    notebook = submitted()
+    shown = {"output_type": "display_data", "metadata": {}, "data": {"image/png": "A" * (12 << 20)}}
+    demonstration(notebook)["outputs"] = [shown]
+    assert rebuilt(notebook) == rebuilt(submitted())
