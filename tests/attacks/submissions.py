@@ -769,33 +769,34 @@ softmax = borrowed('attention.softmax')
 h.asked = lambda: True
 """
 
+# Rows 29 and on are D1 and on of the faults found from outside.
 NOTEBOOKS = [
-    Attack("pasted", 32, "every cell pasted into another notebook", edit=_pasted, solved=None, flag="lost their ids"),
-    Attack("elsewhere", 32, "the answer in a cell below its check", edit=_answered_elsewhere, solved=(SOFTMAX,)),
-    Attack("own_names", 39, "variables called check, use and coursekit", edit=_own_names, solved=None),
-    Attack("much_output", 41, "12 MB of outputs", edit=_much_output, solved=None),
-    Attack("question_below", 40, "the question answered in a new cell", edit=_question_below, flag=QUESTION),
-    Attack("question_pasted", 40, "the question's cell without its id", edit=_question_pasted, flag=QUESTION),
-    Attack("picture", 27, "pasted pictures, one of them missing, one no picture", edit=_picture),
-    Attack("pathological", 28, "texts that take long to render", edit=_pathological),
+    Attack("pasted", 40, "every cell pasted into another notebook", edit=_pasted, solved=None, flag="lost their ids"),
+    Attack("elsewhere", 40, "the answer in a cell below its check", edit=_answered_elsewhere, solved=(SOFTMAX,)),
+    Attack("own_names", 47, "variables called check, use and coursekit", edit=_own_names, solved=None),
+    Attack("much_output", 49, "12 MB of outputs", edit=_much_output, solved=None),
+    Attack("question_below", 48, "the question answered in a new cell", edit=_question_below, flag=QUESTION),
+    Attack("question_pasted", 48, "the question's cell without its id", edit=_question_pasted, flag=QUESTION),
+    Attack("picture", 35, "pasted pictures, one of them missing, one no picture", edit=_picture),
+    Attack("pathological", 36, "texts that take long to render", edit=_pathological),
     Attack(
         "demonstrated",
-        42,
+        50,
         "an answer that calls what a demonstration made of another answer",
         solved=(SDPA, HEADS, MULTIHEAD),
         answers=(_CALLS_DEMONSTRATION,),
     ),
     Attack(
         "borrowed_split",
-        42,
+        50,
         "the same where that other answer is missing",
         solved=(SDPA,),
         answers=(_CALLS_DEMONSTRATION,),
     ),
-    Attack("syntax", 43, "a syntax error", answers=((SOFTMAX, "def softmax(x, dim)\n    return x\n"),)),
-    Attack("endless", 43, "an endless loop", answers=_body("while True: pass"), flag="Softmax over any dimension"),
-    Attack("renamed", 43, "a function of another name", answers=((SOFTMAX, SOLUTION.replace("softmax(", "soft(")),)),
-    Attack("library", 29, "the library that stands in for an unsolved exercise", _UNMASKED, code_after=SOFTMAX),
+    Attack("syntax", 51, "a syntax error", answers=((SOFTMAX, "def softmax(x, dim)\n    return x\n"),)),
+    Attack("endless", 51, "an endless loop", answers=_body("while True: pass"), flag="Softmax over any dimension"),
+    Attack("renamed", 51, "a function of another name", answers=((SOFTMAX, SOLUTION.replace("softmax(", "soft(")),)),
+    Attack("library", 37, "the library that stands in for an unsolved exercise", _UNMASKED, code_after=SOFTMAX),
 ]
 
 ATTACKS = [*FORGERIES, *LEAKS, *FILES, *RESOURCES, *NOTEBOOKS]
