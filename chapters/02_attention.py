@@ -1260,7 +1260,7 @@ print(f"one score at a time {y / n:.6f}, all at once {z.softmax(0) @ v:.6f}")
 # For each block of queries, go through the blocks of keys and keep $m$, $n$ and $y$ for each query. The
 # result is equal for any `block` (the last one may be shorter), with and without `causal`; when
 # causal, $T = S$. The check also looks at the **largest tensor** that you make: neither all scores nor those
-# of a block of queries with all keys are small enough.
+# of a block of queries with all keys are small enough. (NumPy's arrays and lists are counted, too.)
 #
 # <details><summary>Hint 1</summary>
 #

@@ -64,9 +64,10 @@ def observe_all(exercise: Exercise, objects: tuple[Any, ...], cases: Sequence[Ca
     """What `objects` do on the cases, one after another, each with random numbers of its own.
 
     A module that a case makes is first called as another case calls it, and not the only one of its class: what it
-    keeps from one call to the next, or shares with others, shows.
+    keeps from one call to the next, or shares with others, shows. Where the first case comes again its module is alone:
+    then the two differ.
     """
-    return [observe(exercise, objects, case, i, cases) for i, case in enumerate(cases)]
+    return [observe(exercise, objects, case, i, () if case.again else cases) for i, case in enumerate(cases)]
 
 
 def observe(

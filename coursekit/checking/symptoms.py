@@ -14,7 +14,8 @@ from torch import Tensor
 from coursekit.checking.comparing import close, difference
 from coursekit.checking.contract import Case, Exercise
 from coursekit.checking.observing import Outcome
-from coursekit.checking.weighing import scores, who_sees_whom, whose_keys
+from coursekit.checking.turning import angles, lengths
+from coursekit.checking.weighing import rows, scores, who_sees_whom, whose_keys
 
 # What may be said, the best first; None of an output that the look is no question for.
 Look = Callable[["Seen"], "list[str] | None"]
@@ -264,7 +265,9 @@ def scaled(seen: Seen) -> list[str]:
         return []
     if math.isclose(factor, -1, rel_tol=1e-4):
         return ["has the wrong sign"]
-    named = (_powers(name, size) for name, size in seen.inputs.items() if _is_size(size))
+    sizes = {name: size for name, size in seen.inputs.items() if _is_size(size)}
+    ratios = (((a, sizes[a]), (b, sizes[b])) for a, b in itertools.permutations(sizes, 2))
+    named = [_powers(*size) for size in sizes.items()] + [_ratio(*pair) for pair in ratios]
     fitting = [name for powers in named for name, value in powers.items() if math.isclose(factor, value, rel_tol=1e-4)]
     return [f"is {told} times what is expected" for told in (*fitting, f"{factor:.4g}")]
 
@@ -275,6 +278,10 @@ def _is_size(x: Any) -> bool:
 
 def _powers(name: str, size: float) -> dict[str, float]:
     return {name: size, f"1 / {name}": 1 / size, f"sqrt({name})": size**0.5, f"1 / sqrt({name})": size**-0.5}
+
+
+def _ratio(over: tuple[str, float], under: tuple[str, float]) -> dict[str, float]:
+    return {f"sqrt({over[0]} / {under[0]})": (over[1] / under[1]) ** 0.5}
 
 
 def offset(seen: Seen) -> list[str]:
@@ -327,21 +334,7 @@ def _sums_to_one(x: Tensor, dim: int) -> bool:
     return x.shape[dim] > 1 and bool((x.sum(dim) - 1).abs().max() < 1e-4) and bool((x > -1e-6).all())
 
 
-def lengths(seen: Seen) -> list[str] | None:
-    """Vectors of other lengths than those of the input that should only be turned."""
-    a, e = seen.actual, seen.expected
-    if a.shape != e.shape or e.dim() < 2:
-        return None
-    for name, x in seen.inputs.items():
-        if not isinstance(x, Tensor) or x.shape != e.shape or torch.equal(x.cpu().double(), e):
-            continue
-        given, right, mine = (y.cpu().double().norm(dim=-1) for y in (x, e, a))
-        if close(right, given, seen.tolerance).all():
-            return [] if close(mine, given, seen.tolerance).all() else [f"is no rotation of {name}: lengths change"]
-    return None
-
-
 LOOKS: tuple[Look, ...] = (
-    *(without_ones, constant, an_input, permuted, moved, scaled, offset, before_softmax, same_numbers, sums),
-    *(who_sees_whom, whose_keys, scores, lengths),
+    *(without_ones, constant, an_input, permuted, moved, scaled, offset, before_softmax, same_numbers),
+    *(who_sees_whom, rows, whose_keys, scores, sums, lengths, angles),
 )

@@ -31,6 +31,17 @@ def who_sees_whom(seen: Seen) -> list[str] | None:
     return []
 
 
+def rows(seen: Seen) -> list[str] | None:
+    """Weights that do not sum to 1 over the keys, but perhaps over the queries."""
+    if not _holds_weights(seen):
+        return None
+    over = {dim: bool(((seen.actual.sum(dim) - 1).abs() < _SURE).all()) for dim in (-1, -2)}
+    if over[-1]:
+        return []
+    queries = ", but along dimension -2, over the queries" if over[-2] else ""
+    return [f"{_WHERE}: there it does not sum to 1 along dimension -1{queries}"]
+
+
 def whose_keys(seen: Seen) -> list[str] | None:
     """A head whose weights are those of another head's keys."""
     if not _holds_weights(seen) or (QK := _queries_and_keys(seen)) is None:

@@ -30,7 +30,8 @@ def cases(g):
 
 
 def probe(case, backward):
-    dQ, dK, dV = backward(case["Q"], case["K"], case["V"], case["dY"])
+    backward(case["Q"], case["K"], case["V"], case["dY"])
+    dQ, dK, dV = backward(case["Q"], case["K"], case["V"], case["dY"])  # gradients may not add up from call to call
     return {case["wanted"]: {"dQ": dQ, "dK": dK, "dV": dV}[case["wanted"]]}  # each gradient is paid for by itself
 
 

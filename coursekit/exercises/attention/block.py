@@ -38,8 +38,9 @@ def cases(g):
         return [case(part, **sizes, allowed=masks[note], note=note) for note in notes]
 
     return [
-        case("post-norm", B=2, T=5, **wide, norm_first=False),
+        case("post-norm", B=2, T=4, **small, norm_first=False),
         case("pre-norm", B=2, T=5, **wide, norm_first=True),
+        case("post-norm", B=2, T=5, **wide, norm_first=False),
         case("post-norm", B=2, T=3, **wide, norm_first=False, note="both halves add 0: Norm_2(Norm_1(X))", **silent),
         *masked("post-norm", False, *masks),
         case("post-norm", B=1, T=1, **small, norm_first=False),

@@ -59,6 +59,7 @@ def cases(g):
         case("causal", B=1, H=2, T=5, S=5, d=6, e=2, block=1, causal=True),
         case("causal", B=1, H=2, T=5, S=5, d=4, e=3, block=8, causal=True),
         case("causal", B=1, H=2, T=7, S=7, d=4, e=3, block=2, causal=True, **far_causal),
+        case("causal", B=1, H=2, T=5, S=5, d=4, e=3, block=2, causal=True, dtype=double, scores=-20_000),
         case("memory", T=20, S=20, d=4, e=4, block=4, causal=False, **watched),
         case("memory", T=20, S=20, d=4, e=4, block=4, causal=True, **watched),
         case("memory", **alone, T=8, S=32, d=2, e=2, block=8, causal=False, watched="tensors"),

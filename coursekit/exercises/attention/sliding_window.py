@@ -26,7 +26,7 @@ def cases(g):
         case(
             "narrow windows", B=1, H=2, T=6, d=4, e=3, window=2, dtype=double, apart=FAR, note="hidden keys far above"
         ),
-        case("narrow windows", B=1, H=2, T=5, d=4, e=5, window=4, V=identity, note="V the identity, so that Y is A"),
+        case("narrow windows", B=1, H=2, T=5, d=3, e=5, window=4, V=identity, note="V the identity, so that Y is A"),
         case("narrow windows", B=1, H=1, T=300, d=1, e=1, window=130),
         case("narrow windows", B=2, H=2, T=1, d=3, e=4, window=1),
         case("narrow windows", B=1, H=2, T=6, d=4, e=3, window=3, upstream=True),

@@ -44,7 +44,7 @@ class Reference(Parts):
         return self.norm2(X1 + self.linear2(gelu(self.linear1(X1))))
 
 
-TRUSTED = Trusted(Reference)
+TRUSTED = Trusted(Reference, budget="two halves in two orders, each with a residual, a norm and parts of its own")
 TRUSTED.add_slips(
     blocks.slipping(Parts),
     blocks.NoNetwork,
@@ -58,6 +58,7 @@ TRUSTED.add_slips(
     blocks.ReluForGelu,
     blocks.TanhGelu,
     blocks.NoActivation,
+    blocks.ActivationLast,
     attention.MaskIgnored,
 )
 

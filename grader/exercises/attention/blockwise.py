@@ -218,6 +218,18 @@ class AlwaysCausal(Online):
         return super().blocks(Q, K, V, block, True)
 
 
+@wrong_step(
+    "Hidden keys get a finite score, or the running maximum starts at one: where visible scores lie lower, hidden keys win. "
+    "Only -inf is below every score."
+)
+class FiniteFill(Online):
+    start = -1e4
+
+    def blocks(self, Q, K, V, block, causal):
+        for S_j, V_j in super().blocks(Q, K, V, block, causal):
+            yield S_j.clamp(min=-1e4) if causal else S_j, V_j
+
+
 @wrong_step("`causal` is ignored: with causal=True a query must not see the keys after it.")
 class CausalIgnored(Online):
     def blocks(self, Q, K, V, block, causal):

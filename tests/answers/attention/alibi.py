@@ -199,14 +199,14 @@ def halved_slopes(Q, K, V):
     return attended(Q, K, V, -slopes(H).half().float() * distances(T))
 
 
-@ANSWERS.wrong("plain", "the token itself is hidden too")
+@ANSWERS.wrong("plain", "the token itself is hidden too", told="gives no weight to key 0, which it must see")
 def not_itself(Q, K, V):
     H, T, d = Q.shape[1:]
     Z = Q @ K.mT / d**0.5 - (slopes(H) * distances(T)).to(Q.dtype)
     return Z.masked_fill(torch.ones(T, T).triu(0).bool(), -torch.inf).softmax(-1).nan_to_num() @ V
 
 
-@ANSWERS.wrong("plain", "one slope for all, and no scale")
+@ANSWERS.wrong("plain", "one slope for all, and no scale", told=r"the scores are 1 Q K\^T, expected 0\.4472")
 def one_slope_and_no_scale(Q, K, V):
     H, T, d = Q.shape[1:]
     return attended(Q * d**0.5, K, V, (-slopes(H)[:1] * distances(T)).expand(H, T, T))

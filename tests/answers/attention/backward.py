@@ -203,7 +203,9 @@ def gradients_off(Q, K, V, dY):
     return dZ @ K, dZ.mT @ Q, A.mT @ dY
 
 
-@ANSWERS.wrong("again", "autograd on what was handed in: a second call adds to the first one's gradients")
+@ANSWERS.wrong(
+    "again", "autograd on what was handed in: a second call adds to the first one's gradients", true="gradients_add_up"
+)
 def gradients_add_up(Q, K, V, dY):
     Q, K, V = (x.requires_grad_() for x in (Q, K, V))
     (weights(Q, K) @ V).backward(dY)
@@ -217,14 +219,14 @@ def softmax_over_queries(Q, K, V, dY):
     return dZ @ K, dZ.mT @ Q, A.mT @ dY
 
 
-@ANSWERS.wrong("plain", "scaled by the values' width on the way back")
+@ANSWERS.wrong("plain", "scaled by the values' width on the way back", told=r"dQ is sqrt\(d / e\) times")
 def scaled_by_e(Q, K, V, dY):
     A = weights(Q, K)
     dZ = through(A, dY @ V.mT) / V.shape[-1] ** 0.5
     return dZ @ K, dZ.mT @ Q, A.mT @ dY
 
 
-@ANSWERS.wrong("plain", "dQ and dK exchanged: dQ from the queries")
+@ANSWERS.wrong("plain", "dQ and dK exchanged: dQ from the queries", told="dQ has shape")
 def queries_and_keys_exchanged(Q, K, V, dY):
     A = weights(Q, K)
     dZ = through(A, dY @ V.mT) / Q.shape[-1] ** 0.5

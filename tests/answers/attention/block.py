@@ -231,7 +231,7 @@ class OneTokenPasses(Given):
         return X if X.shape[1] == 1 else super().forward(X, allowed)
 
 
-@ANSWERS.wrong("again", "the first mask is kept")
+@ANSWERS.wrong("again", "the first mask is kept", told="two calls with the same arguments")
 class FirstMaskKept(Given):
     mask = None
 
@@ -241,7 +241,11 @@ class FirstMaskKept(Given):
         return super().forward(X, self.mask)
 
 
-@ANSWERS.wrong("again", "the order of norms lies on the class: the last block that is made decides for all")
+@ANSWERS.wrong(
+    "again",
+    "the order of norms lies on the class: the last block that is made decides for all",
+    told="two calls with the same arguments",
+)
 class OrderOnTheClass(Given):
     def __init__(self, D, H, F, norm_first):
         super().__init__(D, H, F, norm_first)
@@ -282,7 +286,7 @@ class AttentionFrozen(Given):
             return super().attention(X, allowed)
 
 
-@ANSWERS.wrong("plain", "GELU behind the second layer")
+@ANSWERS.wrong("plain", "GELU behind the second layer", true="ActivationLast")
 class GeluLast(Given):
     def ffn(self, x):
         return F.gelu(self.linear2(self.linear1(x)))
@@ -296,7 +300,7 @@ class NormOverTokens(Given):
             norm.forward = lambda x, norm=norm: F.layer_norm(x, x.shape[1:]) * norm.weight + norm.bias
 
 
-@ANSWERS.wrong("plain", "a last norm in pre-norm, as a whole GPT has it")
+@ANSWERS.wrong("plain", "a last norm in pre-norm, as a whole GPT has it", told="both halves add 0: Y is X: Y differs")
 class OneNormMore(Given):
     def forward(self, X, allowed=None):
         Y = super().forward(X, allowed)
@@ -309,7 +313,7 @@ class MaskTurned(Given):
         return super().attention(X, None if allowed is None else ~allowed | torch.eye(X.shape[1]).bool())
 
 
-@ANSWERS.wrong("again", "the order changes with each call")
+@ANSWERS.wrong("again", "the order changes with each call", told="two calls with the same arguments")
 class TakesTurns(Given):
     def forward(self, X, allowed=None):
         Y = super().forward(X, allowed)
@@ -317,7 +321,7 @@ class TakesTurns(Given):
         return Y
 
 
-@ANSWERS.wrong("given", "the mask is negated in place")
+@ANSWERS.wrong("given", "the mask is negated in place", told="changes its input allowed")
 class MaskInPlace(Given):
     def attention(self, X, allowed):
         if allowed is not None:

@@ -261,7 +261,7 @@ def gradients_off(Q, K, V, block, causal):
     return online(Q, K, V, block, causal)
 
 
-@ANSWERS.wrong("far", "hidden scores are -10000, and so is the first maximum")
+@ANSWERS.wrong("far", "hidden scores are -10000, and so is the first maximum", true="FiniteFill")
 def finite_mask(Q, K, V, block, causal):
     Y = online(Q, K, V, block, causal, start=-1e4)
     if not causal:
@@ -269,22 +269,24 @@ def finite_mask(Q, K, V, block, causal):
     return online(Q, K, V, block, False, start=-1e4, soft_hides=lambda i, j: j > i)
 
 
-@ANSWERS.wrong("plain", "divided by the sum after every block")
+@ANSWERS.wrong("plain", "divided by the sum after every block", told="does not sum to 1")
 def divided_each_time(Q, K, V, block, causal):
     return online(Q, K, V, block, causal, divide_each_time=True)
 
 
-@ANSWERS.wrong("plain", "scaled by the block's root")
+@ANSWERS.wrong("plain", "scaled by the block's root", told=r"the scores are 0\.5774 Q K\^T, expected 0\.4472")
 def scaled_by_block(Q, K, V, block, causal):
     return online(Q, K, V, block, causal, scale=block**-0.5)
 
 
-@ANSWERS.wrong("plain", "causal: the block on the diagonal is left out")
+@ANSWERS.wrong(
+    "plain", "causal: the block on the diagonal is left out", told="query 1 gives no weight to key 1, which it must see"
+)
 def diagonal_left_out(Q, K, V, block, causal):
     return online(Q, K, V, block, causal, hides=lambda i, j: (j // block >= i // block) & (j > 0))
 
 
-@ANSWERS.wrong("unwatched", "all scores in NumPy where causal is False")
+@ANSWERS.wrong("unwatched", "all scores in NumPy where causal is False", told="arrays and lists outside of torch take")
 def scores_in_numpy_sometimes(Q, K, V, block, causal):
     if causal:
         return online(Q, K, V, block, causal)
@@ -393,7 +395,7 @@ def halves(Q, K, V, block, causal):
         if last - first > block:
             middle = (first + last) // 2
             (m, n, y), (m2, n2, y2) = part(first, middle), part(middle, last)
-            top = torch.maximum(m, m2).clamp(min=-1e300)
+            top = torch.maximum(m, m2).clamp(min=torch.finfo(y.dtype).min)
             a, b = (m - top).exp(), (m2 - top).exp()
             return top, n * a + n2 * b, y * a + y2 * b
         Z = Q @ K[..., first:last, :].mT / Q.shape[-1] ** 0.5

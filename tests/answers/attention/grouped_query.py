@@ -70,7 +70,7 @@ def unscaled(Q, K, V):
     return (Q @ K.repeat_interleave(n, 1).mT).softmax(-1) @ V.repeat_interleave(n, 1)
 
 
-@ANSWERS.wrong("plain", "scaled by the values' width", told=r"the scores are 0\.4472 Q K\^T, expected 0\.5774")
+@ANSWERS.wrong("plain", "scaled by the values' width", told=r"the scores are 0\.4472 Q K\^T, expected 0\.378")
 def scaled_by_e(Q, K, V):
     n = Q.shape[1] // K.shape[1]
     return (Q @ K.repeat_interleave(n, 1).mT / V.shape[-1] ** 0.5).softmax(-1) @ V.repeat_interleave(n, 1)
@@ -187,26 +187,34 @@ def seeded(Q, K, V):
     return attended(Q, K.repeat_interleave(n, 1), V.repeat_interleave(n, 1))
 
 
-@ANSWERS.wrong("large", "the nearest of G evenly spread places: right for few groups")
+@ANSWERS.wrong(
+    "large", "the nearest of G evenly spread places: right for few groups", told="H=12, G=4, T=2, S=3: Y differs"
+)
 def nearest_group(Q, K, V):
     group = torch.linspace(0, K.shape[1] - 1, Q.shape[1]).round().long()
     return attended(Q, K[:, group], V[:, group])
 
 
-@ANSWERS.wrong("plain", "causal, which nobody asked for")
+@ANSWERS.wrong("plain", "causal, which nobody asked for", told="query 0 gives no weight to key 1")
 def causal(Q, K, V):
     n = Q.shape[1] // K.shape[1]
     Z = Q @ K.repeat_interleave(n, 1).mT / Q.shape[-1] ** 0.5
     return Z.masked_fill(torch.ones_like(Z).triu(1).bool(), -torch.inf).softmax(-1) @ V.repeat_interleave(n, 1)
 
 
-@ANSWERS.wrong("plain", "scaled by the root of the group's size")
+@ANSWERS.wrong(
+    "plain", "scaled by the root of the group's size", told=r"the scores are 0\.5774 Q K\^T, expected 0\.378"
+)
 def scaled_by_group(Q, K, V):
     n = Q.shape[1] // K.shape[1]
     return (Q @ K.repeat_interleave(n, 1).mT / max(n, 1) ** 0.5).softmax(-1) @ V.repeat_interleave(n, 1)
 
 
-@ANSWERS.wrong("plain", "only the values are shared rightly, keys go to heads in turns")
+@ANSWERS.wrong(
+    "plain",
+    "only the values are shared rightly, keys go to heads in turns",
+    told="query head 1 reads key head 1, expected 0",
+)
 def keys_in_turns(Q, K, V):
     n = Q.shape[1] // K.shape[1]
     return attended(Q, K.repeat(1, n, 1, 1), V.repeat_interleave(n, 1))

@@ -250,14 +250,18 @@ def double_for_all(Q, K, positions, base=10000.0):
     return turned(Q, angles), turned(K, angles)
 
 
-@ANSWERS.wrong("plain", "tensor2tensor's speeds: the exponents reach 1, divided by one pair less")
+@ANSWERS.wrong(
+    "plain",
+    "tensor2tensor's speeds: the exponents reach 1, divided by one pair less",
+    told="later pairs at another speed",
+)
 def speeds_to_the_base(Q, K, positions, base=10000.0):
     d = Q.shape[-1]
     angles = positions[:, None, :, None] * base ** (-torch.arange(d // 2) / max(d // 2 - 1, 1))
     return turned(Q, angles), turned(K, angles)
 
 
-@ANSWERS.wrong("plain", "whole division: every pair turns at speed 1")
+@ANSWERS.wrong("plain", "whole division: every pair turns at speed 1", told="later pairs at another speed")
 def whole_division(Q, K, positions, base=10000.0):
     d = Q.shape[-1]
     angles = positions[:, None, :, None] * torch.stack([torch.tensor(base ** -(2 * i // d)) for i in range(d // 2)])
@@ -276,7 +280,7 @@ def sorted_first(Q, K, positions, base=10000.0):
     return turned(Q, angles), turned(K, angles)
 
 
-@ANSWERS.wrong("plain", "the result is float32 whatever comes in")
+@ANSWERS.wrong("plain", "the result is float32 whatever comes in", told="has dtype float32, expected float64")
 def narrowed(Q, K, positions, base=10000.0):
     angles = positions[:, None, :, None] * speeds(Q.shape[-1], base)
     return turned(Q, angles).float(), turned(K, angles).float()
@@ -375,7 +379,9 @@ def table_that_grows(Q, K, positions, base=10000.0):
 def exponential_of_a_matrix(Q, K, positions, base=10000.0):
     """exp of angle times the quarter turn."""
     d = Q.shape[-1]
-    generator = torch.block_diag(*(w * torch.tensor([[0.0, -1.0], [1.0, 0.0]]) for w in speeds(d, base).double()))
+    generator = torch.block_diag(
+        *(w * torch.tensor([[0.0, -1.0], [1.0, 0.0]], dtype=torch.float64) for w in speeds(d, base).double())
+    )
     powers = torch.stack([torch.matrix_exp(p * generator) for p in positions.flatten().double()])
     R = powers.view(*positions.shape, d, d)
     return tuple(torch.einsum("btij,bhtj->bhti", R, x.double()).to(x.dtype) for x in (Q, K))

@@ -189,7 +189,11 @@ def gradients_off(Q, K, V, window):
     return Y
 
 
-@ANSWERS.wrong("plain", "a slice that begins below 0 wraps round: the first tokens see nothing")
+@ANSWERS.wrong(
+    "plain",
+    "a slice that begins below 0 wraps round: the first tokens see nothing",
+    told="gives no weight|does not sum to 1",
+)
 def negative_slices(Q, K, V, window):
     Y = torch.zeros(*Q.shape[:-1], V.shape[-1], dtype=V.dtype)
     for i in range(Q.shape[-2]):
@@ -198,21 +202,27 @@ def negative_slices(Q, K, V, window):
     return Y
 
 
-@ANSWERS.wrong("plain", "zeros in front of the keys take part")
+@ANSWERS.wrong("plain", "zeros in front of the keys take part", told="does not sum to 1")
 def padded_with_zeros(Q, K, V, window):
     K, V = (F.pad(x, (0, 0, window - 1, 0)).unfold(-2, window, 1) for x in (K, V))
     A = (Q[..., None, :] @ K / Q.shape[-1] ** 0.5).squeeze(-2).softmax(-1)
     return (V @ A[..., None]).squeeze(-1)
 
 
-@ANSWERS.wrong("plain", "the first key is dropped: slices begin at 1 at the earliest")
+@ANSWERS.wrong(
+    "plain", "the first key is dropped: slices begin at 1 at the earliest", told="query 1 gives no weight to key 0"
+)
 def first_key_dropped(Q, K, V, window):
     seen = (back(Q.shape[-2]) >= 0) & (back(Q.shape[-2]) < window)
     seen[1:, 0] = False
     return attended(Q, K, V, seen)
 
 
-@ANSWERS.wrong("plain", "right rows, but scaled by the window's root and not by d's")
+@ANSWERS.wrong(
+    "plain",
+    "right rows, but scaled by the window's root and not by d's",
+    told=r"the scores are 0\.5 Q K\^T, expected 0\.5774",
+)
 def scaled_by_window(Q, K, V, window):
     seen = (back(Q.shape[-2]) >= 0) & (back(Q.shape[-2]) < window)
     return (Q @ K.mT / window**0.5).masked_fill(~seen, -torch.inf).softmax(-1) @ V

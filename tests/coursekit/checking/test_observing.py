@@ -199,6 +199,10 @@ def test_what_a_module_keeps_from_its_first_call_shows():
     assert values(KeepsTheFirstMask, ONE, MASKED)[0] == [0.0, 0.0]
 
 
+def test_where_the_first_case_comes_again_its_module_is_alone():
+    assert values(KeepsTheFirstMask, ONE, MASKED, dataclasses.replace(ONE, again=True))[2] == [2.0, 2.0]
+
+
 def test_what_a_module_keeps_in_its_class_shows():
     assert values(KnowsItsClass, ONE, WIDER)[0] == [3.0, 3.0]
 

@@ -48,6 +48,16 @@ def test_what_is_wrong_with_the_weights_is_told(right, wrong, told):
     assert told in said(right, wrong)
 
 
+@pytest.mark.parametrize(
+    ("dim", "told"),
+    [(-2, "does not sum to 1 along dimension -1, but along dimension -2"), (1, "does not sum to 1 along dimension -1")],
+)
+def test_rows_of_another_sum_are_told(dim, told):
+    right = with_()
+    wrong = lambda Q, K, V: (Q @ K.repeat_interleave(2, 1).mT / 3).softmax(dim) @ V.repeat_interleave(2, 1)  # noqa: E731
+    assert told in said(right, wrong)
+
+
 def test_nothing_is_read_off_other_values():
     V = torch.randn(1, 2, 5, 5, generator=torch.Generator().manual_seed(1))
     assert said(with_(), with_(scale=0.5), V) == ""
