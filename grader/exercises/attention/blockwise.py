@@ -219,15 +219,16 @@ class AlwaysCausal(Online):
 
 
 @wrong_step(
-    "Hidden keys get a finite score, or the running maximum starts at one: where visible scores lie lower, hidden keys win. "
-    "Only -inf is below every score."
+    "The running maximum starts at a finite number, and hidden keys have a finite score or -inf: where all visible "
+    "scores lie lower, nothing is left of them, or hidden keys win. Only -inf is below every score: fill and start with it."
 )
 class FiniteFill(Online):
     start = -1e4
 
     def blocks(self, Q, K, V, block, causal):
-        for S_j, V_j in super().blocks(Q, K, V, block, causal):
-            yield S_j.clamp(min=-1e4) if causal else S_j, V_j
+        for i, (S_j, V_j) in enumerate(super().blocks(Q, K, V, block, causal)):
+            hidden = self.hidden(Q, K, i * block, i * block + S_j.shape[3])
+            yield S_j.masked_fill(hidden, -1e4) if causal else S_j, V_j
 
 
 @wrong_step("`causal` is ignored: with causal=True a query must not see the keys after it.")

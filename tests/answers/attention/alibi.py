@@ -212,6 +212,12 @@ def one_slope_and_no_scale(Q, K, V):
     return attended(Q * d**0.5, K, V, (-slopes(H)[:1] * distances(T)).expand(H, T, T))
 
 
+@ANSWERS.wrong("large", "distances beyond 255 count as 255")
+def far_is_far(Q, K, V):
+    H, T = Q.shape[1:3]
+    return attended(Q, K, V, -slopes(H) * distances(T).clamp(max=255))
+
+
 @ANSWERS.right
 def press(Q, K, V):
     """The paper's code: a geometric sequence, and the key's position for the distance."""

@@ -296,6 +296,16 @@ def scores_in_numpy_sometimes(Q, K, V, block, causal):
     return torch.from_numpy(Z / Z.sum(-1, keepdims=True) @ v).to(Q.dtype)
 
 
+@ANSWERS.wrong("far", "hidden scores are -10000, the first maximum is -inf")
+def finite_fill(Q, K, V, block, causal):
+    return online(Q, K, V, block, False, soft_hides=(lambda i, j: j > i) if causal else None)
+
+
+@ANSWERS.wrong("plain", "the values' rows are not those of the keys' block")
+def values_one_on(Q, K, V, block, causal):
+    return online(Q, K, V.roll(-1, -2), block, causal)
+
+
 @ANSWERS.right
 def keys_only(Q, K, V, block, causal):
     """All queries at once, keys in blocks."""

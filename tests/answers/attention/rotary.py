@@ -286,6 +286,19 @@ def narrowed(Q, K, positions, base=10000.0):
     return turned(Q, angles).float(), turned(K, angles).float()
 
 
+@ANSWERS.wrong("plain", "GPT-J turns a part of each head only")
+def half_of_the_head(Q, K, positions, base=10000.0):
+    r = max(Q.shape[-1] // 4 * 2, 2)
+    angles = positions[:, None, :, None] * speeds(r, base)
+    return tuple(torch.cat((turned(x[..., :r], angles), x[..., r:]), -1) for x in (Q, K))
+
+
+@ANSWERS.wrong("named", "keys get the positions of the queries' first sequence")
+def keys_by_the_first_sequence(Q, K, positions, base=10000.0):
+    angles = positions[:, None, :, None] * speeds(Q.shape[-1], base)
+    return turned(Q, angles), turned(K, angles[:1])
+
+
 @ANSWERS.right
 def llama(xq, xk, positions, base=10000.0):
     """Meta's code as it stands, but for the positions."""

@@ -228,6 +228,12 @@ def scaled_by_window(Q, K, V, window):
     return (Q @ K.mT / window**0.5).masked_fill(~seen, -torch.inf).softmax(-1) @ V
 
 
+@ANSWERS.wrong("named", "an even window is made odd")
+def odd_windows(Q, K, V, window):
+    gap = back(Q.shape[-2])
+    return attended(Q, K, V, (gap >= 0) & (gap <= window // 2 * 2))
+
+
 @ANSWERS.right
 def fused(Q, K, V, window):
     T = Q.shape[-2]
