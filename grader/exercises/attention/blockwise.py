@@ -220,7 +220,8 @@ class AlwaysCausal(Online):
 
 @wrong_step(
     "The running maximum starts at a finite number, and hidden keys have a finite score or -inf: where all visible "
-    "scores lie lower, nothing is left of them, or hidden keys win. Only -inf is below every score: fill and start with it."
+    "scores lie lower, nothing is left of them, or hidden keys win. Only -inf is below every score: fill and start "
+    "with it."
 )
 class FiniteFill(Online):
     start = -1e4
