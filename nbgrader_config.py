@@ -41,4 +41,4 @@ c.Autograde.autograde_preprocessors = [
 c.TrustedExporter.limits = json.loads(os.environ.get("NBGRADER_LIMITS", "{}"))
 c.TrustedExporter.exchange = os.environ.get("NBGRADER_EXCHANGE", "")
 # The log names folders as learners named them: what a terminal would obey is spelled.
-c.Application.logging_config = {"formatters": {"console": {"class": "grader.plugins.terminal.Plain"}}}
+c.NbGrader.logging_config = {"formatters": {"console": {"class": "grader.plugins.terminal.Plain"}}}
