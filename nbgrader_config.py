@@ -44,4 +44,4 @@ c.TrustedExporter.exchange = os.environ.get("NBGRADER_EXCHANGE", "")
 c.HTMLExporter.filters = {"markdown2html": "grader.plugins.showing.markdown2html"}
 c.GenerateFeedback.exporter_class = "grader.plugins.showing.Feedback"
 # The log names folders as learners named them: what a terminal would obey is spelled.
-c.Application.logging_config = {"formatters": {"console": {"class": "grader.plugins.terminal.Plain"}}}
+c.NbGrader.logging_config = {"formatters": {"console": {"class": "grader.plugins.terminal.Plain"}}}

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import copy
 import logging
+from typing import Any
 
-from traitlets.config.application import LevelFormatter
+from tornado.log import LogFormatter
 
 from grader.grading.names import printable
 
 
-class Plain(LevelFormatter):
-    """traitlets' format, in which no character moves the cursor, sets a colour or cannot be seen."""
+class Plain(LogFormatter):
+    """nbgrader's own format, in whose messages nothing moves the cursor, sets a colour or cannot be seen."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return "\n".join(map(printable, super().format(record).split("\n")))
+        plain = copy.copy(record)
+        plain.msg, plain.args = _lines(record.getMessage()), ()
+        return super().format(plain)
+
+    def formatException(self, ei: Any) -> str:
+        return _lines(super().formatException(ei))
+
+
+def _lines(text: str) -> str:
+    return "\n".join(map(printable, text.split("\n")))

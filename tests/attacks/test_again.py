@@ -96,10 +96,9 @@ def test_a_timestamp_that_has_changed_counts_when_it_is_graded_again(room, grade
 
 
 def test_a_limit_that_is_raised_counts_when_it_is_graded_again(room, grade, monkeypatch):
-    monkeypatch.setitem(LIMITS, "wall", 4)
-    monkeypatch.setitem(LIMITS, "cell", 0.01)
+    monkeypatch.setitem(LIMITS, "answers", 1)  # byte
     grade()
-    assert sum(earned(room).values()) < sum(room.full(ALL["honest_half"]).values())
+    assert set(earned(room).values()) == {0.0}
     monkeypatch.undo()
     grade()
     assert earned(room) == room.full(ALL["honest_half"])
@@ -200,11 +199,3 @@ def commandline(pid):
         return str(psutil.Process(pid).cmdline())
     except psutil.Error:
         return ""
-
-
-def test_without_a_sandbox_no_port_is_open_either(room):
-    null = subprocess.DEVNULL
-    process = room.start("grader", "grade", SLUG, "--unprotected", stdout=null, stderr=null)
-    ports, kernels = open_ports(process, "ipykernel_launcher")
-    assert kernels
-    assert ports == set()

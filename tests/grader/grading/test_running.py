@@ -1,8 +1,12 @@
 """The kernels' own coursekit and the grader's are one, or nothing is graded."""
 
+import os
 import shutil
+import signal
 import sys
 from pathlib import Path
+
+import pytest
 
 import coursekit
 from grader.grading import running
@@ -33,6 +37,19 @@ def test_kernels_that_cannot_import_it_are_told(monkeypatch, tmp_path):
     told = running.other_copy.__wrapped__()
     assert "kernels cannot import coursekit (ModuleNotFoundError" in told
     assert "install it for" in told
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Unix sockets")
+def test_a_kernel_without_walls_is_reached_through_its_own_folder_alone():
+    kernel = running._Fresh()
+    try:
+        assert kernel.connection["transport"] == "ipc"
+        assert Path(kernel.connection["ip"]).parent == kernel.folder
+        assert kernel.folder.stat().st_mode & 0o077 == 0
+    finally:
+        kernel.signal(signal.SIGKILL)
+        kernel.left(1)
+        kernel.clean()
 
 
 def bare(folder):
