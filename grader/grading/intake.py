@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from coursekit.home import limits
+from coursekit.notebook import limits
 from kernelkit.files import Refused, kind, read_plain
 
 LIMIT = limits.FILE  # bytes of a notebook, outputs and all
