@@ -139,7 +139,7 @@ def _outdated(name: str, exercise_id: str, cells: tuple[Released, ...]) -> str:
 def _edited(run: Run) -> bool:
     """Whether the notebook was saved after the run with another text in that cell."""
     path = Path(os.environ.get(NOTEBOOK, ""))
-    from coursekit.home import limits, reading
+    from coursekit.notebook import limits, reading
 
     try:
         if path.suffix != ".ipynb" or path.stat().st_mtime <= run.time or path.stat().st_size > limits.FILE:

@@ -8,7 +8,7 @@ from typing import Any
 
 from coursekit.checking.names import called, names_of
 from coursekit.checking.needing import Cell, needs
-from coursekit.home import limits, reading
+from coursekit.notebook import limits, reading
 
 _MB = 1 << 20
 

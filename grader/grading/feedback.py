@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from nbformat import NotebookNode
 
-from coursekit.home import limits
+from coursekit.notebook import limits
 from grader.grading.formulas import mathml
 from grader.grading.pictures import harmless
 from grader.grading.rendering import MISSING

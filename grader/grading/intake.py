@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 
-from coursekit.home import limits
+from coursekit.notebook import limits
 from kernelkit.files import Refused, kind, read_plain
 
 LIMIT = limits.FILE  # bytes of a notebook, outputs and all

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import struct
 
-from coursekit.home import limits
+from coursekit.notebook import limits
 
 _SIGNS = {"image/png": b"\x89PNG\r\n\x1a\n", "image/jpeg": b"\xff\xd8\xff", "image/gif": b"GIF8"}
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # JPEG markers that tell the size

@@ -16,7 +16,7 @@ from nbformat import NotebookNode
 
 from coursekit.checking.names import Names, called, names_of
 from coursekit.checking.needing import Cell, needs
-from coursekit.home.reading import Unreadable
+from coursekit.notebook.reading import Unreadable
 from grader.authoring.notebook import grade_id_of
 from grader.grading.placing import Placed, answers, is_answer, place
 from grader.grading.theirs import FLAGS, Theirs, read

@@ -7,8 +7,8 @@ from typing import Any
 from urllib.parse import unquote
 
 from coursekit.checking.names import LIMIT, Names, names_of
-from coursekit.home import limits
-from coursekit.home.reading import Unreadable, cells, parsed, source
+from coursekit.notebook import limits
+from coursekit.notebook.reading import Unreadable, cells, parsed, source
 from grader.grading import pictures
 
 FLAGS = ("grade", "solution", "locked", "task", "points")

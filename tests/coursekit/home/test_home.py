@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from coursekit.home import limits, page
+from coursekit.home import page
 from coursekit.home.advising import advice
 from coursekit.home.handin import Unreadable, look
+from coursekit.notebook import limits
 from coursekit.record.scores import Score
 
 ROOT = Path(__file__).parents[3]

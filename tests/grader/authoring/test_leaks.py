@@ -127,10 +127,11 @@ class Library(nn.TransformerEncoderLayer):
 
 @pytest.mark.parametrize(("decorator", "secret"), [("@TRUSTED.alternative", False), ("@TRUSTED.mistake('x')", True)])
 def test_an_alternative_may_equal_the_librarys_stand_in(decorator, secret, tiny):
-    for half, text in (
-        ("grader", decorator + LIBRARY),
-        ("coursekit", LIBRARY + "\nE = Exercise(library=(Library,))\n"),
-    ):
-        (tiny / half / "exercises").mkdir(parents=True)
-        (tiny / half / "exercises" / "block.py").write_text(text)
+    files = {
+        "grader/exercises/attention/block.py": decorator + LIBRARY,
+        "coursekit/library/attention/block.py": LIBRARY,
+    }
+    for name, text in files.items():
+        (tiny / name).parent.mkdir(parents=True)
+        (tiny / name).write_text(text)
     assert bool(leaks.search(tiny, [tiny / "coursekit"])) == secret

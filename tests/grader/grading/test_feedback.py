@@ -5,7 +5,7 @@ import re
 import nbformat
 import pytest
 
-from coursekit.home import limits
+from coursekit.notebook import limits
 from grader.grading.feedback import html, markdown, sanitise
 
 

@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from coursekit.home import limits
+from coursekit.notebook import limits
 from grader.grading.formulas import mathml
 from grader.grading.pictures import harmless
 from grader.grading.rendering import LIMIT, rendered

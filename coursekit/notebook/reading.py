@@ -9,7 +9,7 @@ import json
 import re
 from typing import Any
 
-from coursekit.home import limits
+from coursekit.notebook import limits
 
 MOST_PIECES = 1_000_000  # strings and brackets
 _DROPPED = frozenset({'"outputs"', '"widgets"'})

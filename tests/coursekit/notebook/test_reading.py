@@ -5,7 +5,7 @@ import json
 import nbformat
 import pytest
 
-from coursekit.home import limits, reading
+from coursekit.notebook import limits, reading
 
 
 def test_outputs_and_widgets_are_dropped_and_all_else_stays(root):
