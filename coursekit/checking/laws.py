@@ -140,6 +140,28 @@ def clumping(count: Tensor, n: Tensor, p: float) -> float:
     return ((squares.sum() - len(squares)) / math.sqrt(4 * max(len(squares), 1))).item()
 
 
+def evenness(count: Tensor, n: Tensor, p: float) -> float:
+    """How many sigma the variance of counts lies below what independent choices give: `count` of `n`, each with p.
+
+    A fixed share has none. By Wilson and Hilferty's cube root, because the groups may be few. Where all or none are
+    counted the answer is 0.
+    """
+    if not 0 < p < 1 or not (n > 0).any():
+        return 0.0
+    squares = ((count - p * n) ** 2 / (p * (1 - p) * n))[n > 0]
+    wide = 2 / (9 * len(squares))
+    return (1 - wide - squares.mean().item() ** (1 / 3)) / math.sqrt(wide)
+
+
+def agreement(one: Tensor, other: Tensor) -> float:
+    """How many sigma two rows of deviations from the same expectation go together, of as many groups: they should not.
+
+    What is common to the groups of one row alone, such as one draw for many of them, does not count.
+    """
+    sizes = one.norm() * other.norm()
+    return (one @ other / sizes).item() * math.sqrt(len(one)) if sizes > 0 else 0.0
+
+
 def repetition(groups: Tensor, items: Tensor, kinds: int) -> float:
     """How many sigma more items occur twice in a group (equal numbers in `groups`) than `kinds` equal chances give."""
     _, group, sizes = groups.unique(return_inverse=True, return_counts=True)

@@ -30,7 +30,7 @@ def reference(ids, real, special, mask_id, V, g):
     return torch.where(exchanged, tokens, corrupted), labels
 
 
-TRUSTED = Trusted(reference)
+TRUSTED = Trusted(reference, budget="a choice, labels, three fates and where the numbers come from")
 
 
 class Steps:
@@ -123,6 +123,21 @@ class EightyFivePercent(Steps):
         return _uniform(ids, g) >= 0.15
 
 
+@TRUSTED.mistake(
+    "Exactly 15% of the batch's words are chosen: each word is chosen on its own with probability 0.15, so that their "
+    "number is another one each time."
+)
+def exactly_fifteen_percent(ids, real, special, mask_id, V, g):
+    words = _words(ids, real, special)
+    order = torch.where(words, _uniform(ids, g), 2.0).flatten().argsort()
+    chosen = torch.zeros_like(words)
+    chosen.view(-1)[order[: round(0.15 * words.sum().item())]] = True
+    fate = _uniform(ids, g)
+    tokens = torch.randint(V, ids.shape, generator=g, device=ids.device)
+    corrupted = torch.where(chosen, torch.where(fate < 0.8, mask_id, torch.where(fate < 0.9, tokens, ids)), ids)
+    return corrupted, torch.where(chosen, ids, -100)
+
+
 @step_wrong(
     "All sentences of the batch are masked at the same places: one row of random numbers serves them all. Draw as "
     "many numbers as the batch has tokens."
@@ -133,8 +148,8 @@ class SamePlaces(Steps):
 
 
 @TRUSTED.mistake(
-    "Every call masks the same words, because the function seeds a generator itself. Draw from the generator g that it "
-    "is given, and leave its seed alone."
+    "Every call masks the same words: the function seeds a generator itself, or keeps what it once drew. Draw anew "
+    "from the generator g that it is given, and leave its seed alone."
 )
 def seeded_inside(ids, real, special, mask_id, V, g):
     return reference(ids, real, special, mask_id, V, torch.Generator(device=ids.device).manual_seed(0))
@@ -207,14 +222,13 @@ def bernoulli_twice(ids, real, special, mask_id, V, g):
 
 
 @TRUSTED.alternative
-def exactly_fifteen_percent(ids, real, special, mask_id, V, g):
-    """A fixed number in the whole batch: no word is chosen twice, and the share has no variance."""
-    places = _words(ids, real, special).nonzero()
-    order = torch.randperm(len(places), generator=g, device=ids.device)
-    b, t = places[order[: round(0.15 * len(places))]].T
+def for_the_chosen_alone(ids, real, special, mask_id, V, g):
+    """Fates and random tokens are drawn for the chosen words only, the fates as one of three."""
+    chosen = _words(ids, real, special) & (_uniform(ids, g) < 0.15)
+    words = ids[chosen]
+    fate = torch.multinomial(words.new_tensor([8, 1, 1]).double(), len(words), replacement=True, generator=g)
+    tokens = torch.randint(V, words.shape, generator=g, device=ids.device)
     corrupted, labels = ids.clone(), torch.full_like(ids, -100)
-    labels[b, t] = ids[b, t]
-    fate = torch.rand(len(b), generator=g, device=ids.device)
-    tokens = torch.randint(V, (len(b),), generator=g, device=ids.device)
-    corrupted[b, t] = torch.where(fate < 0.8, mask_id, torch.where(fate < 0.9, ids[b, t], tokens))
+    corrupted[chosen] = torch.where(fate == 0, mask_id, torch.where(fate == 1, words, tokens))
+    labels[chosen] = words
     return corrupted, labels

@@ -3,7 +3,19 @@
 import pytest
 import torch
 
-from coursekit.checking.laws import as_measurements, at_most, between, clumping, deviation, far, none, repetition, share
+from coursekit.checking.laws import (
+    agreement,
+    as_measurements,
+    at_most,
+    between,
+    clumping,
+    deviation,
+    evenness,
+    far,
+    none,
+    repetition,
+    share,
+)
 
 
 def told(law, case=None, **numbers):
@@ -130,6 +142,23 @@ def test_where_chance_has_no_part_nothing_clumps(p):
 
 def test_nothing_counted_clumps_nothing():
     assert clumping(torch.tensor([0, 0]), torch.tensor([0, 0]), 0.5) == 0
+
+
+def test_independent_choices_are_not_even_and_fixed_shares_are(g):
+    n = torch.full((15,), 400.0)
+    assert abs(evenness(torch.binomial(n, torch.tensor(0.15).expand(15), generator=g), n, 0.15)) < 5
+    assert evenness(0.15 * n, n, 0.15) > 7
+
+
+@pytest.mark.parametrize(("count", "n", "p"), [([3], [3], 1.0), ([0], [3], 0.0), ([0, 0], [0, 0], 0.5)])
+def test_where_chance_has_no_part_nothing_is_even(count, n, p):
+    assert evenness(torch.tensor(count), torch.tensor(n), p) == 0
+
+
+def test_deviations_agree_where_they_have_one_cause(g):
+    cause, one, other = torch.randn(3, 200, generator=g)
+    assert abs(agreement(one, other)) < 5 < agreement(2 * cause + one, 2 * cause + other)
+    assert agreement(torch.zeros(3), torch.zeros(3)) == 0
 
 
 def test_drawn_anew_nothing_repeats_and_one_draw_for_a_group_does(g):
