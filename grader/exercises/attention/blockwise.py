@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from grader.contract import Trusted
+from grader.steps import attention as steps
 
 INF = float("inf")
 
@@ -77,7 +78,7 @@ class Online:
 
 
 TRUSTED = Trusted(reference, budget="maximum, sums, blocks, mask and memory each have ways of their own to go wrong")
-(wrong_step,) = TRUSTED.one_by_one(lambda steps: steps().__call__)
+(wrong_step,) = TRUSTED.one_by_one(lambda wrong: wrong().__call__)
 
 
 @wrong_step(
@@ -218,14 +219,8 @@ class AlwaysCausal(Online):
         return super().blocks(Q, K, V, block, True)
 
 
-@wrong_step(
-    "The running maximum starts at a finite number, and hidden keys have a finite score or -inf: where all visible "
-    "scores lie lower, nothing is left of them, or hidden keys win. Only -inf is below every score: fill and start "
-    "with it."
-)
+@wrong_step(steps.FiniteFill.sentence)
 class FiniteFill(Online):
-    start = -1e4
-
     def blocks(self, Q, K, V, block, causal):
         for i, (S_j, V_j) in enumerate(super().blocks(Q, K, V, block, causal)):
             hidden = self.hidden(Q, K, i * block, i * block + S_j.shape[3])
