@@ -34,7 +34,7 @@ def angles(seen: Seen) -> list[str] | None:
             return []
         wrong = ((mine / right).angle().abs() > _LOOSE).flatten(0, -2).any(0)
         if not wrong[0]:
-            return ["turns the first pair rightly, and later pairs at another speed: look at the exponent"]
+            return ["turns the first pair rightly, and later pairs by other angles: look at their speeds"]
         return []
     return None
 

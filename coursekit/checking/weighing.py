@@ -17,13 +17,13 @@ _WHERE = "holds the weights where V is the identity"
 
 
 def who_sees_whom(seen: Seen) -> list[str] | None:
-    """A hidden key with a weight, or a visible one without."""
+    """A hidden key whose value shows in the result, or a visible one whose value does not."""
     if not _holds_weights(seen):
         return None
     given, right = seen.actual.abs(), seen.expected
     for wrong, told in (
-        ((given > _SURE) & (right == 0), "gives weight to key {1}, which it must not see"),
-        ((given == 0) & (right > _SURE), "gives no weight to key {1}, which it must see"),
+        ((given > _SURE) & (right == 0), "takes from the value of key {1}, which it must not see"),
+        ((given == 0) & (right > _SURE), "takes nothing from the value of key {1}, which it must see"),
     ):
         if wrong.any():
             *_, i, j = wrong.nonzero()[0].tolist()

@@ -192,8 +192,8 @@ def upstream_ignored(Q, K, V, dY):
 
 
 @TRUSTED.mistake(
-    "The second call with the same tensors gives twice the gradients: autograd adds to `.grad` of what was handed in, where "
-    "an earlier call's gradients still lie. Work on copies of the inputs (`detach().requires_grad_()`), or by hand."
+    "The second call with the same tensors gives twice the gradients: autograd adds to `.grad` of what was handed in, "
+    "where an earlier call's gradients still lie. Work on copies of the inputs (`detach().requires_grad_()`)."
 )
 def gradients_add_up(Q, K, V, dY):
     inputs = [x.requires_grad_() for x in (Q, K, V)]

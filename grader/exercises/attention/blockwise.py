@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from grader.contract import Trusted
+from grader.steps import attention as steps
 
 INF = float("inf")
 
@@ -77,7 +78,7 @@ class Online:
 
 
 TRUSTED = Trusted(reference, budget="maximum, sums, blocks, mask and memory each have ways of their own to go wrong")
-(wrong_step,) = TRUSTED.one_by_one(lambda steps: steps().__call__)
+(wrong_step,) = TRUSTED.one_by_one(lambda wrong: wrong().__call__)
 
 
 @wrong_step(
@@ -218,16 +219,12 @@ class AlwaysCausal(Online):
         return super().blocks(Q, K, V, block, True)
 
 
-@wrong_step(
-    "Hidden keys get a finite score, or the running maximum starts at one: where visible scores lie lower, hidden keys win. "
-    "Only -inf is below every score."
-)
+@wrong_step(steps.FiniteFill.sentence)
 class FiniteFill(Online):
-    start = -1e4
-
     def blocks(self, Q, K, V, block, causal):
-        for S_j, V_j in super().blocks(Q, K, V, block, causal):
-            yield S_j.clamp(min=-1e4) if causal else S_j, V_j
+        for i, (S_j, V_j) in enumerate(super().blocks(Q, K, V, block, causal)):
+            hidden = self.hidden(Q, K, i * block, i * block + S_j.shape[3])
+            yield S_j.masked_fill(hidden, -1e4) if causal else S_j, V_j
 
 
 @wrong_step("`causal` is ignored: with causal=True a query must not see the keys after it.")

@@ -199,7 +199,9 @@ def halved_slopes(Q, K, V):
     return attended(Q, K, V, -slopes(H).half().float() * distances(T))
 
 
-@ANSWERS.wrong("plain", "the token itself is hidden too", told="gives no weight to key 0, which it must see")
+@ANSWERS.wrong(
+    "plain", "the token itself is hidden too", told="takes nothing from the value of key 0, which it must see"
+)
 def not_itself(Q, K, V):
     H, T, d = Q.shape[1:]
     Z = Q @ K.mT / d**0.5 - (slopes(H) * distances(T)).to(Q.dtype)
@@ -210,6 +212,12 @@ def not_itself(Q, K, V):
 def one_slope_and_no_scale(Q, K, V):
     H, T, d = Q.shape[1:]
     return attended(Q * d**0.5, K, V, (-slopes(H)[:1] * distances(T)).expand(H, T, T))
+
+
+@ANSWERS.wrong("large", "distances beyond 255 count as 255", told="T=300, d=1, e=1: Y differs")
+def far_is_far(Q, K, V):
+    H, T = Q.shape[1:3]
+    return attended(Q, K, V, -slopes(H) * distances(T).clamp(max=255))
 
 
 @ANSWERS.right

@@ -233,6 +233,16 @@ def queries_and_keys_exchanged(Q, K, V, dY):
     return dZ.mT @ Q, dZ @ K, A.mT @ dY
 
 
+_WEIGHTS = {}
+
+
+@ANSWERS.wrong("again", "the weights are kept by shape")
+def weights_by_shape(Q, K, V, dY):
+    A = _WEIGHTS.setdefault((Q.shape, K.shape, Q.dtype), weights(Q, K))
+    dZ = through(A, dY @ V.mT) / Q.shape[-1] ** 0.5
+    return dZ @ K, dZ.mT @ Q, A.mT @ dY
+
+
 @ANSWERS.right
 def whole_jacobian(Q, K, V, dY):
     A = weights(Q, K)

@@ -332,6 +332,12 @@ class MaskInPlace(Given):
         return super().attention(X, allowed)
 
 
+@ANSWERS.wrong("named", "with a mask only the attention is returned")
+class AttentionAloneWithMask(Given):
+    def forward(self, X, allowed=None):
+        return super().forward(X) if allowed is None else self.attention(X, allowed)
+
+
 @ANSWERS.right
 class WithModules(Given):
     def __init__(self, D, H, F, norm_first):

@@ -143,7 +143,10 @@ def always_causal(Q, K, V, block, causal):
 
 
 @ANSWERS.wrong(
-    "named", "whole blocks only: what is left over is dropped", true="LastBlockDropped", told="gives no weight to key 6"
+    "named",
+    "whole blocks only: what is left over is dropped",
+    true="LastBlockDropped",
+    told="takes nothing from the value of key 6",
 )
 def rest_dropped(Q, K, V, block, causal):
     S = max(K.shape[-2] // block * block, min(block, K.shape[-2]))
@@ -261,7 +264,7 @@ def gradients_off(Q, K, V, block, causal):
     return online(Q, K, V, block, causal)
 
 
-@ANSWERS.wrong("far", "hidden scores are -10000, and so is the first maximum", true="FiniteFill")
+@ANSWERS.wrong("far", "hidden scores are -10000, and so is the first maximum")
 def finite_mask(Q, K, V, block, causal):
     Y = online(Q, K, V, block, causal, start=-1e4)
     if not causal:
@@ -280,7 +283,9 @@ def scaled_by_block(Q, K, V, block, causal):
 
 
 @ANSWERS.wrong(
-    "plain", "causal: the block on the diagonal is left out", told="query 1 gives no weight to key 1, which it must see"
+    "plain",
+    "causal: the block on the diagonal is left out",
+    told="query 1 takes nothing from the value of key 1, which it must see",
 )
 def diagonal_left_out(Q, K, V, block, causal):
     return online(Q, K, V, block, causal, hides=lambda i, j: (j // block >= i // block) & (j > 0))
@@ -294,6 +299,18 @@ def scores_in_numpy_sometimes(Q, K, V, block, causal):
     Z = q @ k.swapaxes(-1, -2) / math.sqrt(q.shape[-1])
     Z = np.exp(Z - Z.max(-1, keepdims=True))
     return torch.from_numpy(Z / Z.sum(-1, keepdims=True) @ v).to(Q.dtype)
+
+
+@ANSWERS.wrong("far", "hidden scores are -10000, the first maximum is -inf", true="FiniteFill")
+def finite_fill(Q, K, V, block, causal):
+    return online(Q, K, V, block, False, soft_hides=(lambda i, j: j > i) if causal else None)
+
+
+@ANSWERS.wrong(
+    "plain", "the values' rows are not those of the keys' block", told="query 0 takes from the value of key 1"
+)
+def values_one_on(Q, K, V, block, causal):
+    return online(Q, K, V.roll(-1, -2), block, causal)
 
 
 @ANSWERS.right

@@ -195,7 +195,7 @@ def nearest_group(Q, K, V):
     return attended(Q, K[:, group], V[:, group])
 
 
-@ANSWERS.wrong("plain", "causal, which nobody asked for", told="query 0 gives no weight to key 1")
+@ANSWERS.wrong("plain", "causal, which nobody asked for", told="query 0 takes nothing from the value of key 1")
 def causal(Q, K, V):
     n = Q.shape[1] // K.shape[1]
     Z = Q @ K.repeat_interleave(n, 1).mT / Q.shape[-1] ** 0.5
@@ -218,6 +218,13 @@ def scaled_by_group(Q, K, V):
 def keys_in_turns(Q, K, V):
     n = Q.shape[1] // K.shape[1]
     return attended(Q, K.repeat(1, n, 1, 1), V.repeat_interleave(n, 1))
+
+
+@ANSWERS.wrong("far", "scores are cut off at 50, against overflow", told="scores far apart: Y")
+def cut_off(Q, K, V):
+    n = Q.shape[1] // K.shape[1]
+    E = (Q @ K.repeat_interleave(n, 1).mT / Q.shape[-1] ** 0.5).clamp(-50, 50).exp()
+    return E / E.sum(-1, keepdim=True) @ V.repeat_interleave(n, 1)
 
 
 @ANSWERS.right

@@ -253,7 +253,7 @@ def double_for_all(Q, K, positions, base=10000.0):
 @ANSWERS.wrong(
     "plain",
     "tensor2tensor's speeds: the exponents reach 1, divided by one pair less",
-    told="later pairs at another speed",
+    told="later pairs by other angles",
 )
 def speeds_to_the_base(Q, K, positions, base=10000.0):
     d = Q.shape[-1]
@@ -261,7 +261,7 @@ def speeds_to_the_base(Q, K, positions, base=10000.0):
     return turned(Q, angles), turned(K, angles)
 
 
-@ANSWERS.wrong("plain", "whole division: every pair turns at speed 1", told="later pairs at another speed")
+@ANSWERS.wrong("plain", "whole division: every pair turns at speed 1", told="later pairs by other angles")
 def whole_division(Q, K, positions, base=10000.0):
     d = Q.shape[-1]
     angles = positions[:, None, :, None] * torch.stack([torch.tensor(base ** -(2 * i // d)) for i in range(d // 2)])
@@ -284,6 +284,23 @@ def sorted_first(Q, K, positions, base=10000.0):
 def narrowed(Q, K, positions, base=10000.0):
     angles = positions[:, None, :, None] * speeds(Q.shape[-1], base)
     return turned(Q, angles).float(), turned(K, angles).float()
+
+
+@ANSWERS.wrong("plain", "GPT-J turns a part of each head only", told="later pairs by other angles")
+def half_of_the_head(Q, K, positions, base=10000.0):
+    r = max(Q.shape[-1] // 4 * 2, 2)
+    angles = positions[:, None, :, None] * speeds(r, base)
+    return tuple(torch.cat((turned(x[..., :r], angles), x[..., r:]), -1) for x in (Q, K))
+
+
+@ANSWERS.wrong(
+    "named",
+    "keys get the positions of the queries' first sequence",
+    told="K_rotated differs in .*only where index -4 is 1",
+)
+def keys_by_the_first_sequence(Q, K, positions, base=10000.0):
+    angles = positions[:, None, :, None] * speeds(Q.shape[-1], base)
+    return turned(Q, angles), turned(K, angles[:1])
 
 
 @ANSWERS.right

@@ -72,7 +72,9 @@ def chunks(Q, K, V, window):
     return attended(Q, K, V, (back(T) >= 0) & (part[:, None] == part))
 
 
-@ANSWERS.wrong("plain", "the last keys of the whole sequence, as a cache holds them", told="no weight to key")
+@ANSWERS.wrong(
+    "plain", "the last keys of the whole sequence, as a cache holds them", told="nothing from the value of key"
+)
 def last_keys_for_all(Q, K, V, window):
     T = Q.shape[-2]
     return attended(Q, K, V, (back(T) >= 0) & ((torch.arange(T) >= T - window) | (back(T) == 0)))
@@ -117,7 +119,7 @@ def window_must_be_shorter(Q, K, V, window):
 @ANSWERS.wrong(
     "named",
     "a window as long as the text is taken for none",
-    told="query 4 gives weight to key 0, which it must not see",
+    told="query 4 takes from the value of key 0, which it must not see",
 )
 def full_window_is_none(Q, K, V, window):
     T = Q.shape[-2]
@@ -192,7 +194,7 @@ def gradients_off(Q, K, V, window):
 @ANSWERS.wrong(
     "plain",
     "a slice that begins below 0 wraps round: the first tokens see nothing",
-    told="gives no weight|does not sum to 1",
+    told="takes nothing|does not sum to 1",
 )
 def negative_slices(Q, K, V, window):
     Y = torch.zeros(*Q.shape[:-1], V.shape[-1], dtype=V.dtype)
@@ -210,7 +212,9 @@ def padded_with_zeros(Q, K, V, window):
 
 
 @ANSWERS.wrong(
-    "plain", "the first key is dropped: slices begin at 1 at the earliest", told="query 1 gives no weight to key 0"
+    "plain",
+    "the first key is dropped: slices begin at 1 at the earliest",
+    told="query 1 takes nothing from the value of key 0",
 )
 def first_key_dropped(Q, K, V, window):
     seen = (back(Q.shape[-2]) >= 0) & (back(Q.shape[-2]) < window)
@@ -226,6 +230,12 @@ def first_key_dropped(Q, K, V, window):
 def scaled_by_window(Q, K, V, window):
     seen = (back(Q.shape[-2]) >= 0) & (back(Q.shape[-2]) < window)
     return (Q @ K.mT / window**0.5).masked_fill(~seen, -torch.inf).softmax(-1) @ V
+
+
+@ANSWERS.wrong("named", "an even window is made odd", told="query 4 takes from the value of key 0")
+def odd_windows(Q, K, V, window):
+    gap = back(Q.shape[-2])
+    return attended(Q, K, V, (gap >= 0) & (gap <= window // 2 * 2))
 
 
 @ANSWERS.right

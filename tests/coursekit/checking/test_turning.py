@@ -43,7 +43,7 @@ def said(wrong):
     ("wrong", "told"),
     [
         (turning(lambda p, i: p / 10**i + 0.1 * i, 2.0), "Q_rotated is no rotation of Q: lengths change"),
-        (turning(lambda p, i: p / 7**i), "Q_rotated turns the first pair rightly, and later pairs at another speed"),
+        (turning(lambda p, i: p / 7**i), "Q_rotated turns the first pair rightly, and later pairs by other angles"),
         (turning(lambda p, i: p**2 / 10**i), ""),
     ],
 )

@@ -37,8 +37,8 @@ def with_(**slips):
 @pytest.mark.parametrize(
     ("right", "wrong", "told"),
     [
-        (with_(hidden=causal(5)), with_(), "query 0 gives weight to key 1, which it must not see"),
-        (with_(), with_(hidden=causal(5)), "query 0 gives no weight to key 1, which it must see"),
+        (with_(hidden=causal(5)), with_(), "query 0 takes from the value of key 1, which it must not see"),
+        (with_(), with_(hidden=causal(5)), "query 0 takes nothing from the value of key 1, which it must see"),
         (with_(), with_(heads=[0, 1, 0, 1]), "query head 1 reads key head 1, expected 0"),
         (with_(), with_(scale=0.5), "the scores are 0.5 Q K^T, expected 0.3333 Q K^T"),
         (with_(step=0.25), with_(step=-0.5), "each step to a later key adds -0.5 to the score, expected 0.25"),
