@@ -732,8 +732,9 @@ show(
 # parks them where they do no harm. Clark et al. (2019) describe such heads in BERT; Xiao et al. (2024) call
 # the parking place an **attention sink**.
 #
-# Explore. Type a sentence, pick a layer and a head, and turn the temperature: it divides the scores, so 0.1
-# shows each row's favourite and 10 flattens everything.
+# Explore. Type a sentence and pick a layer: all its heads are drawn small, and a click (or an arrow key) opens one.
+# A weight stands where the pointer rests. The temperature divides the scores, so 0.1 shows each row's favourite
+# and 10 flattens everything.
 
 # %%
 from coursekit.widgets import attention_explorer
