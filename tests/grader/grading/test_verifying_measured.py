@@ -52,7 +52,7 @@ def test_measurements_from_the_kernel_count_for_nothing(given):
         lambda x: x.to(torch.complex64),
         lambda x: x.flatten().repeat(5),
         lambda x: torch.full_like(x, 2**30 if not x.is_floating_point() else torch.inf),
-        lambda x: -x - 1,
+        lambda x: -(x.long() if x.dtype == torch.bool else x) - 1,
     ],
     ids=["empty", "zeros", "nan", "complex", "five times", "huge", "negative"],
 )
