@@ -44,9 +44,7 @@ def check(exercise_id: str, *objects: Any, device: str | torch.device | None = N
         handover.hand_over(exercise, objects, refusal.refused if refusal else "")
         return Verdict(exercise.id, exercise.title, refused="handed over to the grader")
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    why, remarks = session.trouble(exercise, objects, chapter_of(exercise_id).slug)
-    judged = refused(exercise, why) if why else _with_section(_judged(exercise, objects, device))
-    verdict = replace(_refusal(exercise, objects) or judged, remarks=remarks)
+    verdict = _refusal(exercise, objects) or _tried(exercise, objects, device)
     _passed.pop(exercise_id, None)
     if verdict.full:
         _passed[exercise_id] = objects
@@ -107,6 +105,13 @@ def _judged(exercise: Exercise, objects: tuple[Any, ...], device: torch.device) 
     except store.StoreError as error:
         return refused(exercise, str(error))
     return verdict_on(exercise, objects, known, device)
+
+
+def _tried(exercise: Exercise, objects: tuple[Any, ...], device: torch.device) -> Verdict:
+    """The verdict on objects that can be called, or why the cells as they stand cannot be checked."""
+    why, remarks = session.trouble(exercise, objects, chapter_of(exercise.id).slug)
+    judged = refused(exercise, why) if why else _with_section(_judged(exercise, objects, device))
+    return replace(judged, remarks=remarks)
 
 
 def _with_section(verdict: Verdict) -> Verdict:
