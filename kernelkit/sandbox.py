@@ -32,7 +32,7 @@ from functools import cache
 from itertools import product
 from pathlib import Path
 
-from kernelkit import linux
+from kernelkit import holding, linux
 from kernelkit.files import Refused, read_plain
 
 SCRATCH = "/scratch"
@@ -43,8 +43,6 @@ _COPIED = ("/etc/ld.so.cache", "/etc/localtime", "/etc/nsswitch.conf", "/etc/mim
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 _MOST_FILES = 4096
 _FIRST_PRIVATE_UID = 0x7E000000
-# Bytes: what a Unix socket's buffer may hold (`linux` lets nobody enlarge it), and Linux's description of a mapping.
-_BUFFER, _MAPPING, _MOST_MAPPINGS = 1 << 18, 512, 65_530
 
 
 @dataclass(frozen=True)
@@ -348,64 +346,12 @@ def _watch(walls: Walls, pid: int, pidfd: int, report: socket.socket) -> tuple[s
                 poll.unregister(report)
         if time.monotonic() >= look:
             began = time.monotonic()
-            peak = max(peak, used := _memory())
+            peak = max(peak, used := holding.memory(SCRATCH))
             if used > walls.memory and not ended:
                 ended = f"the submission used {used >> 20} MB of memory, {walls.memory >> 20} MB are allowed"
                 os.kill(pid, signal.SIGKILL)
             # Looking at many processes takes a while: never more than a tenth of the time.
             look = time.monotonic() + max(0.2, 10 * (time.monotonic() - began))
-
-
-def _memory() -> int:
-    """Bytes that all processes of the namespace hold together, with files and what Linux keeps for them."""
-    disk = os.statvfs(SCRATCH)
-    total = (disk.f_blocks - disk.f_bfree) * disk.f_frsize + _in_sockets()
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            # Gone meanwhile: holds nothing.
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                total += _held(name) + _kept_for(name)
-    return total
-
-
-def _held(pid: str) -> int:
-    try:
-        with open(f"/proc/{pid}/smaps_rollup") as file:
-            names = ("Pss_Anon:", "Pss_Shmem:")
-            return sum(int(line.split()[1]) * 1024 for line in file if line.startswith(names))
-    except PermissionError:  # it hides; then what it shares counts too
-        with open(f"/proc/{pid}/status") as file:
-            names = ("RssAnon:", "RssShmem:")
-            return sum(int(line.split()[1]) * 1024 for line in file if line.startswith(names))
-
-
-def _kept_for(pid: str) -> int:
-    """Bytes of Linux's own for a process: its page tables, and a description of each mapping."""
-    with open(f"/proc/{pid}/status") as file:
-        tables = next((int(line.split()[1]) * 1024 for line in file if line.startswith("VmPTE:")), 0)
-    try:
-        with open(f"/proc/{pid}/maps", "rb", buffering=1 << 16) as file:
-            return tables + _MAPPING * sum(1 for _ in file)
-    except PermissionError:  # it hides: as many as it may have
-        return tables + _MAPPING * _MOST_MAPPINGS
-
-
-def _in_sockets() -> int:
-    """Bytes that sockets of the namespace may hold, also those that no process has open: sent along, not yet accepted.
-
-    How much lies in a Unix socket is told nowhere: each counts as what it may hold. Queues over the loopback are told.
-    """
-    network = Path("/proc/1/net")  # gone with the kernel
-    local = sum(len(_rows(network / name)) for name in ("unix", "netlink"))
-    inet = (row.split()[4].split(":") for name in ("tcp", "tcp6", "udp", "udp6") for row in _rows(network / name))
-    return _BUFFER * local + 2 * sum(int(size, 16) for queues in inet for size in queues)
-
-
-def _rows(table: Path) -> list[str]:
-    try:
-        return table.read_text().splitlines()[1:]
-    except (FileNotFoundError, ProcessLookupError):
-        return []
 
 
 def _left(most: int) -> tuple[dict[str, bytes], list[str]]:

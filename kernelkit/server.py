@@ -119,13 +119,8 @@ def serve(
     poll.register(listener, select.POLLIN)
     if leash is not None:
         poll.register(leash, select.POLLIN | select.POLLHUP)
-    wake, signalled = os.pipe()
-    os.set_blocking(signalled, False)
+    wake, signalled = _woken_by_signals(interrupt)
     poll.register(wake, select.POLLIN)
-    signal.set_wakeup_fd(signalled)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    signal.signal(signal.SIGINT, interrupt)
     monitors: dict[int, Callable[[], None]] = {}
     last = time.monotonic()
     while monitors or time.monotonic() - last < idle:
@@ -145,6 +140,17 @@ def serve(
                 # Who asked has gone, or there is no process, memory or file to be had: one request is refused, and this
                 # process is the parent of everybody's kernels. What is scarce must not be asked for in a busy loop.
                 time.sleep(REFUSED_SECONDS)
+
+
+def _woken_by_signals(interrupt: signal.Handlers | Callable) -> tuple[int, int]:
+    """A pipe in which each signal leaves a byte, so that the end of a monitor is seen at once."""
+    wake, signalled = os.pipe()
+    os.set_blocking(signalled, False)
+    signal.set_wakeup_fd(signalled)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGINT, interrupt)
+    return wake, signalled
 
 
 def _admitted(listener: socket.socket, admit: Callable, busy: list, ours: list[int]) -> dict[int, Callable[[], None]]:

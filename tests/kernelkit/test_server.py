@@ -67,7 +67,7 @@ def asked(path):
 def test_a_connection_whose_owner_has_gone_before_it_is_accepted_harms_nobody(tmp_path):
     path = str(tmp_path / "parent")
     command = [sys.executable, "-c", textwrap.dedent(PARENT), path, "accept"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as parent:
         try:
             assert parent.stdout.readline() == "ready\n"
             os.kill(parent.pid, signal.SIGSTOP)
