@@ -257,7 +257,7 @@ EXERCISE = Exercise(
         none("only_changed", "all words with a label were changed: the 10% that stay are asked for as well"),
         between(
             *("both_asked", "both_expected", 0.5, 2),
-            "two neighbours are chosen together {n:.0f} times, and words that are chosen each on its own {of:.0f} times",
+            "two neighbours are chosen together {n:.0f} times, expected {of:.0f} times: each word is chosen on its own",
         ),
         at_most("even_sentences", 5, EVEN.format("sentence to sentence")),
         at_most("even_calls", 5, EVEN.format("call to call")),
