@@ -18,6 +18,8 @@ from coursekit.exercises import find
 from grader.drawing import Drawn, known_mistakes, reference_outputs
 from grader.exercises import trusted
 
+FEW = 4096  # numbers that are measured, however few a right answer hands over: a wrong one is told by what it did
+
 
 @dataclass(frozen=True)
 class Verified:
@@ -99,4 +101,4 @@ def _measured(exercise: Exercise, case: Case, outcome: Outcome, like: Outputs) -
 
 
 def _forged(value: Tensor, like: Tensor) -> bool:
-    return value.is_complex() or value.numel() > 4 * like.numel()
+    return value.is_complex() or value.numel() > max(4 * like.numel(), FEW)

@@ -22,22 +22,24 @@ def mean(X, real):
     return (X * real[..., None]).sum(1) / counts(real)
 
 
-@ANSWERS.wrong("plain", "the last token")
+@ANSWERS.wrong("plain", "the last token", true="cls_last_place")
 def last(X, real):
     return X[:, -1]
 
 
-@ANSWERS.wrong("plain", "the first sentence's vectors")
+@ANSWERS.wrong("plain", "the first sentence's vectors", true="cls_first_row")
 def first_sentence(X, real):
     return X[0]
 
 
-@ANSWERS.wrong("plain", "one dimension too many: (B, 1, D)")
+@ANSWERS.wrong(
+    "plain", "one dimension too many: (B, 1, D)", true="cls_kept_dimension", told=r"a dimension of size 1 too many"
+)
 def sliced(X, real):
     return X[:, :1]
 
 
-@ANSWERS.wrong("ones", "squeeze() loses a batch of one, a width of one")
+@ANSWERS.wrong("ones", "squeeze() loses a batch of one, a width of one", told=r"lost a dimension of size 1")
 def sliced_and_squeezed(X, real):
     return X[:, :1].squeeze()
 
@@ -47,38 +49,38 @@ def first_number(X, real):
     return X[:, :, 0]
 
 
-@ANSWERS.wrong("plain", "[CLS] goes through a tanh, as in BERT's pooler")
+@ANSWERS.wrong("plain", "[CLS] goes through a tanh, as in BERT's pooler", true="cls_through_tanh")
 def with_tanh(X, real):
     return X[:, 0].tanh()
 
 
-@ANSWERS.wrong("given", "filler in X is set to zero on the way")
+@ANSWERS.wrong("given", "filler in X is set to zero on the way", told=r"changes its input X in place")
 def zeroes_filler(X, real):
     X.data[~real] = 0
     return X[:, 0]
 
 
-@ANSWERS.wrong("plain", "the gradient is cut off")
+@ANSWERS.wrong("plain", "the gradient is cut off", told=r"no gradient reaches X")
 def detached(X, real):
     return X[:, 0].detach().requires_grad_()
 
 
-@ANSWERS.wrong("plain", "the mean over filler too", at=1)
+@ANSWERS.wrong("plain", "the mean over filler too", true="mean_over_padding", at=1)
 def over_all(X, real):
     return X.mean(1)
 
 
-@ANSWERS.wrong("plain", "filler is zero, but the divisor is T", at=1)
+@ANSWERS.wrong("plain", "filler is zero, but the divisor is T", true="mean_divided_by_T", at=1)
 def divided_by_T(X, real):
     return (X * real[..., None]).mean(1)
 
 
-@ANSWERS.wrong("plain", "the sum", at=1)
+@ANSWERS.wrong("plain", "the sum", true="mean_is_the_sum", at=1)
 def summed(X, real):
     return (X * real[..., None]).sum(1)
 
 
-@ANSWERS.wrong("named", "the divisor counts numbers that are not 0", at=1)
+@ANSWERS.wrong("named", "the divisor counts numbers that are not 0", true="mean_of_the_nonzero", at=1)
 def counted_in_x(X, real):
     X = X * real[..., None]
     return X.sum(1) / (X != 0).sum(1).clamp(min=1)
@@ -95,12 +97,12 @@ def over_the_batch(X, real):
     return X[real].mean(0).expand(len(X), -1)
 
 
-@ANSWERS.wrong("plain", "0 / 0 for a row without tokens", at=1)
+@ANSWERS.wrong("plain", "0 / 0 for a row without tokens", true="mean_nan_without_tokens", at=1)
 def without_clamp(X, real):
     return (X * real[..., None]).sum(1) / real.sum(1, keepdim=True)
 
 
-@ANSWERS.wrong("named", "0 / 0 is replaced afterwards: the gradient stays NaN", at=1)
+@ANSWERS.wrong("named", "0 / 0 is replaced afterwards: the gradient stays NaN", true="mean_repaired_too_late", at=1)
 def replaced_afterwards(X, real):
     return ((X * real[..., None]).sum(1) / real.sum(1, keepdim=True)).nan_to_num()
 
@@ -110,7 +112,7 @@ def small_number_added(X, real):
     return (X * real[..., None]).sum(1) / (real.sum(1, keepdim=True) + 1e-2)
 
 
-@ANSWERS.wrong("named", "filler is taken to stand on the right", at=1)
+@ANSWERS.wrong("named", "filler is taken to stand on the right", true="mean_of_a_prefix", at=1)
 def filler_on_the_right(X, real):
     n = real.sum(1).tolist()
     return torch.stack([x[: max(k, 1)].mean(0) * (k > 0) for x, k in zip(X, n, strict=True)])
@@ -125,12 +127,12 @@ def from_first_to_last(X, real):
     return torch.stack(rows)
 
 
-@ANSWERS.wrong("named", "the mean leaves out [CLS]", at=1)
+@ANSWERS.wrong("named", "the mean leaves out [CLS]", true="mean_without_cls", at=1)
 def without_cls(X, real):
     return mean(X[:, 1:], real[:, 1:])
 
 
-@ANSWERS.wrong("plain", "over D, not over T", at=1)
+@ANSWERS.wrong("plain", "over D, not over T", told=r"has shape \(2, 5\), expected \(2, 4\)", at=1)
 def over_width(X, real):
     return (X * real[..., None]).mean(-1)
 
@@ -140,18 +142,23 @@ def largest(X, real):
     return X.masked_fill(~real[..., None], float("-inf")).max(1).values
 
 
-@ANSWERS.wrong("ones", "squeeze() loses a batch of one", at=1)
+@ANSWERS.wrong("ones", "squeeze() loses a batch of one", told=r"lost a dimension of size 1", at=1)
 def squeezed(X, real):
     return mean(X, real).squeeze()
 
 
-@ANSWERS.wrong("large", "more than 255 tokens overflow (uint8)", at=1)
+@ANSWERS.wrong("large", "more than 255 tokens overflow (uint8)", told=r"a long sentence: ", at=1)
 def small_counts(X, real):
     n = real.to(torch.uint8).sum(1, keepdim=True, dtype=torch.uint8).clamp(min=1)
     return (X * real[..., None]).sum(1) / n
 
 
-@ANSWERS.wrong("far", "filler is subtracted from the sum over all: large filler swallows the rest", at=1)
+@ANSWERS.wrong(
+    "far",
+    "filler is subtracted from the sum over all: large filler swallows the rest",
+    told=r"numbers far larger on the padding: ",
+    at=1,
+)
 def subtracted(X, real):
     return (X.sum(1) - (X * ~real[..., None]).sum(1)) / counts(real)
 
@@ -171,13 +178,13 @@ def kept_counts(X, real):
     return (X * real[..., None]).sum(1) / n
 
 
-@ANSWERS.wrong("surroundings", "changes torch's default dtype", at=1)
+@ANSWERS.wrong("surroundings", "changes torch's default dtype", told=r"changes torch's default dtype", at=1)
 def default_dtype(X, real):
     torch.set_default_dtype(torch.float64)
     return mean(X, real)
 
 
-@ANSWERS.wrong("given", "X is zeroed in place", at=1)
+@ANSWERS.wrong("given", "X is zeroed in place", told=r"changes its input X in place", at=1)
 def zeroed_in_place(X, real):
     if not X.requires_grad:
         X.mul_(real[..., None])
