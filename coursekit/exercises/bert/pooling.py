@@ -22,7 +22,7 @@ def cases(g):
     loud = {"X": torch.where(places("xxx.. x.xx.")[..., None], 1.0, 1e6) * normal(g, 2, 5, 3)}
     sparse = {"X": normal(g, 3, 5, 4).relu(), "note": "zeros among the numbers"}  # zeros in X do not mean padding
     return [
-        case("cls", "cls", "xx.. xxxx", 3, note="padded"),
+        case("cls", "cls", "xx.. xxxx x...", 3, note="padded"),
         case("cls", "cls", "xxx xxx xxx xxx", 6, dtype=double),
         case("cls", "cls", "xxx.. xxxxx xxxx.", 2, contiguous=False, note="padded"),
         case("cls", "cls", "x", 1, note="one number"),

@@ -44,7 +44,7 @@ def sliced_and_squeezed(X, real):
     return X[:, :1].squeeze()
 
 
-@ANSWERS.wrong("plain", "the first number of every token")
+@ANSWERS.wrong("plain", "the first number of every token", told=r"has shape \(3, 4\), expected \(3, 3\)")
 def first_number(X, real):
     return X[:, :, 0]
 
@@ -86,13 +86,15 @@ def counted_in_x(X, real):
     return X.sum(1) / (X != 0).sum(1).clamp(min=1)
 
 
-@ANSWERS.wrong("named", "the divisor counts tokens whose vector is not 0", at=1)
+@ANSWERS.wrong(
+    "named", "the divisor counts tokens whose vector is not 0", told=r"zeros among the numbers: .* differs", at=1
+)
 def counted_by_vectors(X, real):
     X = X * real[..., None]
     return X.sum(1) / (X != 0).any(-1).sum(1, keepdim=True).clamp(min=1)
 
 
-@ANSWERS.wrong("plain", "the mean over the batch's real tokens", at=1)
+@ANSWERS.wrong("plain", "the mean over the batch's real tokens", true="mean_of_the_batch", at=1)
 def over_the_batch(X, real):
     return X[real].mean(0).expand(len(X), -1)
 
@@ -118,7 +120,9 @@ def filler_on_the_right(X, real):
     return torch.stack([x[: max(k, 1)].mean(0) * (k > 0) for x, k in zip(X, n, strict=True)])
 
 
-@ANSWERS.wrong("named", "from the first real token to the last one", at=1)
+@ANSWERS.wrong(
+    "named", "from the first real token to the last one", told=r"numbers far larger on the padding: .*differs", at=1
+)
 def from_first_to_last(X, real):
     rows = []
     for x, r in zip(X, real, strict=True):
@@ -137,7 +141,9 @@ def over_width(X, real):
     return (X * real[..., None]).mean(-1)
 
 
-@ANSWERS.wrong("plain", "filler counts as -inf, and the largest number is taken", at=1)
+@ANSWERS.wrong(
+    "plain", "filler counts as -inf, and the largest number is taken", true="largest_in_place_of_the_mean", at=1
+)
 def largest(X, real):
     return X.masked_fill(~real[..., None], float("-inf")).max(1).values
 
@@ -172,7 +178,9 @@ def softmax_of_scores(X, real):
 KEPT_COUNTS: dict = {}
 
 
-@ANSWERS.wrong("again", "the counts of the first mask of a shape are kept", at=1)
+@ANSWERS.wrong(
+    "again", "the counts of the first mask of a shape are kept", told=r"the same shape, other padding: .*differs", at=1
+)
 def kept_counts(X, real):
     n = KEPT_COUNTS.setdefault(tuple(real.shape), counts(real))
     return (X * real[..., None]).sum(1) / n
@@ -190,6 +198,28 @@ def zeroed_in_place(X, real):
         X.mul_(real[..., None])
         return X.sum(1) / counts(real)
     return mean(X, real)
+
+
+@ANSWERS.wrong(
+    "plain", "where the count of real tokens is 1: behind a single token that is the padding too", told="shape"
+)
+def where_the_count_is_one(X, real):
+    return X[real.cumsum(1) == 1]
+
+
+@ANSWERS.wrong("plain", "NaN for a row without tokens, by nanmean", true="mean_nan_without_tokens", at=1)
+def by_nanmean(X, real):
+    return X.masked_fill(~real[..., None], torch.nan).nanmean(1)
+
+
+@ANSWERS.wrong("plain", "divided by the root of the number, as some libraries can", true="divided_by_the_root", at=1)
+def by_the_root(X, real):
+    return (X * real[..., None]).sum(1) / counts(real).sqrt()
+
+
+@ANSWERS.wrong("plain", "computed in half precision", told="has dtype float16, expected float", at=1)
+def in_half_precision(X, real):
+    return mean(X.half(), real)
 
 
 @ANSWERS.right
@@ -225,3 +255,8 @@ def filled_with_zero(X, real):
     n = real.sum(1)
     n[n == 0] = 1
     return X.masked_fill(~real.unsqueeze(-1), 0.0).sum(dim=1).div(n.unsqueeze(-1))
+
+
+@ANSWERS.right_at(1)
+def times_a_factor(X, real):
+    return (X * real[..., None].to(X.dtype)).mean(1) * (X.shape[1] / counts(real))
