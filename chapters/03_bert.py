@@ -700,7 +700,8 @@ check("bert.mlm_head", MaskedWordHead, masked_word_loss)
 # core · 25 minutes · 3 points
 #
 # For **every** sentence $A$ that has a next one in its document, make one pair. With probability ½, $B$ is that next
-# sentence; otherwise a random sentence of a random **other** document. While the pair with its three special tokens
+# sentence; otherwise a random sentence of a random **other** document: first the document is drawn, then the sentence,
+# so that a long document comes up no more often than a short one. While the pair with its three special tokens
 # has more than `longest` ids, the longer of the two sentences loses its last token. Draw from `g`, and leave
 # `documents` as they are.
 #

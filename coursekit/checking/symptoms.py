@@ -292,7 +292,11 @@ def offset(seen: Seen) -> list[str]:
     gap = a - e
     first = gap.flatten()[0].item()
     if bool(close(gap, torch.full_like(gap, first), seen.tolerance).all()):
-        return [f"is too {'large' if first > 0 else 'small'} by {abs(first):.4g} everywhere"]
+        return [f"is too {'large' if first > 0 else 'small'} by {abs(first):.4g} everywhere", *_by_row(gap, seen)]
+    return _by_row(gap, seen)
+
+
+def _by_row(gap: Tensor, seen: Seen) -> list[str]:
     if bool(close(gap, gap[..., :1].expand_as(gap), seen.tolerance).all()):
         return ["differs from what is expected by one number in each row (a log-softmax does, and any shift of a row)"]
     return []

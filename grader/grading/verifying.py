@@ -20,6 +20,7 @@ from grader.drawing import Drawn, known_mistakes, reference_outputs
 from grader.exercises import trusted
 
 FLAG_LIMIT = 500  # characters
+FEW = 4096  # numbers that are measured, however few a right answer hands over: a wrong one is told by what it did
 
 
 class Broken(RuntimeError):
@@ -134,4 +135,4 @@ def _measured(exercise: Exercise, case: Case, outcome: Outcome, like: Outputs) -
 
 
 def _forged(value: Tensor, like: Tensor) -> bool:
-    return value.is_complex() or value.numel() > 4 * like.numel()
+    return value.is_complex() or value.numel() > max(4 * like.numel(), FEW)

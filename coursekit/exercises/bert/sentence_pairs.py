@@ -2,12 +2,13 @@
 
 import collections
 import itertools
+import math
 from collections.abc import Sequence
 
 import torch
 
 from coursekit.checking.contract import Case, Exercise
-from coursekit.checking.laws import as_measurements, at_most, between, none, share
+from coursekit.checking.laws import as_measurements, at_most, between, deviation, evenness, none, share
 from coursekit.checking.probing import Wrong, whole_numbers
 
 CLS, SEP, FIRST = 1, 2, 10
@@ -29,11 +30,14 @@ def cases(g):
         return torch.randint(low, high, (n,), generator=g).tolist()
 
     return [
+        # A document of one sentence among long ones: from a pool of all sentences it would hardly be drawn.
         draw("pairs", 30, some(4, 2, 9), some(1, 3, 9), some(6, 2, 9), some(3, 2, 9)),
-        draw("pairs", 45, some(5, 3, 12), some(2, 3, 12), some(4, 3, 12)),
+        draw("pairs", 45, some(7, 3, 12), some(1, 3, 12), some(4, 3, 12)),
         # Long after short, short after long, both too long, one just fitting: every way in which a cut can go.
         draw("truncation", 14, [3, 17, 4, 13, 12, 5, 4], [9, *some(2, 2, 17), 3], [15, 2], some(3, 5, 20)),
         draw("truncation", 23, [18, 5, *some(3, 4, 30)], [6, 25, 11], [12, 21, *some(2, 8, 30)]),
+        # Sentences of one token, and a long document.
+        draw("truncation", 7, [1, 6, 1, 1, 9], [1], some(24, 1, 5)),
     ]
 
 
@@ -59,7 +63,7 @@ def measure(case, outputs):
     *calls, again = _unpacked(outputs["calls"].tolist())
     if len(calls) != calls_of(case):
         raise ValueError(f"{len(calls)} calls, expected {calls_of(case)}")
-    counts = _counted(case, list(itertools.chain.from_iterable(calls)), len(calls))
+    counts = _counted(case, list(itertools.chain.from_iterable(calls)), len(calls)) | _chances(case, calls)
     same = sum(one == other for one, other in itertools.pairwise(calls))
     return as_measurements(counts | {"again": again != calls[0], "same": same > len(calls) / 2})
 
@@ -114,7 +118,7 @@ def _integers(x, name):
 def _counted(case, pairs, calls):
     """What the laws look at: how many of the pairs of all calls are of which kind."""
     documents = case["documents"]
-    where = {t: (d, s) for d, document in enumerate(documents) for s, sentence in enumerate(document) for t in sentence}
+    where = _places(documents)
     n, firsts, seconds, met = collections.Counter(), collections.Counter(), set(), collections.defaultdict(set)
     for ids, segments, is_next in pairs:
         framed = _framed(ids, case, n)
@@ -148,6 +152,42 @@ def _counted(case, pairs, calls):
         "sentences": sum(map(len, documents)),
         "one_document": sum(len(others) < 2 for others in met.values()),
     }
+
+
+def _chances(case, calls):
+    """How strangers and labels were drawn in all calls.
+
+    A stranger comes from every other document with the same chance, and in it every sentence has the same.
+    """
+    where, sizes = _places(case["documents"]), [*map(len, case["documents"])]
+    shortest, others = sizes.index(min(sizes)), len(sizes) - 1
+    strangers, from_shortest, twice, of_twice = 0, 0, 0, 0.0
+    for pairs in calls:
+        drawn = collections.defaultdict(list)
+        for ids, _, is_next in pairs:
+            tokens = [where[t] for t in ids if t in where]
+            if tokens and not is_next:
+                drawn[tokens[0][0]].append(tokens[-1])
+        for d, met in drawn.items():
+            twice += sum(one == other for one, other in itertools.combinations(met, 2))
+            of_twice += math.comb(len(met), 2) * sum(1 / n for e, n in enumerate(sizes) if e != d) / others**2
+            strangers += len(met) * (d != shortest)
+            from_shortest += sum(e == shortest for e, _ in met) * (d != shortest)
+    labels = torch.tensor([sum(is_next for *_, is_next in pairs) for pairs in calls])
+    of = torch.tensor([len(pairs) for pairs in calls])
+    return {
+        "strangers": strangers,
+        "from_shortest": from_shortest,
+        "expected": strangers / others,
+        "odds": abs(deviation(from_shortest, strangers, 1 / others)),
+        "repeated": (twice - of_twice) / math.sqrt(of_twice + 1),
+        "even_labels": evenness(labels, of, labels.sum().item() / max(of.sum().item(), 1)),
+    }
+
+
+def _places(documents):
+    """Where each token stands: (document, sentence)."""
+    return {t: (d, s) for d, document in enumerate(documents) for s, sentence in enumerate(document) for t in sentence}
 
 
 def _framed(ids, case, n):
@@ -241,6 +281,22 @@ EXERCISE = Exercise(
         none(
             "one_document",
             "the strangers of one document all come from one other document: draw the document too",
+            when="random",
+        ),
+        at_most(
+            *("even_labels", 5),
+            "the number of pairs that follow varies too little from call to call: toss a coin for each pair",
+            when="random",
+        ),
+        at_most(
+            *("repeated", 8),
+            "the same stranger stands in several pairs of a document and a call: draw one for each pair",
+            when="random",
+        ),
+        at_most(
+            *("odds", 5),
+            "{from_shortest:.0f} of {strangers:.0f} strangers come from the shortest document, expected about "
+            "{expected:.0f}: first draw another document, then one of its sentences",
             when="random",
         ),
         # One or two of them may be missed by chance.

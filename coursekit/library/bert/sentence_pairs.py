@@ -17,14 +17,18 @@ def _library(documents, longest, cls, sep, g):
     following = [pair for document in words for pair in itertools.pairwise(document)]
     owners = [d for d, document in enumerate(words) for _ in document[1:]]
     labels = torch.randint(2, (len(owners),), generator=g).tolist()
-    others = [list(itertools.chain.from_iterable(words[:d] + words[d + 1 :])) for d in range(len(words))]
-    draws = torch.rand(len(owners), generator=g).tolist()
+    others = [words[:d] + words[d + 1 :] for d in range(len(words))]
+    draws = torch.rand(len(owners), 2, generator=g).tolist()
     pairs = [
-        (a, b if label else others[d][int(u * len(others[d]))])
-        for (a, b), d, label, u in zip(following, owners, labels, draws, strict=True)
+        (a, b if label else _at(v, _at(u, others[d])))
+        for (a, b), d, label, (u, v) in zip(following, owners, labels, draws, strict=True)
     ]
     encoded = framed.encode_batch(pairs, is_pretokenized=True)
     return [(e.ids, e.type_ids, label) for e, label in zip(encoded, labels, strict=True)]
+
+
+def _at(share, items):
+    return items[int(share * len(items))]
 
 
 LIBRARY = (_library,)

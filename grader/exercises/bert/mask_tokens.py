@@ -156,7 +156,7 @@ def seeded_inside(ids, real, special, mask_id, V, g):
 
 
 @TRUSTED.mistake(
-    "The random numbers do not come from g, so the same seed gives other masks each time. Pass `generator=g`."
+    "Not every random number comes from g, so the same seed gives other masks each time. Pass `generator=g`."
 )
 def generator_ignored(ids, real, special, mask_id, V, g):
     return reference(ids, real, special, mask_id, V, None)

@@ -23,7 +23,7 @@ def mean_reference(X, real):
     return torch.stack(rows)
 
 
-TRUSTED = Trusted((cls_reference, mean_reference))
+TRUSTED = Trusted((cls_reference, mean_reference), budget="two functions: five slips in one, thirteen in the other")
 wrong_cls, wrong_mean = TRUSTED.one_by_one()
 
 
@@ -137,6 +137,24 @@ def mean_of_the_nonzero(X, real):
 @wrong_mean("mean_pooling gives the sum of the real tokens: it is not divided by their number.")
 def mean_is_the_sum(X, real):
     return masked_sum(X, real)
+
+
+@wrong_mean("mean_pooling gives every row one mean, over all real tokens of the batch: each sentence has its own.")
+def mean_of_the_batch(X, real):
+    return X[real].mean(0).expand(len(X), -1)
+
+
+@wrong_mean("mean_pooling takes the largest number of each column (max pooling): here the mean is asked for.")
+def largest_in_place_of_the_mean(X, real):
+    return X.masked_fill(~real[..., None], float("-inf")).amax(1)
+
+
+@wrong_mean(
+    "mean_pooling divides by the root of the number of tokens: that is another kind of pooling. The mean divides by "
+    "the number itself."
+)
+def divided_by_the_root(X, real):
+    return masked_sum(X, real) / count(real).clamp(min=1) ** 0.5
 
 
 def cls_first_real_token(X, real):

@@ -36,7 +36,7 @@ def reference(documents, longest, cls, sep, g):
     return pairs
 
 
-TRUSTED = Trusted(reference)
+TRUSTED = Trusted(reference, budget="two draws, a frame, segments and a cut")
 
 
 class Steps:
@@ -114,6 +114,16 @@ class AnyDocument(Steps):
         return sentences[torch.randint(len(sentences), (), generator=g).item()]
 
 
+@wrong(
+    "The other documents do not come up equally often: B is drawn from one pool of all their sentences, or some of "
+    "them are never drawn from. First draw the document, each with the same chance, then one of its sentences."
+)
+class FlatPool(Steps):
+    def stranger(self, documents, d, s, g):
+        pool = [sentence for i, document in enumerate(documents) if i != d for sentence in document]
+        return pool[torch.randint(len(pool), (), generator=g).item()]
+
+
 @wrong("Every pair is a true one: in half of the pairs B must come from elsewhere, or there is nothing to learn.")
 class AlwaysNext(Steps):
     def coins(self, g):
@@ -140,7 +150,7 @@ class AcrossDocuments(Steps):
         return super().stranger(self.whole, d, s, g)
 
 
-@wrong("The random numbers do not come from g, so the same seed gives other pairs each time: pass `generator=g`.")
+@wrong("Not every random number comes from g, so the same seed gives other pairs each time: pass `generator=g`.")
 class GeneratorIgnored(Steps):
     def __call__(self, documents, longest, cls, sep, g):
         return super().__call__(documents, longest, cls, sep, None)
@@ -221,15 +231,15 @@ TRUSTED.add_alternative("in_steps", Steps().__call__)
 
 @TRUSTED.alternative
 def drawn_at_once(documents, longest, cls, sep, g):
-    """All coins first; strangers drawn from the list of all sentences of other documents; lengths by arithmetic."""
+    """All coins first; strangers from the list of other documents; lengths by arithmetic."""
     starts = [(d, s) for d, document in enumerate(documents) for s in range(len(document) - 1)]
     coins = torch.randint(0, 2, (len(starts),), generator=g)
     pairs = []
     for (d, s), coin in zip(starts, coins, strict=True):
         A, B = documents[d][s], documents[d][s + 1]
         if coin == 0:
-            pool = [sentence for i, document in enumerate(documents) if i != d for sentence in document]
-            B = pool[torch.randint(len(pool), (1,), generator=g)]
+            document = (documents[:d] + documents[d + 1 :])[torch.randint(len(documents) - 1, (1,), generator=g)]
+            B = document[torch.randint(len(document), (1,), generator=g)]
         room = longest - 3
         n_b = min(len(B), max(room - len(A), room // 2))
         A, B = A[: room - n_b], B[:n_b]

@@ -39,44 +39,54 @@ def loss(head, X, labels):
     return F.cross_entropy(head(X).flatten(0, -2), labels.flatten())
 
 
-@ANSWERS.wrong("given", "the embedding gets the decoder's new weights")
+@ANSWERS.wrong(
+    "given", "the embedding gets the decoder's new weights", told=r"token.weight is another Parameter than before"
+)
 class TiedTheOtherWay(Head):
     def tie(self, token):
         token.weight = self.decoder.weight
 
 
-@ANSWERS.wrong("given", "the numbers are copied")
+@ANSWERS.wrong("given", "the numbers are copied", true="UntiedCopy", told=r"a matrix of its own")
 class Copied(Head):
     def tie(self, token):
         self.decoder.weight = nn.Parameter(token.weight.clone())
 
 
-@ANSWERS.wrong("given", "deepcopy of the embedding's weight")
+@ANSWERS.wrong("given", "deepcopy of the embedding's weight", true="UntiedCopy", told=r"a matrix of its own")
 class DeepCopied(Head):
     def tie(self, token):
         self.decoder.weight = copy.deepcopy(token.weight)
 
 
-@ANSWERS.wrong("given", "the numbers are shared, the Parameters are two")
+@ANSWERS.wrong(
+    "given", "the numbers are shared, the Parameters are two", true="UntiedCopy", told=r"a matrix of its own"
+)
 class SharedData(Head):
     def tie(self, token):
         self.decoder.weight.data = token.weight.data
 
 
-@ANSWERS.wrong("given", "the embedding is initialised anew, with BERT's 0.02")
+@ANSWERS.wrong(
+    "given", "the embedding is initialised anew, with BERT's 0.02", told=r"the numbers of token.weight are changed"
+)
 class Initialised(Head):
     def tie(self, token):
         self.decoder.weight = token.weight
         nn.init.normal_(self.decoder.weight, std=0.02)
 
 
-@ANSWERS.wrong("given", "the embedding is frozen: requires_grad_(False)")
+@ANSWERS.wrong("given", "the embedding is frozen: requires_grad_(False)", told=r"token.weight is frozen")
 class Frozen(Head):
     def tie(self, token):
         self.decoder.weight = token.weight.requires_grad_(False)
 
 
-@ANSWERS.wrong("plain", "the embedding is kept as a module, and its weight multiplied: no decoder")
+@ANSWERS.wrong(
+    "plain",
+    "the embedding is kept as a module, and its weight multiplied: no decoder",
+    told=r"no weight called 'decoder",
+)
 class NoDecoder(nn.Module):
     def __init__(self, token):
         super().__init__()
@@ -88,7 +98,7 @@ class NoDecoder(nn.Module):
         return self.norm(F.gelu(self.dense(X))) @ self.token.weight.T + self.bias
 
 
-@ANSWERS.wrong("plain", "a decoder without bias")
+@ANSWERS.wrong("plain", "a decoder without bias", told=r"no weight called 'decoder.bias'")
 class WithoutBias(Head):
     def __init__(self, token):
         super().__init__(token)
@@ -96,7 +106,7 @@ class WithoutBias(Head):
         self.decoder.weight = token.weight
 
 
-@ANSWERS.wrong("plain", "D and V exchanged in the decoder")
+@ANSWERS.wrong("plain", "D and V exchanged in the decoder", true="UntiedCopy")
 class Exchanged(Head):
     def __init__(self, token):
         super().__init__(token)
@@ -104,50 +114,52 @@ class Exchanged(Head):
         self.decoder = nn.Linear(V, D)
 
 
-@ANSWERS.wrong("plain", "no GELU")
+@ANSWERS.wrong("plain", "no GELU", true="NoGelu")
 class WithoutGELU(Head):
     def forward(self, X):
         return self.decoder(self.norm(self.dense(X)))
 
 
-@ANSWERS.wrong("plain", "the norm stands before GELU")
+@ANSWERS.wrong("plain", "the norm stands before GELU", true="NormBeforeGelu")
 class NormFirst(Head):
     def forward(self, X):
         return self.decoder(F.gelu(self.norm(self.dense(X))))
 
 
-@ANSWERS.wrong("plain", "a softmax at the end")
+@ANSWERS.wrong("plain", "a softmax at the end", true="SoftmaxInTheHead")
 class WithSoftmax(Head):
     def forward(self, X):
         return super().forward(X).softmax(-1)
 
 
-@ANSWERS.wrong("plain", "log_softmax in place of logits: the loss is the same")
+@ANSWERS.wrong("plain", "log_softmax in place of logits: the loss is the same", told=r"a log-softmax does")
 class WithLogSoftmax(Head):
     def forward(self, X):
         return super().forward(X).log_softmax(-1)
 
 
-@ANSWERS.wrong("plain", "GELU's approximation by tanh")
+@ANSWERS.wrong("plain", "GELU's approximation by tanh", true="TanhGelu")
 class TanhGELU(Head):
     def forward(self, X):
         return self.decoder(self.norm(F.gelu(self.dense(X), approximate="tanh")))
 
 
-@ANSWERS.wrong("named", "vectors of three dimensions only")
+@ANSWERS.wrong("named", "vectors of three dimensions only", told=r"X is \(8,\)")
 class ThreeDimensions(Head):
     def forward(self, X):
         B, T, D = X.shape
         return super().forward(X.reshape(B * T, D)).reshape(B, T, -1)
 
 
-@ANSWERS.wrong("ones", "squeeze() loses a dimension of size 1")
+@ANSWERS.wrong("ones", "squeeze() loses a dimension of size 1", told=r"lost a dimension of size 1")
 class Squeezed(Head):
     def forward(self, X):
         return super().forward(X).squeeze()
 
 
-@ANSWERS.wrong("again", "logits of the first call are kept while the shape is the same")
+@ANSWERS.wrong(
+    "again", "logits of the first call are kept while the shape is the same", told="keeps what an earlier call gave"
+)
 class KeptLogits(Head):
     def forward(self, X):
         if not hasattr(self, "logits") or self.logits.shape[:-1] != X.shape[:-1]:
@@ -155,7 +167,7 @@ class KeptLogits(Head):
         return self.logits
 
 
-@ANSWERS.wrong("surroundings", "the head's forward turns gradients off for good")
+@ANSWERS.wrong("surroundings", "the head's forward turns gradients off for good", told=r"leaves gradients switched off")
 class GradientsOff(Head):
     def forward(self, X):
         Y = super().forward(X)
@@ -163,72 +175,100 @@ class GradientsOff(Head):
         return Y
 
 
-@ANSWERS.wrong("plain", "the mean over all places, those without a label counted as 0", at=1)
+@ANSWERS.wrong(
+    "plain", "the mean over all places, those without a label counted as 0", true="averaged_over_all_places", at=1
+)
 def over_all_places(head, X, labels):
     each = F.cross_entropy(head(X).flatten(0, -2), labels.flatten(), reduction="none")
     return each.mean()
 
 
-@ANSWERS.wrong("plain", "a mean of the sentences' means", at=1)
+@ANSWERS.wrong("plain", "a mean of the sentences' means", true="mean_of_means", at=1)
 def mean_of_means(head, X, labels):
     return torch.stack(
         [F.cross_entropy(head(x), y) for x, y in zip(X, labels, strict=True) if (y != -100).any()]
     ).mean()
 
 
-@ANSWERS.wrong("plain", "the sum", at=1)
+@ANSWERS.wrong("plain", "the sum", true="summed", at=1)
 def summed(head, X, labels):
     return F.cross_entropy(head(X).flatten(0, -2), labels.flatten(), reduction="sum")
 
 
-@ANSWERS.wrong("named", "token 0 is left out as well", at=1)
+@ANSWERS.wrong("named", "token 0 is left out as well", true="ignores_token_0", at=1)
 def without_zero(head, X, labels):
     asked = labels > 0
     return F.cross_entropy(head(X[asked]), labels[asked])
 
 
-@ANSWERS.wrong("plain", "softmax before the cross-entropy", at=1)
+@ANSWERS.wrong("plain", "softmax before the cross-entropy", true="softmax_twice", at=1)
 def softmax_twice(head, X, labels):
     return F.cross_entropy(head(X).softmax(-1).flatten(0, -2), labels.flatten())
 
 
-@ANSWERS.wrong("plain", "logits and labels as they are: (B, T, V) and (B, T)", at=1)
+@ANSWERS.wrong("plain", "logits and labels as they are: (B, T, V) and (B, T)", told=r"labels is \(", at=1)
 def not_flattened(head, X, labels):
     return F.cross_entropy(head(X), labels)
 
 
-@ANSWERS.wrong("plain", "the loss as a Python number", at=1)
+@ANSWERS.wrong("plain", "the loss as a Python number", told=r"it returned a float, expected the tensor loss", at=1)
 def as_a_number(head, X, labels):
     return loss(head, X, labels).item()
 
 
-@ANSWERS.wrong("plain", "accuracy's sign: log-likelihood, not its negative", at=1)
+@ANSWERS.wrong("plain", "accuracy's sign: log-likelihood, not its negative", told=r"wrong sign", at=1)
 def positive(head, X, labels):
     asked = labels != -100
     return head(X[asked]).log_softmax(-1).gather(-1, labels[asked][:, None]).mean()
 
 
-@ANSWERS.wrong("far", "exp and log by hand: large logits overflow", at=1)
+@ANSWERS.wrong("far", "exp and log by hand: large logits overflow", told=r"loss is (NaN|infinite)", at=1)
 def by_exp_and_log(head, X, labels):
     asked = labels != -100
     e = head(X[asked]).exp()
     return -(e / e.sum(-1, keepdim=True)).gather(-1, labels[asked][:, None]).log().mean()
 
 
-@ANSWERS.wrong("large", "no more than 20 places are asked for", at=1)
+@ANSWERS.wrong("large", "no more than 20 places are asked for", told="30, 25 places asked for: loss differs", at=1)
 def twenty_places(head, X, labels):
     asked = (labels != -100).nonzero()[:20]
     b, t = asked.T
     return F.cross_entropy(head(X[b, t]), labels[b, t])
 
 
-@ANSWERS.wrong("given", "labels are altered in place", at=1)
+@ANSWERS.wrong("given", "labels are altered in place", told=r"changes its input labels in place", at=1)
 def alters_labels(head, X, labels):
     asked = labels != -100
     logits = head(X)
     labels[~asked] = 0
     each = F.cross_entropy(logits.flatten(0, -2), labels.flatten(), reduction="none")
     return (each * asked.flatten()).sum() / asked.sum()
+
+
+@ANSWERS.wrong(
+    "plain", "the labels are shifted by one, as for a model that predicts the next token", true="shifted_by_one", at=1
+)
+def shifted(head, X, labels):
+    return F.cross_entropy(head(X)[:, :-1].flatten(0, 1), labels[:, 1:].flatten())
+
+
+@ANSWERS.wrong("plain", "label smoothing", at=1)
+def smoothed(head, X, labels):
+    return F.cross_entropy(head(X).flatten(0, 1), labels.flatten(), label_smoothing=0.1)
+
+
+@ANSWERS.wrong("plain", "the norm is that of another size: over the last two dimensions")
+class NormOfTwo(Head):
+    def forward(self, X):
+        Y = F.gelu(self.dense(X))
+        Y = F.layer_norm(Y, Y.shape[-2:]) if Y.dim() > 1 else Y
+        return self.decoder(Y * self.norm.weight + self.norm.bias)
+
+
+@ANSWERS.wrong("plain", "dropout before the decoder", told="random|dropout")
+class WithDropout(Head):
+    def forward(self, X):
+        return self.decoder(F.dropout(self.norm(F.gelu(self.dense(X))), 0.1))
 
 
 @ANSWERS.right
@@ -273,3 +313,10 @@ def one_by_one(head, X, labels):
 @ANSWERS.right_at(1)
 def classes_second(head, X, labels):
     return F.nll_loss(F.log_softmax(head(X), -1).transpose(1, 2), labels, ignore_index=-100)
+
+
+@ANSWERS.right_at(1)
+def by_a_weighted_sum(head, X, labels):
+    weight = (labels != -100).to(X.dtype)
+    each = F.cross_entropy(head(X).mT, labels.clamp(min=0), reduction="none")
+    return torch.sum(each * weight) / torch.sum(weight)

@@ -52,7 +52,12 @@ def pairs(documents, longest, cls, sep, g, toss=coin, other=stranger, make=pair)
     return found
 
 
-@ANSWERS.wrong("dependence", "a flat pool: long documents give more strangers than short ones")
+@ANSWERS.wrong(
+    "dependence",
+    "a flat pool: long documents give more strangers than short ones",
+    true="FlatPool",
+    told=r"first draw another document",
+)
 def flat_pool(documents, longest, cls, sep, g):
     def other(documents, d, g):
         pool = [sentence for e, document in enumerate(documents) if e != d for sentence in document]
@@ -61,7 +66,9 @@ def flat_pool(documents, longest, cls, sep, g):
     return pairs(documents, longest, cls, sep, g, other=other)
 
 
-@ANSWERS.wrong("dependence", "never the first sentence of another document")
+@ANSWERS.wrong(
+    "dependence", "never the first sentence of another document", told=r"are never drawn as B|first draw another"
+)
 def never_the_first(documents, longest, cls, sep, g):
     def other(documents, d, g):
         others = [e for e in range(len(documents)) if e != d and len(documents[e]) > 1] or [(d + 1) % len(documents)]
@@ -71,7 +78,7 @@ def never_the_first(documents, longest, cls, sep, g):
     return pairs(documents, longest, cls, sep, g, other=other)
 
 
-@ANSWERS.wrong("dependence", "always the first sentence of another document")
+@ANSWERS.wrong("dependence", "always the first sentence of another document", told=r"are never drawn as B")
 def always_the_first(documents, longest, cls, sep, g):
     def other(documents, d, g):
         e = draw(len(documents) - 1, g)
@@ -80,7 +87,7 @@ def always_the_first(documents, longest, cls, sep, g):
     return pairs(documents, longest, cls, sep, g, other=other)
 
 
-@ANSWERS.wrong("dependence", "strangers come from the next document only")
+@ANSWERS.wrong("dependence", "strangers come from the next document only", told=r"all come from one other document")
 def next_document(documents, longest, cls, sep, g):
     def other(documents, d, g):
         document = documents[(d + 1) % len(documents)]
@@ -89,33 +96,40 @@ def next_document(documents, longest, cls, sep, g):
     return pairs(documents, longest, cls, sep, g, other=other)
 
 
-@ANSWERS.wrong("dependence", "labels take turns: 1, 0, 1, 0")
+@ANSWERS.wrong("dependence", "labels take turns: 1, 0, 1, 0", told=r"toss a coin for each pair")
 def by_turns(documents, longest, cls, sep, g):
     turns = itertools.cycle([True, False])
     return pairs(documents, longest, cls, sep, g, toss=lambda g: next(turns))
 
 
-@ANSWERS.wrong("dependence", "exactly half of the labels, in random order")
+@ANSWERS.wrong("dependence", "exactly half of the labels, in random order", told=r"toss a coin for each pair")
 def exactly_half(documents, longest, cls, sep, g):
     n = sum(len(document) - 1 for document in documents)
     labels = iter((torch.randperm(n, generator=g) < (n + 1) // 2).tolist())
     return pairs(documents, longest, cls, sep, g, toss=lambda g: next(labels))
 
 
-@ANSWERS.wrong("dependence", "one coin for each document")
+@ANSWERS.wrong("dependence", "one coin for each document", told=r"toss a coin for each pair")
 def one_coin_each(documents, longest, cls, sep, g):
     coins = [coin(g) for _ in documents]
     labels = iter([c for c, document in zip(coins, documents, strict=True) for _ in document[1:]])
     return pairs(documents, longest, cls, sep, g, toss=lambda g: next(labels))
 
 
-@ANSWERS.wrong("dependence", "one stranger for all pairs of a document")
+@ANSWERS.wrong(
+    "dependence", "one stranger for all pairs of a document", told=r"the same stranger stands in several pairs"
+)
 def one_stranger_each(documents, longest, cls, sep, g):
     strangers = [stranger(documents, d, g) for d in range(len(documents))]
     return pairs(documents, longest, cls, sep, g, other=lambda documents, d, g: strangers[d])
 
 
-@ANSWERS.wrong("plain", "another document may be the sentence's own (any index is drawn)")
+@ANSWERS.wrong(
+    "plain",
+    "another document may be the sentence's own (any index is drawn)",
+    true="AnyDocument",
+    told=r"although B is the sentence that follows A",
+)
 def own_document_too(documents, longest, cls, sep, g):
     def other(documents, d, g):
         document = documents[draw(len(documents), g)]
@@ -124,17 +138,17 @@ def own_document_too(documents, longest, cls, sep, g):
     return pairs(documents, longest, cls, sep, g, other=other)
 
 
-@ANSWERS.wrong("plain", "a third of the pairs follow")
+@ANSWERS.wrong("plain", "a third of the pairs follow", told=r"3.% of the pairs B follows A, expected half")
 def a_third(documents, longest, cls, sep, g):
     return pairs(documents, longest, cls, sep, g, toss=lambda g: bool(torch.rand((), generator=g) < 1 / 3))
 
 
-@ANSWERS.wrong("plain", "labels are the wrong way round, as the original BERT has them (0: is next)")
+@ANSWERS.wrong("plain", "labels are the wrong way round, as the original BERT has them (0: is next)", true="Inverted")
 def inverted_labels(documents, longest, cls, sep, g):
     return [(ids, segments, 1 - n) for ids, segments, n in pairs(documents, longest, cls, sep, g)]
 
 
-@ANSWERS.wrong("plain", "two pairs for each sentence: one that follows, one that does not")
+@ANSWERS.wrong("plain", "two pairs for each sentence: one that follows, one that does not", true="BothForEach")
 def both_pairs(documents, longest, cls, sep, g):
     found = []
     for d, document in enumerate(documents):
@@ -144,7 +158,11 @@ def both_pairs(documents, longest, cls, sep, g):
     return found
 
 
-@ANSWERS.wrong("onward", "each second sentence begins a pair only: what was B is not A again")
+@ANSWERS.wrong(
+    "onward",
+    "each second sentence begins a pair only: what was B is not A again",
+    told=r"do not all begin a pair in every call",
+)
 def without_overlap(documents, longest, cls, sep, g):
     found = []
     for d, document in enumerate(documents):
@@ -155,7 +173,11 @@ def without_overlap(documents, longest, cls, sep, g):
     return found
 
 
-@ANSWERS.wrong("onward", "the last sentence of a document is paired with a stranger too")
+@ANSWERS.wrong(
+    "onward",
+    "the last sentence of a document is paired with a stranger too",
+    told=r"the last sentence of a document begins a pair",
+)
 def last_one_too(documents, longest, cls, sep, g):
     found = pairs(documents, longest, cls, sep, g)
     return found + [
@@ -163,7 +185,12 @@ def last_one_too(documents, longest, cls, sep, g):
     ]
 
 
-@ANSWERS.wrong("named", "room for two special tokens only")
+@ANSWERS.wrong(
+    "named",
+    "room for two special tokens only",
+    true="SpecialTokensNotCounted",
+    told=r"are longer than `longest`, special",
+)
 def two_special_tokens(documents, longest, cls, sep, g):
     return pairs(documents, longest + 1, cls, sep, g)
 
@@ -176,25 +203,29 @@ def made_by(cutting):
     return make
 
 
-@ANSWERS.wrong("plain", "each is cut to half of the room")
+@ANSWERS.wrong("plain", "each is cut to half of the room", true="HalfForEach")
 def halved(documents, longest, cls, sep, g):
     return pairs(documents, longest, cls, sep, g, make=made_by(lambda a, b, room: (a[: room // 2], b[: room // 2])))
 
 
-@ANSWERS.wrong("plain", "the end of the whole is cut off, its [SEP] too")
+@ANSWERS.wrong("plain", "the end of the whole is cut off, its [SEP] too", true="CutAtTheEnd")
 def end_cut_off(documents, longest, cls, sep, g):
     found = pairs(documents, 10**6, cls, sep, g)
     return [(ids[:longest], segments[:longest], n) for ids, segments, n in found]
 
 
-@ANSWERS.wrong("plain", "only B is cut")
+@ANSWERS.wrong("plain", "only B is cut", true="OnlyTheSecond", told=r"have B cut although A is longer")
 def only_b(documents, longest, cls, sep, g):
     return pairs(
         documents, longest, cls, sep, g, make=made_by(lambda a, b, room: (a[: room - 1], b[: max(room - len(a), 1)]))
     )
 
 
-@ANSWERS.wrong("plain", "the longer one loses its first token, as BERT's own code does at random")
+@ANSWERS.wrong(
+    "plain",
+    "the longer one loses its first token, as BERT's own code does at random",
+    told=r"cut elsewhere than at its end",
+)
 def from_the_front(documents, longest, cls, sep, g):
     def cutting(a, b, room):
         while len(a) + len(b) > room:
@@ -204,7 +235,9 @@ def from_the_front(documents, longest, cls, sep, g):
     return pairs(documents, longest, cls, sep, g, make=made_by(cutting))
 
 
-@ANSWERS.wrong("given", "the documents' own sentences are cut")
+@ANSWERS.wrong(
+    "given", "the documents' own sentences are cut", true="ChangesTheDocuments", told=r"changes its input documents"
+)
 def cuts_the_documents(documents, longest, cls, sep, g):
     def cutting(a, b, room):
         while len(a) + len(b) > room:
@@ -218,7 +251,7 @@ def cuts_the_documents(documents, longest, cls, sep, g):
     return pairs(documents, longest, cls, sep, g, make=make)
 
 
-@ANSWERS.wrong("plain", "segment 1 begins at the first [SEP]")
+@ANSWERS.wrong("plain", "segment 1 begins at the first [SEP]", true="SepInSegmentOne")
 def segment_at_sep(documents, longest, cls, sep, g):
     return [
         (ids, [0] * ids.index(sep) + [1] * (len(ids) - ids.index(sep)), n)
@@ -226,34 +259,45 @@ def segment_at_sep(documents, longest, cls, sep, g):
     ]
 
 
-@ANSWERS.wrong("plain", "no [SEP] at the end")
+@ANSWERS.wrong("plain", "no [SEP] at the end", told=r"do not end with \[SEP\]")
 def without_last_sep(documents, longest, cls, sep, g):
     return [(ids[:-1], segments[:-1], n) for ids, segments, n in pairs(documents, longest, cls, sep, g)]
 
 
-@ANSWERS.wrong("surroundings", "tosses with Python's random")
+@ANSWERS.wrong(
+    "surroundings", "tosses with Python's random", true="GeneratorIgnored", told=r"draw every random number from g"
+)
 def python_coin(documents, longest, cls, sep, g):
     return pairs(documents, longest, cls, sep, g, toss=lambda g: random.random() < 0.5)
 
 
-@ANSWERS.wrong("surroundings", "tosses with torch's global generator")
+@ANSWERS.wrong(
+    "surroundings",
+    "tosses with torch's global generator",
+    true="GeneratorIgnored",
+    told=r"draw every random number from g",
+)
 def global_coin(documents, longest, cls, sep, g):
     return pairs(documents, longest, cls, sep, g, toss=lambda g: bool(torch.rand(()) < 0.5))
 
 
-@ANSWERS.wrong("again", "seeds g anew at each call")
+@ANSWERS.wrong("again", "seeds g anew at each call", told="draw new numbers from g in each")
 def seeded_anew(documents, longest, cls, sep, g):
     g.manual_seed(1)
     return pairs(documents, longest, cls, sep, g)
 
 
-@ANSWERS.wrong("again", "pairs of earlier calls stay in a default argument")
+@ANSWERS.wrong("again", "pairs of earlier calls stay in a default argument", told=r"more than one pair in a call")
 def growing(documents, longest, cls, sep, g, found=[]):  # noqa: B006  # the slip
     found += pairs(documents, longest, cls, sep, g)
     return found
 
 
-@ANSWERS.wrong("ones", "a document of one sentence is paired with a stranger")
+@ANSWERS.wrong(
+    "ones",
+    "a document of one sentence is paired with a stranger",
+    told=r"the last sentence of a document begins a pair",
+)
 def single_sentences_too(documents, longest, cls, sep, g):
     found = pairs(documents, longest, cls, sep, g)
     return found + [
@@ -263,14 +307,53 @@ def single_sentences_too(documents, longest, cls, sep, g):
     ]
 
 
-@ANSWERS.wrong("large", "no more than ten sentences of a document begin a pair")
+@ANSWERS.wrong(
+    "large", "no more than ten sentences of a document begin a pair", told=r"do not all begin a pair in every call"
+)
 def ten_at_most(documents, longest, cls, sep, g):
     return pairs([document[:11] for document in documents], longest, cls, sep, g)
 
 
-@ANSWERS.wrong("named", "pairs that do not fit are left out")
+@ANSWERS.wrong(
+    "named", "pairs that do not fit are left out", told="every sentence that has a next one|do not all begin"
+)
 def left_out(documents, longest, cls, sep, g):
     return [p for p in pairs(documents, 10**6, cls, sep, g) if len(p[0]) <= longest]
+
+
+@ANSWERS.wrong("named", "strangers never come from a document of one sentence", true="FlatPool")
+def never_alone(documents, longest, cls, sep, g):
+    def other(documents, d, g):
+        others = [e for e, document in enumerate(documents) if e != d and len(document) > 1]
+        document = documents[others[draw(len(others), g)]] if others else documents[d - 1]
+        return document[draw(len(document), g)]
+
+    return pairs(documents, longest, cls, sep, g, other=other)
+
+
+@ANSWERS.wrong(
+    "plain", "the longer one is cut at once, as far as it takes", told="though|although|cut|not one sentence"
+)
+def longer_at_once(documents, longest, cls, sep, g):
+    def cutting(a, b, room):
+        if len(a) + len(b) <= room:
+            return a, b
+        return (a[: max(room - len(b), 1)], b) if len(a) > len(b) else (a, b[: max(room - len(a), 1)])
+
+    return pairs(documents, longest, cls, sep, g, make=made_by(cutting))
+
+
+@ANSWERS.wrong("plain", "segments are 1 and 2", told="segments that are not 0 up to the first")
+def segments_from_one(documents, longest, cls, sep, g):
+    return [(ids, [s + 1 for s in segments], n) for ids, segments, n in pairs(documents, longest, cls, sep, g)]
+
+
+@ANSWERS.wrong("plain", "A and B are exchanged where B follows")
+def exchanged(documents, longest, cls, sep, g):
+    def make(A, B, is_next, longest, cls, sep):
+        return pair(B, A, is_next, longest, cls, sep) if is_next else pair(A, B, is_next, longest, cls, sep)
+
+    return pairs(documents, longest, cls, sep, g, make=make)
 
 
 @ANSWERS.right
@@ -319,3 +402,16 @@ def by_a_seed_for_python(documents, longest, cls, sep, g):
 
     found = pairs(documents, longest, cls, sep, g, toss=lambda g: rng.random() < 0.5, other=other)
     return [[torch.tensor(ids), torch.tensor(segments), bool(n)] for ids, segments, n in found]
+
+
+@ANSWERS.right
+def by_cumulative_shares(documents, longest, cls, sep, g):
+    """A stranger from one number: which document, and the rest of it for the sentence."""
+
+    def other(documents, d, g):
+        others = documents[:d] + documents[d + 1 :]
+        u = float(torch.rand((), generator=g, dtype=torch.float64)) * len(others)
+        document = others[int(u)]
+        return document[int((u - int(u)) * len(document))]
+
+    return [list(p) for p in pairs(documents, longest, cls, sep, g, other=other)]

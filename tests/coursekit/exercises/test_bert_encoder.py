@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from coursekit.checking.judging import measured
 from coursekit.checking.observing import observe
 from coursekit.exercises import find
 
@@ -16,7 +17,8 @@ def case_of(exercise, part):
 
 def told(exercise_id, part, *objects):
     exercise = find(exercise_id)
-    return observe(exercise, objects, case_of(exercise, part)).problem
+    case = case_of(exercise, part)
+    return measured(exercise, case, observe(exercise, objects, case)).problem
 
 
 @pytest.mark.parametrize(

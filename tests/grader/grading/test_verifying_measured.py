@@ -58,3 +58,11 @@ def test_measurements_from_the_kernel_count_for_nothing(given):
 )
 def test_forged_numbers_earn_nothing_and_end_nothing(given, change):
     assert verdict(given, lambda case, outputs: {name: change(x) for name, x in outputs.items()}).earned == 0
+
+
+def test_what_is_much_longer_than_a_right_answer_is_still_told_by_its_shape():
+    id = "bert.batches"
+    wide = next(m.objects for m in trusted(id).mistakes if m.name == "pad_to_a_fixed_length")
+    drawn = secret.drawn(id, 11)
+    outcomes = [observe(find(id), wide, case) for case in (*known(id).cases, *drawn.cases)]
+    assert verify(id, drawn, dump(Handed(tuple(outcomes)))).verdict.mistake == "pad_to_a_fixed_length"
