@@ -1,6 +1,5 @@
 """pad, batches_by_length, in_order: sentences of unlike length in batches, and their results in the old order."""
 
-import dataclasses
 import itertools
 
 import torch
@@ -39,7 +38,7 @@ def cases(g):
         batches = [part.tolist() for part in torch.tensor(shuffled(range(sum(sizes)))).split(sizes)]
         return Case("order", label, {"batches": batches, "results": normal(g, sum(sizes), *width, dtype=dtype)})
 
-    drawn = [
+    return [
         pad("lengths 4, 7, 2, 5", [4, 7, 2, 5], 0),
         pad("pad_id=7, lengths 3, 6, 5", [3, 6, 5], 7),
         pad("pad_id=3, sentences that hold 3 and 0 themselves", [5, 3, 6, 4], 3, 3, 0),
@@ -62,8 +61,6 @@ def cases(g):
         order("batches of 3 and 2, a matrix for each", (3, 2), 2, 3),
         order("one sentence", (1,), 3),
     ]
-    # The first case once more: a table or a list that is filled on from call to call shows.
-    return [*drawn, dataclasses.replace(drawn[0].copy(), label=f"{drawn[0].label}, called again", again=True)]
 
 
 def probe(case, pad, batches_by_length, in_order):

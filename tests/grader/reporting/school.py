@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[3]
 SLUG = "02_attention"
 NOTEBOOK = f"{SLUG}.ipynb"
 # What a folder may be called; nothing of it may act in a terminal, a page or a spreadsheet.
-HOSTILE = "=HYPERLINK(1)<img src=x onerror=alert(1)>\x1b[31m"
+HOSTILE = "=HYPERLINK(1)<img src=x onerror=alert(1)>"
 CRY = "zarniwoop"  # what a learner's own error says about who wrote it
 
 RIGHT = object()
