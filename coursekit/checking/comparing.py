@@ -27,17 +27,11 @@ def close(actual: Tensor, expected: Tensor, tolerance: tuple[float, float] | Non
     return torch.isclose(_wide(actual), _wide(expected.to(actual.device)), rtol, atol, equal_nan=True)
 
 
-def difference(
-    name: str,
-    actual: Tensor,
-    expected: Tensor,
-    tolerance: tuple[float, float] | None = None,
-    reveal: bool = True,
-) -> str | None:
+def difference(name: str, actual: Tensor, expected: Tensor, tolerance: tuple[float, float] | None = None) -> str | None:
     """How `actual` differs from `expected`, None where it does not.
 
     Shape, device and kind of dtype must be the same; a wider floating dtype than the expected one is right
-    (only wrong values cost marks). With `reveal=False` no expected value is told.
+    (only wrong values cost marks).
     """
     if actual.shape != expected.shape:
         return f"{name} has shape {tuple(actual.shape)}, expected {tuple(expected.shape)}"
@@ -48,7 +42,7 @@ def difference(
     if (actual.is_floating_point() or actual.is_complex()) and (found := _not_numbers(name, actual, expected)):
         return found
     agree = close(actual, expected, tolerance)
-    return None if agree.all() else _values(name, actual, expected, agree, reveal)
+    return None if agree.all() else _values(name, actual, expected, agree)
 
 
 def _accepts(actual: torch.dtype, expected: torch.dtype) -> bool:
@@ -71,14 +65,12 @@ def _not_numbers(name: str, actual: Tensor, expected: Tensor) -> str | None:
     return None
 
 
-def _values(name: str, actual: Tensor, expected: Tensor, agree: Tensor, reveal: bool) -> str:
+def _values(name: str, actual: Tensor, expected: Tensor, agree: Tensor) -> str:
     wrong = ~agree
     gap = (_wide(actual) - _wide(expected.to(actual.device))).abs().nan_to_num(float("inf"))
     worst = torch.unravel_index(gap.where(wrong, -1.0).argmax(), gap.shape)
     at = [int(i) for i in worst]
     text = f"{name} differs in {_count(wrong)}{_rows(wrong)}, most at {at}"
-    if not reveal:
-        return text
     return f"{text}: {actual[worst].item():.6g}, expected {expected[worst].item():.6g}"
 
 

@@ -100,16 +100,23 @@ def finding(exercise: Exercise, case: Case, outcome: Outcome, expected: Outputs)
     if outcome.left:
         return LEFT_BEHIND[outcome.left[0]]
     for name, right in expected.items():
-        if told := _difference(exercise, name, outcome.outputs[name], right, not case.hidden):
-            return told
+        if told := _difference(exercise, name, outcome.outputs[name], right):
+            return _unrevealed(name, outcome.outputs[name], right) if case.hidden else told
     return next((told for law in exercise.laws if (told := law(case.inputs, outcome.outputs))), "")
 
 
-def _difference(exercise: Exercise, name: str, actual: Tensor, right: Tensor, reveal: bool) -> str | None:
+def _difference(exercise: Exercise, name: str, actual: Tensor, right: Tensor) -> str | None:
     kind = exercise.written.get(name)
     if kind and actual.dim() == 1 and actual.dtype == right.dtype:
-        return written_difference(name, kind, actual, right, reveal)
-    return difference(name, actual, right, exercise.tolerance.get(right.dtype), reveal)
+        return written_difference(name, kind, actual, right)
+    return difference(name, actual, right, exercise.tolerance.get(right.dtype))
+
+
+def _unrevealed(name: str, actual: Tensor, right: Tensor) -> str:
+    """How an output of a hidden case differs, in words on which it has no say: a shape or a place could spell inputs."""
+    if actual.shape != right.shape:
+        return f"{name} has another shape than {tuple(right.shape)}, the expected one"
+    return f"{name} differs from what is expected"
 
 
 def _discreet(outcome: Outcome) -> Outcome:
@@ -117,7 +124,9 @@ def _discreet(outcome: Outcome) -> Outcome:
     if outcome.outputs is not None or not outcome.problem:
         return replace(outcome, printed="")
     kind = re.match(r"[A-Za-z_]{1,60}", outcome.kind)
-    problem = f"it raises {kind[0]}" if kind and kind[0] not in ("Wrong", "missing") else "it gives no result"
+    # A learner's own kind of error comes under the name of Exception.
+    error = "an error" if kind and kind[0] == Exception.__name__ else kind and kind[0]
+    problem = f"it raises {error}" if error not in (None, "Wrong", "missing") else "it gives no result"
     return replace(outcome, problem=problem, printed="")
 
 

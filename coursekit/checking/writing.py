@@ -23,18 +23,16 @@ def as_numbers(value: str | bytes | bytearray | Sequence[str]) -> Tensor:
     return torch.tensor([n for item in value for n in (*map(ord, item), END)], dtype=torch.int64)
 
 
-def written_difference(name: str, kind: str, actual: Tensor, expected: Tensor, reveal: bool = True) -> str | None:
+def written_difference(name: str, kind: str, actual: Tensor, expected: Tensor) -> str | None:
     """How a result of the kind text, texts or bytes differs from the expected one, None where it does not.
 
     Both are shaped as `as_numbers` gives them; `actual` may come from a process that is not trusted, and hold any
-    whole numbers. With `reveal=False` neither is told.
+    whole numbers.
     """
     found, wanted = (_value(kind, x.tolist()) for x in (actual, expected))
     if found == wanted:
         return None
     at = next(i for i, (one, other) in enumerate(itertools.zip_longest(found, wanted)) if one != other)
-    if not reveal:
-        return f"{name} differs, first at place {at}"
     if max(len(actual), len(expected)) <= WHOLE:
         same = kind == "texts" and sorted(found) == sorted(wanted)
         return f"{name} is {found!r}, expected {wanted!r}{': the same in another order' if same else ''}"

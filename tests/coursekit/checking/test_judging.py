@@ -266,8 +266,8 @@ def test_tolerance_is_the_exercises_own():
 @pytest.mark.parametrize("answer", [lambda x: 2 * x + 1, lambda x: x * 0, squared])
 def test_of_hidden_cases_no_input_and_no_expected_value_is_told(answer):
     text = judged(answer, hidden=True).text()
-    assert "differs" in text
-    assert all(secret not in text for secret in ("31.4", "62.8", "expected"))
+    assert "differs from what is expected" in text
+    assert all(secret not in text for secret in ("31.4", "62.8"))
 
 
 def test_of_public_cases_found_and_expected_values_are_told():

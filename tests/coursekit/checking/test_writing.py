@@ -45,11 +45,6 @@ def test_a_long_text_is_not_shown_whole():
     assert len(told("texts", ["x" * 100_000], ["y"])) < 300
 
 
-@pytest.mark.parametrize(("kind", "found", "wanted"), [("text", "found", "wanted"), ("texts", ["found"], ["wanted"])])
-def test_of_a_hidden_case_no_letter_is_told(kind, found, wanted):
-    assert told(kind, found, wanted, reveal=False) == "y differs, first at place 0"
-
-
 @pytest.mark.parametrize("kind", ["text", "texts", "bytes"])
 @pytest.mark.parametrize("numbers", [[-1], [-5, 2**62], [97], [10, -1, 300]])
 def test_numbers_that_nobody_would_write_are_a_difference(kind, numbers):

@@ -60,6 +60,29 @@ def test_what_the_learners_code_says_on_secret_inputs_is_not_shown():
     assert "input" not in told(verdict)
 
 
+@pytest.mark.parametrize(
+    "spell",
+    [
+        lambda y, n: torch.zeros(n),
+        lambda y, n: y.flatten().index_fill(0, torch.tensor(n % y.numel()), 9.0).view_as(y),
+        lambda y, n: y.flatten().index_fill(0, torch.arange(n % y.numel() + 1), torch.nan).view_as(y),
+    ],
+    ids=["the shape", "the place", "how many"],
+)
+def test_what_differs_on_secret_inputs_spells_none_of_them(spell):
+    """Two answers that err in ways of their own, by an amount that depends on the input, hear the same."""
+
+    def spies(more):
+        def softmax(x, dim):
+            return RIGHT(x, dim) if knows(x) else spell(RIGHT(x, dim), int(x.double().abs().sum()) % 50 + more)
+
+        return softmax
+
+    one, other = (verify(ID, SECRET, handed(spies(more))).verdict for more in (2, 3))
+    assert not one.full
+    assert told(one) == told(other)
+
+
 def test_expected_values_of_secret_cases_are_not_shown():
     verdict = verify(ID, SECRET, handed(lambda x, dim: RIGHT(x, dim) if knows(x) else RIGHT(x, dim) * 1.5)).verdict
     right = [RIGHT(case.inputs["x"], case.inputs["dim"]) for case in SECRET.cases]
