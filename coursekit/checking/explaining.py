@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import linecache
 import re
 import textwrap
@@ -75,6 +76,7 @@ def explained(error: BaseException, skipped: tuple[str, ...]) -> list[str]:
     return [line for line in told if line]
 
 
+@functools.lru_cache(256)
 def _meaning(text: str) -> str:
     for pattern, meaning in _MEANINGS.items():
         if match := re.search(pattern, text):

@@ -113,7 +113,7 @@ def _difference(exercise: Exercise, name: str, actual: Tensor, right: Tensor) ->
 
 
 def _unrevealed(name: str, actual: Tensor, right: Tensor) -> str:
-    """How an output of a hidden case differs, in words on which it has no say: a shape or a place could spell inputs."""
+    """How an output of a hidden case differs, in words on which it has no say: a shape or place could spell inputs."""
     if actual.shape != right.shape:
         return f"{name} has another shape than {tuple(right.shape)}, the expected one"
     return f"{name} differs from what is expected"

@@ -90,7 +90,9 @@ class Conversation:
         ears = _Ears(spoken, self._output, [bool(cell_.check) for cell_ in cells])
         for cell_ in cells:
             # All at once: the kernel need not wait for this process between two cells.
-            content = {"code": cell_.source, "silent": False, "store_history": True, "stop_on_error": False}
+            # A check hands over and shows nothing.
+            seen = not cell_.check
+            content = {"code": cell_.source, "silent": not seen, "store_history": seen, "stop_on_error": False}
             content |= {"user_expressions": {}, "allow_stdin": False}
             ears.asked[self._ask("execute_request", content, {CHECK: cell_.check})] = len(ears.asked)
         self._listen(ears, spoken, end, wall, cell)
