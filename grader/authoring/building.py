@@ -15,7 +15,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from grader import depending
-from grader.authoring import chapter, naming, notebook
+from grader.authoring import chapter, marking, naming, notebook
 from grader.authoring.chapter import BuildError, Text
 
 
@@ -56,7 +56,7 @@ def build(root: Path, *, check: bool = False, fresh: bool = False, specs=chapter
 def _draft(path: Path, root: Path, specs) -> Draft:
     text = chapter.read(path, root)
     known = specs(text.slug)
-    chapter.judge(text, known, naming.refusals(text))
+    chapter.judge(text, known, [*naming.refusals(text), *marking.refusals(text)])
     expanded = notebook.expand(text, known)
     return Draft(text, expanded, inputs_hash(expanded, text.slug))
 

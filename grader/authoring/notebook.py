@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import nbformat
 from nbformat import NotebookNode
 
+from grader.authoring import marking
 from grader.authoring.numbering import numbered
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ def expand(text: Text, specs: Specs) -> NotebookNode:
         {"kernelspec": KERNEL, "language_info": LANGUAGE, "coursekit": dict(text.header)}
     )
     seen: Counter[str] = Counter()
-    notebook.cells = [_expand_cell(_numbered(cell, text), specs, seen) for cell in text.cells]
+    cells = marking.shown(_numbered(cell, text) for cell in text.cells)
+    notebook.cells = [_expand_cell(cell, specs, seen) for cell in cells]
     nbformat.validate(notebook)
     return notebook
 

@@ -22,7 +22,7 @@ from grader.proving.seeds import SECRET
 
 NUMBERS = tuple(range(1, len(SECRET) + 1))
 EVERY = Seeds(NUMBERS, NUMBERS)
-TURNS = 4  # a mistake is tried on a quarter of the seeds, the next day on the next quarter
+TURNS = 7  # a mistake is tried on a seventh of the seeds, the next day on the next seventh: on all in a week
 BUDGET, DEAR = 6, 15  # seconds of a processor: for an exercise on average, and for a single one
 
 
