@@ -75,7 +75,8 @@ class Exercise:
     the learner's process. `library` holds objects from public libraries that stand in for an unsolved exercise. A
     course's exercise leaves it out: it is `LIBRARY` of `coursekit.library.attention.sdpa`, which is not there while
     grading. `tolerance` overrides `torch.testing`'s (rtol, atol) for a dtype. `ordered=False` where the parts are
-    skills of their own, each paid for by itself. Raises ValueError where a call cannot be read.
+    skills of their own, each paid for by itself. `importance` goes from 1, a curiosity, to 5, without which nothing
+    after it can be understood. Raises ValueError where a call cannot be read.
     """
 
     id: str
@@ -90,11 +91,14 @@ class Exercise:
     laws: tuple[Law, ...] = ()
     measure: Callable[[dict[str, Any], Outputs], Outputs] | None = None
     ordered: bool = True
+    importance: int = 3
     tolerance: dict[torch.dtype, tuple[float, float]] = field(default_factory=dict)
     signatures: tuple[Call, ...] = field(init=False)
     written: dict[str, str] = field(init=False)  # results that are text, texts or bytes: names among the outputs, kinds
 
     def __post_init__(self) -> None:
+        if self.importance not in range(1, 6):
+            raise ValueError(f"{self.id}: found importance {self.importance!r}, expected 1 to 5")
         object.__setattr__(self, "signatures", tuple(Call.parse(text) for text in self.calls))
         kinds = ((call, name, kind) for call in self.signatures for name, kind in call.written)
         object.__setattr__(self, "written", {key: kind for call, n, kind in kinds for key in (n, call.signature)})

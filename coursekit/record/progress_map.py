@@ -24,6 +24,7 @@ class ExerciseRow:
     points: float
     minutes: int
     difficulty: str
+    importance: int
     best: float
     attempts: int
 
@@ -147,7 +148,7 @@ def _colour(row: ExerciseRow) -> str:
 
 
 def _exercise_html(row: ExerciseRow) -> str:
-    details = f"{row.id} · {row.difficulty} · {row.minutes} minutes"
+    details = f"{row.id} · {row.difficulty} · importance {row.importance} of 5 · {row.minutes} minutes"
     state = f'<span style="white-space: nowrap">{_sign(row.state)} {row.state}</span>'
     return _row_html(row.title, details, state, f"{row.attempts}", f"{row.best:g} of {row.points:g}")
 

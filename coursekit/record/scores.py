@@ -56,7 +56,7 @@ def progress() -> ProgressMap:
     def row(exercise_id: str) -> ExerciseRow:
         e, s = find(exercise_id), scores.get(exercise_id)
         best, attempts = (min(s.best, e.points), s.attempts) if s else (0, 0)
-        return ExerciseRow(e.id, e.title, e.points, e.minutes, e.difficulty, best, attempts)
+        return ExerciseRow(e.id, e.title, e.points, e.minutes, e.difficulty, e.importance, best, attempts)
 
     return ProgressMap(
         tuple(

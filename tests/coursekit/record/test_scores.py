@@ -304,9 +304,9 @@ TWO = drawing.ProgressMap(
             "02_attention",
             "Attention & <masks>",
             (
-                drawing.ExerciseRow("attention.a", "Softmax", 2, 5, "core", 2, 3),
-                drawing.ExerciseRow("attention.bb", "Masks", 3, 15, "core", 1.5, 1),
-                drawing.ExerciseRow("attention.c", "Heads", 2, 10, "stretch", 0, 0),
+                drawing.ExerciseRow("attention.a", "Softmax", 2, 5, "core", 5, 2, 3),
+                drawing.ExerciseRow("attention.bb", "Masks", 3, 15, "core", 4, 1.5, 1),
+                drawing.ExerciseRow("attention.c", "Heads", 2, 10, "stretch", 1, 0, 0),
             ),
             (drawing.QuestionRow("attention.q", "Read a heat map", 3),),
         ),

@@ -10,20 +10,22 @@ from coursekit.exercises import chapters, find
 
 CHAPTERS = Path(__file__).parents[3] / "chapters"
 HEADING = re.compile(
-    r"^# ### Exercise \[\[(.+)\]\]: (.+)\n# (\w+) · (\d+) minutes · (\d+) points?\n(?:.*\n)*?"
+    r"^# ### Exercise \[\[(.+)\]\]: (.+)\n# ([\w-]+) · importance (\d) of 5 · (\d+) minutes · (\d+) points?\n(?:.*\n)*?"
     r"""# %% exercise="(.+)"\n""",
     re.M,
 )
 
 
 @pytest.mark.parametrize("chapter", chapters(), ids=lambda chapter: chapter.slug)
-def test_headings_give_the_number_title_difficulty_minutes_and_points_of_the_spec(chapter):
+def test_headings_give_the_number_title_difficulty_importance_minutes_and_points_of_the_spec(chapter):
     text = (CHAPTERS / f"{chapter.slug}.py").read_text(encoding="utf-8")
     told = {
-        exercise_id: (numbered, title, difficulty, int(minutes), int(points))
-        for numbered, title, difficulty, minutes, points, exercise_id in HEADING.findall(text)
+        exercise_id: (numbered, title, difficulty, int(importance), int(minutes), int(points))
+        for numbered, title, difficulty, importance, minutes, points, exercise_id in HEADING.findall(text)
     }
-    specs = {e.id: (e.id, e.title, e.difficulty, e.minutes, e.points) for e in map(find, chapter.exercises)}
+    specs = {
+        e.id: (e.id, e.title, e.difficulty, e.importance, e.minutes, e.points) for e in map(find, chapter.exercises)
+    }
     assert told == specs
 
 
