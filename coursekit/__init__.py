@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from coursekit.profiles import profile
     from coursekit.quizzes import quiz
     from coursekit.record.scores import progress
+    from coursekit.tracking import track
 
 _HOMES = {
     "came_out": "predictions",
@@ -32,6 +33,7 @@ _HOMES = {
     "progress": "record.scores",
     "quiz": "quizzes",
     "show": "figures",
+    "track": "tracking",
     "use": "checking.checks",
 }
 __all__ = [
@@ -45,6 +47,7 @@ __all__ = [
     "progress",
     "quiz",
     "show",
+    "track",
     "use",
 ]
 __version__ = "0.1.0"

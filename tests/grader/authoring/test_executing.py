@@ -68,3 +68,10 @@ def test_a_kernel_says_nothing_of_its_sockets(tmp_path, capfd):
 def test_the_kernel_has_the_threads_that_it_is_given(tmp_path):
     nb = executed(tmp_path, "import torch; print(torch.get_num_threads())", threads=1)
     assert nb.cells[0].outputs[0].text == "1\n"
+
+
+def test_of_a_long_loop_its_last_line_is_committed(tmp_path):
+    nb = executed(tmp_path, "from coursekit import track\nfor _ in track(range(3), 'training'):\n    pass")
+    [output] = nb.cells[0].outputs
+    assert output.data["text/plain"] == "training: 3 of 3 steps"
+    assert 'value="3" max="3"' in output.data["text/html"]
