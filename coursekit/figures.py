@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 import re
 import sys
 import warnings
@@ -27,6 +28,7 @@ from PIL import Image
 from torch import Tensor
 
 from coursekit.beside import entries, expect, is_text, unknown
+from coursekit.legible import CSS_DPI, faults
 
 _ID = re.compile(r"[a-z]\w*\.\w+")
 # Okabe and Ito (2008), dark and light in turns; the dashes tell lines apart in print.
@@ -50,7 +52,7 @@ STYLE: Any = {  # matplotlib types its settings by a list of all their names
     "image.cmap": "cividis",
 }
 DPI = 120
-CSS_DPI = 96
+STRICT = "COURSEKIT_STRICT"
 
 
 @dataclass(frozen=True)
@@ -77,11 +79,17 @@ class Picture:
 
 
 def picture(fig: Figure, alt: str) -> Picture:
-    """`fig` as a PNG with the description `alt`. Raises ValueError where that is missing, TypeError for no figure."""
+    """`fig` as a PNG with the description `alt`.
+
+    Raises ValueError where that is missing, TypeError for no figure. With COURSEKIT_STRICT set, as it is when a chapter
+    is built, a figure of which a text is cut off, covered or too small raises ValueError too.
+    """
     if not isinstance(fig, Figure):
         raise TypeError(f"found a {type(fig).__name__}, expected a matplotlib Figure: pass fig, not its axes")
     if not isinstance(alt, str) or not alt.strip():
         raise ValueError("a figure needs alt text: say in one sentence what it shows to someone who cannot see it")
+    if os.environ.get(STRICT) and (found := faults(fig)):
+        raise ValueError("the figure cannot be read: " + "; ".join(found))
     png = _small_png(fig)
     if pyplot := sys.modules.get("matplotlib.pyplot"):
         pyplot.close(fig)  # otherwise the inline backend shows it a second time

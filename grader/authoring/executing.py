@@ -14,6 +14,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+from coursekit.figures import STRICT
 from grader.authoring.chapter import BuildError
 from grader.authoring.naming import retyped
 from grader.authoring.notebook import LANGUAGE, outputs_text, points
@@ -50,7 +51,13 @@ def _run(notebook: NotebookNode, folder: str, name: str, threads: int | None) ->
     from traitlets.config import Config
 
     types = Path(folder, "types.json")
-    env = os.environ | {"COURSEKIT_HOME": folder, "PYTHONHASHSEED": "0", "MPLBACKEND": _INLINE, PLACE: str(types)}
+    env = os.environ | {
+        "COURSEKIT_HOME": folder,
+        "PYTHONHASHSEED": "0",
+        "MPLBACKEND": _INLINE,
+        PLACE: str(types),
+        STRICT: "1",
+    }
     env.pop("COURSEKIT_PROFILE", None)  # what is committed was run as a learner runs it
     if threads:
         env["OMP_NUM_THREADS"] = str(threads)
