@@ -10,12 +10,9 @@ from coursekit.diagrams import all_diagrams
 from coursekit.figures import all_descriptions
 from coursekit.predictions import all_predictions
 from coursekit.quizzes import Quiz, all_quizzes
-from grader.authoring.chapter import Cell, Text
+from grader.authoring.chapter import Cell, Refusals, Text
 
-MOST_LINES = 30  # of a code cell that is no exercise: plumbing goes into coursekit
 _CALLS = ("predict", "came_out", "show", "diagram", "quiz")
-
-Refusals = Iterator[tuple[int, str]]
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,6 @@ def refusals(text: Text) -> Refusals:
         mine = {id for id in ids if id.startswith(f"{chapter}.")}
         yield from ((1, f"the {what} {id!r} is shown nowhere: use or delete it") for id in sorted(mine - {*used}))
     yield from _guessable([q for id, q in all_quizzes().items() if id.startswith(f"{chapter}.")])
-    yield from _long(text)
 
 
 def _asked(cell: Cell) -> Iterator[Asked]:
@@ -81,14 +77,3 @@ def _guessable(quizzes: list[Quiz]) -> Refusals:
             1,
             f"the right option is the longest in {len(longest)} of {len(quizzes)} quizzes ({told}): at most a third",
         )
-
-
-def _long(text: Text) -> Refusals:
-    for cell in text.cells:
-        if cell.kind == "code" and not {"exercise", "check"} & {*cell.keys}:
-            lines = len(cell.source.splitlines())
-            if lines > MOST_LINES:
-                yield (
-                    cell.line,
-                    f"the cell has {lines} lines, at most {MOST_LINES}: what teaches nothing goes into coursekit",
-                )

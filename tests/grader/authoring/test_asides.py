@@ -74,9 +74,3 @@ def test_a_right_option_that_is_too_often_the_longest_is_refused(texts):
     assert told(*GOOD) == [
         "the right option is the longest in 2 of 3 quizzes (attention.q1, attention.q2): at most a third"
     ]
-
-
-def test_a_long_cell_is_refused_and_an_exercise_may_be_long():
-    long = "\n".join(["x = 1"] * 31)
-    assert any("has 31 lines, at most 30" in one for one in told(*GOOD, long))
-    assert not any("lines" in one for one in told(long, exercise="attention.sdpa"))
