@@ -12,7 +12,7 @@ MOST_COLONS = 8  # in 1,000 words: a habit that the reader soon hears
 _STATEMENT = re.compile(r"^#+ (?:Exercise|Question) ", re.MULTILINE)
 # What is not read as prose: mathematics, code, links' targets, the marks of terms, tables, folded hints.
 _ELSE = re.compile(
-    r"\$\$.*?\$\$|\$[^$\n]*\$|```.*?```|`[^`]*`|\]\([^)]*\)|https?:\S+|\[\[.*?\]\]|^\|.*$|<[^>]*>|^#+ .*$",
+    r"\$\$.*?\$\$|\$[^$\n]*\$|```.*?```|`[^`]*`|\]\([^)]*\)|https?:\S+|\[\[.*?\]\]|^\|[^\n]*$|<[^>]*>|^#+ [^\n]*$",
     re.DOTALL | re.MULTILINE,
 )
 _FOLDED = re.compile(r"<details>.*?</details>", re.DOTALL)

@@ -42,3 +42,7 @@ def test_colons_are_counted(colons, refused):
 @pytest.mark.parametrize("source", ["$a: b$", "`x[:, 1]: y`", "[here](https://x.y)", "$$f: x$$", "\n| a: | b: |\n"])
 def test_what_is_not_prose_has_no_colons(source):
     assert told(markdown(f"word {source} word")) == []
+
+
+def test_what_follows_a_heading_is_read():
+    assert "has 201 words" in told(markdown("## 2. A heading: of its own\n" + "word " * 201))[0]
