@@ -8,6 +8,7 @@ from grader.authoring.chapter import Refusals, Text
 
 MOST_LINES = 30  # of a code cell that is no exercise: plumbing goes into coursekit
 MOST_WORDS = 200  # of a Markdown cell without its folded parts
+LOOKED_UP = "## Papers"  # a cell that nobody reads from top to bottom
 MOST_COLONS = 8  # in 1,000 words: a habit that the reader soon hears
 _STATEMENT = re.compile(r"^#+ (?:Exercise|Question) ", re.MULTILINE)
 # What is not read as prose: mathematics, code, links' targets, the marks of terms, tables, folded hints.
@@ -38,7 +39,10 @@ def _cells(text: Text) -> Refusals:
             statement = _STATEMENT.search(cell.source)
             if statement and cell.source[: statement.start()].strip():
                 yield cell.line, "the statement of an exercise has a cell of its own: begin one at its heading"
-            if (words := len(_read(_FOLDED.sub("", cell.source)).split())) > MOST_WORDS:
+            if (
+                not cell.source.startswith(LOOKED_UP)
+                and (words := len(_read(_FOLDED.sub("", cell.source)).split())) > MOST_WORDS
+            ):
                 yield cell.line, f"the cell has {words} words, at most {MOST_WORDS}: cut it, or cut it in two"
 
 

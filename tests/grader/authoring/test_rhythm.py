@@ -46,3 +46,7 @@ def test_what_is_not_prose_has_no_colons(source):
 
 def test_what_follows_a_heading_is_read():
     assert "has 201 words" in told(markdown("## 2. A heading: of its own\n" + "word " * 201))[0]
+
+
+def test_a_list_of_papers_may_be_long():
+    assert told(markdown("## Papers\n" + "word " * 201)) == []
