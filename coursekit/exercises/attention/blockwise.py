@@ -42,7 +42,7 @@ def cases(g):
             note="scores far apart",
         ),
         case("any block", B=2, H=2, T=1, S=7, d=4, e=3, block=3, causal=False),
-        case("any block", **alone, T=2, S=150, d=3, e=2, block=4, causal=False),
+        case("any block", **alone, T=180, S=600, d=3, e=2, block=30, causal=False),
         case("causal", B=2, H=1, T=6, S=6, d=4, e=3, block=2, causal=True),
         case(
             "causal",

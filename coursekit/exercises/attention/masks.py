@@ -1,5 +1,7 @@
 """masked_attention(Q, K, V, real, causal): attention to real tokens, and to the past alone when causal."""
 
+from dataclasses import replace
+
 import torch
 
 from coursekit.checking.contract import Exercise
@@ -31,12 +33,13 @@ def cases(g):
     # the wrong axis raises no error. Key 0 may be padding, as it is where a batch is padded on the left.
     identity = torch.eye(4).repeat(2, 2, 1, 1)
     above = places("x.xxx xx.xx")
+    left = case("padding", "..xxx .x.xx", causal=False, H=3, T=2, d=4, e=3)
     return [
         case("padding", "xxxx xx.. x.x.", causal=False, H=3, T=4, d=8, e=5),
         case("padding", "xxx.. x.x.x", causal=False, H=3, T=2, d=4, e=3),
         case("padding", "x.xx..", causal=False, H=2, T=3, d=5, e=2, dtype=double),
         case("padding", "xx.x x.x.", causal=False, H=2, T=3, d=5, e=4, V=identity, note="V the identity"),
-        case("padding", "..xxx .x.xx", causal=False, H=3, T=2, d=4, e=3),
+        left,
         case("causal", "xxxxx", H=3, T=5, d=4, e=3),
         case("causal", "xxxxxxx", H=2, T=3, d=6, e=4),
         case("causal", "xxxx xxxx", H=3, T=1, d=3, e=2, dtype=double),
@@ -44,7 +47,7 @@ def cases(g):
         case(last, "xx.xx. x..xxx", H=3, T=4, d=4, e=5),
         as_split(case(last, "x.xxx", H=2, T=5, d=3, e=4)),
         case(last, "xx.xx xxx..", H=2, T=4, d=3, e=4, dtype=double, scores=-20_000),
-        case(last, "..xxx .x.xx", H=3, T=2, d=4, e=3),  # as above, but for causal
+        replace(left, part=last, label="the same Q, K, V and real, causal=True", inputs=left.inputs | {"causal": True}),
         case(last, "x.xxx xx.xx", T=3, e=3, dtype=double, note="hidden keys far above", **far_above(g, above, 2, 3, 4)),
         case(last, "xx.x x.xx", H=3, T=3, d=5, e=2, upstream=True),
         case(last, "x.xx. xxxx.", H=2, T=3, d=8, e=3, dtype=half),

@@ -101,9 +101,7 @@ def unscaled(Q, K, V, block, causal):
     return online(Q, K, V, block, causal, scale=1.0)
 
 
-@ANSWERS.wrong(
-    "plain", "the scale is forgotten, and nothing is shrunk", told=r"the scores are 1 Q K\^T, expected 0\.4472"
-)
+@ANSWERS.wrong("plain", "the scale is forgotten, and nothing is shrunk")
 def two_slips(Q, K, V, block, causal):
     return online(Q, K, V, block, causal, scale=1.0, shrink_n=False, shrink_y=False)
 
@@ -225,7 +223,7 @@ def mask_for_all(Q, K, V, block, causal):
     return online(Q, K, V, block, causal, hides=lambda i, j: mask[i, j])
 
 
-@ANSWERS.wrong("large", "sixteen blocks at most", told="T=2, S=150, block=4, causal=False: Y differs")
+@ANSWERS.wrong("large", "sixteen blocks at most", told="T=180, S=600, block=30, causal=False: Y differs")
 def at_most_sixteen_blocks(Q, K, V, block, causal):
     S = min(K.shape[-2], 16 * block)
     return online(Q, K[..., :S, :], V[..., :S, :], block, causal)
@@ -349,18 +347,6 @@ def finite_fill(Q, K, V, block, causal):
 )
 def values_one_on(Q, K, V, block, causal):
     return online(Q, K, V.roll(-1, -2), block, causal)
-
-
-@ANSWERS.wrong(
-    "again", "which blocks come after which is kept by their numbers, whatever their size", told="which it must"
-)
-def after_by_number(Q, K, V, block, causal):
-    def hides(i, j):
-        key = Q.shape, int(i[0, 0]) // block, int(j[0]) // block
-        hidden = _HIDDEN.setdefault(key, j > i)
-        return hidden if hidden.shape == (len(i), len(j)) else j > i
-
-    return online(Q, K, V, block, causal, hides=hides)
 
 
 @ANSWERS.right

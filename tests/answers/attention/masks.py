@@ -243,7 +243,7 @@ def hundred_lower(Q, K, V, real, causal):
     return (Q @ K.mT / math.sqrt(Q.shape[-1]) - 100 * (~allowed).to(Q.dtype)).softmax(-1) @ V
 
 
-@ANSWERS.wrong("again", "the mask is kept by real and by shape, whatever causal says", told="x")
+@ANSWERS.wrong("again", "the mask is kept by real and by shape, whatever causal says", told="differ in causal alone")
 def kept_without_causal(Q, K, V, real, causal):
     key = "no causal", Q.shape, K.shape, str(real.tolist())
     if key not in KEPT:

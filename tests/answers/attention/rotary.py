@@ -306,7 +306,7 @@ def keys_by_the_first_sequence(Q, K, positions, base=10000.0):
 ANGLES = {}
 
 
-@ANSWERS.wrong("again", "angles are kept by positions and width, whatever the base is", told="x")
+@ANSWERS.wrong("again", "angles are kept by positions and width, whatever the base is", true="base_ignored")
 def angles_without_base(Q, K, positions, base=10000.0):
     key = Q.shape[-1], str(positions.tolist())
     if key not in ANGLES:

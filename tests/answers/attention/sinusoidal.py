@@ -207,7 +207,7 @@ def lagging(positions, D):
     return torch.stack([angles.sin(), angles.roll(1, -1).cos()], -1).flatten(-2)
 
 
-@ANSWERS.wrong("again", "the table is kept by the positions, and cut or not to D", told="x")
+@ANSWERS.wrong("again", "the table is kept by the positions, whatever D is", told="differ in D alone")
 def kept_by_positions(positions, D):
     P = interleaved(positions[:, None] * frequencies(D))
     return TABLES.setdefault(("positions", str(positions.tolist())), P).clone()

@@ -221,7 +221,7 @@ def begins_anew(parts, rate, factor, decay):
 
 def line(step, warm, total):
     """The right share."""
-    return min(step / warm if step < warm else 1.0, max(0.0, (total - step) / (total - warm)))
+    return (step + 1) / warm if step < warm else max(0.0, (total - step) / (total - warm))
 
 
 SHARES = {}

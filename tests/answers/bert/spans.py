@@ -214,7 +214,7 @@ def rows_for_columns(start, end, context, limit, margin):
 BEATEN = {}
 
 
-@wrong("again", "the margin is kept by the sizes of all the rest", told="x")
+@wrong("again", "the margin is kept by the sizes of all the rest", told="differ in margin alone")
 def margin_by_sizes(start, end, context, limit, margin):
     key = start.shape, start.dtype, limit, str(context.tolist())
     return chosen(table(start, end, context, limit), start, end, BEATEN.setdefault(key, margin))
