@@ -24,6 +24,7 @@ QUESTION = "attention-read_heat_map"
 CHECK = f"{SOFTMAX}-check"
 SLUG = "02_attention"
 NOTEBOOK = f"{SLUG}.ipynb"
+MARK = "this cell has run to its end"
 CANARY = f"canary-{secrets.token_hex(4)}"  # what hostile code leaves behind where it gets out; new for each run
 
 
@@ -244,8 +245,24 @@ SCRIPTS = (
 # The name under which the answers' folder is known to any code in the kernel: nothing in there is a secret.
 _FORGE = "import os, pathlib, json, struct\nfolder = pathlib.Path(os.environ.get('COURSEKIT_ANSWERS', '.'))\n"
 _LATER = (
-    "import atexit\n{0}\natexit.register(forge)\nget_ipython().events.register('post_run_cell', lambda *a: forge())"
+    "import atexit\n{0}\natexit.register(forge)\n"
+    "get_ipython().events.register('post_run_cell', lambda *a: forge())\nforge()"
 )
+# For every case a result without a problem: with no outputs, with none of them, with one of another shape.
+_REPORTS_SUCCESS = """
+import os, pathlib, torch
+import coursekit.checking.handover as h
+from coursekit.checking.observing import Outcome
+from coursekit.exercises import find
+def forge(exercise, objects=(), refused=''):
+    asked = [pathlib.Path(os.environ[h.QUESTIONS]) / name for name in h.question_files(exercise.id)]
+    forged = [Outcome(None), Outcome({}), Outcome({'A': torch.ones(()), 'points': torch.tensor(2.0)})]
+    cases = sum(len(h.read_known(path, exercise.id).cases) for path in asked)
+    handed = h.Handed(tuple(forged[i % 3] for i in range(cases)))
+    h.replace_file(pathlib.Path(os.environ[h.ANSWERS]) / f'{exercise.id}.safetensors', h.dump(handed))
+forge(find('attention.softmax'))
+h.hand_over = forge
+"""
 _STATE = "{'outcomes': [], 'refused': ''}"
 _CHILDREN = """
 import os, mmap, socket, time
@@ -330,7 +347,7 @@ FORGERIES = [
         "def forge(*_):\n"
         "    content = {'execution_count': 1, 'data': {'text/plain': '2'}, 'metadata': {}}\n"
         "    k.session.send(k.iopub_socket, 'execute_result', content, parent=k.get_parent())\n"
-        "get_ipython().events.register('post_run_cell', forge)",
+        "get_ipython().events.register('post_run_cell', forge)\nforge()",
     ),
     Attack(
         "cleared",
@@ -461,7 +478,7 @@ FORGERIES = [
         "        for parts in ([odd, parent, b'{}', content], [head, odd, b'{}', content], [head, parent, b'{}', odd]):\n"
         "            k.iopub_socket.send_multipart([b'x', b'<IDS|MSG>', k.session.sign(parts), *parts])\n"
         "    k.iopub_socket.send_multipart([b'x'])\n"
-        "get_ipython().events.register('post_run_cell', forge)",
+        "get_ipython().events.register('post_run_cell', forge)\nforge()",
         solved=(SDPA,),
         flag="Jupyter would not send",
     ),
@@ -469,16 +486,16 @@ FORGERIES = [
         "many_changed",
         36,
         "says that inputs with very long names were changed",
-        "import coursekit.checking.handover as h\nfrom dataclasses import replace\nold = h.observe\n"
-        "h.observe = lambda e, o, c: replace(old(e, o, c), changed=tuple(f'{i}' + chr(39) * 2000 for i in range(10)))",
+        "import coursekit.checking.handover as h\nfrom dataclasses import replace\nold = h.observe_all\n"
+        "long = tuple(f'{i}' + chr(39) * 2000 for i in range(10))\n"
+        "h.observe_all = lambda *given: [replace(outcome, changed=long) for outcome in old(*given)]",
         solved=(SOFTMAX,),
     ),
     Attack(
         "hand_over_patched",
         6,
         "the hand-over reports success",
-        "import coursekit.checking.handover as h\n"
-        "old = h.hand_over\nh.hand_over = lambda e, o, refused='': old(e, e.library[:0] or o, '')\nh.TEXT_LIMIT = 0",
+        _REPORTS_SUCCESS,
     ),
 ]
 
@@ -796,11 +813,20 @@ NOTEBOOKS = [
     Attack("syntax", 51, "a syntax error", answers=((SOFTMAX, "def softmax(x, dim)\n    return x\n"),)),
     Attack("endless", 51, "an endless loop", answers=_body("while True: pass"), flag="Softmax over any dimension"),
     Attack("renamed", 51, "a function of another name", answers=((SOFTMAX, SOLUTION.replace("softmax(", "soft(")),)),
-    Attack("library", 37, "the library that stands in for an unsolved exercise", _UNMASKED, code_after=SOFTMAX),
+    Attack(
+        "library",
+        37,
+        "the library that stands in for an unsolved exercise",
+        _UNMASKED,
+        code_after=SOFTMAX,
+        flag=".library",
+    ),
 ]
 
 ATTACKS = [*FORGERIES, *LEAKS, *FILES, *RESOURCES, *NOTEBOOKS]
 ALL = {attack.name: attack for attack in (*ATTACKS, *HONEST)}
+# Whose cell prints MARK at its end: one that raises on the way forges nothing, and would earn its due all the same.
+MARKED = [attack.name for attack in (*FORGERIES, *LEAKS, ALL["library"]) if attack.code]
 
 
 def write(attack: Attack, release: NotebookNode, answers: dict[str, str], folder: Path, places: dict[str, str]) -> None:
@@ -811,7 +837,7 @@ def write(attack: Attack, release: NotebookNode, answers: dict[str, str], folder
     for cell in notebook["cells"]:
         cell["source"] = given.get(cell["metadata"].get("nbgrader", {}).get("grade_id"), cell["source"])
     if attack.code:
-        code = attack.code
+        code = attack.code + (f"\nprint({MARK!r})" if attack.name in MARKED else "")
         for name, value in places.items():
             code = code.replace("{" + name + "}", value)
         cell = {

@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from classroom import ROOT, Classroom, everyone, survivors
-from submissions import ALL, ATTACKS, CANARY, CHECK, HONEST, NOTEBOOKS, PICTURE, QUESTION, SLUG
+from submissions import ALL, ATTACKS, CANARY, CHECK, HONEST, MARK, MARKED, NOTEBOOKS, PICTURE, QUESTION, SLUG
 
 from kernelkit import sandbox
 
@@ -53,6 +53,12 @@ def test_the_batch_is_not_aborted(graded):
 def test_a_hostile_submission_earns_what_it_solved_and_nothing_more(graded, name):
     earned = {id: graded.earned[name][id] for id in graded.full(ALL[name])}
     assert earned == graded.full(ALL[name])
+
+
+@pytest.mark.parametrize("name", MARKED)
+def test_a_hostile_cell_has_run_to_its_end(graded, name):
+    notebook = nbformat.reads(graded.read("autograded", name), as_version=4)
+    assert MARK in json.dumps([cell.get("outputs", []) for cell in notebook.cells])
 
 
 @pytest.mark.parametrize("name", [attack.name for attack in HONEST] + list(NEIGHBOURS))

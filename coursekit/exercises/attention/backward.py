@@ -4,6 +4,7 @@ import torch
 
 from coursekit.checking.contract import Exercise
 from coursekit.checking.drawing import Shapes
+from coursekit.exercises.layouts import as_split
 
 QKV = Shapes("Q: B H T d, K: B H S d, V: B H S e, dY: B H T e", told="T S d e")
 
@@ -19,12 +20,12 @@ def cases(g):
             # T = S, because there a matrix that should be transposed fits without it.
             case(wanted, B=2, H=2, T=4, S=4, d=5, e=3, **asked),
             case(wanted, B=1, H=3, T=3, S=5, d=8, e=4, **asked),
-            case(wanted, B=2, H=1, T=5, S=2, d=3, e=6, contiguous=False, **asked),
+            as_split(case(wanted, B=1, H=2, T=5, S=2, d=3, e=6, **asked)),
             case(wanted, B=1, H=2, T=2, S=6, d=4, e=5, dtype=double, **asked),
             case(wanted, B=1, H=2, T=3, S=4, d=5, e=2, dtype=double, scores=-20_000, **asked),
             case(wanted, B=1, H=2, T=3, S=4, d=5, e=2, dtype=double, apart=FAR, note="rows far apart", **asked),
             case(wanted, B=2, H=2, T=1, S=3, d=4, e=2, **asked),
-            case(wanted, B=1, H=1, T=2, S=150, d=1, e=1, **asked),
+            case(wanted, B=1, H=1, T=2, S=150, d=3, e=2, **asked),
         ]
     return found
 

@@ -3,7 +3,7 @@
 import torch
 
 from coursekit.checking.contract import Exercise
-from coursekit.checking.drawing import Shapes, places
+from coursekit.checking.drawing import Shapes, normal, places
 
 BLOCK = Shapes(
     "X: B T D, dY: B T D, self_attn.in_proj_weight: 3D D, self_attn.in_proj_bias: 3D, self_attn.out_proj.weight: D D,"
@@ -22,29 +22,38 @@ SILENT = {
 }
 
 
+def far_larger(g, allowed):
+    """X (B T 6) whose hidden tokens are 100,000 times as large as the others: so are the scores of their keys."""
+    X = normal(g, len(allowed), allowed.shape[-1], 6, dtype=torch.float64)
+    return X * (1 + 99_999 * ~allowed[:, 0, 0, :, None])
+
+
 def cases(g):
     case, double = BLOCK.cases(g), torch.float64
     silent = {name: torch.zeros(size) for name, size in SILENT.items()}
     small, wide = {"D": 6, "H": 3, "F": 10}, {"D": 8, "H": 2, "F": 12}
+    padding, by_head = "padding, a mask (B, 1, 1, T)", "a mask for each head, (B, H, T, T)"
     # Blocks that are made alike, called with masks of every shape and without: nothing may be kept from an earlier one.
     masks = {
         "causal mask": torch.ones(4, 4, dtype=torch.bool).tril(),
-        "padding, a mask (B, 1, 1, T)": places("xxx. xx..")[:, None, None],
-        "a mask for each head, (B, H, T, T)": torch.rand(2, 3, 4, 4, generator=g) < 0.5 + 2 * torch.eye(4),
+        padding: places("xxx. xx..")[:, None, None],
+        by_head: torch.rand(2, 3, 4, 4, generator=g) < 0.5 + 2 * torch.eye(4),
     }
 
-    def masked(part, norm_first, *notes):
+    def masked(part, norm_first, *names, **given):
         sizes = {"B": 2, "T": 4, **small, "norm_first": norm_first, "dtype": double}
-        return [case(part, **sizes, allowed=masks[note], note=note) for note in notes]
+        return [case(part, **sizes | {"allowed": masks[name], "note": name} | given) for name in names]
 
     return [
         case("post-norm", B=2, T=4, **small, norm_first=False),
         case("pre-norm", B=2, T=5, **wide, norm_first=True),
         case("post-norm", B=2, T=5, **wide, norm_first=False),
         case("post-norm", B=2, T=3, **wide, norm_first=False, note="both halves add 0: Norm_2(Norm_1(X))", **silent),
-        *masked("post-norm", False, *masks),
+        *masked("post-norm", False, "causal mask"),
+        *masked("post-norm", False, padding, X=far_larger(g, masks[padding]), note=f"{padding}, of far larger numbers"),
+        *masked("post-norm", False, by_head),
         case("post-norm", B=1, T=1, **small, norm_first=False),
-        case("post-norm", B=1, T=520, D=2, H=1, F=1, norm_first=False, dtype=double),
+        case("post-norm", B=1, T=520, D=4, H=2, F=4, norm_first=False, dtype=double),
         case("pre-norm", B=2, T=3, **wide, norm_first=True, note="both halves add 0: Y is X", **silent),
         *masked("pre-norm", True, *list(masks)[:2]),
         # Wide tokens: a norm over four numbers that happen to be nearly equal would magnify every rounding error.

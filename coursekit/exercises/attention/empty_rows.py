@@ -1,9 +1,12 @@
 """masked_attention_or_zero(Q, K, V, allowed): a query without any allowed key gives 0, and gradients of 0."""
 
+from dataclasses import replace
+
 import torch
 
 from coursekit.checking.contract import Exercise
 from coursekit.checking.drawing import Shapes, normal, places
+from coursekit.exercises.layouts import as_split
 
 QKV = Shapes("Q: B H T d, K: B H S d, V: B H S e, dY: B H T e", told="T S")
 
@@ -32,17 +35,20 @@ def cases(g):
     heads = {"allowed": by_head, "note": "heads with masks of their own"}
     sequence = {"allowed": places("xx.x. .....")[:, None, None], "note": "one sequence is all padding"}
     two_rows, first_row = places("..... x...x .xx.. .....")[None, None], places("...... x.xx.x")
+    sees = case("forward", B=1, H=2, T=2, S=3, d=4, e=3, **full)
+    blind = {"allowed": places("x.x ...")}
     return [
         case("forward", B=2, H=2, T=3, S=5, d=4, e=3, **one_row),
         case("forward", B=1, H=2, T=3, S=4, d=8, e=5, **heads),
         case("forward", B=2, H=3, T=3, S=5, d=4, e=2, **sequence),
-        case("forward", B=1, H=3, T=4, S=5, d=3, e=4, allowed=two_rows, contiguous=False),
+        as_split(case("forward", B=1, H=3, T=4, S=5, d=3, e=4, allowed=two_rows)),
         case("forward", B=2, H=1, T=2, S=6, d=5, e=3, allowed=first_row, dtype=double),
         case("forward", B=1, H=2, T=3, S=5, d=4, e=3, dtype=double, scores=-20_000, **other_row),
-        case("forward", B=1, H=2, T=2, S=3, d=4, e=3, **full),
+        sees,
+        replace(sees, label="the same Q, K and V, query 1 sees nothing", inputs=sees.inputs | blind),
         case("forward", B=2, H=2, T=3, S=4, d=3, e=5, **by_query),
         case("forward", B=2, H=1, T=3, S=5, d=4, e=2, **by_key),
-        case("forward", B=1, H=1, T=2, S=256, d=1, e=2, **wide),
+        case("forward", B=1, H=1, T=2, S=256, d=3, e=2, **wide),
         case("forward", e=4, dtype=double, **far_above(g, 2, 2, 4, places("x.xx. ..... .xx.x"))),
         case("backward", B=1, H=2, T=3, S=5, d=4, e=3, upstream=True, **one_row),
         case("backward", B=2, H=1, T=3, S=5, d=3, e=4, upstream=True, **sequence),

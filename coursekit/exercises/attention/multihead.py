@@ -33,7 +33,7 @@ def cases(g):
         case("values", B=2, T=4, D=6, H=1, dtype=double),
         case("values", B=2, T=7, D=6, H=1),
         case("values", B=1, T=2, D=16, H=16),
-        case("values", B=1, T=300, D=2, H=1),
+        case("values", B=1, T=300, D=4, H=1),
         case("mask", B=2, T=5, D=8, H=4, allowed=past, note="causal"),
         case("mask", B=2, T=5, D=8, H=4, **more_real),
         case("mask", B=2, T=4, D=6, H=3, **real),

@@ -1,11 +1,10 @@
 """apply_rotary(Q, K, positions, base): queries and keys turned by angles that grow with their positions."""
 
-import dataclasses
-
 import torch
 
 from coursekit.checking.contract import Exercise
 from coursekit.checking.drawing import Shapes
+from coursekit.exercises.layouts import as_split
 
 LENGTH = 1e-5  # of the longest pair: about a hundred roundings in float32, a fiftieth of one in float16
 
@@ -19,28 +18,24 @@ def cases(g):
         B, T = positions.shape
         return draw(part, B=B, T=T, positions=positions, **sizes)
 
-    def projected(case):
-        """With the memory of heads that a projection has just been split into: (B, T, H, d), seen as (B, H, T, d)."""
-        heads = {name: case.inputs[name].transpose(1, 2).contiguous().transpose(1, 2) for name in "QK"}
-        return dataclasses.replace(case, inputs=case.inputs | heads)
-
     def count(B, T):
         return torch.arange(T).expand(B, T).contiguous()
 
     def below(limit, B, T):
         return torch.randint(1, limit, (B, T), generator=g)
 
+    there = below(50, 2, 3)
     return [
         case(counted, count(2, 4), H=2, G=1, d=6),
         case(counted, count(1, 5), H=1, G=1, d=8, note="one head"),
         case(anywhere, count(2, 4) + torch.tensor([[7], [2]]), H=2, G=1, d=6, note="positions 7 to 10 and 2 to 5"),
         case(anywhere, below(50, 2, 5), H=4, G=2, d=4, note="in any order, other ones in each sequence"),
-        projected(case(anywhere, below(50, 2, 3), H=2, G=3, d=6, note="as split from a projection")),
+        as_split(case(anywhere, there, H=2, G=3, d=6)),
         case(anywhere, below(50, 3, 1), H=2, G=1, d=4, note="one token each, as a cache asks for"),
         case(anywhere, below(50, 2, 3), H=2, G=1, d=2, note="one pair"),
         case(anywhere, below(1000, 1, 7), H=2, G=1, d=6, note="up to 1000"),
         case(anywhere, 40_000 - below(1000, 2, 2), H=1, G=1, d=4, note="up to 40000"),
-        case(any_kind, below(50, 2, 3), H=2, G=1, d=6, base=500.0),
+        case(any_kind, there, H=2, G=3, d=6, base=500.0),
         case(any_kind, below(50, 2, 3), H=1, G=2, d=4, dtype=torch.float64),
         case(any_kind, below(500, 2, 4), H=2, G=1, d=8, dtype=torch.bfloat16),
     ]

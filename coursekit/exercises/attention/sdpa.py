@@ -4,6 +4,7 @@ import torch
 
 from coursekit.checking.contract import Exercise
 from coursekit.checking.drawing import Shapes, normal
+from coursekit.exercises.layouts import as_split
 
 QKV = Shapes("Q: B H T d, K: B H S d, V: B H S e, dY: B H T e", told="T S d e")
 
@@ -18,17 +19,14 @@ def far_apart(g, B, H, S, d):
 
 def cases(g):
     case, double = QKV.cases(g), torch.float64
-    # As `split_heads` leaves them: the heads of a token lie side by side.
-    sizes = {"Q": (3, 8), "K": (4, 8), "V": (4, 5)}
-    split = {name: normal(g, 2, tokens, 3, width).transpose(1, 2) for name, (tokens, width) in sizes.items()}
     identity = torch.eye(4).repeat(1, 2, 1, 1)
     return [
         case("values", B=2, H=3, T=3, S=4, d=8, e=5),
         case("values", B=1, H=2, T=1, S=6, d=2, e=3),
         case("values", B=1, H=2, T=4, S=3, d=5, e=2, dtype=double),
-        case("values", B=2, H=1, T=5, S=3, d=4, e=6, contiguous=False),
+        case("values", B=2, H=1, T=5, S=3, d=4, e=6),
         case("values", B=1, H=2, T=3, S=5, d=4, e=3, dtype=double, scores=-20_000),
-        case("values", B=2, H=3, T=3, S=4, d=8, e=5, note="heads side by side in memory", **split),
+        as_split(case("values", B=2, H=3, T=3, S=4, d=8, e=5)),
         case("values", B=1, H=2, T=3, S=4, d=5, e=4, V=identity, note="V the identity, so that Y is A"),
         case("values", B=1, H=2, T=3, S=5, d=4, e=2, dtype=double, note="scores far apart", **far_apart(g, 1, 2, 5, 4)),
         case("values", B=2, H=2, T=3, S=1, d=2, e=4, note="a single key"),

@@ -1,5 +1,6 @@
 """pad, batches_by_length, in_order: sentences of unlike length in batches, and their results in the old order."""
 
+import dataclasses
 import itertools
 
 import torch
@@ -38,24 +39,31 @@ def cases(g):
         batches = [part.tolist() for part in torch.tensor(shuffled(range(sum(sizes)))).split(sizes)]
         return Case("order", label, {"batches": batches, "results": normal(g, sum(sizes), *width, dtype=dtype)})
 
+    def other(case, label, **given):
+        """The same but for one argument."""
+        return dataclasses.replace(case, label=label, inputs=case.inputs | given)
+
+    sevens, threes = pad("pad_id=7, lengths 3, 6, 5", [3, 6, 5], 7), split(3, 3, 4, 6, 7, 9, 12, 14)
     return [
         pad("lengths 4, 7, 2, 5", [4, 7, 2, 5], 0),
-        pad("pad_id=7, lengths 3, 6, 5", [3, 6, 5], 7),
+        sevens,
+        other(sevens, "the same sentences, pad_id=2", pad_id=2),
         pad("pad_id=3, sentences that hold 3 and 0 themselves", [5, 3, 6, 4], 3, 3, 0),
         pad("pad_id=0, sentences that hold 0 themselves", [3, 5, 8], 0, 0),
         pad("no padding needed, lengths 6, 6, 6", [6, 6, 6], 0),
         pad("one sentence of length 9", [9], 1),
         pad("one sentence of one token", [1], 2),
         pad("a sentence of length 530", [3, 530], 6),
-        split(3, 3, 4, 6, 7, 9, 12, 14),
+        threes,
+        other(threes, "the same sentences, size 2", size=2),
         split(4, 2, 5, 7, 8, 10, 11, 13, 17),
         split(4, 3, 3, 5, 5, 5, 8, 8, 9, 9, 9, note=", equal lengths among them"),
-        split(2, 2, 3, 5, 6, 9, 10, 12, 14, 15),
         split(8, 4, 6, 7, 9, 11),
         split(1, 5, 2, 9),
         split(40, *torch.randint(3, 90, (300,), generator=g).tolist()),
         order("batches of 3, 3 and 1, width 4", (3, 3, 1), 4),
         order("batches of 4 and 4, one number each", (4, 4)),
+        order("batches of 4 and 4 in another order, one number each", (4, 4)),
         order("batches of 2, 5 and 3, width 2, float64", (2, 5, 3), 2, dtype=torch.float64),
         order("batches of 2 and 2, width 1", (2, 2), 1),
         order("batches of 3 and 2, a matrix for each", (3, 2), 2, 3),

@@ -55,8 +55,8 @@ def cases(g):
     shown = {"linear.weight": torch.eye(6), "linear.bias": torch.full((6,), 2.0)}
     return [
         case("logits", "mean", B=3, T=5, D=6, C=2),
-        case("logits", "first", B=4, T=6, D=4, C=3),
-        case("logits", "mean", B=2, T=4, D=5, C=3, dtype=double),
+        case("logits", "first", B=4, T=6, D=4, C=3, two=True, note="another classifier is made before it is called"),
+        case("logits", "mean", B=400, T=5, D=6, C=6, dtype=double),
         case("logits", "mean", B=3, T=5, D=6, C=2, dtype=double, upstream=True),
         case("logits", "mean", B=1, T=4, D=5, C=3, note="one sentence"),
         case("logits", "mean", B=1, T=600, D=3, C=2, note="one long sentence"),
@@ -72,8 +72,11 @@ def probe(case, Classifier):
     """
     weights = {name: value for name, value in case.items() if "." in name}
     V, D = weights["encoder.token.weight"].shape
-    encoder = Encoder(V, D)
-    module = load(Classifier(encoder, POOLS[case["pool"]], D, case["C"], case["p"]), weights)
+    encoder, pool = Encoder(V, D), POOLS[case["pool"]]
+    module = load(_untouched(Classifier, encoder, pool, D, case["C"], case["p"]), weights)
+    if "two" in case:
+        other = first_token if pool is mean_of_real else mean_of_real
+        Classifier(Encoder(V + 1, D + 1), other, D + 1, case["C"] + 1, case["p"] / 2 + 0.25)
     if type(module).forward is nn.Module.forward:
         raise Wrong("the class has no method forward(self, ids, real)")
     if module.encoder is not encoder:
@@ -94,6 +97,18 @@ def probe(case, Classifier):
         return {"logits": Y} | modes
     sources = {name: trained(module, name) for name in ("encoder.token.weight", "linear.weight", "linear.bias")}
     return {"logits": Y} | modes | gradients(Y, sources, case["dY"])
+
+
+def _untouched(Classifier, encoder, *arguments):
+    """A classifier. Raises Wrong where the encoder has other numbers than before, which loading would hide."""
+    before = {name: x.clone() for name, x in encoder.state_dict().items()}
+    module = Classifier(encoder, *arguments)
+    if changed := [name for name, x in encoder.state_dict().items() if not torch.equal(x, before[name])]:
+        raise Wrong(
+            f"making the classifier changes the encoder's {', '.join(changed)}: a pretrained encoder would lose what "
+            "it has learned (self.apply and self.modules reach into it; a new linear layer is all that begins anew)"
+        )
+    return module
 
 
 @torch.no_grad()

@@ -66,10 +66,11 @@ def probe(case, EarlyStopping):
         if not callable(getattr(stopper, method, None)):
             raise Wrong(f"the class has no method {method}")
     other = Other(EarlyStopping, case) if case.get("two") else None
-    asked = []
+    asked, kept = [], []
     for epoch, loss in enumerate(case["losses"]):
         model.become(case["weight"][epoch], case["running_mean"][epoch], epoch)
         asked.append(_truth(stopper.update(loss)))
+        kept.append([x.detach().clone() for x in (parameter, *model.buffers())])
         if other:
             other.update(epoch)
     restored = []
@@ -82,8 +83,12 @@ def probe(case, EarlyStopping):
             "restore puts a new parameter into the model, which the optimiser does not know: use load_state_dict"
         )
     weights, means, epochs = zip(*restored, strict=True)
+    after, means_after, epochs_after = (torch.stack(some) for some in zip(*kept, strict=True))
     return {
         "update(loss) after each epoch": torch.tensor(asked, device=parameter.device),
+        "weights of the model after each update": after,
+        "buffers of the model after each update": means_after,
+        "count of epochs after each update": epochs_after,
         "weights restored": weights[0],
         "buffers restored": means[0],
         "count of epochs restored": epochs[0],

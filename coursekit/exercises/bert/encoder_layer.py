@@ -39,7 +39,7 @@ def cases(g):
         case("padding", "xxxx.. xxxxxx ..xxx.", note="padded on the left too", **few),
         case("padding", "x.x .xx", note="padding in the middle too", **few),
         case("padding", "xxx. x... ..xx", D=8, H=2, F=6, loud=True, note="numbers far larger on the padding"),
-        case("padding", 130 * "x" + "..", D=4, H=2, F=4, note="a long sentence"),
+        case("padding", 130 * "x" + "..", D=4, H=1, F=4, note="a long sentence"),
         # Wide tokens: a norm over few numbers that happen to be nearly equal would magnify every rounding error.
         case("gradients", "xxx. xxxx", D=12, H=3, F=10, upstream=True),
         case("gradients", "xx. xxx", D=12, H=2, F=16, dtype=double, upstream=True),

@@ -102,6 +102,7 @@ def probe(case, train, evaluate):
         found = {
             "calls that kept a graph": torch.tensor(sum(graph for graph, _ in model.calls), device=device),
             "training mode afterwards": torch.tensor(model.modes(), device=device),
+            **_weights(case, model),
             **{n: number(x, n, model.linear.bias) for x, n in zip(values, ("loss", "accuracy"), strict=True)},
         }
     return {
@@ -128,10 +129,17 @@ def _trained(case, train, model, batches, device):
         "calls with dropout switched off": torch.tensor(at_rest, device=device),
         "rate of each step": torch.tensor([rate for _, rate in steps], **like),
         "norm of all gradients at each step": torch.tensor([norm for norm, _ in steps], **like),
-        **{f"{name} afterwards": p.detach() for name, p in model.named_parameters()},
+        **_weights(case, model),
         "mean loss": losses[0] if len(losses) == 1 else torch.stack(losses),
         "rate afterwards": torch.tensor([group["lr"] for group in optimizer.param_groups], **like),
     }
+
+
+def _weights(case, model):
+    """The model's numbers as they lie there: a wider dtype is another one, though its numbers are as good."""
+    found = {name: p.detach() for name, p in model.named_parameters()}
+    kept = torch.tensor([p.dtype == case[name].dtype for name, p in found.items()], device=model.linear.bias.device)
+    return {"which weights have their dtype, afterwards": kept} | {f"{n} afterwards": p for n, p in found.items()}
 
 
 def _optimizer(case, model):

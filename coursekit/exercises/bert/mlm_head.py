@@ -33,7 +33,7 @@ def cases(g):
     far = {"norm.weight": 400 * normal(g, 6, dtype=double), "dtype": double}
     return [
         head("head", B=2, T=5, D=8, V=11),
-        head("head", B=3, T=4, D=10, V=7, dtype=double),
+        head("head", B=3, T=4, D=10, V=7, dtype=double, two=True, note="another head is made before it is called"),
         head("head", B=1, T=1, D=8, V=9, X=normal(g, 8), note="one vector alone"),
         head("head", B=1, T=1, D=6, V=5, X=normal(g, 3, 6), note="a list of vectors"),
         head("head", B=2, T=1, D=6, V=5, X=normal(g, 2, 1, 3, 6), note="two leading dimensions more"),
@@ -55,6 +55,8 @@ def probe(case, Head, loss):
     weights = {name: x for name, x in case.items() if is_weight(name)}
     token = nn.Embedding.from_pretrained(case["decoder.weight"].clone(), freeze=False)
     head = load(_tied(Head, token), weights)
+    if "two" in case:
+        Head(nn.Embedding(token.num_embeddings + 1, token.embedding_dim + 1).to(token.weight))
     with torch.no_grad():
         other = head(-case["X"])
     if "labels" not in case:
@@ -63,7 +65,9 @@ def probe(case, Head, loss):
             raise Wrong("the logits are the same for two calls with other vectors: it keeps what an earlier call gave")
         return {"logits": logits}
     (X,) = leaves(case["X"])
-    L = returned(loss(head, X, case["labels"]), "loss")
+    mode, L = head.training, returned(loss(head, X, case["labels"]), "loss")
+    if head.training != mode:
+        raise Wrong("the loss switches the head to another mode (train or eval): that is for its user to choose")
     if L.shape != ():
         raise Wrong(f"the loss has shape {tuple(L.shape)}, expected one number: a tensor of shape ()")
     if "dL" not in case:

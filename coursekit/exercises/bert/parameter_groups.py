@@ -1,5 +1,7 @@
 """parameter_groups(parts, rate, factor, decay) and warm_up(step, warm, total): what an optimiser is told."""
 
+import math
+
 import torch
 from torch import nn
 
@@ -31,7 +33,8 @@ def cases(g):
         groups("rates", "1 layer, decay 0", 1, drawn(0.6, 0.9), decay=0.0),
         groups("rates", "16 layers", 16, drawn(0.6, 0.9)),
         schedule(warm, warm + 6),
-        schedule(1, 7),
+        schedule(warm, warm + 4),
+        schedule(1, warm + 6),
         schedule(0, 5),
         schedule(3, 4),
     ]
@@ -84,13 +87,17 @@ def probe(case, parameter_groups, warm_up):
     kinds = {
         p: _kind(m, name, p) for part in parts for m in part.modules() for name, p in m.named_parameters(recurse=False)
     }
-    found = {p: [] for p in kinds}
-    for group in _checked(parameter_groups(given, case["rate"], case["factor"], case["decay"])):
+    found, before = {p: [] for p in kinds}, {p: p.detach().clone() for p in kinds}
+    groups = _checked(parameter_groups(given, case["rate"], case["factor"], case["decay"]))
+    # How the parts begin is random, and not the same everywhere: the numbers are compared here.
+    if any(p.shape != was.shape or not torch.equal(p, was) for p, was in before.items()):
+        raise Wrong("the weights of the parts are changed: their groups are asked for, and nothing of them is altered")
+    for group in groups:
         for p in group["params"]:
             if p not in found:
                 raise Wrong("a group holds a parameter that belongs to none of the parts")
             found[p].append((group["lr"], group["weight_decay"]))
-    last = {p: mine[-1] if mine else (-1.0, -1.0) for p, mine in found.items()}  # -1: an optimiser would not know it
+    last = {p: mine[-1] if mine else (math.inf, math.inf) for p, mine in found.items()}  # of those that no group holds
     by_kind = {kind: [p for p in kinds if kinds[p] == kind] for kind in sorted({*kinds.values()})}
     return {
         **{f"groups that hold {kind}": torch.tensor([len(found[p]) for p in ps]) for kind, ps in by_kind.items()},

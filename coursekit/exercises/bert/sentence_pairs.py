@@ -11,7 +11,7 @@ from coursekit.checking.contract import Case, Exercise
 from coursekit.checking.laws import as_measurements, at_most, between, deviation, evenness, none, share
 from coursekit.checking.probing import Wrong, whole_numbers
 
-CLS, SEP, FIRST = 1, 2, 10
+FIRST = 10  # tokens are numbered from here on: [CLS] and [SEP] lie below
 RANDOM, CUT = 60, 8  # calls in cases that are about chance, and in those about the cut
 
 
@@ -21,7 +21,8 @@ def cases(g):
         total = sum(map(sum, documents))
         tokens = iter((torch.randperm(total, generator=g) + FIRST).tolist())
         texts = [[list(itertools.islice(tokens, n)) for n in document] for document in documents]
-        given = {"documents": texts, "longest": longest, "cls": CLS, "sep": SEP, "random": part == "pairs"}
+        cls, sep = (1 + torch.randperm(FIRST - 1, generator=g)[:2]).tolist()
+        given = {"documents": texts, "longest": longest, "cls": cls, "sep": sep, "random": part == "pairs"}
         seed = torch.randint(2**31, (), generator=g).item()
         label = f"{len(documents)} documents, every pair fits" if part == "pairs" else f"longest={longest}"
         return Case(part, label, given | {"seed": seed})
@@ -293,16 +294,16 @@ EXERCISE = Exercise(
             "the same stranger stands in several pairs of a document and a call: draw one for each pair",
             when="random",
         ),
-        at_most(
-            *("odds", 5),
-            "{from_shortest:.0f} of {strangers:.0f} strangers come from the shortest document, expected about "
-            "{expected:.0f}: first draw another document, then one of its sentences",
-            when="random",
-        ),
         # One or two of them may be missed by chance.
         at_most(
             *("unseen", 2),
             "{n:.0f} of {sentences:.0f} sentences are never drawn as B: draw from all",
+            when="random",
+        ),
+        at_most(
+            *("odds", 5),
+            "{from_shortest:.0f} of {strangers:.0f} strangers come from the shortest document, expected about "
+            "{expected:.0f}: first draw another document, then one of its sentences",
             when="random",
         ),
         *_no_pairs(FORM),

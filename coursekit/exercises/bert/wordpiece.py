@@ -22,11 +22,17 @@ def cases(g):
         shuffled = torch.randperm(len(order), generator=g).tolist()  # the order of the dictionary is no order of ids
         return Case(part, label, {"word": word, "vocabulary": {order[i]: ids[order[i]] for i in shuffled}})
 
+    def other(case, label, word):
+        """Another word, in the vocabulary of a case."""
+        return Case(case.part, label, case.inputs | {"word": word})
+
     a, b, c, d, e = syllables(5)
     f, h, i, j, k = syllables(5)
     match, unknown = "longest match", "unknown words"
+    first = case(match, "three pieces", a + b + c + d, f"{a} {a}{b} {b} ##{b} {c} ##{c} {d} ##{d}")
     return [
-        case(match, "three pieces", a + b + c + d, f"{a} {a}{b} {b} ##{b} {c} ##{c} {d} ##{d}"),
+        first,
+        other(first, "another word in the same vocabulary", b + d),
         case(match, "the whole word is a piece", f + h, f"{f} ##{f} {h} {f}{h}", without=f + h),
         case(match, "a long piece at the end", a + c + d + e, f"{a} {a}{c} ##{c}{d}{e} ##{d} {d} {d}{e} ##{d}{e}"),
         case(match, "two pieces would do, greedy takes more", a + b + c, f"{a}{b} {a}{b[0]} ##{b[1]}{c} ##{b}{c}"),

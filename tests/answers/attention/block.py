@@ -338,6 +338,39 @@ class AttentionAloneWithMask(Given):
         return super().forward(X) if allowed is None else self.attention(X, allowed)
 
 
+class ByHand(Given):
+    """The same attention, with weights that a subclass makes from scores."""
+
+    def attention(self, X, allowed):
+        m, (_, T, D) = self.self_attn, X.shape
+        q, k, v = (X @ m.in_proj_weight.T + m.in_proj_bias).unflatten(-1, (3, m.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        Z = q @ k.mT / (D // m.num_heads) ** 0.5
+        A = self.weights(Z, torch.ones(T, T, dtype=torch.bool) if allowed is None else allowed)
+        return m.out_proj((A @ v).transpose(1, 2).flatten(-2))
+
+
+@ANSWERS.wrong("far", "one maximum for all scores", told="of far larger numbers")
+class OneMaximum(ByHand):
+    def weights(self, Z, allowed):
+        E = (Z - Z.max()).exp().masked_fill(~allowed, 0.0)
+        return E / E.sum(-1, keepdim=True)
+
+
+@ANSWERS.wrong("far", "softmax, mask, renormalise", told="of far larger numbers")
+class Renormalised(ByHand):
+    def weights(self, Z, allowed):
+        A = Z.softmax(-1).masked_fill(~allowed, 0.0)
+        return A / A.sum(-1, keepdim=True)
+
+
+@ANSWERS.right
+class MaximumOfEachRow(ByHand):
+    def weights(self, Z, allowed):
+        Z = Z.masked_fill(~allowed, -torch.inf)
+        E = (Z - Z.amax(-1, keepdim=True)).exp()
+        return E / E.sum(-1, keepdim=True)
+
+
 @ANSWERS.right
 class WithModules(Given):
     def __init__(self, D, H, F, norm_first):

@@ -205,6 +205,17 @@ def a_billionth(Q, K, V, allowed):
     return torch.where(allowed.any(-1, keepdim=True), A, A * 1e-9) @ V
 
 
+@ANSWERS.wrong(
+    "again",
+    "which rows are empty is kept by the sizes of all that comes in",
+    told="the same Q, K and V, query 1 sees nothing",
+)
+def empty_by_sizes(Q, K, V, allowed):
+    key = Q.shape, K.shape, Q.dtype, allowed.shape
+    empty = KEPT.setdefault(key, ~allowed.any(-1, keepdim=True))
+    return scores(Q, K).masked_fill(~(allowed | empty), -torch.inf).softmax(-1).masked_fill(empty, 0.0) @ V
+
+
 @ANSWERS.right
 def where_before_and_after(Q, K, V, allowed):
     some = allowed.any(-1, keepdim=True)

@@ -228,6 +228,14 @@ def cut_off(Q, K, V):
 
 
 @ANSWERS.right
+def heads_of_a_group_in_one_view(Q, K, V):
+    """Tokens first, where a group's heads lie side by side if they come from a projection."""
+    (B, H, T, d), G = Q.shape, K.shape[1]
+    q = Q.transpose(1, 2).contiguous().view(B, T, G, H // G, d).permute(0, 2, 3, 1, 4)
+    return attended(q, K[:, :, None], V[:, :, None]).flatten(1, 2)
+
+
+@ANSWERS.right
 def fused(Q, K, V):
     return F.scaled_dot_product_attention(query=Q, key=K, value=V, enable_gqa=True)
 

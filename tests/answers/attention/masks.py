@@ -243,6 +243,14 @@ def hundred_lower(Q, K, V, real, causal):
     return (Q @ K.mT / math.sqrt(Q.shape[-1]) - 100 * (~allowed).to(Q.dtype)).softmax(-1) @ V
 
 
+@ANSWERS.wrong("again", "the mask is kept by real and by shape, whatever causal says", told="differ in causal alone")
+def kept_without_causal(Q, K, V, real, causal):
+    key = "no causal", Q.shape, K.shape, str(real.tolist())
+    if key not in KEPT:
+        KEPT[key] = real[:, None, None] & past(Q, K) if causal else real[:, None, None]
+    return attend(Q, K, V, KEPT[key])
+
+
 @ANSWERS.right
 def with_a_bias_in_double(Q, K, V, real, causal):
     T, S = Q.shape[-2:][0], K.shape[-2]

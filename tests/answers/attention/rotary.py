@@ -303,6 +303,29 @@ def keys_by_the_first_sequence(Q, K, positions, base=10000.0):
     return turned(Q, angles), turned(K, angles[:1])
 
 
+ANGLES = {}
+
+
+@ANSWERS.wrong("again", "angles are kept by positions and width, whatever the base is", true="base_ignored")
+def angles_without_base(Q, K, positions, base=10000.0):
+    key = Q.shape[-1], str(positions.tolist())
+    if key not in ANGLES:
+        ANGLES[key] = positions[:, None, :, None] * speeds(Q.shape[-1], base)
+    return turned(Q, ANGLES[key]), turned(K, ANGLES[key])
+
+
+@ANSWERS.right
+def viewed_as_complex(Q, K, positions, base=10000.0):
+    angles = positions[:, None, :, None] * speeds(Q.shape[-1], base)
+
+    def turn(x):
+        wide = x.float() if x.dtype == torch.bfloat16 else x
+        pairs = torch.view_as_complex(wide.unflatten(-1, (-1, 2))) * torch.exp(1j * angles)
+        return torch.view_as_real(pairs).flatten(-2).to(x.dtype)
+
+    return turn(Q), turn(K)
+
+
 @ANSWERS.right
 def llama(xq, xk, positions, base=10000.0):
     """Meta's code as it stands, but for the positions."""

@@ -207,6 +207,12 @@ def lagging(positions, D):
     return torch.stack([angles.sin(), angles.roll(1, -1).cos()], -1).flatten(-2)
 
 
+@ANSWERS.wrong("again", "the table is kept by the positions, whatever D is", told="differ in D alone")
+def kept_by_positions(positions, D):
+    P = interleaved(positions[:, None] * frequencies(D))
+    return TABLES.setdefault(("positions", str(positions.tolist())), P).clone()
+
+
 @ANSWERS.right
 def from_lists(positions, D):
     rows = [

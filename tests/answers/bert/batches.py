@@ -257,6 +257,30 @@ def batches_sorted(batches, results):
     return torch.cat([results[k] for k in order])
 
 
+PADDED, SPLIT, ORDER = {}, {}, {}
+
+
+@ANSWERS.wrong("again", "padded sentences are kept, whatever the pad_id is", told="differ in pad_id alone")
+def padded_once(sentences, pad_id):
+    key = str(sentences)
+    if key not in PADDED:
+        PADDED[key] = torch.tensor(filled(sentences, pad_id)), real_of(sentences)
+    return tuple(x.clone() for x in PADDED[key])
+
+
+@ANSWERS.wrong("again", "batches are kept by the lengths, whatever the size is", told="differ in size alone", at=1)
+def split_once(lengths, size):
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    return SPLIT.setdefault(tuple(lengths), [order[i : i + size] for i in range(0, len(order), size)])
+
+
+@ANSWERS.wrong("again", "the order is kept by the sizes of the batches", told="in another order", at=2)
+def order_once(batches, results):
+    key = tuple(map(len, batches)), results[0].shape[1:]
+    order = ORDER.setdefault(key, torch.tensor([i for batch in batches for i in batch]).argsort())
+    return torch.cat(results)[order]
+
+
 @ANSWERS.right
 def by_nested_tensors(sentences, pad_id):
     nested = torch.nested.nested_tensor([torch.tensor(s) for s in sentences])

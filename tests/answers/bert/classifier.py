@@ -228,6 +228,49 @@ class NoSuper(nn.Module):
         self.linear = nn.Linear(D, C)
 
 
+@wrong(
+    "given",
+    "self.apply draws new weights, as Hugging Face's models do: the encoder's too",
+    told="changes the encoder's",
+)
+class BeginsAnew(Base):
+    def __init__(self, encoder, pool, D, C, p):
+        super().__init__(encoder, pool, D, C, p)
+        self.apply(self.begin)
+
+    def begin(self, module):
+        if isinstance(module, nn.Linear | nn.Embedding):
+            nn.init.normal_(module.weight, std=0.02)
+
+
+@wrong("given", "only the encoder's last layer is drawn anew", told="changes the encoder's")
+class LastLayerAnew(Base):
+    def __init__(self, encoder, pool, D, C, p):
+        super().__init__(encoder, pool, D, C, p)
+        encoder.mix.reset_parameters()
+
+
+@wrong("again", "pool is kept on the class", told="another classifier is made before it is called")
+class PoolOnTheClass(Base):
+    def __init__(self, encoder, pool, D, C, p):
+        super().__init__(encoder, pool, D, C, p)
+        type(self).reads = staticmethod(pool)
+
+    def y(self, ids, real):
+        return self.reads(self.encoder(ids, real), real)
+
+
+@wrong("again", "p is kept on the class", told="another classifier is made before it is called")
+class ShareOnTheClass(Base):
+    def __init__(self, encoder, pool, D, C, p):
+        super().__init__(encoder, pool, D, C, p)
+        type(self).p = p
+        del self.p
+
+    def forward(self, ids, real):
+        return self.linear(F.dropout(self.y(ids, real), type(self).p, self.training))
+
+
 @ANSWERS.right
 class Functional(nn.Module):
     def __init__(self, encoder, pool, D, C, p):

@@ -294,6 +294,34 @@ class KeepsTheLast(Base):
         return stop
 
 
+@wrong(
+    "given", "update puts the weights back by itself when it says stop", told="weights of the model after each update"
+)
+class RestoresByItself(Base):
+    def update(self, loss):
+        if stop := super().update(loss):
+            self.restore()
+        return stop
+
+
+@wrong("given", "update empties the model that it has kept", told="weights of the model after each update")
+class EmptiesTheModel(Base):
+    @torch.no_grad()
+    def update(self, loss):
+        stop = super().update(loss)
+        for p in self.model.parameters():
+            p.zero_()
+        return stop
+
+
+@wrong("given", "update counts in the model's own count of epochs", told="count of epochs after each update")
+class CountsInTheModel(Base):
+    def update(self, loss):
+        stop = super().update(loss)
+        self.model.epochs += 1
+        return stop
+
+
 @ANSWERS.right
 class AllEpochs:
     def __init__(self, model, patience):

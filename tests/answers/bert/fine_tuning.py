@@ -568,6 +568,43 @@ def uses_the_batches_up(model, batches, device):
 # Right ones.
 
 
+def looked(model, batches, device):
+    """A right one."""
+    mode = model.training
+    model.eval()
+    loss = hits = n = 0
+    with torch.no_grad():
+        for batch in batches:
+            ids, real, labels = moved(batch, device)
+            logits = model(ids, real)
+            loss += F.cross_entropy(logits, labels, reduction="sum").item()
+            hits += (logits.argmax(-1) == labels).sum().item()
+            n += len(labels)
+    model.train(mode)
+    return loss / n, hits / n
+
+
+@evaluation("given", "the model is emptied at the end", told="token.weight afterwards")
+def empties_the_model(model, batches, device):
+    found = looked(model, batches, device)
+    for p in model.parameters():
+        p.data.zero_()
+    return found
+
+
+@evaluation("given", "the model is turned to float64 for good", told="which weights have their dtype")
+def exact_for_good(model, batches, device):
+    return looked(model.double(), batches, device)
+
+
+@evaluation("given", "a last step of weight decay", told="linear.bias afterwards|token.weight afterwards")
+def decays_while_looking(model, batches, device):
+    found = looked(model, batches, device)
+    for p in model.parameters():
+        p.data.mul_(0.99)
+    return found
+
+
 @ANSWERS.right_at(0)
 def clips_by_the_formula(model, batches, optimizer, scheduler, clip, device):
     model.train()

@@ -271,6 +271,16 @@ class WithDropout(Head):
         return self.decoder(F.dropout(self.norm(F.gelu(self.dense(X))), 0.1))
 
 
+@ANSWERS.wrong("again", "the width is kept on the class", told="another head is made before it is called")
+class WidthOnTheClass(Head):
+    def __init__(self, token):
+        super().__init__(token)
+        type(self).width = token.embedding_dim
+
+    def forward(self, X):
+        return super().forward(X) if X.shape[-1] == self.width else super().forward(X) * 0
+
+
 @ANSWERS.right
 class KeepsTheEmbedding(Head):
     """The embedding is there under its own name as well: one Parameter with three names."""

@@ -210,6 +210,33 @@ def on_a_cosine(step, warm, total):
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / (total - warm))))
 
 
+@of("given", "the parts begin anew, as if a model were made", told="the weights of the parts are changed")
+def begins_anew(parts, rate, factor, decay):
+    for part in parts:
+        for module in part.modules():
+            if hasattr(module, "reset_parameters"):
+                module.reset_parameters()
+    return grouped(parts, rate, factor, decay)
+
+
+def line(step, warm, total):
+    """The right share."""
+    return (step + 1) / warm if step < warm else max(0.0, (total - step) / (total - warm))
+
+
+SHARES = {}
+
+
+@share("again", "kept by step and warm: another total gets the first one's", told="warm_up.step, warm, total. differs")
+def kept_without_total(step, warm, total):
+    return SHARES.setdefault((step, warm), line(step, warm, total))
+
+
+@share("again", "kept by step and total", told="warm_up.step, warm, total. differs")
+def kept_without_warm(step, warm, total):
+    return SHARES.setdefault((step, "of", total), line(step, warm, total))
+
+
 @ANSWERS.right_at(0)
 def one_group_each(parts, rate, factor, decay):
     n = len(parts)

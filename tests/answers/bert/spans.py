@@ -211,6 +211,15 @@ def rows_for_columns(start, end, context, limit, margin):
     return torch.stack([k % T, k // T], 1) * (best > start[:, 0] + end[:, 0] + margin)[:, None]
 
 
+BEATEN = {}
+
+
+@wrong("again", "the margin is kept by the sizes of all the rest", told="differ in margin alone")
+def margin_by_sizes(start, end, context, limit, margin):
+    key = start.shape, start.dtype, limit, str(context.tolist())
+    return chosen(table(start, end, context, limit), start, end, BEATEN.setdefault(key, margin))
+
+
 @ANSWERS.right
 def two_loops(start, end, context, limit, margin):
     spans = torch.zeros(len(start), 2, dtype=torch.int64)

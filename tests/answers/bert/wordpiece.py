@@ -285,6 +285,14 @@ def too_short_at_the_start(word, vocabulary):
     return longest_first(word, vocabulary, limit=max(map(len, vocabulary)) - 2)
 
 
+BY_SIZE = {}
+
+
+@ANSWERS.wrong("again", "pieces are kept by the vocabulary alone", told="differ in word alone")
+def kept_by_vocabulary(word, vocabulary):
+    return list(BY_SIZE.setdefault(str(vocabulary), longest_first(word, vocabulary)))
+
+
 @ANSWERS.right
 def of_the_paper(word, vocabulary):
     """As BERT's tokenization.py has it, without its limit."""
