@@ -14,6 +14,7 @@ from coursekit.checking.calls import Call
 from coursekit.checking.contract import Case, Exercise, Outputs
 from coursekit.checking.judging import finding, judge, measured, refused
 from coursekit.checking.observing import Outcome, observe, observe_all
+from coursekit.checking.probing import Wrong
 from coursekit.checking.report import Verdict
 from coursekit.checking.sections import here
 from coursekit.exercises import UnknownExercise, chapter_of, chapters, find
@@ -93,8 +94,11 @@ def _right_alone(
     verdict: Verdict, exercise: Exercise, objects: tuple[Any, ...], judged: list[tuple[Case, Outcome, Outputs]]
 ) -> Verdict:
     """The verdict, and what it says where a module errs only after it was called with other inputs."""
-    i, case, right = next((i, c, right) for i, (c, o, right) in enumerate(judged) if finding(exercise, c, o, right))
-    if finding(exercise, case, observe(exercise, objects, case, i), right):
+    i, case, outcome, right = next(
+        (i, c, o, right) for i, (c, o, right) in enumerate(judged) if finding(exercise, c, o, right)
+    )
+    named = outcome.kind.startswith(Wrong.__name__)  # one sentence says already what is wrong
+    if named or finding(exercise, case, observe(exercise, objects, case, i), right):
         return verdict
     return replace(verdict, advice=f"{case.label}: {RIGHT_ALONE}")
 

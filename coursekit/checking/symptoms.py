@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -21,6 +21,8 @@ from coursekit.checking.weighing import rows, scores, who_sees_whom, whose_keys
 Look = Callable[["Seen"], "list[str] | None"]
 
 LEAST_RIGHT = 3  # so many right cases of a part, and what the wrong ones have in common may be no accident
+AND = "; "  # between two sentences of one symptom
+ABSENT = -1  # what a probe writes where there is nothing to read, and no learner
 FAR = 3  # a size is of another kind where it is so many times as large
 
 
@@ -33,6 +35,7 @@ class Seen:
     expected: Tensor
     inputs: dict[str, Any]
     tolerance: tuple[float, float]
+    shares: bool = False  # in every case each row of the expected output sums to 1
 
     def is_(self, x: Tensor) -> bool:
         """Whether x is what is expected."""
@@ -49,8 +52,26 @@ def symptom(
     for of_all in (_unlike_before, _exchanged):
         if told := of_all(exercise, cases, outcomes, expected):
             return told
-    said = (_property(exercise, cases, outcomes, expected), _where(exercise, cases, outcomes, expected))
-    return "; ".join(sentence for sentence in said if sentence)
+    said = [look(exercise, cases, outcomes, expected) for look in (_broken_law, _property, _where)]
+    return AND.join(sentence for sentence in said if sentence)
+
+
+def _broken_law(
+    exercise: Exercise, cases: Sequence[Case], outcomes: Sequence[Outcome], expected: Sequence[dict[str, Tensor]]
+) -> str:
+    """The first law that a case with other values than expected breaks too; where values are right it is a finding."""
+    for case, outcome, right in zip(cases, outcomes, expected, strict=True):
+        found = outcome.outputs
+        if case.hidden or found is None or outcome.changed or outcome.left:
+            continue
+        # A law may take shapes for granted.
+        if all(found[n].shape == e.shape and found[n].dtype == e.dtype for n, e in right.items()) and any(
+            difference(n, found[n], e, exercise.tolerance.get(e.dtype)) for n, e in right.items()
+        ):
+            told = next((told for law in exercise.laws if (told := law(case.inputs, found))), "")
+            if told:
+                return f"{case.label}: {told}"
+    return ""
 
 
 def _property(
@@ -58,7 +79,8 @@ def _property(
 ) -> str:
     seen = list(_seen(exercise, cases, outcomes, expected))
     for name in dict.fromkeys(one.name for one in seen):
-        mine = [one for one in seen if one.name == name]
+        shares = all(_shares(case, right[name]) for case, right in zip(cases, expected, strict=True) if name in right)
+        mine = [replace(one, shares=shares) for one in seen if one.name == name]
         for look in LOOKS:
             looks = [said for one in mine if (said := look(one)) is not None]
             if agreed := [told for told in (looks or [[]])[0] if all(told in other for other in looks)]:
@@ -85,14 +107,22 @@ def _where(
         return ""
     arguments = {name for call in exercise.signatures for name in (*call.parameters, *(call.forward or ()))}
     optional = {name for call in exercise.signatures for name in call.optional}
-    told = []
+    switches: list[tuple[str, str, str]] = []
+    sizes: list[tuple[str, str, str]] = []
     for name in dict.fromkeys(name for inputs in (*good, *bad) for name in inputs):
         values = [[inputs.get(name) for inputs in some] for some in (good, bad)]
         if name in optional and all(x is None for x in values[0]) and not any(x is None for x in values[1]):
-            told.append(f"right without `{name}`, wrong with it")
+            switches.append((name, f"without `{name}`", f"with `{name}`"))
         elif name in arguments or len(name) == 1:
-            told.append(_told_apart(name, *values))
-    return "; ".join(list(filter(None, told))[:2])
+            switches += filter(None, [_switched(name, *values)])
+            sizes += filter(None, [_sized(name, *values)])
+    # Cases that differ in what is asked for often differ in a size as well, which then says nothing.
+    told = switches or sizes
+    if len(told) < 2:
+        return "".join(f"right {good}, wrong {bad}" for _, good, bad in told)
+    right = " and ".join(good for _, good, _ in told)
+    wrong = " and ".join(bad.replace("it is", f"{name} is") for name, _, bad in told)
+    return f"right {right}, wrong {wrong}: the cases do not tell which of these matters"
 
 
 def _right(exercise: Exercise, case: Case, outcome: Outcome, expected: dict[str, Tensor]) -> bool:
@@ -104,19 +134,26 @@ def _right(exercise: Exercise, case: Case, outcome: Outcome, expected: dict[str,
     )
 
 
-def _told_apart(name: str, good: list[Any], bad: list[Any]) -> str:
-    """What a Boolean, or a size, has in all wrong cases and in no right one: 1, or a far larger or smaller number."""
+def _switched(name: str, good: list[Any], bad: list[Any]) -> tuple[str, str, str] | None:
+    """What a Boolean, or a number that may be 0, has in all wrong cases and in no right one."""
     if all(isinstance(x, bool) for x in (*good, *bad)):
-        return f"right where {name} is {good[0]}, wrong where it is {bad[0]}" if {*good}.isdisjoint(bad) else ""
-    if not all(isinstance(x, int) and x > 0 for x in (*good, *bad)):
-        return ""
+        return (name, f"where {name} is {good[0]}", f"where it is {bad[0]}") if {*good}.isdisjoint(bad) else None
+    if all(isinstance(x, int | float) for x in (*good, *bad)) and {*good} == {0} and min(bad) > 0:
+        return name, f"where {name} is 0", "where it is more"
+    return None
+
+
+def _sized(name: str, good: list[Any], bad: list[Any]) -> tuple[str, str, str] | None:
+    """What a size has in all wrong cases and in no right one: 1, or a far larger or smaller number."""
+    if not all(isinstance(x, int) and not isinstance(x, bool) and x > 0 for x in (*good, *bad)):
+        return None
     if {*bad} == {1} and 1 not in good:
-        return f"right where {name} is more than 1, wrong where it is 1"
+        return name, f"where {name} is more than 1", "where it is 1"
     if min(bad) >= FAR * max(good):
-        return f"right where {name} is {max(good)} or less, wrong where it is {min(bad)} or more"
+        return name, f"where {name} is {max(good)} or less", f"where it is {min(bad)} or more"
     if FAR * max(bad) <= min(good):
-        return f"right where {name} is {min(good)} or more, wrong where it is {max(bad)} or less"
-    return ""
+        return name, f"where {name} is {min(good)} or more", f"where it is {max(bad)} or less"
+    return None
 
 
 def _unlike_before(
@@ -192,13 +229,15 @@ def _seen(
     exercise: Exercise, cases: Sequence[Case], outcomes: Sequence[Outcome], expected: Sequence[dict[str, Tensor]]
 ) -> Iterator[Seen]:
     for case, outcome, right in zip(cases, outcomes, expected, strict=True):
-        if case.hidden or outcome.outputs is None:
-            continue
+        if case.hidden or outcome.outputs is None or outcome.changed or outcome.left:
+            continue  # what was changed in place, or left behind, is told, and other numbers may follow from it
         for name, wanted in right.items():
             found = outcome.outputs[name]
-            if not (found.is_floating_point() and wanted.is_floating_point()) or not found.isfinite().all():
+            if not (found.is_floating_point() and wanted.is_floating_point()):
                 continue
             actual, want = found.detach().cpu().double(), wanted.cpu().double()
+            if not actual.isfinite().all():  # asked of float64: torch cannot answer it for every float8
+                continue
             narrow = found.dtype if found.dtype.itemsize < wanted.dtype.itemsize else wanted.dtype
             rtol, atol = exercise.tolerance.get(narrow) or (1e-4, 1e-5)
             if found.shape == wanted.shape and close(actual, want, (rtol, atol)).all():
@@ -211,7 +250,10 @@ def constant(seen: Seen) -> list[str]:
         return []  # its shape is told
     if seen.actual.numel() < 2 or not bool((seen.actual == seen.actual.flatten()[0]).all()):
         return []
-    return [f"is {seen.actual.flatten()[0]:g} everywhere"]
+    value = seen.actual.flatten()[0].item()
+    if value == ABSENT and not (seen.expected < 0).any():
+        return []
+    return [f"is {value:g} everywhere"]
 
 
 def an_input(seen: Seen) -> list[str]:
@@ -297,7 +339,7 @@ def offset(seen: Seen) -> list[str]:
 
 
 def _by_row(gap: Tensor, seen: Seen) -> list[str]:
-    if bool(close(gap, gap[..., :1].expand_as(gap), seen.tolerance).all()):
+    if gap.dim() > 1 and bool(close(gap, gap[..., :1].expand_as(gap), seen.tolerance).all()):
         return ["differs from what is expected by one number in each row (a log-softmax does, and any shift of a row)"]
     return []
 
@@ -315,10 +357,10 @@ def before_softmax(seen: Seen) -> list[str]:
 def sums(seen: Seen) -> list[str] | None:
     """Rows that should sum to 1 and do not, perhaps because columns do. Most outputs need not sum to 1."""
     a, e = seen.actual, seen.expected
-    dim, place = (seen.inputs["dim"], "`dim`") if isinstance(seen.inputs.get("dim"), int) else (-1, "dimension -1")
-    if a.shape != e.shape or e.dim() == 0 or not _sums_to_one(e, dim):
+    if not seen.shares:
         return None
-    if _sums_to_one(a, dim):
+    dim, place = (seen.inputs["dim"], "`dim`") if isinstance(seen.inputs.get("dim"), int) else (-1, "dimension -1")
+    if a.shape != e.shape or _sums_to_one(a, dim):
         return []
     others = [i for i in range(-1, -e.dim() - 1, -1) if _sums_to_one(a, i) and not _sums_to_one(e, i)]
     told = f"does not sum to 1 along {place}"
@@ -332,6 +374,14 @@ def same_numbers(seen: Seen) -> list[str]:
     if bool(close(a.flatten().sort().values, e.flatten().sort().values, seen.tolerance).all()):
         return ["holds the right numbers at the wrong places"]
     return []
+
+
+def _shares(case: Case, right: Tensor) -> bool:
+    """Whether an output's rows sum to 1 along `dim`, or along dimension -1: a list that happens to has no rows."""
+    dim = case.inputs.get("dim")
+    if not right.is_floating_point() or right.dim() < (1 if isinstance(dim, int) else 2):
+        return False
+    return _sums_to_one(right, dim if isinstance(dim, int) else -1)
 
 
 def _sums_to_one(x: Tensor, dim: int) -> bool:
