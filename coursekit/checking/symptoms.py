@@ -52,8 +52,12 @@ def symptom(
     for of_all in (_unlike_before, _exchanged):
         if told := of_all(exercise, cases, outcomes, expected):
             return told
-    said = [look(exercise, cases, outcomes, expected) for look in (_broken_law, _property, _where)]
-    return AND.join(sentence for sentence in said if sentence)
+    shown = [outcome for case, outcome in zip(cases, outcomes, strict=True) if not case.hidden]
+    # What was changed in place, or left behind, is told, and any other number may follow from it.
+    aside = any(outcome.changed or outcome.left for outcome in shown)
+    looks = () if aside else (_property, _broken_law)
+    what = next(filter(None, (look(exercise, cases, outcomes, expected) for look in looks)), "")
+    return AND.join(filter(None, [what, _where(exercise, cases, outcomes, expected)]))
 
 
 def _broken_law(
@@ -62,7 +66,7 @@ def _broken_law(
     """The first law that a case with other values than expected breaks too; where values are right it is a finding."""
     for case, outcome, right in zip(cases, outcomes, expected, strict=True):
         found = outcome.outputs
-        if case.hidden or found is None or outcome.changed or outcome.left:
+        if case.hidden or found is None:
             continue
         # A law may take shapes for granted.
         if all(found[n].shape == e.shape and found[n].dtype == e.dtype for n, e in right.items()) and any(
@@ -107,22 +111,19 @@ def _where(
         return ""
     arguments = {name for call in exercise.signatures for name in (*call.parameters, *(call.forward or ()))}
     optional = {name for call in exercise.signatures for name in call.optional}
-    switches: list[tuple[str, str, str]] = []
-    sizes: list[tuple[str, str, str]] = []
+    switches, sizes = [], []
     for name in dict.fromkeys(name for inputs in (*good, *bad) for name in inputs):
         values = [[inputs.get(name) for inputs in some] for some in (good, bad)]
         if name in optional and all(x is None for x in values[0]) and not any(x is None for x in values[1]):
-            switches.append((name, f"without `{name}`", f"with `{name}`"))
+            switches.append((name, f"right without `{name}`, wrong with it"))
         elif name in arguments or len(name) == 1:
-            switches += filter(None, [_switched(name, *values)])
-            sizes += filter(None, [_sized(name, *values)])
-    # Cases that differ in what is asked for often differ in a size as well, which then says nothing.
-    told = switches or sizes
-    if len(told) < 2:
-        return "".join(f"right {good}, wrong {bad}" for _, good, bad in told)
-    right = " and ".join(good for _, good, _ in told)
-    wrong = " and ".join(bad.replace("it is", f"{name} is") for name, _, bad in told)
-    return f"right {right}, wrong {wrong}: the cases do not tell which of these matters"
+            switches += [(name, told) for told in [_switched(name, *values)] if told]
+            sizes += [(name, told) for told in [_sized(name, *values)] if told]
+    # A case that is large in one size is tiny in the others. Cases that differ in what is asked for often differ in a
+    # size as well.
+    sizes.sort(key=lambda one: "or more" not in one[1].split(", wrong")[1])
+    (name, told), *more = switches or sizes or [("", "")]
+    return f"{told} (they differ in {', '.join(other for other, _ in more)} too)" if more else told
 
 
 def _right(exercise: Exercise, case: Case, outcome: Outcome, expected: dict[str, Tensor]) -> bool:
@@ -134,26 +135,26 @@ def _right(exercise: Exercise, case: Case, outcome: Outcome, expected: dict[str,
     )
 
 
-def _switched(name: str, good: list[Any], bad: list[Any]) -> tuple[str, str, str] | None:
+def _switched(name: str, good: list[Any], bad: list[Any]) -> str:
     """What a Boolean, or a number that may be 0, has in all wrong cases and in no right one."""
     if all(isinstance(x, bool) for x in (*good, *bad)):
-        return (name, f"where {name} is {good[0]}", f"where it is {bad[0]}") if {*good}.isdisjoint(bad) else None
+        return f"right where {name} is {good[0]}, wrong where it is {bad[0]}" if {*good}.isdisjoint(bad) else ""
     if all(isinstance(x, int | float) for x in (*good, *bad)) and {*good} == {0} and min(bad) > 0:
-        return name, f"where {name} is 0", "where it is more"
-    return None
+        return f"right where {name} is 0, wrong where it is more"
+    return ""
 
 
-def _sized(name: str, good: list[Any], bad: list[Any]) -> tuple[str, str, str] | None:
+def _sized(name: str, good: list[Any], bad: list[Any]) -> str:
     """What a size has in all wrong cases and in no right one: 1, or a far larger or smaller number."""
     if not all(isinstance(x, int) and not isinstance(x, bool) and x > 0 for x in (*good, *bad)):
-        return None
+        return ""
     if {*bad} == {1} and 1 not in good:
-        return name, f"where {name} is more than 1", "where it is 1"
+        return f"right where {name} is more than 1, wrong where it is 1"
     if min(bad) >= FAR * max(good):
-        return name, f"where {name} is {max(good)} or less", f"where it is {min(bad)} or more"
+        return f"right where {name} is {max(good)} or less, wrong where it is {min(bad)} or more"
     if FAR * max(bad) <= min(good):
-        return name, f"where {name} is {min(good)} or more", f"where it is {max(bad)} or less"
-    return None
+        return f"right where {name} is {min(good)} or more, wrong where it is {max(bad)} or less"
+    return ""
 
 
 def _unlike_before(
@@ -229,8 +230,8 @@ def _seen(
     exercise: Exercise, cases: Sequence[Case], outcomes: Sequence[Outcome], expected: Sequence[dict[str, Tensor]]
 ) -> Iterator[Seen]:
     for case, outcome, right in zip(cases, outcomes, expected, strict=True):
-        if case.hidden or outcome.outputs is None or outcome.changed or outcome.left:
-            continue  # what was changed in place, or left behind, is told, and other numbers may follow from it
+        if case.hidden or outcome.outputs is None:
+            continue
         for name, wanted in right.items():
             found = outcome.outputs[name]
             if not (found.is_floating_point() and wanted.is_floating_point()):
@@ -381,7 +382,8 @@ def _shares(case: Case, right: Tensor) -> bool:
     dim = case.inputs.get("dim")
     if not right.is_floating_point() or right.dim() < (1 if isinstance(dim, int) else 2):
         return False
-    return _sums_to_one(right, dim if isinstance(dim, int) else -1)
+    sums = right.double().sum(dim if isinstance(dim, int) else -1)
+    return bool((right >= 0).all()) and bool(((sums - 1).abs() < 100 * torch.finfo(right.dtype).eps).all())
 
 
 def _sums_to_one(x: Tensor, dim: int) -> bool:
