@@ -145,6 +145,27 @@ def test_a_tensor_that_is_none_of_the_ordinary_ones_is_a_verdict(made):
     assert check(ID, lambda Q, K, V: made(right(Q, K, V))).earned == 0
 
 
+class Attends(find("attention.multihead").library[0]):
+    def __init__(self, D, H):
+        super().__init__(D, H)
+        self.batch_first = False
+
+
+def test_a_module_whose_sequences_look_at_each_other_hears_so():
+    assert (
+        "the first sequence's Y changes when another sequence of the batch does"
+        in check("attention.multihead", Attends).advice
+    )
+
+
+def test_a_module_that_errs_in_each_sequence_by_itself_does_not_hear_so():
+    class Errs(find("attention.multihead").library[0]):
+        def forward(self, X, allowed=None):
+            return super().forward(X, allowed).tanh()
+
+    assert "sequence" not in check("attention.multihead", Errs).advice
+
+
 def test_a_module_that_keeps_its_first_input_hears_so():
     class Keeps(find("bert.embeddings").library[0]):
         def forward(self, ids, segments):

@@ -128,6 +128,11 @@ def at_most_two(inputs, outputs):
     return "a number is above 2" if outputs["y"].max() > 2 else None
 
 
+def test_a_result_in_half_precision_is_nearly_right():
+    coarse = lambda x: (x.half() @ x.half().mT).to(x.dtype)  # noqa: E731
+    assert said(lambda x: x @ x.mT, coarse).startswith("y is right but for 0.2% of the largest number at most")
+
+
 def test_a_law_that_wrong_values_break_too_is_told_with_its_case():
     assert given([[1.0, 2.5]], [[1.0, 1.5]], laws=(at_most_two,)) == "case 0: a number is above 2"
 
