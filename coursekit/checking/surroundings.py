@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import numpy.random  # which the first case would import otherwise
 import torch
 
 # Each is told by its sentence.

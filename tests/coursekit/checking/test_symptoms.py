@@ -121,6 +121,7 @@ def test_not_even_where_another_case_shows_it_alone():
 
 def test_what_a_probe_writes_where_there_is_nothing_is_no_number_of_the_learners():
     assert given([[-1.0, -1.0]], [[0.1, 0.0]]) == ""
+    assert given([[-1.0, -1.0]], [[0.1, -1.0]]) == ""
     assert given([[-1.0, -1.0]], [[0.1, -0.2]]) == "y is -1 everywhere"
 
 
