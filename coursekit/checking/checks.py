@@ -11,9 +11,11 @@ import torch
 
 from coursekit.checking import handover, session, store
 from coursekit.checking.calls import Call
+from coursekit.checking.comparing import close
 from coursekit.checking.contract import Case, Exercise, Outputs
 from coursekit.checking.judging import finding, judge, measured, refused
 from coursekit.checking.observing import Outcome, observe, observe_all
+from coursekit.checking.probing import Wrong
 from coursekit.checking.report import Verdict
 from coursekit.checking.sections import here
 from coursekit.exercises import UnknownExercise, chapter_of, chapters, find
@@ -21,6 +23,10 @@ from coursekit.exercises import UnknownExercise, chapter_of, chapters, find
 RIGHT_ALONE = (
     "the module is right when nothing went before, and wrong after a call with other inputs, or beside another module "
     "of its class: it keeps something from one call to the next"
+)
+MIXED = (
+    "the first sequence's {} changes when another sequence of the batch does, while each should be by itself: is "
+    "batch_first missing, or does a softmax, a norm or a mean run over dimension 0?"
 )
 # Exercises whose last check in this process earned full marks, with the objects that did.
 _passed: dict[str, tuple[Any, ...]] = {}
@@ -86,17 +92,41 @@ def verdict_on(exercise: Exercise, objects: tuple[Any, ...], known: store.Known,
     modules = any(call.forward for call in exercise.signatures) and exercise.measure is None
     if verdict.full or verdict.mistake or not modules:
         return verdict
-    return _right_alone(verdict, exercise, objects, list(zip(cases, outcomes, expected, strict=True)))
+    judged = list(zip(cases, outcomes, expected, strict=True))
+    if told := _right_alone(exercise, objects, judged) or _mixed(exercise, objects, judged):
+        return replace(verdict, advice=told)
+    return verdict
 
 
-def _right_alone(
-    verdict: Verdict, exercise: Exercise, objects: tuple[Any, ...], judged: list[tuple[Case, Outcome, Outputs]]
-) -> Verdict:
-    """The verdict, and what it says where a module errs only after it was called with other inputs."""
-    i, case, right = next((i, c, right) for i, (c, o, right) in enumerate(judged) if finding(exercise, c, o, right))
-    if finding(exercise, case, observe(exercise, objects, case, i), right):
-        return verdict
-    return replace(verdict, advice=f"{case.label}: {RIGHT_ALONE}")
+def _right_alone(exercise: Exercise, objects: tuple[Any, ...], judged: list[tuple[Case, Outcome, Outputs]]) -> str:
+    """What is said where a module errs only after it was called with other inputs; else nothing."""
+    i, case, outcome, right = next(
+        (i, c, o, right) for i, (c, o, right) in enumerate(judged) if finding(exercise, c, o, right)
+    )
+    named = outcome.kind.startswith(Wrong.__name__)  # one sentence says already what is wrong
+    if named or finding(exercise, case, observe(exercise, objects, case, i), right):
+        return ""
+    return f"{case.label}: {RIGHT_ALONE}"
+
+
+def _mixed(exercise: Exercise, objects: tuple[Any, ...], judged: list[tuple[Case, Outcome, Outputs]]) -> str:
+    """What is said where the first sequence's result changes when the others of its batch do; else nothing."""
+    for case, outcome, right in judged:
+        for call in exercise.signatures:
+            if not call.forward or not outcome.outputs or not finding(exercise, case, outcome, right):
+                continue
+            name, given = call.returns[0], case.inputs.get(call.forward[0])
+            if not isinstance(given, torch.Tensor) or min((*given.shape[:2], given.dim())) < 2:
+                continue
+            if not all(len(outputs.get(name, ())) == len(given) for outputs in (outcome.outputs, right)):
+                continue
+            turned = torch.cat([given[:1], given[1:].flip(1)])
+            others = replace(case, inputs=case.inputs | {call.forward[0]: turned})
+            one, two = (observe(exercise, objects, c).outputs for c in (case, others))
+            if one and two and not close(one[name][0], two[name][0]).all():
+                return f"{case.label}: {MIXED.format(name)}"
+            return ""
+    return ""
 
 
 def _judged(exercise: Exercise, objects: tuple[Any, ...], device: torch.device) -> Verdict:

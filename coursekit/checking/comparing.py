@@ -19,10 +19,12 @@ TOLERANCE = {
 
 
 def close(actual: Tensor, expected: Tensor, tolerance: tuple[float, float] | None = None) -> Tensor:
-    """Which entries agree, as a bool tensor of the common shape; NaN agrees with NaN.
+    """Which entries agree, as a bool tensor of their shape; NaN agrees with NaN, no complex number with a real one.
 
     The tolerance is (rtol, atol): the given one, or the one of `expected`'s dtype; other dtypes must be equal.
     """
+    if actual.is_complex() != expected.is_complex():
+        return torch.zeros_like(expected, dtype=torch.bool)
     rtol, atol = tolerance or TOLERANCE.get(expected.dtype, (0.0, 0.0))
     return torch.isclose(_wide(actual), _wide(expected.to(actual.device)), rtol, atol, equal_nan=True)
 
@@ -49,7 +51,10 @@ def _accepts(actual: torch.dtype, expected: torch.dtype) -> bool:
     if actual == expected:
         return True
     both = (actual.is_floating_point and expected.is_floating_point) or (actual.is_complex and expected.is_complex)
-    return both and torch.promote_types(actual, expected) == actual
+    try:
+        return both and torch.promote_types(actual, expected) == actual
+    except RuntimeError:  # of float8 and narrower torch knows no wider type
+        return False
 
 
 def _wide(x: Tensor) -> Tensor:

@@ -20,9 +20,10 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from coursekit.checking.contract import Case, Exercise, Outputs
-from coursekit.checking.observing import LEFT_BEHIND, PRINT_LIMIT, Outcome, observe_all
+from coursekit.checking.observing import PRINT_LIMIT, Outcome, observe_all
 from coursekit.checking.packing import restored, storable
 from coursekit.checking.store import read as read_known
+from coursekit.checking.surroundings import LEFT_BEHIND
 from kernelkit.files import replace as replace_file
 
 # Folders that the grader names in the kernel's environment: what to ask, and where the answers go.

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from coursekit.checking.comparing import close, difference
 from coursekit.checking.contract import Case, Exercise, Law, Outputs
-from coursekit.checking.laws import Count
-from coursekit.checking.observing import LEFT_BEHIND, Outcome
+from coursekit.checking.laws import Count, unrevealed
+from coursekit.checking.observing import Outcome
 from coursekit.checking.probing import Wrong
 from coursekit.checking.report import PartResult, Verdict
+from coursekit.checking.surroundings import LEFT_BEHIND
 from coursekit.checking.symptoms import symptom
 from coursekit.checking.writing import written_difference
 
@@ -102,7 +103,8 @@ def finding(exercise: Exercise, case: Case, outcome: Outcome, expected: Outputs)
     for name, right in expected.items():
         if told := _difference(exercise, name, outcome.outputs[name], right):
             return _unrevealed(name, outcome.outputs[name], right) if case.hidden else told
-    return next((told for law in exercise.laws if (told := law(case.inputs, outcome.outputs))), "")
+    broken = ((law, told) for law in exercise.laws if (told := law(case.inputs, outcome.outputs)))
+    return next((unrevealed(law, told) if case.hidden else told for law, told in broken), "")
 
 
 def _difference(exercise: Exercise, name: str, actual: Tensor, right: Tensor) -> str | None:

@@ -10,6 +10,7 @@ other measurements stand by their names. `when` names an input that must be true
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,8 @@ from torch import Tensor
 from coursekit.checking.contract import Law, Outputs
 
 SIGMAS = 5
+BLANK = "..."  # in place of a number of a hidden case
+_NUMBER = re.compile(r"[-+]?(?:\d[\d.]*(?:e[-+]?\d+)?|\b(?:nan|inf)\b)%?")
 Counted = tuple[float, float]  # n, and what it is a part of
 
 
@@ -45,6 +48,11 @@ class Count:
         plain = {key: value for key, value in case.items() if not isinstance(value, Tensor)}
         return self.says.format(**{**plain, **measurements(outputs), "n": n, "of": total, "share": _ratio(n, total)})
 
+    @property
+    def unrevealed(self) -> str:
+        """The sentence with nothing of the case or of what was drawn in it."""
+        return self.says.format_map(_Blanks())
+
     def agree(self, case: dict[str, Any], one: Outputs, other: Outputs) -> bool:
         """Whether two answers keep the law both, or break it by the same amount."""
         broken = self._breaks(case, one)
@@ -60,6 +68,23 @@ class Count:
     def _counted(self, outputs: Outputs) -> Counted:
         n = measurements(outputs)
         return n[self.name], n[self.of] if self.of else 1.0
+
+
+def unrevealed(law: Law, told: str) -> str:
+    """What a law told of a hidden case, without its numbers: an answer could choose them, and so spell the inputs."""
+    return law.unrevealed if isinstance(law, Count) else _NUMBER.sub(BLANK, told)
+
+
+class _Blank:
+    """Written as BLANK, whatever the format."""
+
+    def __format__(self, spec: str) -> str:
+        return BLANK
+
+
+class _Blanks(dict[str, _Blank]):
+    def __missing__(self, key: str) -> _Blank:
+        return _Blank()
 
 
 def none(name: str, says: str, when: str = "") -> Law:

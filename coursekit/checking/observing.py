@@ -19,23 +19,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from coursekit.checking import surroundings
 from coursekit.checking.calls import Call
-from coursekit.checking.contract import Case, Exercise, Outputs
+from coursekit.checking.contract import Case, Exercise, Outputs, dtype_name
 from coursekit.checking.explaining import explained
 from coursekit.checking.probing import Wrong, returned
 
 PRINT_LIMIT = 2_000  # characters of a learner's prints that a report shows
 _OURS = (str(Path(__file__).parents[1]), sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"))
 
-
-# What a learner's code may leave behind in the process; each is told by its sentence.
-SEED, GRADIENTS_OFF, DEFAULT_DTYPE = "seed", "gradients off", "default dtype"
-LEFT_BEHIND = {
-    SEED: "it sets the seed of all random numbers (manual_seed): whoever calls it draws the same numbers each time",
-    GRADIENTS_OFF: "it leaves gradients switched off for everything that comes after: use `with torch.no_grad():`",
-    DEFAULT_DTYPE: "it changes torch's default dtype for everything that comes after",
-}
-_SEED = 7_919_000_000  # nobody's own choice, so that a seed that the learner sets shows
+# Kinds of numbers that torch can store and turn into no other.
+_DTYPES = {name: x for name, x in vars(torch).items() if isinstance(x, torch.dtype)}
+_BITS = {x for name, x in _DTYPES.items() if re.match(r"bits|float4|u?int[1-7]$", name)}
 
 
 @dataclass(frozen=True)
@@ -43,7 +38,8 @@ class Outcome:
     """What one case did: the probe's outputs, or the problem that kept it from giving any.
 
     `kind` is a short name of the problem by which two equal ones are recognised, `problem` tells the learner.
-    `changed` names inputs that were altered in place, `left` what else is not as it was before (`LEFT_BEHIND`).
+    `changed` names inputs that were altered in place, `left` what else is not as it was before: names of LEFT_BEHIND in
+    `surroundings`.
     """
 
     outputs: Outputs | None
@@ -67,7 +63,8 @@ def observe_all(exercise: Exercise, objects: tuple[Any, ...], cases: Sequence[Ca
     keeps from one call to the next, or shares with others, shows. Where the first case comes again its module is alone:
     then the two differ.
     """
-    return [observe(exercise, objects, case, i, () if case.again else cases) for i, case in enumerate(cases)]
+    with surroundings.many():
+        return [observe(exercise, objects, case, i, () if case.again else cases) for i, case in enumerate(cases)]
 
 
 def observe(
@@ -79,7 +76,7 @@ def observe(
     printed = _Capped()
     outputs, kind, problem = None, "", ""
     left: list[str] = []
-    with _quiet(printed), _reproducible(_SEED + seed), _surroundings(left):
+    with _quiet(printed), surroundings.watched(seed, left):
         try:
             outputs = {name: _plain(name, value) for name, value in exercise.probe(mine.inputs, *watched).items()}
         except Wrong as wrong:
@@ -154,7 +151,8 @@ class _Made:
         if not isinstance(module, nn.Module):
             return module  # the probe says what is wrong with it
         if self.unlike and {*self.call.parameters} - self.call.optional <= {*self.unlike.inputs}:
-            self.make(*self._given(self.unlike, self.call.parameters).values())
+            with _left_to_its_own_case():
+                self.make(*self._given(self.unlike, self.call.parameters).values())
         if self.earlier:
 
             def first(module: nn.Module, _: Any) -> None:
@@ -169,7 +167,7 @@ class _Made:
         weight = next((p for p in module.parameters() if p.is_floating_point()), None)
         earlier = self.earlier.cast(torch.float32 if weight is None else weight.dtype).copy()
         modes = [part.training for part in module.modules()]
-        with torch.no_grad():
+        with torch.no_grad(), _left_to_its_own_case():
             module(*self._given(earlier, self.call.forward or ()).values())
         if modes != [part.training for part in module.modules()]:
             raise Wrong("a call switches the module to another mode (train or eval): that is for its user to choose")
@@ -188,6 +186,8 @@ def _plain(name: str, value: Any) -> Tensor:
     value = returned(value, name).detach()
     if value.layout != torch.strided:
         raise Wrong(f"{name} is a tensor of layout {value.layout}, expected an ordinary dense one")
+    if value.is_meta or value.is_quantized or value.dtype in _BITS:
+        raise Wrong(f"{name} holds no numbers that can be read ({value.device}, {dtype_name(value.dtype)})")
     return value.as_subclass(Tensor).clone()
 
 
@@ -218,42 +218,14 @@ class _Capped(io.StringIO):
         return len(text)
 
 
+def _left_to_its_own_case() -> contextlib.AbstractContextManager[None]:
+    """What goes wrong with another case's arguments is told on that case, and costs its part alone."""
+    return contextlib.suppress(Exception, SystemExit)
+
+
 @contextlib.contextmanager
 def _quiet(printed: _Capped) -> Iterator[None]:
     # nbgrader gives no marks to a cell that writes to stderr: warnings and prints go to the report instead.
     with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed), warnings.catch_warnings():
         warnings.simplefilter("default")
         yield
-
-
-@contextlib.contextmanager
-def _surroundings(left: list[str]) -> Iterator[None]:
-    """Write into `left` what is not as it was before, and set it right."""
-    seed, dtype = torch.initial_seed(), torch.get_default_dtype()
-    try:
-        yield
-    finally:
-        now = {
-            SEED: torch.initial_seed() != seed,
-            GRADIENTS_OFF: not torch.is_grad_enabled(),
-            DEFAULT_DTYPE: torch.get_default_dtype() != dtype,
-        }
-        left += [name for name, differs in now.items() if differs]
-        torch.set_default_dtype(dtype)
-
-
-@contextlib.contextmanager
-def _reproducible(seed: int) -> Iterator[None]:
-    """Same random numbers, gradients on, full float32 precision; everything is as before afterwards."""
-    precision = torch.get_float32_matmul_precision()
-    gpus = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
-    with torch.random.fork_rng(gpus), torch.enable_grad(), torch.backends.cudnn.flags(allow_tf32=False):
-        torch.set_float32_matmul_precision("highest")
-        # torch.manual_seed costs as much as a small case: where CUDA sleeps, it writes down a stack trace for later.
-        torch.default_generator.manual_seed(seed)
-        if gpus:
-            torch.cuda.manual_seed_all(seed)
-        try:
-            yield
-        finally:
-            torch.set_float32_matmul_precision(precision)

@@ -28,6 +28,11 @@ def gradients(Y: Tensor, inputs: dict[str, Tensor], dY: Tensor) -> dict[str, Ten
     """`{"dQ": ...}`: the gradient of sum(Y * dY) for every named input. Raises Wrong where none flows."""
     if Y.shape != dY.shape:
         raise Wrong(f"the result has shape {tuple(Y.shape)}, expected {tuple(dY.shape)}")
+    if frozen := [name for name, x in inputs.items() if not x.requires_grad]:
+        raise Wrong(
+            f"{' and '.join(map(repr, frozen))} is frozen by the call, which sets its requires_grad to False: "
+            "no gradient reaches it, and no optimiser would train it"
+        )
     if not Y.requires_grad:
         raise Wrong(
             "no gradient can flow back from the result: it is cut off from its inputs "

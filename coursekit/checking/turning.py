@@ -42,7 +42,7 @@ def angles(seen: Seen) -> list[str] | None:
 def _turned(seen: Seen) -> list[tuple[str, Tensor]]:
     """The input that the expected output is a rotation of, pair by pair; none for most outputs."""
     a, e = seen.actual, seen.expected
-    if a.shape != e.shape or e.dim() < 2 or e.shape[-1] % 2:
+    if "positions" not in seen.inputs or a.shape != e.shape or e.dim() < 2 or e.shape[-1] % 2:
         return []
     found = []
     for name, x in seen.inputs.items():

@@ -33,8 +33,8 @@ def who_sees_whom(seen: Seen) -> list[str] | None:
 
 def rows(seen: Seen) -> list[str] | None:
     """Weights that do not sum to 1 over the keys, but perhaps over the queries."""
-    if not _holds_weights(seen):
-        return None
+    if not _holds_weights(seen) or ((seen.expected.sum(-1) - 1).abs() >= _SURE).any():
+        return None  # a query that may look at nothing has no weights that sum to 1
     over = {dim: bool(((seen.actual.sum(dim) - 1).abs() < _SURE).all()) for dim in (-1, -2)}
     if over[-1]:
         return []

@@ -3,11 +3,13 @@
 import sys
 
 from grader.proving.seeds import SECRET
-from tests.answers.collection import collections, graded, in_notebook, is_told
+from tests.answers.collection import collections, graded, in_notebook, is_told, unvouched
 
 
 def main(wanted: list[str]) -> None:
-    total = dict.fromkeys(("wrong", "accepted", "accepted in the notebook", "told", "falsely", "right", "refused"), 0)
+    total = dict.fromkeys(
+        ("wrong", "accepted", "accepted in the notebook", "told", "falsely", "unread advice", "right", "refused"), 0
+    )
     for answers in collections():
         if wanted and answers.exercise not in wanted:
             continue
@@ -15,13 +17,15 @@ def main(wanted: list[str]) -> None:
             verdict = in_notebook(answers.exercise, wrong.objects)
             seen = graded(answers.exercise, wrong.objects, SECRET[0]) if verdict.full else verdict
             false = verdict.mistake not in ("", *wrong.true)
+            unread = [] if verdict.mistake else unvouched(wrong, verdict)
             told = is_told(wrong, verdict)
             total["wrong"] += 1
             total["accepted"] += seen.full
             total["accepted in the notebook"] += verdict.full
             total["told"] += told
             total["falsely"] += false
-            state = _state(seen.full, verdict.full, false, told)
+            total["unread advice"] += bool(unread)
+            state = _state(seen.full, verdict.full, false, told) or ("UNREAD ADVICE" if unread else "")
             if state:
                 print(f"{answers.exercise} {wrong.name}: {state}; it is: {wrong.says}\n{verdict.text()}\n")
         for name, objects in answers.rights.items():

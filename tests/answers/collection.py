@@ -26,6 +26,7 @@ from coursekit.checking import store
 from coursekit.checking.checks import verdict_on
 from coursekit.checking.judging import judge
 from coursekit.checking.report import Verdict
+from coursekit.checking.symptoms import AND
 from coursekit.exercises import find
 from grader.drawing import draw, known_mistakes, outcomes_of
 from grader.exercises import trusted
@@ -54,8 +55,9 @@ KINDS = {
 class Wrong:
     """A wrong answer: its kind, what is wrong in words, and what a report may and must say of it.
 
-    `true` are names of known mistakes whose sentences hold for it, `told` is a pattern that the report holds when it
-    tells the real error; empty where the report only shows numbers.
+    `true` are names of known mistakes whose sentences hold for it, `told` is a pattern that the report holds, for it
+    tells the real error; empty where the report only shows numbers. `advice` is a pattern of what else may be said of
+    it where no mistake is named: true of it, and not the error itself.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Wrong:
     says: str
     true: tuple[str, ...]
     told: str
+    advice: str
     objects: tuple[Any, ...]
 
 
@@ -75,7 +78,9 @@ class Answers:
     wrongs: list[Wrong] = field(default_factory=list)
     rights: dict[str, tuple[Any, ...]] = field(default_factory=dict)
 
-    def wrong(self, kind: str, says: str, *, true: str = "", told: str = "", at: int = 0) -> Callable[[T], T]:
+    def wrong(
+        self, kind: str, says: str, *, true: str = "", told: str = "", advice: str = "", at: int = 0
+    ) -> Callable[[T], T]:
         """Register the decorated object as wrong; `true` names mistakes, with spaces between.
 
         Where the exercise takes several objects, `at` is this one's place among the reference's.
@@ -83,7 +88,8 @@ class Answers:
         assert kind in KINDS, f"found the kind {kind!r}, expected one of {', '.join(KINDS)}"
 
         def register(obj: T) -> T:
-            self.wrongs.append(Wrong(_name(obj), kind, says, tuple(true.split()), told, self._objects(obj, at)))
+            objects = self._objects(obj, at)
+            self.wrongs.append(Wrong(_name(obj), kind, says, tuple(true.split()), told, advice, objects))
             return obj
 
         return register
@@ -132,6 +138,14 @@ def in_notebook(exercise_id: str, objects: tuple[Any, ...]) -> Verdict:
 def is_told(wrong: Wrong, verdict: Verdict) -> bool:
     """Whether the report tells the real error: by a mistake that is true of it, or in other words."""
     return verdict.mistake in wrong.true or bool(wrong.told and re.search(wrong.told, verdict.text()))
+
+
+def unvouched(wrong: Wrong, verdict: Verdict) -> list[str]:
+    """The sentences said of an answer that nobody has read and found true of it."""
+    if verdict.mistake:
+        return [] if verdict.mistake in wrong.true else [verdict.advice]
+    said = re.split(rf"{AND}(?![^(]*\))", verdict.advice) if verdict.advice else []
+    return [one for one in said if not any(p and re.search(p, one) for p in (wrong.told, wrong.advice))]
 
 
 def collections() -> Iterator[Answers]:

@@ -4,7 +4,7 @@ import pytest
 
 from coursekit.exercises import chapters
 from grader.proving.seeds import SECRET
-from tests.answers.collection import KINDS, collections, graded, in_notebook, is_told
+from tests.answers.collection import KINDS, collections, graded, in_notebook, is_told, unvouched
 
 ALL = {answers.exercise: answers for answers in collections()}
 WRONG = [pytest.param(id, w, id=f"{id}-{w.name}") for id, answers in ALL.items() for w in answers.wrongs]
@@ -35,10 +35,12 @@ def test_every_kind_has_a_wrong_answer_or_a_reason_why_it_cannot(answers):
 @pytest.mark.parametrize(("exercise_id", "wrong"), WRONG)
 def test_a_wrong_answer_loses_marks_and_hears_nothing_false(exercise_id, wrong):
     verdict = in_notebook(exercise_id, wrong.objects)
+    assert not wrong.told or is_told(wrong, verdict), verdict.text()
+    assert not unvouched(wrong, verdict), verdict.text()
     if verdict.full:  # public cases cannot hold everything; grading's must
         verdict = graded(exercise_id, wrong.objects, SECRET[0])
     assert not verdict.full
-    assert verdict.mistake in ("", *wrong.true), verdict.text()
+    assert not unvouched(wrong, verdict), verdict.text()
 
 
 @pytest.mark.parametrize(("exercise_id", "objects"), RIGHT)

@@ -177,6 +177,14 @@ def _labels(batches):
     return torch.cat(labels) if labels else torch.zeros(0).long()
 
 
+def norms_are_clipped(inputs, outputs):
+    """All gradients together: a clip for each group, or none, shows even where other slips came before."""
+    worst = max(outputs["norm of all gradients at each step"].tolist(), default=0.0) if "clip" in inputs else 0.0
+    if worst > inputs.get("clip", 0.0) * (1 + 1e-4):
+        return f"at a step of the optimizer the norm of all gradients is {worst:.4g}, above clip = {inputs['clip']:g}"
+    return None
+
+
 EXERCISE = Exercise(
     id="bert.fine_tuning",
     title="Train and evaluate",
@@ -186,6 +194,7 @@ EXERCISE = Exercise(
     calls=("train(model, batches, optimizer, scheduler, clip, device)", "evaluate(model, batches, device)"),
     cases=cases,
     probe=probe,
+    laws=(norms_are_clipped,),
     ordered=False,
     # torch's clip_grad_norm_ adds 1e-6 to the norm, the equation does not: gradients differ by a millionth of a norm
     # near 1, and weights by what a few steps make of it.

@@ -125,7 +125,12 @@ def whole_exponents(Q, K, V):
     return attended(Q, K, V, -m * distances(T))
 
 
-@ANSWERS.wrong("large", "positions in 8 bits", told="T=300, d=1, e=1: Y differs")
+@ANSWERS.wrong(
+    "large",
+    "positions in 8 bits",
+    told="T=300, d=1, e=1: Y differs",
+    advice=r"right where T is 7 or less, wrong where it is \d+ or more",
+)
 def small_integers(Q, K, V):
     H, T = Q.shape[1:3]
     at = torch.arange(T).to(torch.int8)
@@ -214,7 +219,12 @@ def one_slope_and_no_scale(Q, K, V):
     return attended(Q * d**0.5, K, V, (-slopes(H)[:1] * distances(T)).expand(H, T, T))
 
 
-@ANSWERS.wrong("large", "distances beyond 255 count as 255", told="T=300, d=1, e=1: Y differs")
+@ANSWERS.wrong(
+    "large",
+    "distances beyond 255 count as 255",
+    told="T=300, d=1, e=1: Y differs",
+    advice=r"right where T is 7 or less, wrong where it is \d+ or more",
+)
 def far_is_far(Q, K, V):
     H, T = Q.shape[1:3]
     return attended(Q, K, V, -slopes(H) * distances(T).clamp(max=255))

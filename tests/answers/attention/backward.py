@@ -155,7 +155,12 @@ def one_maximum(Q, K, V, dY):
     return dZ @ K, dZ.mT @ Q, A.mT @ dY
 
 
-@ANSWERS.wrong("large", "128 keys at most take part in the average", told="S=150, d=1, e=1, gradients: dQ differs")
+@ANSWERS.wrong(
+    "large",
+    "128 keys at most take part in the average",
+    told="S=150, d=1, e=1, gradients: dQ differs",
+    advice=r"right where S is 6 or less, wrong where it is \d+ or more",
+)
 def at_most_128_keys(Q, K, V, dY):
     A, dA = weights(Q, K), dY @ V.mT
     dZ = A * (dA - (A * dA)[..., :128].sum(-1, keepdim=True)) / Q.shape[-1] ** 0.5
@@ -169,7 +174,12 @@ def squeezed(Q, K, V, dY):
     return (dZ @ K).squeeze(), (dZ.mT @ Q).squeeze(), (A.mT @ dY).squeeze()
 
 
-@ANSWERS.wrong("ones", "a single query's gradient is 0", told="T=1, S=3, d=4, e=2, gradients: dQ differs")
+@ANSWERS.wrong(
+    "ones",
+    "a single query's gradient is 0",
+    told="T=1, S=3, d=4, e=2, gradients: dQ differs",
+    advice="dQ is 0 everywhere|right where T is more than 1, wrong where it is 1",
+)
 def one_query(Q, K, V, dY):
     A = weights(Q, K)
     dZ = through(A, dY @ V.mT) / Q.shape[-1] ** 0.5

@@ -201,7 +201,7 @@ class MaskOfTheFirstSequence(Given):
         return super().attention(X, allowed)
 
 
-@ANSWERS.wrong("far", "BERT's epsilon of 1e-12: another norm where tokens hardly vary")
+@ANSWERS.wrong("far", "BERT's epsilon of 1e-12: another norm where tokens hardly vary", told=r"\(an epsilon\)")
 class EpsilonOfBert(Given):
     def __init__(self, *sizes):
         super().__init__(*sizes)
@@ -212,6 +212,7 @@ class EpsilonOfBert(Given):
     "large",
     "at most 512 tokens, and the rest is as it was",
     told="T=520, D=2, H=1, F=1, norm_first=False, float64: Y differs",
+    advice=r"right where T is 5 or less, wrong where it is \d+ or more",
 )
 class AtMost512(Given):
     def forward(self, X, allowed=None):
@@ -225,13 +226,18 @@ class Squeezed(Given):
         return super().forward(X, allowed).squeeze(0)
 
 
-@ANSWERS.wrong("ones", "a single token passes unchanged", told="T=1, D=6, H=3, F=10, norm_first=False: Y differs")
+@ANSWERS.wrong(
+    "ones",
+    "a single token passes unchanged",
+    told="T=1, D=6, H=3, F=10, norm_first=False: Y differs",
+    advice="Y is the input X, unchanged|right where T is more than 1, wrong where it is 1",
+)
 class OneTokenPasses(Given):
     def forward(self, X, allowed=None):
         return X if X.shape[1] == 1 else super().forward(X, allowed)
 
 
-@ANSWERS.wrong("again", "the first mask is kept", told="two calls with the same arguments")
+@ANSWERS.wrong("again", "the first mask is kept", told="keeps something from one call to the next")
 class FirstMaskKept(Given):
     mask = None
 
@@ -244,7 +250,7 @@ class FirstMaskKept(Given):
 @ANSWERS.wrong(
     "again",
     "the order of norms lies on the class: the last block that is made decides for all",
-    told="two calls with the same arguments",
+    told="keeps something from one call to the next",
 )
 class OrderOnTheClass(Given):
     def __init__(self, D, H, F, norm_first):
@@ -300,20 +306,25 @@ class NormOverTokens(Given):
             norm.forward = lambda x, norm=norm: F.layer_norm(x, x.shape[1:]) * norm.weight + norm.bias
 
 
-@ANSWERS.wrong("plain", "a last norm in pre-norm, as a whole GPT has it", told="both halves add 0: Y is X: Y differs")
+@ANSWERS.wrong(
+    "plain",
+    "a last norm in pre-norm, as a whole GPT has it",
+    told="both halves add 0: Y is X: Y differs",
+    advice="right where norm_first is False, wrong where it is True",
+)
 class OneNormMore(Given):
     def forward(self, X, allowed=None):
         Y = super().forward(X, allowed)
         return self.norm2(Y) if self.norm_first else Y
 
 
-@ANSWERS.wrong("plain", "the mask is turned round once more")
+@ANSWERS.wrong("plain", "the mask is turned round once more", told="right without `allowed`, wrong with it")
 class MaskTurned(Given):
     def attention(self, X, allowed):
         return super().attention(X, None if allowed is None else ~allowed | torch.eye(X.shape[1]).bool())
 
 
-@ANSWERS.wrong("again", "the order changes with each call", told="two calls with the same arguments")
+@ANSWERS.wrong("again", "the order changes with each call", told="keeps something from one call to the next")
 class TakesTurns(Given):
     def forward(self, X, allowed=None):
         Y = super().forward(X, allowed)
@@ -332,7 +343,7 @@ class MaskInPlace(Given):
         return super().attention(X, allowed)
 
 
-@ANSWERS.wrong("named", "with a mask only the attention is returned")
+@ANSWERS.wrong("named", "with a mask only the attention is returned", told="right without `allowed`, wrong with it")
 class AttentionAloneWithMask(Given):
     def forward(self, X, allowed=None):
         return super().forward(X) if allowed is None else self.attention(X, allowed)

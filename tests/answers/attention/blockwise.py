@@ -125,7 +125,12 @@ def causal_in_each_block(Q, K, V, block, causal):
     return online(Q, K, V, block, causal, hides=hides)
 
 
-@ANSWERS.wrong("plain", "causal without the token itself", told="which it must not see")
+@ANSWERS.wrong(
+    "plain",
+    "causal without the token itself",
+    told="which it must not see",
+    advice="right where causal is False, wrong where it is True",
+)
 def not_itself(Q, K, V, block, causal):
     return online(Q, K, V, block, causal, hides=lambda i, j: (j >= i) & (i > 0))
 
@@ -157,7 +162,12 @@ def keys_like_queries(Q, K, V, block, causal):
     return online(Q, K[..., :T, :], V[..., :T, :], block, causal)
 
 
-@ANSWERS.wrong("unwatched", "all scores, in NumPy", told="arrays and lists outside of torch take")
+@ANSWERS.wrong(
+    "unwatched",
+    "all scores, in NumPy",
+    told="arrays and lists outside of torch take",
+    advice=r"right where T is \d+ or less, wrong where it is \d+ or more",
+)
 def all_scores_in_numpy(Q, K, V, block, causal):
     q, k, v = (x.numpy() for x in (Q, K, V))
     Z = q @ k.swapaxes(-1, -2) / math.sqrt(q.shape[-1])
@@ -167,7 +177,12 @@ def all_scores_in_numpy(Q, K, V, block, causal):
     return torch.from_numpy(A / A.sum(-1, keepdims=True) @ v)
 
 
-@ANSWERS.wrong("unwatched", "all scores, in Python's lists", told="arrays and lists outside of torch take")
+@ANSWERS.wrong(
+    "unwatched",
+    "all scores, in Python's lists",
+    told="arrays and lists outside of torch take",
+    advice=r"right where T is \d+ or less, wrong where it is \d+ or more",
+)
 def all_scores_in_lists(Q, K, V, block, causal):
     heads = []
     for q, k, v in zip(Q.flatten(0, 1), K.flatten(0, 1), V.flatten(0, 1), strict=True):
@@ -234,7 +249,12 @@ def squeezed(Q, K, V, block, causal):
     return online(Q, K, V, block, causal).squeeze()
 
 
-@ANSWERS.wrong("ones", "a single query sees the first block only", told="T=1, S=7, block=3, causal=False: Y differs")
+@ANSWERS.wrong(
+    "ones",
+    "a single query sees the first block only",
+    told="T=1, S=7, block=3, causal=False: Y differs",
+    advice="right where T is more than 1, wrong where it is 1",
+)
 def one_query_one_block(Q, K, V, block, causal):
     S = block if Q.shape[-2] == 1 else K.shape[-2]
     return online(Q, K[..., :S, :], V[..., :S, :], block, causal)
@@ -284,12 +304,18 @@ def scaled_by_block(Q, K, V, block, causal):
     "plain",
     "causal: the block on the diagonal is left out",
     told="query 1 takes nothing from the value of key 1, which it must see",
+    advice="right where causal is False, wrong where it is True",
 )
 def diagonal_left_out(Q, K, V, block, causal):
     return online(Q, K, V, block, causal, hides=lambda i, j: (j // block >= i // block) & (j > 0))
 
 
-@ANSWERS.wrong("unwatched", "all scores in NumPy where causal is False", told="arrays and lists outside of torch take")
+@ANSWERS.wrong(
+    "unwatched",
+    "all scores in NumPy where causal is False",
+    told="arrays and lists outside of torch take",
+    advice=r"right where T is \d+ or less, wrong where it is \d+ or more",
+)
 def scores_in_numpy_sometimes(Q, K, V, block, causal):
     if causal:
         return online(Q, K, V, block, causal)

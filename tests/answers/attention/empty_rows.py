@@ -65,7 +65,11 @@ def along_queries(Q, K, V, allowed):
     return A.masked_fill(empty, 0) @ V
 
 
-@ANSWERS.wrong("plain", "the empty row looks at everything, and its result is not thrown away; upside down as well")
+@ANSWERS.wrong(
+    "plain",
+    "the empty row looks at everything, and its result is not thrown away; upside down as well",
+    told="a query without any allowed key gives .*, expected exactly 0",
+)
 def everything(Q, K, V, allowed):
     empty = ~allowed.any(-1, keepdim=True)
     return scores(Q, K).masked_fill(allowed & ~empty, -torch.inf).softmax(-1) @ V
@@ -104,6 +108,7 @@ def squeezed(Q, K, V, allowed):
     "ones",
     "counts the hidden keys and compares with S: a mask of width 1 has never S of them",
     told="one truth value for each query: Y is NaN",
+    advice="a query without any allowed key gives .*, expected exactly 0",
 )
 def counted(Q, K, V, allowed):
     empty = (~allowed).sum(-1, keepdim=True) == K.shape[-2]
@@ -120,7 +125,10 @@ def four_dimensions(Q, K, V, allowed):
 
 
 @ANSWERS.wrong(
-    "named", "only the first head's mask tells which rows are empty", told="heads with masks of their own: Y is NaN"
+    "named",
+    "only the first head's mask tells which rows are empty",
+    told="heads with masks of their own: Y is NaN",
+    advice="a query without any allowed key gives .*, expected exactly 0",
 )
 def first_head(Q, K, V, allowed):
     allowed = allowed.expand(scores(Q, K).shape)
@@ -130,7 +138,10 @@ def first_head(Q, K, V, allowed):
 
 
 @ANSWERS.wrong(
-    "large", "sums of a mask in 8 bits: 256 allowed keys count as none", told="wrong where it is 256 or more"
+    "large",
+    "sums of a mask in 8 bits: 256 allowed keys count as none",
+    told="wrong where it is 256 or more",
+    advice="Y is 0 everywhere",
 )
 def eight_bits(Q, K, V, allowed):
     empty = allowed.sum(-1, keepdim=True, dtype=torch.uint8) == 0
@@ -145,7 +156,11 @@ def mask_changed(Q, K, V, allowed):
     return scores(Q, K).masked_fill(~allowed, -torch.inf).softmax(-1).masked_fill(empty, 0) @ V
 
 
-@ANSWERS.wrong("again", "which rows are empty is kept by the mask's shape")
+@ANSWERS.wrong(
+    "again",
+    "which rows are empty is kept by the mask's shape",
+    advice="a query without any allowed key gives .*, expected exactly 0",
+)
 def rows_kept(Q, K, V, allowed):
     empty = KEPT.setdefault(allowed.shape, ~allowed.any(-1, keepdim=True))
     A = scores(Q, K).masked_fill(~allowed & ~empty, -torch.inf).softmax(-1)
@@ -191,7 +206,11 @@ def first_key(Q, K, V, allowed):
     return scores(Q, K).masked_fill(~allowed, -torch.inf).softmax(-1) @ V
 
 
-@ANSWERS.wrong("named", "a row is empty when it is so in every head and sequence")
+@ANSWERS.wrong(
+    "named",
+    "a row is empty when it is so in every head and sequence",
+    told="heads with masks of their own: a query without any allowed key gives",
+)
 def empty_everywhere(Q, K, V, allowed):
     allowed = allowed.expand(scores(Q, K).shape)
     empty = ~allowed.any(-1, keepdim=True).any(0, keepdim=True).any(1, keepdim=True)

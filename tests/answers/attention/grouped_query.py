@@ -125,7 +125,10 @@ def detached(Q, K, V):
 
 
 @ANSWERS.wrong(
-    "large", "h * (G / H), rounded down: some heads of many fall a group short", told="H=82, G=2, T=1, S=3: Y differs"
+    "large",
+    "h * (G / H), rounded down: some heads of many fall a group short",
+    told="H=82, G=2, T=1, S=3: Y differs",
+    advice=r"right where H is \d+ or less, wrong where it is \d+ or more",
 )
 def rounded_down(Q, K, V):
     H, G = Q.shape[1], K.shape[1]

@@ -109,7 +109,12 @@ def merge_with_view(Y):
     return Y.transpose(1, 2).view(B, T, H * d)
 
 
-@ANSWERS.wrong("named", "split reads the memory of a contiguous X", told=r"not contiguous: split_heads\(X, H\) differs")
+@ANSWERS.wrong(
+    "named",
+    "split reads the memory of a contiguous X",
+    told=r"not contiguous: split_heads\(X, H\) differs",
+    advice=r"split_heads\(X, H\) holds the right numbers at the wrong places",
+)
 def strides_assumed(X, H):
     B, T, D = X.shape
     return X.as_strided((B, H, T, D // H), (T * D, D // H, D, 1))
@@ -129,13 +134,21 @@ def merge_squeezed(Y):
     return joined(Y).squeeze()
 
 
-@ANSWERS.wrong("ones", "a single head gets its dimension at the wrong place", told="has dimensions -4 and -3 exchanged")
+@ANSWERS.wrong(
+    "ones",
+    "a single head gets its dimension at the wrong place",
+    told="has dimensions -4 and -3 exchanged",
+    advice="right where H is more than 1, wrong where it is 1",
+)
 def single_head(X, H):
     return X.unsqueeze(0) if H == 1 else cut(X, H)
 
 
 @ANSWERS.wrong(
-    "ones", "heads of width 1 are laid out the other way round", told=r"D=3, H=3: split_heads\(X, H\) differs"
+    "ones",
+    "heads of width 1 are laid out the other way round",
+    told=r"D=3, H=3: split_heads\(X, H\) differs",
+    advice=r"split_heads\(X, H\) holds the right numbers at the wrong places",
 )
 def width_one(X, H):
     B, T, D = X.shape
@@ -153,7 +166,7 @@ def single_token(Y):
     return Y.reshape(B, T, d * H) if T == 1 else Y.mT.reshape(B, T, d * H)
 
 
-@ANSWERS.wrong("large", "no more than 12 heads", told="wrong where it is 16 or more")
+@ANSWERS.wrong("large", "no more than 12 heads", told=r"wrong where it is 48 or more \(they differ in H too\)")
 def twelve_heads(X, H):
     return cut(X, min(H, 12)) if X.shape[-1] % min(H, 12) == 0 else cut(X, H)[:, :12]
 
@@ -217,7 +230,7 @@ def merge_in_float32(Y):
     return joined(Y.float())
 
 
-@ANSWERS.wrong("again", "the first result of a shape is kept")
+@ANSWERS.wrong("again", "the first result of a shape is kept", told="kept what an earlier call gave")
 def kept_by_shape(X, H):
     return KEPT.setdefault((X.shape, H), cut(X, H))
 

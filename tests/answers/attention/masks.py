@@ -111,7 +111,11 @@ def first_key_seen(Q, K, V, real, causal):
     return attend(Q, K, V, allowed)
 
 
-@ANSWERS.wrong("named", "queries that are filler see nothing of the future, without causal as well")
+@ANSWERS.wrong(
+    "named",
+    "queries that are filler see nothing of the future, without causal as well",
+    told="query 1 takes nothing from the value of key 3, which it must see",
+)
 def filler_queries(Q, K, V, real, causal):
     T, S = Q.shape[2], K.shape[2]
     allowed = real[:, None, None].expand(-1, -1, T, -1)
@@ -230,7 +234,9 @@ def causal_if_square(Q, K, V, real, causal):
     return attend(Q, K, V, allowed & past(Q, K) if causal and Q.shape[2] == K.shape[2] else allowed)
 
 
-@ANSWERS.wrong("plain", "the first sequence's padding for all")
+@ANSWERS.wrong(
+    "plain", "the first sequence's padding for all", told="takes from the value of key 1, which it must not see"
+)
 def first_sequence(Q, K, V, real, causal):
     allowed = real[:1, None, None]
     return attend(Q, K, V, allowed & past(Q, K) if causal else allowed)

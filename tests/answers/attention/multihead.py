@@ -89,7 +89,11 @@ class Views(Base):
         return Y.reshape(B, T, H * d)
 
 
-@ANSWERS.wrong("plain", "nn.MultiheadAttention without batch_first: tokens attend across the batch")
+@ANSWERS.wrong(
+    "plain",
+    "nn.MultiheadAttention without batch_first: tokens attend across the batch",
+    told="changes when another sequence of the batch does.*batch_first",
+)
 class BatchSecond(nn.MultiheadAttention):
     def forward(self, X, allowed=None):
         if allowed is not None:
@@ -162,7 +166,12 @@ class UpsideDown(Base):
         return super().weights(Z, None if allowed is None else ~allowed)
 
 
-@ANSWERS.wrong("plain", "if allowed: asks a tensor for one truth value", told="want one truth value")
+@ANSWERS.wrong(
+    "plain",
+    "if allowed: asks a tensor for one truth value",
+    told="want one truth value",
+    advice="right without `allowed`, wrong with it",
+)
 class TruthOfMask(Base):
     def weights(self, Z, allowed):
         if allowed:
@@ -251,13 +260,18 @@ class ScalesX(Base):
         return super().project(X / 1.5)
 
 
-@ANSWERS.wrong("given", "the mask is turned upside down in place", told="changes its input allowed in place")
+@ANSWERS.wrong(
+    "given",
+    "the mask is turned upside down in place",
+    told="changes its input allowed in place",
+    advice="right without `allowed`, wrong with it",
+)
 class TurnsMask(Base):
     def weights(self, Z, allowed):
         return Z.softmax(-1) if allowed is None else Z.masked_fill(allowed.logical_not_(), -torch.inf).softmax(-1)
 
 
-@ANSWERS.wrong("again", "the first mask is kept")
+@ANSWERS.wrong("again", "the first mask is kept", told="keeps something from one call to the next")
 class KeepsMask(Base):
     mask = None
 
@@ -267,7 +281,7 @@ class KeepsMask(Base):
         return super().weights(Z, self.mask if allowed is not None else None)
 
 
-@ANSWERS.wrong("again", "the number of heads is kept on the class")
+@ANSWERS.wrong("again", "the number of heads is kept on the class", told="keeps something from one call to the next")
 class HeadsOnClass(Base):
     heads = 0
 
@@ -279,7 +293,9 @@ class HeadsOnClass(Base):
         return X.unflatten(-1, (type(self).heads, -1)).transpose(1, 2)
 
 
-@ANSWERS.wrong("again", "the keys and values of earlier calls are kept and seen")
+@ANSWERS.wrong(
+    "again", "the keys and values of earlier calls are kept and seen", told="keeps something from one call to the next"
+)
 class KeepsKeys(Base):
     past = None
 
@@ -298,7 +314,12 @@ class Seeds(Base):
         super().__init__(D, H)
 
 
-@ANSWERS.wrong("surroundings", "switches gradients off when a mask comes", told="leaves gradients switched off")
+@ANSWERS.wrong(
+    "surroundings",
+    "switches gradients off when a mask comes",
+    told="leaves gradients switched off",
+    advice="right without `allowed`, wrong with it",
+)
 class SwitchesOff(Base):
     def forward(self, X, allowed=None):
         Y = super().forward(X, allowed)
@@ -362,7 +383,9 @@ class MaskAdded(Base):
         return (Z if allowed is None else Z + allowed).softmax(-1)
 
 
-@ANSWERS.wrong("again", "the scale is worked into the weights at every call")
+@ANSWERS.wrong(
+    "again", "the scale is worked into the weights at every call", told="keeps something from one call to the next"
+)
 class ScalesItsWeights(Base):
     def project(self, X):
         D = X.shape[-1]

@@ -199,7 +199,10 @@ def halved_sines(Q, K, positions, base=10000.0):
 
 
 @ANSWERS.wrong(
-    "ones", "one token at a time, as a cache hands them over, is not turned at all", told="one token each.*differs"
+    "ones",
+    "one token at a time, as a cache hands them over, is not turned at all",
+    told="one token each.*differs",
+    advice="Q_rotated is the input Q, unchanged|right where T is more than 1, wrong where it is 1",
 )
 def one_token_is_left(Q, K, positions, base=10000.0):
     if Q.shape[2] == 1:

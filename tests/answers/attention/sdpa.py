@@ -149,7 +149,7 @@ def in_place(Q, K, V):
     return (Q @ K.mT).softmax(-1) @ V
 
 
-@ANSWERS.wrong("again", "the first call's scale is kept")
+@ANSWERS.wrong("again", "the first call's scale is kept", told=r"the scores are 0\.3536 Q K\^T, expected 0\.4472")
 def scale_kept(Q, K, V):
     scale = KEPT.setdefault("scale", Q.shape[-1] ** -0.5)
     return (Q @ K.mT * scale).softmax(-1) @ V

@@ -136,7 +136,9 @@ def columns_to_128(positions, D):
     return P
 
 
-@ANSWERS.wrong("named", "positions of int32 get rows of 0", told="int32, and one position twice")
+@ANSWERS.wrong(
+    "named", "positions of int32 get rows of 0", told="int32, and one position twice", advice="P is 0 everywhere"
+)
 def positions_of_int64(positions, D):
     if positions.dtype == torch.int32:
         return torch.zeros(len(positions), D)

@@ -151,7 +151,10 @@ def exponentials(Q, K, V, window):
 
 
 @ANSWERS.wrong(
-    "large", "a mask of 64 tokens, cut to size; longer texts see one another whole", told="T=300, window=130: Y differs"
+    "large",
+    "a mask of 64 tokens, cut to size; longer texts see one another whole",
+    told="T=300, window=130: Y differs",
+    advice=r"right where T is 7 or less, wrong where it is \d+ or more",
 )
 def mask_of_64(Q, K, V, window):
     T = Q.shape[-2]

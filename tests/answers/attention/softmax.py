@@ -86,7 +86,11 @@ def cut_below(x, dim):
     return e / e.sum(dim, keepdim=True)
 
 
-@ANSWERS.wrong("far", "-inf becomes -1000, which is a score like any other among scores near -1000")
+@ANSWERS.wrong(
+    "far",
+    "-inf becomes -1000, which is a score like any other among scores near -1000",
+    told=r"-inf gets the weight 1\.7e-01, expected exactly 0",
+)
 def inf_is_thousand(x, dim):
     x = x.clamp(-1000, 1000)
     e = (x - x.amax(dim, keepdim=True)).exp()
@@ -117,7 +121,12 @@ def single_entries_kept(x, dim):
     return e / e.sum(dim, keepdim=True)
 
 
-@ANSWERS.wrong("large", "a slice is summed up to its 64th entry", told=r"\(2, 300\), dim=1: A differs")
+@ANSWERS.wrong(
+    "large",
+    "a slice is summed up to its 64th entry",
+    told=r"\(2, 300\), dim=1: A differs",
+    advice="A does not sum to 1 along `dim`",
+)
 def first_64(x, dim):
     e = (x - x.amax(dim, keepdim=True)).exp()
     return e / e.narrow(dim, 0, min(64, x.shape[dim])).sum(dim, keepdim=True)
@@ -161,7 +170,11 @@ def default_dtype(x, dim):
     return e / e.sum(dim, keepdim=True)
 
 
-@ANSWERS.wrong("plain", "the place of the maximum is subtracted in place of the maximum")
+@ANSWERS.wrong(
+    "plain",
+    "the place of the maximum is subtracted in place of the maximum",
+    advice="an entry of -inf gets the weight .*, expected exactly 0",
+)
 def place_of_maximum(x, dim):
     e = (x - x.max(dim, keepdim=True)[1]).exp()
     return e / e.sum(dim, keepdim=True)
@@ -173,7 +186,9 @@ def maximum_of_last(x, dim):
     return e / e.sum(dim, keepdim=True)
 
 
-@ANSWERS.wrong("plain", "sigmoids that are divided by their sum")
+@ANSWERS.wrong(
+    "plain", "sigmoids that are divided by their sum", advice="an entry of -inf gets the weight .*, expected exactly 0"
+)
 def sigmoids(x, dim):
     return x.sigmoid() / x.sigmoid().sum(dim, keepdim=True)
 

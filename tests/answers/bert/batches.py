@@ -162,6 +162,7 @@ def sorts_in_place(lengths, size):
     "numbers above 255 overflow (uint8)",
     told=r"300 sentences, size 40: how often each sentence is taken",
     at=1,
+    advice=r"right where size is 8 or less, wrong where it is \d+ or more",
 )
 def small_numbers(lengths, size):
     order = torch.tensor(lengths).argsort().to(torch.uint8).tolist()
@@ -233,7 +234,12 @@ def multiple_of_8(sentences, pad_id):
     return ids, torch.arange(T) < torch.tensor([len(s) for s in sentences])[:, None]
 
 
-@ANSWERS.wrong("plain", "real comes first", told="real has dtype int64, expected bool")
+@ANSWERS.wrong(
+    "plain",
+    "real comes first",
+    told="real has dtype int64, expected bool",
+    advice="ids and real are exchanged: each is what the other should be",
+)
 def real_first(sentences, pad_id):
     return real_of(sentences), torch.tensor(filled(sentences, pad_id))
 

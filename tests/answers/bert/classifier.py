@@ -60,7 +60,12 @@ class Squeezed(Base):
         return super().forward(ids, real).squeeze()
 
 
-@wrong("again", "the mask is drawn at the first call and kept", told="two calls in training drop the same")
+@wrong(
+    "again",
+    "the mask is drawn at the first call and kept",
+    told="two calls in training drop the same",
+    advice="right where p is 0, wrong where it is more",
+)
 class OneMaskForEver(Base):
     mask = None
 
@@ -88,7 +93,12 @@ class DecidesOnce(Base):
         return self.linear(F.dropout(self.y(ids, real), self.p, self.acts))
 
 
-@wrong("onward", "after the first evaluation dropout is gone for good", told="after an evaluation nothing is dropped")
+@wrong(
+    "onward",
+    "after the first evaluation dropout is gone for good",
+    told="after an evaluation nothing is dropped",
+    advice="right where p is 0, wrong where it is more",
+)
 class GoneAfterEvaluation(Base):
     def forward(self, ids, real):
         if not self.training:
@@ -144,7 +154,12 @@ class OneLogitForTwo(Base):
         super().__init__(encoder, pool, D, 1 if C == 2 else C, p)
 
 
-@wrong("large", "a sentence is cut after 512 tokens", told="one long sentence")
+@wrong(
+    "large",
+    "a sentence is cut after 512 tokens",
+    told="one long sentence",
+    advice=r"right where T is 6 or less, wrong where it is \d+ or more",
+)
 class CutsAt512(Base):
     def forward(self, ids, real):
         return super().forward(ids[:, :512], real[:, :512])
@@ -164,7 +179,12 @@ class SetsTheSeed(Base):
         return super().forward(ids, real)
 
 
-@wrong("dependence", "exactly the share p of each sentence's numbers is dropped", told="depends on what else")
+@wrong(
+    "dependence",
+    "exactly the share p of each sentence's numbers is dropped",
+    told="depends on what else",
+    advice="right where p is 0, wrong where it is more",
+)
 class ExactlyP(Base):
     def forward(self, ids, real):
         y = self.y(ids, real)
@@ -175,7 +195,12 @@ class ExactlyP(Base):
         return self.linear(y)
 
 
-@wrong("dependence", "neighbours are dropped in pairs", told="depends on what else")
+@wrong(
+    "dependence",
+    "neighbours are dropped in pairs",
+    told="depends on what else",
+    advice="right where p is 0, wrong where it is more",
+)
 class InPairs(Base):
     def forward(self, ids, real):
         y = self.y(ids, real)
@@ -185,7 +210,13 @@ class InPairs(Base):
         return self.linear(y)
 
 
-@wrong("dependence", "one mask for the whole batch", true="OneMask", told="mask of its own")
+@wrong(
+    "dependence",
+    "one mask for the whole batch",
+    true="OneMask",
+    told="mask of its own",
+    advice="right where p is 0, wrong where it is more",
+)
 class OneMaskForAll(Base):
     def forward(self, ids, real):
         y = self.y(ids, real)
@@ -201,7 +232,13 @@ class NotDivided(Base):
         return self.linear(y * (torch.rand_like(y) >= self.p) if self.training else y)
 
 
-@wrong("plain", "p is taken for the chance to be kept", true="KeptShare", told="are dropped, expected")
+@wrong(
+    "plain",
+    "p is taken for the chance to be kept",
+    true="KeptShare",
+    told="are dropped, expected",
+    advice="right where p is 0, wrong where it is more",
+)
 class KeepsP(Base):
     def __init__(self, encoder, pool, D, C, p):
         super().__init__(encoder, pool, D, C, p)
@@ -338,7 +375,12 @@ class ClearsPadding(Base):
         return self.pool(self.encoder(ids * real, torch.ones_like(real)), real)
 
 
-@wrong("plain", "dropout twice: after the encoder and after the pool", told="dropout acts somewhere else")
+@wrong(
+    "plain",
+    "dropout twice: after the encoder and after the pool",
+    told="dropout acts somewhere else",
+    advice="right where p is 0, wrong where it is more",
+)
 class DropsTwice(Base):
     def y(self, ids, real):
         return self.pool(self.dropout(self.encoder(ids, real)), real)
@@ -367,7 +409,12 @@ class Predicts(Base):
         return super().forward(ids, real).argmax(-1)
 
 
-@wrong("dependence", "a place's mask is drawn once for two sentences in a row", told="two sentences in a row")
+@wrong(
+    "dependence",
+    "a place's mask is drawn once for two sentences in a row",
+    told="two sentences in a row",
+    advice="right where p is 0, wrong where it is more",
+)
 class TwoSentencesAlike(Base):
     def forward(self, ids, real):
         y = self.y(ids, real)

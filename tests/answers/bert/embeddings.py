@@ -169,6 +169,7 @@ class OneSegment(Given):
     "large",
     "positions are cut off at 512, BERT's own longest",
     told=r"a long sentence: .*only where index -2 is 512, 513",
+    advice=r"right where T is 7 or less, wrong where it is \d+ or more",
 )
 class UpTo512(Given):
     def forward(self, ids, segments):

@@ -223,7 +223,12 @@ class MaskOverHeads(Given):
         return real[:, None, :]
 
 
-@ANSWERS.wrong("large", "sentences are cut at 128 tokens", told="a long sentence: Y differs")
+@ANSWERS.wrong(
+    "large",
+    "sentences are cut at 128 tokens",
+    told="a long sentence: Y differs",
+    advice=r"right where T is 6 or less, wrong where it is \d+ or more",
+)
 class UpTo128(Given):
     def attend(self, X, real):
         far = torch.arange(X.shape[1], device=X.device) < 128

@@ -141,7 +141,7 @@ def a_share(prediction, answer):
     return 2 * (Counter(p) & Counter(a)).total() / (len(p) + len(a)) if p or a else 1.0
 
 
-@wrong("plain", "two slips: sets, and the answer need only be part of it", told="the answer lies within")
+@wrong("plain", "two slips: sets, and the answer need only be part of it")
 def subset(prediction, answer):
     return float(set(words(answer)) <= set(words(prediction)))
 

@@ -120,7 +120,7 @@ def eval_in_the_loop(model, batches, optimizer, scheduler, clip, device):
 @training(
     "named",
     "only the first group's gradients are clipped, not all together",
-    told="norm of all gradients at each step differs",
+    told="the norm of all gradients is .*, above clip = 0.2",
 )
 def clips_the_first_group(model, batches, optimizer, scheduler, clip, device):
     model.train()
@@ -155,7 +155,12 @@ def clips_each_by_itself(model, batches, optimizer, scheduler, clip, device):
     return total / n
 
 
-@training("given", "a copy of the model is trained, the model itself is not", told="steps of the optimizer")
+@training(
+    "given",
+    "a copy of the model is trained, the model itself is not",
+    told="steps of the optimizer",
+    advice="token.weight afterwards is the input token.weight, unchanged",
+)
 def trains_a_copy(model, batches, optimizer, scheduler, clip, device):
     twin = copy.deepcopy(model).train()
     optimizer = type(optimizer)([p for p in twin.parameters() if p.requires_grad], **optimizer.defaults)
@@ -301,7 +306,12 @@ def stops_at_a_small_batch(model, batches, optimizer, scheduler, clip, device):
     return total / n
 
 
-@training("large", "at most twenty batches, left from a quick try", told="steps of the optimizer")
+@training(
+    "large",
+    "at most twenty batches, left from a quick try",
+    told="steps of the optimizer",
+    advice="rate afterwards is 0.0238095 everywhere",
+)
 def twenty_batches(model, batches, optimizer, scheduler, clip, device):
     model.train()
     total, n = 0.0, 0
@@ -378,7 +388,13 @@ def forges_the_counter(model, batches, optimizer, scheduler, clip, device):
     return total / n
 
 
-@training("plain", "no optimizer.step(), and a mean over len(batches)", true="NoStep", told="steps of the optimizer")
+@training(
+    "plain",
+    "no optimizer.step(), and a mean over len(batches)",
+    true="NoStep",
+    told="steps of the optimizer",
+    advice="token.weight afterwards is the input token.weight, unchanged",
+)
 def never_steps(model, batches, optimizer, scheduler, clip, device):
     model.train()
     total = 0.0
@@ -396,7 +412,7 @@ def never_steps(model, batches, optimizer, scheduler, clip, device):
 @training(
     "plain",
     "the clip comes before backward, and the model is not told which tokens are real",
-    told="norm of all gradients at each step",
+    told="the norm of all gradients is .*, above clip = 0.2",
 )
 def clip_first_and_all_real(model, batches, optimizer, scheduler, clip, device):
     model.train()

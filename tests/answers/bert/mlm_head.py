@@ -229,7 +229,13 @@ def by_exp_and_log(head, X, labels):
     return -(e / e.sum(-1, keepdim=True)).gather(-1, labels[asked][:, None]).log().mean()
 
 
-@ANSWERS.wrong("large", "no more than 20 places are asked for", told="30, 25 places asked for: loss differs", at=1)
+@ANSWERS.wrong(
+    "large",
+    "no more than 20 places are asked for",
+    told="30, 25 places asked for: loss differs",
+    at=1,
+    advice=r"right where T is 7 or less, wrong where it is \d+ or more",
+)
 def twenty_places(head, X, labels):
     asked = (labels != -100).nonzero()[:20]
     b, t = asked.T

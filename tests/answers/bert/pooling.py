@@ -153,7 +153,13 @@ def squeezed(X, real):
     return mean(X, real).squeeze()
 
 
-@ANSWERS.wrong("large", "more than 255 tokens overflow (uint8)", told=r"a long sentence: ", at=1)
+@ANSWERS.wrong(
+    "large",
+    "more than 255 tokens overflow (uint8)",
+    told=r"a long sentence: ",
+    at=1,
+    advice=r"mean_pooling\(X, real\) is 6.818 times what|right where T is 6 or less, wrong where it is \d+ or more",
+)
 def small_counts(X, real):
     n = real.to(torch.uint8).sum(1, keepdim=True, dtype=torch.uint8).clamp(min=1)
     return (X * real[..., None]).sum(1) / n

@@ -331,9 +331,7 @@ def never_alone(documents, longest, cls, sep, g):
     return pairs(documents, longest, cls, sep, g, other=other)
 
 
-@ANSWERS.wrong(
-    "plain", "the longer one is cut at once, as far as it takes", told="though|although|cut|not one sentence"
-)
+@ANSWERS.wrong("plain", "the longer one is cut at once, as far as it takes", told="longer than `longest`")
 def longer_at_once(documents, longest, cls, sep, g):
     def cutting(a, b, room):
         if len(a) + len(b) <= room:

@@ -119,7 +119,12 @@ def without_gaps(start, end, context, limit, margin):
     )
 
 
-@wrong("ones", "squeeze takes the batch away where there is one row", told="lost a dimension|has shape .2,.")
+@wrong(
+    "ones",
+    "squeeze takes the batch away where there is one row",
+    told="lost a dimension|has shape .2,.",
+    advice="right where B is more than 1, wrong where it is 1",
+)
 def squeezed(start, end, context, limit, margin):
     return chosen(table(start, end, context, limit), start, end, margin).squeeze()
 
@@ -165,7 +170,12 @@ def n_best(start, end, context, limit, margin):
     return torch.tensor(rows)
 
 
-@wrong("large", "at most 30 tokens whatever the limit is", told="a long span")
+@wrong(
+    "large",
+    "at most 30 tokens whatever the limit is",
+    told="a long span",
+    advice=r"right where limit is \d+ or less, wrong where it is \d+ or more",
+)
 def thirty_tokens(start, end, context, limit, margin):
     return chosen(table(start, end, context, min(limit, 30)), start, end, margin)
 

@@ -120,3 +120,23 @@ def test_a_result_that_is_no_tensor_becomes_some(kind, value, expected):
 def test_another_kind_of_result_is_told(kind):
     with pytest.raises(Wrong, match=r"is there a return|expected y"):
         probe(f"f() -> y: {kind}")({}, lambda: None)
+
+
+class FreezesItself(Scale):
+    def forward(self, X):
+        Y = super().forward(X)
+        self.weight.requires_grad_(False)
+        return Y
+
+
+class FreezesItselfFirst(Scale):
+    def forward(self, X):
+        self.weight.requires_grad_(False)
+        return super().forward(X)
+
+
+@pytest.mark.parametrize("make", [FreezesItself, FreezesItselfFirst])
+def test_a_weight_that_forward_freezes_is_named(make):
+    case = {"D": 2, "X": torch.ones(2), "weight": torch.ones(2), "dY": torch.ones(2)}
+    with pytest.raises(Wrong, match="'weight' is frozen by the call"):
+        probe("Scale(D)(X) -> Y")(case, make)

@@ -116,6 +116,56 @@ def test_a_slip_is_told_as_such(answer, told):
     assert verdict.earned == 0
 
 
+ODD = [
+    *("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu", "bfloat16"),
+    *("complex32", "complex64", "uint16", "uint64", "bool"),
+]
+
+
+@pytest.mark.filterwarnings("ignore:ComplexHalf support is experimental", "ignore:Casting complex values to real")
+@pytest.mark.parametrize("dtype", ODD)
+def test_an_answer_of_any_dtype_is_a_verdict(dtype):
+    verdict = check(ID, lambda Q, K, V: right(Q, K, V).detach().to(getattr(torch, dtype)))
+    assert verdict.earned == 0
+    assert f"Y has dtype {dtype}, expected float32" in verdict.text()
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda Y: torch.zeros(Y.shape, dtype=torch.uint8).view(torch.float4_e2m1fn_x2),
+        lambda Y: torch.quantize_per_tensor(Y.detach().float(), 0.1, 10, torch.quint8),
+        lambda Y: torch.nested.as_nested_tensor([Y.detach(), Y.detach()], layout=torch.jagged),
+        lambda Y: Y.detach().to("meta"),
+    ],
+    ids=["float4", "quantised", "nested", "meta"],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_a_tensor_that_is_none_of_the_ordinary_ones_is_a_verdict(made):
+    assert check(ID, lambda Q, K, V: made(right(Q, K, V))).earned == 0
+
+
+class Attends(find("attention.multihead").library[0]):
+    def __init__(self, D, H):
+        super().__init__(D, H)
+        self.batch_first = False
+
+
+def test_a_module_whose_sequences_look_at_each_other_hears_so():
+    assert (
+        "the first sequence's Y changes when another sequence of the batch does"
+        in check("attention.multihead", Attends).advice
+    )
+
+
+def test_a_module_that_errs_in_each_sequence_by_itself_does_not_hear_so():
+    class Errs(find("attention.multihead").library[0]):
+        def forward(self, X, allowed=None):
+            return super().forward(X, allowed).tanh()
+
+    assert "sequence" not in check("attention.multihead", Errs).advice
+
+
 def test_a_module_that_keeps_its_first_input_hears_so():
     class Keeps(find("bert.embeddings").library[0]):
         def forward(self, ids, segments):

@@ -1,14 +1,24 @@
 """`judge`: from what was observed to points, findings, and the name of a mistake."""
 
 import dataclasses
+import random
 
+import numpy as np
 import pytest
 import torch
 
 from coursekit.checking.contract import Case, Exercise
 from coursekit.checking.judging import KnownMistake, finding, judge, measured
 from coursekit.checking.laws import as_measurements, share
-from coursekit.checking.observing import DEFAULT_DTYPE, GRADIENTS_OFF, LEFT_BEHIND, SEED, observe
+from coursekit.checking.observing import observe
+from coursekit.checking.surroundings import (
+    DEFAULT_DTYPE,
+    GRADIENTS_OFF,
+    LEFT_BEHIND,
+    NUMPY_SEED,
+    PYTHON_SEED,
+    SEED,
+)
 
 SECRET = 31.4159  # in the inputs and the expected values only
 
@@ -208,6 +218,8 @@ def test_a_law_that_is_broken_by_the_same_amount_is_the_same_mistake():
 def test_what_is_left_behind_costs_marks_where_values_are_right(name):
     leave = {
         SEED: lambda: torch.manual_seed(0),
+        PYTHON_SEED: lambda: random.seed(0),
+        NUMPY_SEED: lambda: np.random.seed(0),  # noqa: NPY002
         GRADIENTS_OFF: lambda: torch.set_grad_enabled(False),
         DEFAULT_DTYPE: lambda: torch.set_default_dtype(torch.float64),
     }[name]

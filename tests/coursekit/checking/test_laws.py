@@ -15,6 +15,7 @@ from coursekit.checking.laws import (
     none,
     repetition,
     share,
+    unrevealed,
 )
 
 
@@ -166,3 +167,13 @@ def test_drawn_anew_nothing_repeats_and_one_draw_for_a_group_does(g):
     anew = torch.randint(1000, (1200,), generator=g)
     once = torch.randint(1000, (300,), generator=g).repeat_interleave(4)
     assert abs(repetition(groups, anew, 1000)) < 5 < 100 < repetition(groups, once, 1000)
+
+
+def test_a_hidden_case_hears_a_count_without_its_numbers():
+    law = share("heads", "tosses", "p", "{share:.0%} of {of:.0f} with {kind:.0f} for 2 coins, expected {p:.0%}")
+    assert unrevealed(law, "") == "... of ... with ... for 2 coins, expected ..."
+
+
+@pytest.mark.parametrize("number", ["2.0e-08", "17", "-3.5", "nan", "inf", "12%", "1e+30"])
+def test_a_hidden_case_hears_any_other_law_without_its_numbers(number):
+    assert unrevealed(lambda case, outputs: "", f"it gives {number}, once more") == "it gives ..., once more"

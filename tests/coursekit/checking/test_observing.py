@@ -1,23 +1,18 @@
 """`observe`: a learner's object is called, and whatever it does is written down."""
 
 import dataclasses
+import random
 import sys
 import warnings
 
+import numpy as np
 import pytest
 import torch
 
 from coursekit.checking.contract import Case, Exercise
-from coursekit.checking.observing import (
-    DEFAULT_DTYPE,
-    GRADIENTS_OFF,
-    PRINT_LIMIT,
-    SEED,
-    kind_of,
-    observe,
-    observe_all,
-)
+from coursekit.checking.observing import PRINT_LIMIT, kind_of, observe, observe_all
 from coursekit.checking.probing import gradients, leaves
+from coursekit.checking.surroundings import DEFAULT_DTYPE, GRADIENTS_OFF, NUMPY_SEED, PYTHON_SEED, SEED
 from coursekit.exercises import find
 
 
@@ -134,20 +129,53 @@ def test_a_wrong_shape_before_a_gradient_is_told_with_both_shapes():
     ("leave", "name"),
     [
         (lambda: torch.manual_seed(0), SEED),
+        (lambda: random.seed(0), PYTHON_SEED),
+        (lambda: (random.seed(0), random.random(), random.gauss(0, 1)), PYTHON_SEED),
+        (lambda: np.random.seed(0), NUMPY_SEED),  # noqa: NPY002
+        (lambda: (np.random.seed(0), np.random.rand(2_000)), NUMPY_SEED),  # noqa: NPY002
         (lambda: torch.set_grad_enabled(False), GRADIENTS_OFF),
         (lambda: torch.set_default_dtype(torch.float64), DEFAULT_DTYPE),
     ],
 )
 def test_what_is_left_behind_is_noted_and_set_right(leave, name):
-    before = torch.random.get_rng_state(), torch.is_grad_enabled(), torch.get_default_dtype()
+    before = surroundings()
     assert seen(lambda x: (leave(), 2 * x)[1]).left == (name,)
-    after = torch.random.get_rng_state(), torch.is_grad_enabled(), torch.get_default_dtype()
-    assert torch.equal(before[0], after[0])
-    assert before[1:] == after[1:]
+    assert surroundings() == before
 
 
-def test_drawing_random_numbers_leaves_nothing_behind():
-    assert seen(lambda x: (torch.rand(3), 2 * x)[1]).left == ()
+def surroundings():
+    numbers = torch.random.get_rng_state().tolist(), random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
+    return numbers, torch.is_grad_enabled(), torch.get_default_dtype()
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: torch.rand(3),
+        lambda: random.random(),
+        lambda: [random.gauss(0, 1) for _ in range(2_000)],
+        lambda: np.random.rand(2_000),  # noqa: NPY002
+        lambda: np.random.default_rng(0).random(3),
+        lambda: random.Random(0).random(),
+    ],
+)
+def test_drawing_random_numbers_leaves_nothing_behind(draw):
+    assert seen(lambda x: (draw(), 2 * x)[1]).left == ()
+
+
+def test_of_many_cases_those_that_set_a_seed_are_told():
+    cases = [Case("values", str(i), {"x": torch.tensor([float(i)])}) for i in range(4)]
+    seeds = observe_all(EXERCISE, (lambda x: (x > 1 and x < 3 and random.seed(0), 2 * x)[1],), cases)
+    assert [outcome.left for outcome in seeds] == [(), (), (PYTHON_SEED,), ()]
+
+
+def test_another_generator_of_numpys_is_no_trouble():
+    usual = np.random.get_bit_generator()
+    try:
+        assert seen(lambda x: (np.random.set_bit_generator(np.random.PCG64(0)), 2 * x)[1]).left == ()
+        assert seen(right).left == ()
+    finally:
+        np.random.set_bit_generator(usual)
 
 
 MODULE = dataclasses.replace(EXERCISE, calls=("Twice(D)(x, mask?) -> y",), probe=None)
@@ -181,6 +209,18 @@ class KnowsItsClass(Twice):
         return super().forward(x, mask) + Twice.width - x.shape[-1]
 
 
+class RaisesWithAMask(Twice):
+    def forward(self, x, mask=None):
+        assert mask is None
+        return super().forward(x)
+
+
+class RaisesForOtherSizes(Twice):
+    def __init__(self, D):
+        assert D == 2
+        super().__init__(D)
+
+
 class EvaluatesForGood(Twice):
     def forward(self, x, mask=None):
         self.eval()
@@ -193,6 +233,13 @@ def values(make, *cases):
 
 def test_a_module_is_right_on_every_call():
     assert values(Twice, ONE, MASKED, WIDER) == [[2.0, 2.0], [0.0, 0.0], [2.0, 2.0, 2.0]]
+
+
+@pytest.mark.parametrize("make", [RaisesWithAMask, RaisesForOtherSizes])
+def test_what_is_raised_on_one_case_is_no_trouble_of_another(make):
+    outcomes = observe_all(MODULE, (make,), (ONE, MASKED if make is RaisesWithAMask else WIDER))
+    assert outcomes[0].outputs["y"].tolist() == [2.0, 2.0]
+    assert outcomes[1].kind.startswith("AssertionError")
 
 
 def test_what_a_module_keeps_from_its_first_call_shows():

@@ -67,6 +67,15 @@ def test_a_result_without_a_graph_is_told():
     assert "no gradient can flow back" in told(gradients, x.detach(), {"x": x}, torch.ones(2))
 
 
+@pytest.mark.parametrize("frozen", ["a", "b"])
+def test_what_the_call_has_frozen_is_named_also_where_all_is(frozen):
+    given = dict(zip("ab", leaves(torch.ones(2), torch.ones(2)), strict=True))
+    Y = sum(x for name, x in given.items() if name != frozen)
+    given[frozen].requires_grad_(False)
+    with pytest.raises(Wrong, match=f"'{frozen}' is frozen by the call, which sets its requires_grad to False"):
+        gradients(Y, given, torch.ones(2))
+
+
 def test_the_input_that_no_gradient_reaches_is_named():
     x, y = leaves(torch.ones(2), torch.ones(2))
     assert "no gradient reaches y" in told(gradients, x * y.detach(), {"x": x, "y": y}, torch.ones(2))

@@ -8,6 +8,7 @@ import torch
 
 from coursekit.checking.contract import Case, Exercise
 from coursekit.checking.observing import Outcome, observe_all
+from coursekit.checking.surroundings import SEED
 from coursekit.checking.symptoms import symptom
 
 
@@ -82,10 +83,63 @@ def test_what_is_true_of_one_case_alone_is_not_told():
     assert said(lambda x: 2 * x, lambda x: x * (5 if x.shape[-1] == 4 else 7)) == ""
 
 
-def test_rows_are_looked_at_where_they_should_sum_to_1_and_nowhere_else():
+def test_rows_that_sum_to_1_in_one_case_alone_are_not_looked_at():
     mixed = lambda x: x.softmax(-1) * x.shape[-1] if x.shape[-1] == 4 else x.softmax(-1)  # noqa: E731
     wrong = lambda x: x.softmax(-2).exp() if x.shape[-1] == 4 else x.exp().softmax(-2)  # noqa: E731
-    assert said(mixed, wrong) == "y does not sum to 1 along dimension -1, but along dimension -2"
+    assert said(mixed, wrong) == ""
+
+
+def given(outputs, expected, inputs=({},), laws=(), **noted):
+    """What is said of these outcomes, one for each of `inputs`."""
+    exercise = dataclasses.replace(exercise_for(softmax), laws=laws)
+    cases = [Case("values", f"case {i}", {"x": torch.ones(2), **some}) for i, some in enumerate(inputs)]
+    outcomes = [Outcome({"y": torch.tensor(y)}, **noted) for y in outputs]
+    return symptom(exercise, cases, outcomes, [{"y": torch.tensor(y)} for y in expected])
+
+
+def test_a_list_that_happens_to_sum_to_1_has_no_rows():
+    assert given([[0.6, 0.7]], [[0.4, 0.6]]) == ""
+
+
+def test_a_list_whose_entries_differ_by_one_number_is_no_row_of_logits():
+    assert given([[1.0, 2.0], [5.0, 8.0]], [[0.0, 1.0], [3.0, 6.0]], ({}, {})) == ""
+
+
+@pytest.mark.parametrize("noted", [{"changed": ("x",)}, {"left": (SEED,)}])
+def test_of_numbers_after_something_was_changed_in_place_or_left_behind_nothing_is_told(noted):
+    assert given([[2.0, 4.0]], [[1.0, 2.0]]) == "y is 2 times what is expected"
+    assert given([[2.0, 4.0]], [[1.0, 2.0]], **noted) == ""
+
+
+def test_not_even_where_another_case_shows_it_alone():
+    """Gradients are taken of a copy, whose change in place nobody sees."""
+    cases = [Case("values", f"case {i}", {"x": torch.ones(2)}) for i in range(2)]
+    right = {"y": torch.tensor([1.0, 2.0])}
+    outcomes = [Outcome(right, changed=("x",)), Outcome({"y": 2 * right["y"]})]
+    assert symptom(exercise_for(softmax), cases, outcomes, [right, right]) == ""
+
+
+def test_what_a_probe_writes_where_there_is_nothing_is_no_number_of_the_learners():
+    assert given([[-1.0, -1.0]], [[0.1, 0.0]]) == ""
+    assert given([[-1.0, -1.0]], [[0.1, -1.0]]) == ""
+    assert given([[-1.0, -1.0]], [[0.1, -0.2]]) == "y is -1 everywhere"
+
+
+def at_most_two(inputs, outputs):
+    return "a number is above 2" if outputs["y"].max() > 2 else None
+
+
+def test_a_result_in_half_precision_is_nearly_right():
+    coarse = lambda x: (x.half() @ x.half().mT).to(x.dtype)  # noqa: E731
+    assert said(lambda x: x @ x.mT, coarse).startswith("what differs is right but for 0.2% of the largest number:")
+
+
+def test_a_law_that_wrong_values_break_too_is_told_with_its_case():
+    assert given([[1.0, 2.5]], [[1.0, 1.5]], laws=(at_most_two,)) == "case 0: a number is above 2"
+
+
+def test_a_law_is_asked_only_where_shapes_are_right():
+    assert "above 2" not in given([[[1.0, 2.5]]], [[1.0, 1.5]], laws=(at_most_two,))
 
 
 def test_of_mixed_slips_nothing_is_told():
@@ -144,6 +198,27 @@ def test_an_input_that_all_wrong_cases_have_is_told():
 def test_a_truth_value_that_all_wrong_cases_have_is_told():
     exercise = sized(lambda x, big: x, calls="f(x, big) -> y", sizes=(7, 8, 9, 10))
     assert told_of(exercise, lambda x, big: x.sin() if big else x) == "right where big is False, wrong where it is True"
+
+
+def with_numbers(names, *rows):
+    """What is said where the last row of these inputs is wrong and all others are right."""
+    inputs = [dict(zip(names, row, strict=True)) for row in rows]
+    right = [[1.0, 2.0]] * len(rows)
+    return given([*right[1:], [1.0, 2.5]], right, inputs)
+
+
+def test_a_number_that_is_0_in_all_right_cases_alone_is_told_in_place_of_a_size():
+    assert with_numbers("pB", (0.0, 3), (0, 4), (0.0, 2), (0.3, 400)) == "right where p is 0, wrong where it is more"
+
+
+def test_a_size_that_is_1_in_the_large_cases_alone_is_told_beside():
+    told = "right where S is 6 or less, wrong where it is 300 or more (they differ in d too)"
+    assert with_numbers("dS", (2, 4), (3, 5), (4, 6), (1, 300)) == told
+
+
+def test_a_weight_that_hardly_changes_is_no_rotation():
+    x, y = torch.tensor([[3.0, 4.0]]), torch.tensor([[3.0, 4.001]])
+    assert given([[[3.0, 5.0]]], [y.tolist()], [{"w": x}]) == ""
 
 
 def told_of(exercise, wrong):

@@ -167,6 +167,15 @@ def test_several_chapters_are_executed_at_once_and_one_that_is_refused_stops_no_
     assert not solution_path(tiny, "03_wrong").exists()
 
 
+def test_a_name_that_changes_its_type_under_a_cell_that_reads_it_is_refused(tiny, tiny_specs, tiny_text):
+    path = tiny / "chapters" / "01_tiny.py"
+    path.write_text(tiny_text + "\n# %%\nseed + 1\n\n# %%\nseed = [seed]\n", encoding="utf-8")
+    before = contents(tiny / "course")
+    with pytest.raises(BuildError, match=r"^chapters/01_tiny\.py, cell \w+: .*binds 'seed' to a list of int"):
+        build(tiny, specs=tiny_specs)
+    assert contents(tiny / "course") == before
+
+
 @pytest.mark.parametrize("folder", ["solutions", "course"])
 def test_the_check_finds_a_notebook_changed_by_hand(folder, tiny, tiny_specs):
     path = tiny / folder / "01_tiny" / "01_tiny.ipynb"

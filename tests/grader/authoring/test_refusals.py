@@ -92,6 +92,12 @@ REFUSALS = {
         37,
         "7.12 is written by hand; write [[slug.name]]",
     ),
+    "an exercise's name taken": (
+        "print(seed)",
+        "softmax = torch.softmax",
+        45,
+        "binds 'softmax', which is what exercise 'attention.softmax' asks for",
+    ),
     "a bad id": (
         'question="attention.explain"',
         'question="Explain it"',

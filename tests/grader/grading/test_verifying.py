@@ -83,6 +83,54 @@ def test_what_differs_on_secret_inputs_spells_none_of_them(spell):
     assert told(one) == told(other)
 
 
+def secretly(id, right, spell, more):
+    """What is told of an answer that breaks a law on the hidden cases, by an amount that depends on the input."""
+    drawn = secret.drawn(id, 7)
+    public = len(known(id).cases)
+    exercise = find(id)
+    outcomes = [observe(exercise, (right,), case) for case in (*known(id).cases, *drawn.cases)]
+    for i, case in enumerate(drawn.cases, public):
+        first = next(x for x in case.inputs.values() if isinstance(x, torch.Tensor))
+        outputs = outcomes[i].outputs
+        assert outputs
+        spell(outputs, case.inputs, int(first.double().nan_to_num(0, 0, 0).abs().sum()) % 50 + more)
+    return verify(id, drawn, dump(Handed(tuple(outcomes)))).verdict
+
+
+def weights_at_minus_infinity(outputs, inputs, n):
+    outputs["A"][inputs["x"] == -torch.inf] = n * 1e-9
+
+
+def values_of_empty_rows(outputs, inputs, n):
+    outputs["Y"][~inputs["allowed"].any(-1).expand(outputs["Y"].shape[:-1])] = n * 1e-9
+
+
+def largest_tensor(outputs, inputs, n):
+    if inputs.get("watched") == "tensors":
+        outputs["_largest"] += n * 10**9
+
+
+def bytes_of_arrays(outputs, inputs, n):
+    if inputs.get("watched") == "arrays":
+        outputs["_bytes"] += n * 10**9
+
+
+@pytest.mark.parametrize(
+    ("id", "spell"),
+    [
+        ("attention.softmax", weights_at_minus_infinity),
+        ("attention.empty_rows", values_of_empty_rows),
+        ("attention.blockwise", largest_tensor),
+        ("attention.blockwise", bytes_of_arrays),
+    ],
+)
+def test_a_law_that_is_broken_on_secret_inputs_spells_none_of_them(id, spell):
+    one, other = (secretly(id, trusted(id).reference[0], spell, more) for more in (2, 3))
+    assert not one.full
+    assert told(one) == told(other)
+    assert "..." in told(one)
+
+
 def test_expected_values_of_secret_cases_are_not_shown():
     verdict = verify(ID, SECRET, handed(lambda x, dim: RIGHT(x, dim) if knows(x) else RIGHT(x, dim) * 1.5)).verdict
     right = [RIGHT(case.inputs["x"], case.inputs["dim"]) for case in SECRET.cases]
