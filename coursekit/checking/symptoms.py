@@ -107,15 +107,15 @@ def _right(exercise: Exercise, case: Case, outcome: Outcome, expected: dict[str,
 def _told_apart(name: str, good: list[Any], bad: list[Any]) -> str:
     """What a Boolean, or a size, has in all wrong cases and in no right one: 1, or a far larger or smaller number."""
     if all(isinstance(x, bool) for x in (*good, *bad)):
-        return f"right where {name} is {good[0]}, wrong where it is {bad[0]}" if {*good}.isdisjoint(bad) else ""
+        return f"right where {name!s} is {good[0]!s}, wrong where it is {bad[0]!s}" if {*good}.isdisjoint(bad) else ""
     if not all(isinstance(x, int) and x > 0 for x in (*good, *bad)):
         return ""
     if {*bad} == {1} and 1 not in good:
-        return f"right where {name} is more than 1, wrong where it is 1"
+        return f"right where {name!s} is more than 1, wrong where it is 1"
     if min(bad) >= FAR * max(good):
-        return f"right where {name} is {max(good)} or less, wrong where it is {min(bad)} or more"
+        return f"right where {name!s} is {max(good)} or less, wrong where it is {min(bad)} or more"
     if FAR * max(bad) <= min(good):
-        return f"right where {name} is {min(good)} or more, wrong where it is {max(bad)} or less"
+        return f"right where {name!s} is {min(good)} or more, wrong where it is {max(bad)} or less"
     return ""
 
 
@@ -174,8 +174,8 @@ def _unmoved(
         else:
             unmoved.setdefault(
                 apart[0],
-                f"the result is the same for two cases that differ in {apart[0]} alone ({cases[i].label}; "
-                f"{cases[j].label}), as if it did not look at {apart[0]}, or kept what an earlier call gave",
+                f"the result is the same for two cases that differ in {apart[0]!s} alone ({cases[i].label}; "
+                f"{cases[j].label}), as if it did not look at {apart[0]!s}, or kept what an earlier call gave",
             )
     return next((told for name, told in unmoved.items() if name not in moved), "")
 
@@ -217,7 +217,7 @@ def constant(seen: Seen) -> list[str]:
 def an_input(seen: Seen) -> list[str]:
     for name, x in seen.inputs.items():
         if isinstance(x, Tensor) and x.shape == seen.actual.shape and torch.equal(x.cpu().double(), seen.actual):
-            return [f"is the input {name}, unchanged"]
+            return [f"is the input {name!s}, unchanged"]
     return []
 
 
