@@ -11,6 +11,7 @@ literal parts from left to right and never goes back: it takes linear time for w
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import re
 from collections.abc import Iterator
@@ -27,7 +28,8 @@ FIELDS, WORD = "with fields", "a word in a sentence"
 _BETWEEN = re.compile(r"([;:,] | \(|\))")  # what stands between the parts of a joined sentence
 _MOST_PARTS = 8  # of a joined sentence that are one text together
 _FEW_LETTERS = 5  # a template with fewer fits nearly everything: its fields are names and numbers then
-_TWO_WORDS = re.compile(r"[^\W\d_]+ [^\W\d_]+")
+_NAME_OR_SHAPE = re.compile(r"\S*|[(\[].*[)\]]")
+_NAME = re.compile(r"[A-Za-z_][\w.]*")
 _PYTHONS_OWN = re.compile(r"\w*(Error|Exception|Warning|Interrupt|Exit)\b")
 
 
@@ -44,7 +46,7 @@ class Field(NamedTuple):
 
     def takes(self, value: str, no_sentence: bool) -> bool:
         """Whether the value may stand in the field: a number is no sentence, nor is what nearly any text would have."""
-        return not (no_sentence or self.spec) or not _TWO_WORDS.search(value)
+        return not (self.spec and " " in value) and (not no_sentence or bool(_NAME_OR_SHAPE.fullmatch(value)))
 
     @property
     def verbatim(self) -> bool:
@@ -72,9 +74,14 @@ class Template:
         between = "".join(literal + "\0" * (name is not None) for literal, name, *_ in parts)
         return cls(tuple(between.split("\0")), fields, tuple((literal, name) for literal, name, *_ in others))
 
-    @property
-    def letters(self) -> int:
-        return sum(map(str.isalpha, "".join(self.literals)))
+    @functools.cached_property
+    def weight(self) -> int:
+        """How many characters of a text it knows."""
+        return sum(map(len, self.literals))
+
+    @functools.cached_property
+    def fits_nearly_all(self) -> bool:
+        return sum(map(str.isalpha, "".join(self.literals))) < _FEW_LETTERS
 
     def values(self, text: str) -> list[str] | None:
         """What stands in the fields of `text`; None where it is no such sentence."""
@@ -90,8 +97,7 @@ class Template:
             found.append(text[at:place])
             at = place + len(literal)
         found.append(text[at:end])
-        few = self.letters < _FEW_LETTERS
-        fit = all(field.takes(value, few) for field, value in zip(self.fields, found, strict=True))
+        fit = all(field.takes(value, self.fits_nearly_all) for field, value in zip(self.fields, found, strict=True))
         return found if fit else None
 
 
@@ -103,35 +109,48 @@ class Catalogue:
         self.words = {text: told for (context, text), told in texts.items() if context == WORD}
         made = (Template.of(text, told) for (context, text), told in texts.items() if context == FIELDS)
         # The one with the most literal text knows best what it is.
-        self.templates = sorted(made, key=lambda one: -sum(map(len, one.literals)))
+        self.templates = sorted(made, key=lambda one: -one.weight)
+        self._sentence = functools.lru_cache(maxsize=1024)(self._told)  # labels and shapes come again and again
 
     def told(self, text: str) -> str:
         """A whole text in this language; as it is where the catalogue has nothing for it."""
         return self.whole.get(text) or "\n".join(map(self._sentence, text.split("\n")))
 
-    def _sentence(self, text: str) -> str:
-        """A sentence, or what stands in a field of one: known as it is, by a template, or in parts."""
+    def _told(self, text: str) -> str:
+        """A sentence, or what stands in a field of one: known as it is, behind a label, or in parts."""
         if _PYTHONS_OWN.match(text):
             return text
-        return self._known(text) or "".join(self._parts(text))
+        weight, told = self._known(text)
+        for colon in itertools.islice(re.finditer(": ", text), _MOST_PARTS):
+            # Of a sentence that begins with a field the label would be taken for a part of that.
+            heavier, behind = self._known(text[colon.end() :])
+            if behind and heavier >= weight:
+                weight, told = heavier, f"{self._sentence(text[: colon.start()])}: {behind}"
+        return told or "".join(self._parts(text))
 
-    def _known(self, text: str) -> str:
-        """The translation of one text, perhaps behind the name of what it speaks of; empty where there is none."""
-        if told := self._found(text):
-            return told
+    def _known(self, text: str) -> tuple[int, str]:
+        """How many characters of a text are known for sure, and its translation; 0 and nothing where there is none.
+
+        It may stand behind the name of what it speaks of: "Y has the wrong sign".
+        """
+        known = self._found(text)
         name, _, rest = text.partition(" ")
-        return f"{name} {told}" if name.isidentifier() and (told := self._found(rest)) else ""
+        if known[0] or not _NAME.fullmatch(name):
+            return known
+        weight, told = self._found(rest)
+        return weight, f"{name} {told}" if told else ""
 
-    def _found(self, text: str) -> str:
-        """The translation of one text; empty where there is none. A single word is none but where it is meant."""
+    def _found(self, text: str) -> tuple[int, str]:
+        """The same for a text alone. A single word is no text but where it is meant to be in a sentence."""
         if text in self.words or (" " in text and text in self.whole):
-            return self.words.get(text) or self.whole[text]
+            return len(text), self.words.get(text) or self.whole[text]
         for template in self.templates:
             if (values := template.values(text)) is not None:
                 given = zip(template.fields, values, strict=True)
-                told = {f.name: value if f.verbatim else self._sentence(value) for f, value in given}
-                return "".join(literal + told.get(name or "", "") for literal, name in template.translation)
-        return ""
+                fields = {f.name: value if f.verbatim else self._sentence(value) for f, value in given}
+                told = "".join(literal + fields.get(name or "", "") for literal, name in template.translation)
+                return template.weight, told
+        return 0, ""
 
     def _parts(self, text: str) -> Iterator[str]:
         """The parts of a joined sentence, as many together as are one text."""
@@ -140,7 +159,7 @@ class Catalogue:
         while at < len(parts):
             most = min(len(parts), at + 2 * _MOST_PARTS - 1)
             ends = [] if _PYTHONS_OWN.match(parts[at]) else [len(parts)] * (at > 0) + [*range(most, at, -2)]
-            known = ((end, told) for end in ends if (told := self._known("".join(parts[at:end]))))
+            known = ((end, told) for end in ends if (told := self._known("".join(parts[at:end]))[1]))
             end, told = next(known, (at + 1 if ends else len(parts), ""))
             yield told or "".join(parts[at:end])
             yield from parts[end : end + 1]

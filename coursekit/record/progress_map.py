@@ -76,7 +76,7 @@ class ChapterRow:
     @property
     def summary(self) -> str:
         """ "12 of 35 points, 5 of 14 exercises done"."""
-        done = f"{self.done} of {len(self.exercises)} exercises done"
+        done = f"{self.done:d} of {len(self.exercises):d} exercises done"
         return translated(f"{self.earned:g} of {self.points:g} points, {done}")
 
 

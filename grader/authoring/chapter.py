@@ -104,8 +104,8 @@ def read(path: Path, root: Path) -> Text:
 
 
 def paragraphs(source: str) -> list[str]:
-    """A Markdown cell's paragraphs, which are translated one by one, and what is between them."""
-    return re.split(r"(\n{2,})", source)
+    """A Markdown cell's paragraphs, which are translated one by one, and what is between them: solutions' marks too."""
+    return re.split(rf"(\n{{2,}}|^.*(?:{BEGIN}|{END}).*$)", source, flags=re.MULTILINE)
 
 
 def judge(text: Text, specs: Specs, others: Iterable[tuple[int, str]] = ()) -> None:

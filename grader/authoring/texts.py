@@ -36,12 +36,13 @@ SENTENCES = tuple(f"coursekit/{name}" for name in ("checking", "exercises", "pre
 SHOWING = {"translated", "labelled", "heatmap", "curves", "draw_curves", "clouds"}  # by what is given without a name
 LABELS = {"x_label", "y_label", "xlabel", "ylabel", "title", "rows", "columns", "unit"}
 _WORD = re.compile(r"(?:^|(?<=[\s\0(]))(?:a|[A-Za-z][a-z]+)(?=[\s\0,;:.?!)]|$)")
-_PROSE = re.compile(r"\b(?:a|[A-Za-z][a-z]+)[,;:]? (?:a|[a-z]{2,})\b")
+_PROSE = re.compile(r"\b(?:a|[A-Za-z][a-z]+)[,;:]? (?:a|[a-z]{2,})\b|^[a-z]{3,} \(?-?\d")
 # Regular expressions, HTML, style sheets; calls, and pictures of Boolean tensors.
-_NO_PROSE = re.compile(r"[\\^<]|\[\w\w\]|\d(px|em)|[a-z]: [a-z-]+;|gradient\(| -> |^\w+\([\w, ]*\)$|^[x.?\s]+$")
+_NO_PROSE = re.compile(r"[\\^<\n\t]|\[\w\w\]|\d(px|em)|[a-z]: [a-z-]+;|gradient\(| -> |^\w+\([\w, ]*\)$|^[x.?\s]+$")
 # What no language changes: code, mathematics, HTML's tags and entities, and where links and exercises' numbers lead.
 UNSPOKEN = re.compile(
     r"^(?P<fence>```|~~~).*?^(?P=fence)|`[^`]+`|\$\$.+?\$\$|\$[^$]+\$|<!?[-/a-z][^>]*>|&#?\w+;|(?<=\])\([^)\s]*\)|"
+    rf"^.*(?:{chapter.BEGIN}|{chapter.END}).*$|"
     r"\[\[[a-z_]+\.[a-z_]+\]\]|\[\[(?:terms|formulas)\]\]|https?://[^\s)>]+",
     re.MULTILINE | re.DOTALL,
 )
@@ -228,12 +229,14 @@ def _named(text: str) -> str:
         parts = list(Formatter().parse(text))
     except ValueError:  # braces of mathematics
         return ""
-    if not any(name for _, name, _, _ in parts):
+    if all(name is None for _, name, _, _ in parts):
         return ""
-    fields = [f"x{name}" if str(name).isdecimal() else name for _, name, *_ in parts]
-    signs = [":n" if spec else "!s" for *_, spec, _ in parts]
-    filled = [f"{{{name}{sign}}}" if name else "" for name, sign in zip(fields, signs, strict=True)]
-    return "".join(_doubled(literal) + field for (literal, *_), field in zip(parts, filled, strict=True))
+    named = (
+        _doubled(literal) + ("" if name is None else f"{{{name if name.isidentifier() else f'x{place}'}{sign}}}")
+        for place, (literal, name, spec, _) in enumerate(parts)
+        for sign in [":n" if spec else "!s" if name else ""]
+    )
+    return "".join(named)
 
 
 def _doubled(literal: str) -> str:
