@@ -26,7 +26,9 @@ FOLDER = Path(__file__).parent / "texts" / "catalogues"
 # The context of a text in a catalogue: none for whole texts, or one of these.
 FIELDS, WORD = "with fields", "a word in a sentence"
 _BETWEEN = re.compile(r"([;:,] | \(|\))")  # what stands between the parts of a joined sentence
-_MOST_PARTS = 8  # of a joined sentence that are one text together
+_MOST_PARTS = 5  # of a joined sentence that are one text together
+_LONGEST = 1_000  # characters of a sentence; what a learner's error says may go on
+_LETTERS = re.compile(r"[^\W\d_]{2}")
 _FEW_LETTERS = 5  # a template with fewer fits nearly everything: its fields are names and numbers then
 _NAME_OR_SHAPE = re.compile(r"\S*|[(\[].*[)\]]")
 _NAME = re.compile(r"[A-Za-z_][\w.]*")
@@ -118,7 +120,7 @@ class Catalogue:
 
     def _told(self, text: str) -> str:
         """A sentence, or what stands in a field of one: known as it is, behind a label, or in parts."""
-        if _PYTHONS_OWN.match(text):
+        if _PYTHONS_OWN.match(text) or len(text) > _LONGEST or not _LETTERS.search(text):
             return text
         weight, told = self._known(text)
         for colon in itertools.islice(re.finditer(": ", text), _MOST_PARTS):
@@ -133,7 +135,7 @@ class Catalogue:
 
         It may stand behind the name of what it speaks of: "Y has the wrong sign".
         """
-        known = self._found(text)
+        known = self._found(text) if _LETTERS.search(text) else (0, "")
         name, _, rest = text.partition(" ")
         if known[0] or not _NAME.fullmatch(name):
             return known

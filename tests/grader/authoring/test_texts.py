@@ -15,6 +15,7 @@ from string import Formatter
 import pytest
 import torch
 from babel.messages.pofile import read_po
+from matplotlib.figure import Figure
 
 from coursekit import language
 from coursekit.checking import store
@@ -23,10 +24,18 @@ from coursekit.checking.judging import judge
 from coursekit.checking.laws import Count
 from coursekit.diagrams import all_diagrams
 from coursekit.exercises import find
-from coursekit.figures import all_descriptions
+from coursekit.figures import all_descriptions, picture
 from coursekit.predictions import all_predictions
 from coursekit.quizzes import all_quizzes
 from coursekit.record.scores import progress
+from coursekit.widgets.before_after import draw_before_and_after
+from coursekit.widgets.controls import Notice
+from coursekit.widgets.explorer import wrong_sentence
+from coursekit.widgets.fill import draw_guesses
+from coursekit.widgets.heads import Heads
+from coursekit.widgets.rotary import draw_rotary
+from coursekit.widgets.scale import draw_scale
+from coursekit.widgets.threshold import draw_threshold
 from grader.authoring import building, chapter
 from grader.authoring.texts import UNSPOKEN, extract, write
 
@@ -34,7 +43,7 @@ ACCENTED = str.maketrans(
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", "àƀçđéƒğħïĵķļɱñôþɋřšťûṽŵẋýžÀƁÇĐÉƑĞĦÏĴĶĻṀÑÔÞɊŘŠŤÛṼŴẊÝŽ"
 )
 MARKS = re.compile(r"\[\[(term|formula):|\{[^{}]*\}")
-PLAIN = re.compile(r"[A-Za-z_][A-Za-z_0-9]+(?:\.[A-Za-z_]\w*)*")
+PLAIN = re.compile(r"\b(?=\w*[A-Za-z]{2})[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", re.ASCII)
 EXERCISES = ("attention.softmax", "attention.multihead", "bert.mask_tokens")
 TYPES = {"float16", "bfloat16", "float32", "float64", "int32", "int64", "bool", "nan", "inf"}
 ERRORS = {name for name, value in vars(builtins).items() if isinstance(value, type) and issubclass(value, Exception)}
@@ -52,7 +61,7 @@ def pseudo(text):
 
 def english(text, names=frozenset()):
     """The words with plain letters in Markdown, HTML or text that are no code, mathematics or names."""
-    text = re.sub(r"<style>.*?</style>|<code>.*?</code>|\\\(.*?\\\)", " ", text, flags=re.DOTALL)
+    text = re.sub(r"<style>.*?</style>|src=\"data:[^\"]*\"|<code>.*?</code>|\\\(.*?\\\)", " ", text, flags=re.DOTALL)
     labels = re.findall(r'(?:alt|title|aria-label)="([^"]*)"', text)
     visible = html.unescape(UNSPOKEN.sub(" ", " ".join([text, *labels])))
     visible = re.sub(r"(\w+(?:Error|Exception)): .*", r"\1", visible)  # Python's and torch's own words
@@ -244,6 +253,35 @@ def test_diagrams_hold_no_english(in_xx):
     written = [text for svg in drawn for text in re.findall(r"<(?:text|title)[^>]*>(.*?)</(?:text|title)>", svg)]
     assert written
     assert {word for text in written for word in english(re.sub(r"{[^}]*}", "", text))} == set()
+
+
+def test_a_figures_labels_and_its_description_hold_no_english(in_xx):
+    fig = Figure()
+    ax = fig.subplots()
+    ax.plot([1], [1], label="average of 64 queries, by divisor")
+    ax.set(
+        xlabel="head width d", ylabel="attention weight", title="three pairs, turning", xticks=[1], xticklabels=["key"]
+    )
+    ax.legend()
+    assert english(picture(fig, "The controls appear when you run this cell.").alt) == set()
+    texts = (ax.title, ax.xaxis.label, ax.yaxis.label, *ax.get_legend().get_texts())
+    assert english(" ".join(text.get_text() for text in texts)) == set()
+    assert ax.get_xticklabels()[0].get_text() == "key"  # it may be a token
+
+
+def test_widgets_hold_no_english(in_xx):
+    p, labels, A = torch.tensor([0.2, 0.9, 0.6]), torch.tensor([0, 1, 1]), torch.eye(2)[None, None]
+    wrong = [wrong_sentence(" "), wrong_sentence("x" * 500)]
+    shown = [
+        *(draw_scale(0), draw_scale(4, "x"), draw_scale(64), *map(Notice, wrong)),
+        *(draw_rotary(1, 4, 4), draw_rotary(10, 3, 4), draw_rotary(10, 4, 0), draw_rotary(1e4, 64, 512)),
+        *(draw_threshold(p, labels, 2), draw_threshold(p, labels, 0.5), draw_threshold(p, labels, 1)),
+        *(draw_guesses(lambda text, k: [[("13", 0.5)]], "[MASK]", 1), draw_guesses(None, "7", 1)),
+        *(draw_before_and_after(*2 * [lambda sentence: (["1", "2"], A)], "1 2", layer, 0) for layer in (0, 5)),
+        Heads(["1", "2"], A[0], "Attention of layer 3 at temperature 1 on: 1 2"),
+    ]
+    for one in shown:
+        assert english(" ".join(one._repr_mimebundle_().values()), {"MASK"}) == set()
 
 
 def test_the_map_of_progress_holds_no_english(in_xx):
