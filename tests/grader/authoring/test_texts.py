@@ -10,6 +10,7 @@ import builtins
 import html
 import re
 from dataclasses import replace
+from datetime import UTC, datetime
 from string import Formatter
 
 import pytest
@@ -25,6 +26,8 @@ from coursekit.checking.laws import Count
 from coursekit.diagrams import all_diagrams
 from coursekit.exercises import find
 from coursekit.figures import all_descriptions, picture
+from coursekit.home import extension, page
+from coursekit.home.handin import Item, Notebook
 from coursekit.predictions import all_predictions
 from coursekit.quizzes import all_quizzes
 from coursekit.record.scores import progress
@@ -282,6 +285,23 @@ def test_widgets_hold_no_english(in_xx):
     ]
     for one in shown:
         assert english(" ".join(one._repr_mimebundle_().values()), {"MASK"}) == set()
+
+
+def test_the_home_page_holds_no_english(in_xx):
+    items = (Item("a", "attention.sdpa", "1", 2.0, True, "2.1"), Item("b", "", "2", 3.0, False, "2.A"))
+    advised = ("The text has 7 characters, of your own at most 5 are shown to whoever marks it.",)
+    notebook = Notebook("7", 90, datetime(2026, 1, 2, tzinfo=UTC), items, advised)
+    fetched = page.Chapter("02_1", "02_1/1.ipynb", notebook, "", (page.Handed("2026-01-02 03:04:05 UTC", "1"),))
+    lost = page.Chapter("03_1", "03_1/1.ipynb", None, "1.ipynb is no notebook: open it, save it, and try again")
+    chapters = [page.Chapter("01_1", "", notebook), fetched, lost]
+    shown = [
+        page.home("7", chapters),
+        page.home("7", [], extension._DONE["submit"]),
+        page.preview(fetched),
+        page.preview(lost),
+    ]
+    for one in shown:
+        assert english(one, {"UTC", "ipynb"}) == set()
 
 
 def test_the_map_of_progress_holds_no_english(in_xx):
