@@ -258,12 +258,10 @@ def _template(literal: str, text: str, found: Found) -> Iterator[Found]:
     """A sentence without what joins it to others; nothing where no word is in it. Without fields `text` is empty."""
     if _NO_PROSE.search(literal) or not (_WORD.search(literal) if "\0" in literal else _PROSE.search(literal)):
         return
-    shown = text or literal
-    opened = re.match(r"[\s,;:(]*", shown)
-    begun = shown[opened.end() if opened else 0 :].rstrip()
-    if opened and "(" in opened[0]:
+    begun = re.sub(r"^[\s,;:(]+|[;:]?\s+$", "", text or literal)
+    if re.match(r"[\s,;:]*\(", literal):
         begun = begun.removesuffix(")")
-    yield replace(found, text=begun.removesuffix(":").removesuffix(";"), context=FIELDS if text else "")
+    yield replace(found, text=begun, context=FIELDS if text else "")
 
 
 def _beside() -> Iterator[Found]:
