@@ -103,6 +103,17 @@ class Template:
         return found if fit else None
 
 
+class Known(NamedTuple):
+    """What is known of a text: of how many characters, and the translation; 0 and nothing where there is none.
+
+    `open` where it begins with a field, which would take a label before it for a part of itself.
+    """
+
+    weight: int = 0
+    told: str = ""
+    open: bool = True
+
+
 class Catalogue:
     """What one language says for each text: `texts` maps (context, text) to its translation."""
 
@@ -122,37 +133,33 @@ class Catalogue:
         """A sentence, or what stands in a field of one: known as it is, behind a label, or in parts."""
         if _PYTHONS_OWN.match(text) or len(text) > _LONGEST or not _LETTERS.search(text):
             return text
-        weight, told = self._known(text)
-        for colon in itertools.islice(re.finditer(": ", text), _MOST_PARTS):
-            # Of a sentence that begins with a field the label would be taken for a part of that.
-            heavier, behind = self._known(text[colon.end() :])
-            if behind and heavier >= weight:
-                weight, told = heavier, f"{self._sentence(text[: colon.start()])}: {behind}"
-        return told or "".join(self._parts(text))
+        best = self._known(text)
+        for colon in itertools.islice(re.finditer(": ", text), _MOST_PARTS) if best.open else ():
+            behind = self._known(text[colon.end() :])
+            if behind.told and behind.weight >= best.weight:
+                best = Known(behind.weight, f"{self._sentence(text[: colon.start()])}: {behind.told}")
+        return best.told or "".join(self._parts(text))
 
-    def _known(self, text: str) -> tuple[int, str]:
-        """How many characters of a text are known for sure, and its translation; 0 and nothing where there is none.
-
-        It may stand behind the name of what it speaks of: "Y has the wrong sign".
-        """
-        known = self._found(text) if _LETTERS.search(text) else (0, "")
+    def _known(self, text: str) -> Known:
+        """What is known of a text. It may stand behind the name of what it speaks of: "Y has the wrong sign"."""
+        known = self._found(text) if _LETTERS.search(text) else Known()
         name, _, rest = text.partition(" ")
-        if known[0] or not _NAME.fullmatch(name):
+        if known.told or not _NAME.fullmatch(name):
             return known
-        weight, told = self._found(rest)
-        return weight, f"{name} {told}" if told else ""
+        known = self._found(rest)
+        return Known(known.weight, f"{name} {known.told}") if known.told else Known()
 
-    def _found(self, text: str) -> tuple[int, str]:
-        """The same for a text alone. A single word is no text but where it is meant to be in a sentence."""
+    def _found(self, text: str) -> Known:
+        """What is known of a text alone. A single word is none but where it is meant to be in a sentence."""
         if text in self.words or (" " in text and text in self.whole):
-            return len(text), self.words.get(text) or self.whole[text]
+            return Known(len(text), self.words.get(text) or self.whole[text], open=False)
         for template in self.templates:
             if (values := template.values(text)) is not None:
                 given = zip(template.fields, values, strict=True)
                 fields = {f.name: value if f.verbatim else self._sentence(value) for f, value in given}
                 told = "".join(literal + fields.get(name or "", "") for literal, name in template.translation)
-                return template.weight, told
-        return 0, ""
+                return Known(template.weight, told, open=not template.literals[0])
+        return Known()
 
     def _parts(self, text: str) -> Iterator[str]:
         """The parts of a joined sentence, as many together as are one text."""
@@ -161,7 +168,7 @@ class Catalogue:
         while at < len(parts):
             most = min(len(parts), at + 2 * _MOST_PARTS - 1)
             ends = [] if _PYTHONS_OWN.match(parts[at]) else [len(parts)] * (at > 0) + [*range(most, at, -2)]
-            known = ((end, told) for end in ends if (told := self._known("".join(parts[at:end]))[1]))
+            known = ((end, told) for end in ends if (told := self._known("".join(parts[at:end])).told))
             end, told = next(known, (at + 1 if ends else len(parts), ""))
             yield told or "".join(parts[at:end])
             yield from parts[end : end + 1]

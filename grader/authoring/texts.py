@@ -31,19 +31,12 @@ from grader.authoring import chapter
 from grader.authoring.chapter import Text
 from grader.exercises import trusted
 
-# Where every sentence may come before a learner; elsewhere only what is given to one of the functions or names below.
+# Where every sentence may come before a learner; elsewhere only what is given to one of these functions
+# without a name, or to any by one of these names.
 SENTENCES = tuple(
     f"coursekit/{name}" for name in ("checking", "exercises", "home", "notebook", "predictions", "record", "widgets")
 )
-SHOWING = {
-    "translated",
-    "spoken",
-    "labelled",
-    "heatmap",
-    "curves",
-    "draw_curves",
-    "clouds",
-}  # by what is given without a name
+SHOWING = {"translated", "spoken", "labelled", "show", "picture", "heatmap", "curves", "draw_curves", "clouds"}
 LABELS = {"x_label", "y_label", "xlabel", "ylabel", "title", "rows", "columns", "unit"}
 _WORD = re.compile(r"(?:^|(?<=[\s\0(]))(?:a|[A-Za-z][a-z]+)(?=[\s\0,;:.?!)]|$)")
 _PROSE = re.compile(r"\b(?:a|[A-Za-z][a-z]+)[,;:]? (?:a|[a-z]{2,})\b|^[a-z]{3,} \(?-?\d")

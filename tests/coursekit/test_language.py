@@ -21,6 +21,7 @@ GERMAN = Catalogue(
         (FIELDS, "{text}: {n:n}, expected {m:n}"): "{text}: {n}, erwartet {m}",
         (FIELDS, "{one} and {more}"): "{one} und {more}",
         (FIELDS, "line {n}, in {name!s}: {code!s}"): "Zeile {n}, in {name}: {code}",
+        (FIELDS, "layer {n} on: {sentence!s}"): "Schicht {n} auf: {sentence}",
         (FIELDS, "a set {{{x}}}"): "eine Menge {{{x}}}",
     }
 )
@@ -57,6 +58,7 @@ def write(path, *messages):
         ("T=3, V the identity, so that Y is A", "T=3, V die Einheitsmatrix, so dass Y gleich A ist"),
         ("dY has dimensions -1 and -2 exchanged", "dY hat die Dimensionen -1 und -2 vertauscht"),
         ("expected the class Softmax", "erwartet: Softmax, eine Klasse"),
+        ("layer 3 on: V the identity, so that Y is A", "Schicht 3 auf: V the identity, so that Y is A"),
         ("X and Y", "X und Y"),
         ("a set {3}", "eine Menge {3}"),
         ("mask", "Maske"),

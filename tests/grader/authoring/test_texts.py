@@ -40,7 +40,7 @@ from coursekit.widgets.rotary import draw_rotary
 from coursekit.widgets.scale import draw_scale
 from coursekit.widgets.threshold import draw_threshold
 from grader.authoring import building, chapter
-from grader.authoring.texts import UNSPOKEN, extract, write
+from grader.authoring.texts import UNSPOKEN, extract, of_code, write
 
 ACCENTED = str.maketrans(
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", "àƀçđéƒğħïĵķļɱñôþɋřšťûṽŵẋýžÀƁÇĐÉƑĞĦÏĴĶĻṀÑÔÞɊŘŠŤÛṼŴẊÝŽ"
@@ -135,6 +135,45 @@ def test_no_marking_scheme_is_in_what_learners_get(templates, root):
     ]
     assert len(schemes) >= len(marked) > 0
     assert not [one for one in schemes if one in templates["coursekit"]]
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        (
+            'f"{name} has shape {tuple(x.shape)}, expected {tuple(y.shape)}"',
+            "{name} has shape {shape}, expected {shape_2}",
+        ),
+        ('f"the weight {name!r} is {n:.3g}"', "the weight {name!s} is {n:n}"),
+        ('f"call `{name}` again"', "call `{name!s}` again"),
+        ('none("n", "{n:.0f} of {of:.0f} words are chosen")', "{n:n} of {of:n} words are chosen"),
+        ('f"it has {a}{b}: work on a copy"', "it has {a}: work on a copy"),
+        ('hint = " (is there a return?)"', "is there a return?"),
+        ('x = "large" if n > 0 else None', "large"),
+        ('f"a set {{{x}}} of numbers"', "a set {{{x}}} of numbers"),
+    ],
+)
+def test_a_sentence_is_found_in_code_with_names_for_its_fields(code, text):
+    assert [found.text for found in of_code(code, "a.py", whole=True)] == [text]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        '"""What it does."""',
+        "x: 'a name and another'",
+        "re.compile(r'a word\\s')",
+        "f'{a}/{b}.py'",
+        "d['of the words']",
+    ],
+)
+def test_documentation_types_keys_and_patterns_are_no_texts(code):
+    assert list(of_code(code, "a.py", whole=True)) == []
+
+
+def test_elsewhere_only_what_is_shown_is_a_text():
+    code = 'print("of no concern")\nshow(fig, "It falls.")\nax.set(xlabel="key", color="dark blue")'
+    assert [(found.text, found.line) for found in of_code(code, "a.py")] == [("It falls.", 2), ("key", 3)]
 
 
 def test_a_template_can_be_read_back(templates, tmp_path):
