@@ -28,6 +28,7 @@ from PIL import Image
 from torch import Tensor
 
 from coursekit.beside import entries, expect, is_text, unknown
+from coursekit.language import chosen, translated
 from coursekit.legible import CSS_DPI, faults
 
 _ID = re.compile(r"[a-z]\w*\.\w+")
@@ -88,12 +89,13 @@ def picture(fig: Figure, alt: str) -> Picture:
         raise TypeError(f"found a {type(fig).__name__}, expected a matplotlib Figure: pass fig, not its axes")
     if not isinstance(alt, str) or not alt.strip():
         raise ValueError("a figure needs alt text: say in one sentence what it shows to someone who cannot see it")
+    _translate(fig)
     if os.environ.get(STRICT) and (found := faults(fig)):
         raise ValueError("the figure cannot be read: " + "; ".join(found))
     png = _small_png(fig)
     if pyplot := sys.modules.get("matplotlib.pyplot"):
         pyplot.close(fig)  # otherwise the inline backend shows it a second time
-    return Picture(png, " ".join(alt.split()), round(fig.get_figwidth() * CSS_DPI))
+    return Picture(png, " ".join(translated(alt).split()), round(fig.get_figwidth() * CSS_DPI))
 
 
 def show(fig: Figure, alt: str, **measured: Any) -> None:
@@ -123,7 +125,7 @@ def all_descriptions(folder: Path | None = None) -> dict[str, str]:
     found = {}
     for id, text, where in entries("figures", folder):
         expect(is_text(text), where, "expected a text")
-        found[id] = " ".join(text.split())
+        found[id] = translated(" ".join(text.split()))
     return found
 
 
@@ -149,7 +151,7 @@ def heatmap(
     named = {"": panels} if isinstance(panels, Tensor) else dict(panels)
     matrices = {title: _matrix(title, A) for title, A in named.items()}
     if all(A.dtype == torch.bool for A in matrices.values()):
-        names = names or ("hidden", "seen")
+        names = names or (translated("hidden"), translated("seen"))
     floats = {title: A.float().numpy() for title, A in matrices.items()}
     colours = HIDDEN_SEEN if len(names) == 2 else ListedColormap(CATEGORIES[: len(names)]) if names else None
     low, high = limits or ((0, max(len(names) - 1, 1)) if names else _range(matrices.values(), unit))
@@ -241,6 +243,17 @@ def clouds(
         fig.supylabel(y_label, fontsize="medium")
         fig.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=len(names))
     return fig
+
+
+def _translate(fig: Figure) -> None:
+    """Titles, the names of axes and legends in the learner's language; what stands at a tick may be a token."""
+    if not chosen():
+        return
+    legends = [legend for legend in (*fig.legends, *(ax.get_legend() for ax in fig.axes)) if legend]
+    written = [text for ax in fig.axes for text in (ax.title, ax.xaxis.label, ax.yaxis.label)]
+    written += [text for legend in legends for text in (legend.get_title(), *legend.get_texts())]
+    for text in (*written, *fig.texts):
+        text.set_text(translated(text.get_text()))
 
 
 def _small_png(fig: Figure) -> bytes:

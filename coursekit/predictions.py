@@ -27,6 +27,7 @@ import ipywidgets
 from IPython.display import display
 
 from coursekit.beside import entries, expect, expect_keys, is_text, marked_up, unknown
+from coursekit.language import translated
 from coursekit.quizzes import LINE
 from coursekit.record.kept import Kept, now
 from coursekit.widgets.controls import WITHOUT_KERNEL
@@ -39,7 +40,10 @@ Value = float | str
 
 @dataclass(frozen=True)
 class Prediction:
-    """What is asked before a run. `unit` is None where no number is asked for; without options a line of text is."""
+    """What is asked before a run. `unit` is None where no number is asked for; without options a line of text is.
+
+    Options are kept, and named by a chapter's cells, in English; they are shown in the learner's language.
+    """
 
     id: str
     ask: str
@@ -49,8 +53,8 @@ class Prediction:
     def told(self, value: Value) -> str:
         """A value in words: with its unit, or in quotation marks."""
         if isinstance(value, str):
-            return f"\u201c{value}\u201d"
-        return f"{value:.6g} {self.unit}".rstrip()
+            return f"\u201c{translated(value) if self.options else value}\u201d"
+        return f"{value:.6g} {translated(self.unit or '')}".rstrip()
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ def predict(prediction_id: str) -> None:
     """
     asked = _find(prediction_id)
     display(_Asked(asked))
-    display(form(asked)._repr_mimebundle_() | {"text/plain": WITHOUT_KERNEL}, raw=True)
+    display(form(asked)._repr_mimebundle_() | {"text/plain": translated(WITHOUT_KERNEL)}, raw=True)
 
 
 def came_out(prediction_id: str, value: Any) -> None:
@@ -100,9 +104,9 @@ def keep(asked: Prediction, value: Any) -> str:
     try:
         answer = _answer(asked, value)
     except ValueError as wrong:
-        return str(wrong)
+        return translated(str(wrong))
     KEPT.add(asked.id, Made(answer, now()))
-    return f"Kept: {asked.told(answer)}. Run on, and see what comes out."
+    return _kept(asked, answer) + " " + translated("Run on, and see what comes out.")
 
 
 @dataclass(frozen=True)
@@ -112,11 +116,13 @@ class _Asked:
     asked: Prediction
 
     def __repr__(self) -> str:
-        return "\n".join((f"Predict: {self.asked.ask}", *(f"  - {option}" for option in self.asked.options)))
+        ask = f"{translated('Predict')}: {self.asked.ask}"
+        return "\n".join((ask, *(f"  - {translated(option)}" for option in self.asked.options)))
 
     def _repr_html_(self) -> str:
-        ask = f'<p style="margin: 0"><strong>Predict.</strong> {marked_up(self.asked.ask)}</p>'
-        return f'<div role="group" aria-label="Prediction" style="{_BOX}">{ask}</div>'
+        label, word = escape(translated("Prediction")), escape(translated("Predict"))
+        ask = f'<p style="margin: 0"><strong>{word}.</strong> {marked_up(self.asked.ask)}</p>'
+        return f'<div role="group" aria-label="{label}" style="{_BOX}">{ask}</div>'
 
 
 @dataclass(frozen=True)
@@ -134,15 +140,15 @@ class _Shown:
         return f'<div role="status" style="{_BOX}">{" ".join(map(escape, self._sentences()))}</div>'
 
     def _sentences(self) -> tuple[str, ...]:
-        out = f"It came out as {self.asked.told(self.answer)}."
+        told, mine = self.asked.told, self.made.value if self.made else ""
+        out = translated(f"It came out as {told(self.answer)!s}.")
         if not self.made:
-            return out, "You have kept no prediction."
-        mine = self.made.value
-        before = f"You predicted {self.asked.told(mine)}."
+            return out, translated("You have kept no prediction.")
+        before = translated(f"You predicted {told(mine)!s}.")
         if isinstance(mine, float) and isinstance(self.answer, float):
-            return before, out, f"You were off by {self.asked.told(abs(mine - self.answer))}."
+            return before, out, translated(f"You were off by {told(abs(mine - self.answer))!s}.")
         if self.asked.options:
-            return before, out, "As you said." if mine == self.answer else "Not what you expected."
+            return before, out, translated("As you said." if mine == self.answer else "Not what you expected.")
         return before, out
 
 
@@ -150,8 +156,8 @@ def form(asked: Prediction) -> ipywidgets.VBox:
     """A control for the answer, a button, and a line that says what is kept."""
     made = KEPT.all().get(asked.id)
     control = _control(asked, made.value if made else None)
-    button = ipywidgets.Button(description="Keep my prediction", layout=ipywidgets.Layout(width="14em"))
-    said = ipywidgets.HTML(_said(f"Kept: {asked.told(made.value)}." if made else ""))
+    button = ipywidgets.Button(description=translated("Keep my prediction"), layout=ipywidgets.Layout(width="14em"))
+    said = ipywidgets.HTML(_said(_kept(asked, made.value) if made else ""))
 
     def kept(_: Any) -> None:
         said.value = _said(keep(asked, control.value))
@@ -162,10 +168,15 @@ def form(asked: Prediction) -> ipywidgets.VBox:
 
 def _control(asked: Prediction, value: Value | None) -> Any:
     wide = ipywidgets.Layout(width="34em")
-    look = {"style": {"description_width": "9em"}, "layout": wide, "description": FORM_LABEL}
+    look = {"style": {"description_width": "9em"}, "layout": wide, "description": translated(FORM_LABEL)}
     if asked.options:
-        return ipywidgets.RadioButtons(options=asked.options, value=value if value in asked.options else None, **look)
+        options = [(translated(option), option) for option in asked.options]
+        return ipywidgets.RadioButtons(options=options, value=value if value in asked.options else None, **look)
     return ipywidgets.Text("" if value is None else f"{value:g}" if isinstance(value, float) else value, **look)
+
+
+def _kept(asked: Prediction, value: Value) -> str:
+    return translated(f"Kept: {asked.told(value)!s}.")
 
 
 def _said(sentence: str) -> str:
@@ -210,7 +221,7 @@ def _prediction(id: str, table: Any, where: str) -> Prediction:
     expect(texts and len({*options}) == len(options) >= 2, where, "expected options: two or more different texts")
     given = tuple(table.get("options", ()))
     expect(all(map(is_text, given)), where, "an option is empty")
-    return Prediction(id, table["ask"].strip(), table.get("number"), given)
+    return Prediction(id, translated(table["ask"].strip()), table.get("number"), given)
 
 
 def _made(entry: Any) -> Made | None:

@@ -20,10 +20,12 @@ One option is right, and every option has its reason.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
 from coursekit.beside import entries, expect, expect_keys, is_text, marked_up, unknown
+from coursekit.language import translated
 
 LINE = "var(--jp-border-color2, rgba(128, 128, 128, 0.4))"
 
@@ -51,12 +53,13 @@ class Quiz:
 
     def _repr_html_(self) -> str:
         options = "".join(map(_option_html, self.options))
+        label, ask = escape(translated("Quiz")), escape(translated("Open the option that you would choose."))
         box = f"max-width: 46em; color: inherit; border: 1px solid {LINE}; border-radius: 6px"
         return (
-            f'<div role="group" aria-label="Quiz" style="{box}; margin: 8px 0; padding: 10px 12px">'
+            f'<div role="group" aria-label="{label}" style="{box}; margin: 8px 0; padding: 10px 12px">'
             f'<p style="margin: 0 0 6px; font-weight: 600">{marked_up(self.question)}</p>'
             '<p style="margin: 0 0 6px; opacity: 0.75; font-size: 0.9em">'
-            f"Open the option that you would choose.</p>{options}</div>"
+            f"{ask}</p>{options}</div>"
         )
 
 
@@ -87,7 +90,7 @@ def _quiz(quiz_id: str, table: Any, where: str) -> Quiz:
     expect(right == 1, where, f"expected exactly one option with right = true, found {right}")
     texts = {o.text for o in read_options}
     expect(len(texts) == len(read_options), where, "two options have the same text")
-    return Quiz(quiz_id, table["question"].strip(), read_options)
+    return Quiz(quiz_id, translated(table["question"].strip()), read_options)
 
 
 def _option(table: Any, where: str) -> Option:
@@ -96,18 +99,19 @@ def _option(table: Any, where: str) -> Option:
     expect(is_text(table.get("text")), where, "expected a text")
     expect(is_text(table.get("why")), where, "expected a reason: why = ...")
     expect(isinstance(table.get("right", False), bool), where, "right is true or false")
-    return Option(table["text"].strip(), table.get("right", False), table["why"].strip())
+    text, why = (translated(table[key].strip()) for key in ("text", "why"))
+    return Option(text, table.get("right", False), why)
 
 
 def _option_html(option: Option) -> str:
     verdict, colour = (
-        ("Right", "var(--jp-success-color1, #388e3c)")
+        (translated("Right"), "var(--jp-success-color1, #388e3c)")
         if option.right
-        else ("Not quite", "var(--jp-warn-color1, #f57c00)")
+        else (translated("Not quite"), "var(--jp-warn-color1, #f57c00)")
     )
     reason = f"margin: 4px 0 6px 1em; padding: 2px 0 2px 0.8em; border-left: 3px solid {colour}"
     return (
         '<details style="margin: 2px 0; padding: 2px 0">'
         f'<summary style="cursor: pointer">{marked_up(option.text)}</summary>'
-        f'<div style="{reason}"><strong>{verdict}:</strong> {marked_up(option.why)}</div></details>'
+        f'<div style="{reason}"><strong>{escape(verdict)}:</strong> {marked_up(option.why)}</div></details>'
     )

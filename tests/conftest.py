@@ -79,6 +79,7 @@ def pytest_configure(config):
     config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
     os.environ["COURSEKIT_HOME"] = home
     os.environ.setdefault("COURSEKIT_PROFILE", "fast" if os.environ.get("COURSEKIT_ALL") else "smoke")
+    os.environ.pop("COURSEKIT_LANGUAGE", None)
     os.environ.pop("NBGRADER_EXCHANGE", None)
     os.environ.pop("NBGRADER_DB", None)
     if "PYTEST_XDIST_WORKER" in os.environ:

@@ -61,9 +61,9 @@ def _right(exercise: Exercise, case: Case, outcome: Outcome, expected: dict[str,
 def _switched(name: str, good: list[Any], bad: list[Any]) -> str:
     """What a Boolean, or a number that may be 0, has in all wrong cases and in no right one."""
     if all(isinstance(x, bool) for x in (*good, *bad)):
-        return f"right where {name} is {good[0]}, wrong where it is {bad[0]}" if {*good}.isdisjoint(bad) else ""
+        return f"right where {name!s} is {good[0]!s}, wrong where it is {bad[0]!s}" if {*good}.isdisjoint(bad) else ""
     if all(isinstance(x, int | float) for x in (*good, *bad)) and {*good} == {0} and min(bad) > 0:
-        return f"right where {name} is 0, wrong where it is more"
+        return f"right where {name!s} is 0, wrong where it is more"
     return ""
 
 
@@ -72,9 +72,9 @@ def _sized(name: str, good: list[Any], bad: list[Any]) -> str:
     if not all(isinstance(x, int) and not isinstance(x, bool) and x > 0 for x in (*good, *bad)):
         return ""
     if {*bad} == {1} and 1 not in good:
-        return f"right where {name} is more than 1, wrong where it is 1"
+        return f"right where {name!s} is more than 1, wrong where it is 1"
     if min(bad) >= FAR * max(good):
-        return f"right where {name} is {max(good)} or less, wrong where it is {min(bad)} or more"
+        return f"right where {name!s} is {max(good)} or less, wrong where it is {min(bad)} or more"
     if FAR * max(bad) <= min(good):
-        return f"right where {name} is {min(good)} or more, wrong where it is {max(bad)} or less"
+        return f"right where {name!s} is {min(good)} or more, wrong where it is {max(bad)} or less"
     return ""

@@ -19,6 +19,7 @@ from coursekit.checking.probing import Wrong
 from coursekit.checking.report import Verdict
 from coursekit.checking.sections import here
 from coursekit.exercises import UnknownExercise, chapter_of, chapters, find
+from coursekit.language import translated
 
 RIGHT_ALONE = (
     "the module is right when nothing went before, and wrong after a call with other inputs, or beside another module "
@@ -73,7 +74,7 @@ def use(exercise_id: str, *objects: Any) -> Any:
     if not _same(_passed.get(exercise_id), objects):
         why = _wrong_number(exercise, objects)
         until = f"{why}, so a library stands in here." if why else "a library stands in here until your check passes."
-        print(f"{exercise.title}: {until}")
+        print(f"{translated(exercise.title)}: {translated(until)}")
         objects = exercise.library
         session.lend(objects, exercise.title)
     return objects[0] if len(objects) == 1 else objects

@@ -63,9 +63,10 @@ def _wide(x: Tensor) -> Tensor:
 
 
 def _not_numbers(name: str, actual: Tensor, expected: Tensor) -> str | None:
-    for kind, test in (("NaN", torch.isnan), ("infinite", torch.isinf)):
+    for test in (torch.isnan, torch.isinf):
         extra = test(actual) & ~test(expected.to(actual.device))
         if extra.any():
+            kind = "NaN" if test is torch.isnan else "infinite"
             return f"{name} is {kind} in {_count(extra)}, first at {_place(extra)}"
     return None
 

@@ -102,7 +102,7 @@ def told(error: BaseException) -> str:
     # Not extract_tb, which also finds the columns: stubs raise in each of some hundred cases.
     walked = ((frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__))
     theirs = [(code, line) for code, line in walked if not code.co_filename.startswith(_OURS)]
-    lines = [f"line {n}, in {c.co_name}: {linecache.getline(c.co_filename, n).strip()}" for c, n in theirs]
+    lines = [f"line {n}, in {c.co_name!s}: {linecache.getline(c.co_filename, n).strip()!s}" for c, n in theirs]
     message = str(error).split("\n\n")[0].strip()
     said = f"{type(error).__name__}: {message}" if message else type(error).__name__
     return "\n".join([*lines[-4:], *explained(error, _OURS), said])

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from html import escape
 
+from coursekit.language import translated
+
 FINDINGS_SHOWN = 2  # of each part; the first ones are what to mend first
 
 # JupyterLab's theme colours, with fallbacks that read on white (nbgrader's feedback) and on dark grey.
@@ -58,9 +60,10 @@ class Verdict:
     def summary(self) -> str:
         """One line: what was earned, and the state."""
         if self.refused:
-            return self.refused
-        score = f"{self.earned} of {self.possible} points"
-        return f"{score}: not started, NotImplementedError is still raised" if self.not_started else score
+            return translated(self.refused)
+        score = translated(f"{self.earned} of {self.possible} points")
+        still = translated("not started, NotImplementedError is still raised")
+        return f"{score}: {still}" if self.not_started else score
 
     @property
     def _told_parts(self) -> tuple[PartResult, ...]:
@@ -71,34 +74,36 @@ class Verdict:
 
     def text(self) -> str:
         """The report for a terminal."""
-        lines = [f"{self.title or self.exercise}: {self.summary}"]
+        lines = [f"{translated(self.title) or self.exercise}: {self.summary}"]
         if self.advice:
-            again = [f"  Read again: {self.section}"] if self.section else []
-            lines += ["", f"  {self.advice}", *again, ""]
-        lines += [f"  {remark}" for remark in self.remarks]
+            again = [f"  {translated('Read again')}: {self.section}"] if self.section else []
+            lines += ["", f"  {translated(self.advice)}", *again, ""]
+        lines += [f"  {translated(remark)}" for remark in self.remarks]
         for part in self._told_parts:
-            lines.append(f"  [{_mark(part)}] {part.name}: {_state(part)}")
+            lines.append(f"  [{_mark(part)}] {translated(part.name)}: {_state(part)}")
             lines += [_indent(told, 6) for told in _shown(part)]
         if self.printed:
-            lines += ["  your code printed:", _indent(self.printed.rstrip(), 6)]
+            lines += [f"  {translated('Your code printed')}:", _indent(self.printed.rstrip(), 6)]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         colour = _GREEN if self.full else _GREY if self.not_started else _RED
         body = [_heading(self, colour)]
         if self.advice:
-            body.append(f'<div style="margin:6px 0 8px 0;font-size:1.05em">{prose(self.advice)}{_again(self)}</div>')
-        body += [f'<div style="margin:4px 0">{prose(remark)}</div>' for remark in self.remarks]
+            advice = prose(translated(self.advice)) + _again(self)
+            body.append(f'<div style="margin:6px 0 8px 0;font-size:1.05em">{advice}</div>')
+        body += [f'<div style="margin:4px 0">{prose(translated(remark))}</div>' for remark in self.remarks]
         body += [_part_html(part) for part in self._told_parts]
         if self.printed:
             printed = f'<pre style="{_PRE}">{escape(self.printed)}</pre>'
-            body.append(f'<details style="margin-top:6px"><summary>Your code printed</summary>{printed}</details>')
+            summary = f"<summary>{escape(translated('Your code printed'))}</summary>"
+            body.append(f'<details style="margin-top:6px">{summary}{printed}</details>')
         style = f"border-left:4px solid {colour};padding:6px 12px;margin:4px 0;max-width:60em;line-height:1.45"
         return f'<div role="status" style="{style}">{"".join(body)}</div>'
 
 
 def _heading(verdict: Verdict, colour: str) -> str:
-    title = escape(verdict.title or verdict.exercise)
+    title = escape(translated(verdict.title) or verdict.exercise)
     return f'<div><strong>{title}</strong> &nbsp;<span style="color:{colour}">{prose(verdict.summary)}</span></div>'
 
 
@@ -106,21 +111,21 @@ def _again(verdict: Verdict) -> str:
     if not verdict.section:
         return ""
     link = f'<a href="{escape(verdict.section_link)}">{escape(verdict.section, quote=False)}</a>'
-    return f'<br><span style="font-size:0.95em">Read again: {link}</span>'
+    return f'<br><span style="font-size:0.95em">{escape(translated("Read again"))}: {link}</span>'
 
 
 def _part_html(part: PartResult) -> str:
     colour = _GREEN if part.passed and part.earned else _GREY if part.passed else _RED
-    line = f'<span style="color:{colour}" aria-hidden="true">{_mark(part)}</span> {escape(part.name)}: {_state(part)}'
+    said = f"{escape(translated(part.name))}: {escape(_state(part))}"
+    line = f'<span style="color:{colour}" aria-hidden="true">{_mark(part)}</span> {said}'
     told = "".join(f'<pre style="{_PRE};padding-left:1.4em">{escape(text)}</pre>' for text in _shown(part))
     return f"<div>{line}{told}</div>"
 
 
 def _state(part: PartResult) -> str:
-    if part.passed:
-        waiting = "" if part.earned else ", counts once the parts above pass"
-        return f"{part.cases} of {part.cases} cases right, {part.earned} of {part.points} points{waiting}"
-    return f"{part.cases - len(part.findings)} of {part.cases} cases right, 0 of {part.points} points"
+    right, earned = part.cases - len(part.findings), part.earned if part.passed else 0
+    waiting = ", counts once the parts above pass" if part.passed and not part.earned else ""
+    return translated(f"{right} of {part.cases} cases right, {earned} of {part.points} points{waiting}")
 
 
 def _mark(part: PartResult) -> str:
@@ -129,7 +134,8 @@ def _mark(part: PartResult) -> str:
 
 def _shown(part: PartResult) -> list[str]:
     more = len(part.findings) - FINDINGS_SHOWN
-    return [*part.findings[:FINDINGS_SHOWN], *([f"and {more} more like this"] if more > 0 else [])]
+    found = [*part.findings[:FINDINGS_SHOWN], *([f"and {more} more like this"] if more > 0 else [])]
+    return [*map(translated, found)]
 
 
 def prose(text: str) -> str:

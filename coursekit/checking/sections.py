@@ -15,7 +15,7 @@ SESSION = "JPY_SESSION_NAME"  # Jupyter's server tells a kernel here which noteb
 LARGEST = 20 << 20  # bytes of a notebook that are read for one link
 _HEADING = re.compile(r"^(#{2,6})\s+(.+?)\s*#*$", re.MULTILINE)
 _FENCED = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
-STATEMENT = re.compile(r"(?:Exercise|Question)\s+([\w.]+?):?\s+(.*)")  # its number, its title
+STATEMENT = re.compile(r"[^\W\d_]+\s+(\d+\.\w+):?\s+(.*)")  # "Exercise 2.1: ..." in any language: number, title
 CHECK = re.compile(r"""check\(\s*["']([\w.]+)["']""")
 _MARKS = re.compile(r"!?\[([^\]]*)\]\([^)]*\)|(\*\*|__|[*`])")
 

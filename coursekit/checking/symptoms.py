@@ -158,8 +158,8 @@ def _unmoved(
         else:
             unmoved.setdefault(
                 apart[0],
-                f"the result is the same for two cases that differ in {apart[0]} alone ({cases[i].label}; "
-                f"{cases[j].label}), as if it did not look at {apart[0]}, or kept what an earlier call gave",
+                f"the result is the same for two cases that differ in {apart[0]!s} alone ({cases[i].label}; "
+                f"{cases[j].label}), as if it did not look at {apart[0]!s}, or kept what an earlier call gave",
             )
     return next((told for name, told in unmoved.items() if name not in moved), "")
 
@@ -206,7 +206,7 @@ def constant(seen: Seen) -> list[str]:
 def an_input(seen: Seen) -> list[str]:
     for name, x in seen.inputs.items():
         if isinstance(x, Tensor) and x.shape == seen.actual.shape and torch.equal(x.cpu().double(), seen.actual):
-            return [f"is the input {name}, unchanged"]
+            return [f"is the input {name!s}, unchanged"]
     return []
 
 

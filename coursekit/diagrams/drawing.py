@@ -22,6 +22,7 @@ import matplotlib
 from PIL import ImageFont
 
 from coursekit.figures import described
+from coursekit.language import translated
 
 WIDTH = 760  # CSS pixels: a notebook at 800 px has room for it
 ROW, BOX, GAP = 64, 44, 26  # heights of a row and of a box, and what lies at least between two boxes beside each other
@@ -121,7 +122,7 @@ class Diagram:
 
     def box(self, label: str, note: str = "", *, at: tuple[float, float], span: float = 0, kind: str = "plain") -> Box:
         """A box of any kind at (column, row). `span` columns wide; by default as wide as its words."""
-        column = (WIDTH - 2 * MARGIN) / self.columns
+        label, note, column = translated(label), translated(note), (WIDTH - 2 * MARGIN) / self.columns
         width = span * column - GAP / 2 if span else 24 + max(_wide(label, FONT), _wide(note, SMALL))
         x, y = MARGIN + (at[0] + 0.5 + (max(span, 1) - 1) / 2) * column, MARGIN + (at[1] + 0.5) * ROW
         self.boxes.append(Box(label, note, kind, x, y, max(width, BOX)))
@@ -130,11 +131,11 @@ class Diagram:
 
     def arrow(self, source: Box, target: Box, label: str = "", *, dashed: bool = False, bend: float = 0) -> None:
         """An arrow between the edges of two boxes, its label beside its middle."""
-        self.arrows.append(Arrow(source, target, label, dashed, bend))
+        self.arrows.append(Arrow(source, target, translated(label), dashed, bend))
 
     def group(self, title: str, *boxes: Box) -> None:
         """A frame around boxes."""
-        self.groups.append(Group(title, boxes))
+        self.groups.append(Group(translated(title), boxes))
 
     @property
     def height(self) -> float:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from html import escape
 
 from coursekit.home.handin import Notebook
+from coursekit.language import translated
 from coursekit.record.scores import Scores
 
 STYLE = """
@@ -48,12 +49,12 @@ class Chapter:
 
 def home(course: str, chapters: list[Chapter], message: str = "", wrong: bool = False) -> str:
     """The whole page."""
-    told = f'<p class="message{" wrong" if wrong else ""}" role="status">{escape(message)}</p>' if message else ""
-    empty = '<p class="quiet">Nothing is released yet. Reload this page when your instructor says that it is.</p>'
+    told = f'<p class="message{" wrong" if wrong else ""}" role="status">{spoken(message)}</p>' if message else ""
+    none = spoken("Nothing is released yet. Reload this page when your instructor says that it is.")
     return (
         f"<style>{STYLE}</style><h1>{escape(course)}</h1>"
-        f"<p>{_button('assignments', '', 'Assignment list')}{_button('reload', '', 'Reload')}</p>"
-        f"{told}{''.join(map(_chapter, chapters)) or empty}"
+        f"<p>{_button('assignments', '', spoken('Assignment list'))}{_button('reload', '', spoken('Reload'))}</p>{told}"
+        + ("".join(map(_chapter, chapters)) or f'<p class="quiet">{none}</p>')
     )
 
 
@@ -64,34 +65,35 @@ def preview(chapter: Chapter) -> str:
         return home("", [chapter], chapter.trouble, wrong=True)
     done = len(notebook.items) - len(notebook.stubs)
     lines = "".join(
-        f"<li>{escape(item.title)} <span class='quiet'>{item.points:g} points</span></li>" for item in notebook.stubs
+        f"<li>{escape(item.title)} <span class='quiet'>{spoken(f'{item.points:g} points')}</span></li>"
+        for item in notebook.stubs
     )
-    stubs = (
-        f"<p>{len(notebook.stubs)} still as released, worth nothing as they are:</p><ul>{lines}</ul>"
-        if notebook.stubs
-        else "<p>Nothing is left as released.</p>"
-    )
+    left = f"{len(notebook.stubs):d} still as released, worth nothing as they are:"
+    stubs = f"<p>{spoken(left)}</p><ul>{lines}</ul>" if lines else f"<p>{spoken('Nothing is left as released.')}</p>"
+    submit = _button("submit", chapter.slug, spoken("Hand in now"), first=True)
     return (
-        f"<style>{STYLE}</style><h1>Hand in: {escape(notebook.title)}</h1>"
-        f"<p><code>{escape(chapter.path)}</code>, saved {notebook.saved:%d %B, %H:%M}</p>"
-        f"<p><strong>{done} of {len(notebook.items)} written.</strong> You can hand in again; the last one counts.</p>"
+        f"<style>{STYLE}</style><h1>{spoken('Hand in')}: {escape(notebook.title)}</h1>"
+        f"<p><code>{escape(chapter.path)}</code>, {spoken(f'saved {notebook.saved:%Y-%m-%d, %H:%M}')}</p>"
+        f"<p><strong>{spoken(f'{done:d} of {len(notebook.items):d} written.')}</strong> "
+        f"{spoken('You can hand in again; the last one counts.')}</p>"
         f"{_advice(notebook)}{stubs}"
-        f"<p>{_button('submit', chapter.slug, 'Hand in now', first=True)}{_button('reload', '', 'Not yet')}</p>"
+        f"<p>{submit}{_button('reload', '', spoken('Not yet'))}</p>"
     )
 
 
 def _advice(notebook: Notebook) -> str:
     """What the learner would rather know before it is handed in."""
-    lines = "".join(f"<li>{escape(sentence)}</li>" for sentence in notebook.advice)
-    return f'<div class="message wrong"><p>Before you hand in:</p><ul>{lines}</ul></div>' if lines else ""
+    lines = "".join(f"<li>{spoken(sentence)}</li>" for sentence in notebook.advice)
+    before = spoken("Before you hand in:")
+    return f'<div class="message wrong"><p>{before}</p><ul>{lines}</ul></div>' if lines else ""
 
 
 def _chapter(chapter: Chapter) -> str:
     title = chapter.notebook.title if chapter.notebook else chapter.slug
     if not chapter.path:
-        body = _promise(chapter) + f"<p>{_button('fetch', chapter.slug, 'Start', first=True)}</p>"
+        body = _promise(chapter) + f"<p>{_button('fetch', chapter.slug, spoken('Start'), first=True)}</p>"
     elif chapter.notebook is None:
-        body = f'<p class="message wrong">{escape(chapter.trouble)}</p>' + _open(chapter)
+        body = f'<p class="message wrong">{spoken(chapter.trouble)}</p>' + _open(chapter)
     else:
         body = _progress(chapter) + _open(chapter)
     number = f"{int(chapter.slug[:2])}. " if chapter.slug[:2].isdecimal() else ""
@@ -104,13 +106,14 @@ def _promise(chapter: Chapter) -> str:
     if chapter.notebook is None:
         return ""
     points, minutes = sum(item.points for item in chapter.notebook.items), chapter.notebook.minutes
-    time = f", about {minutes / 60:.0f} hours" if minutes >= 90 else f", about {minutes} minutes" if minutes else ""
-    return f'<p class="quiet">{len(chapter.notebook.items)} exercises and questions, {points:g} points{time}</p>'
+    time = f", about {minutes / 60:.0f} hours" if minutes >= 90 else f", about {minutes:d} minutes" if minutes else ""
+    held = f"{len(chapter.notebook.items):d} exercises and questions, {points:g} points{time}"
+    return f'<p class="quiet">{spoken(held)}</p>'
 
 
 def _open(chapter: Chapter) -> str:
-    button = _button("open", chapter.path, "Open", first=True)
-    return f"<p>{button}{_button('preview', chapter.slug, 'Hand in ...')}</p>"
+    button = _button("open", chapter.path, spoken("Open"), first=True)
+    return f"<p>{button}{_button('preview', chapter.slug, spoken('Hand in ...'))}</p>"
 
 
 def _progress(chapter: Chapter) -> str:
@@ -119,7 +122,7 @@ def _progress(chapter: Chapter) -> str:
     best = {item.id: min(chapter.scores[item.id].best, item.points) for item in exercises if item.id in chapter.scores}
     earned, points = sum(best.values()), sum(item.points for item in exercises)
     full = sum(best.get(item.id, 0) >= item.points for item in exercises)
-    said = f"{earned:g} of {points:g} points in checks, {full} of {len(exercises)} exercises done"
+    said = spoken(f"{earned:g} of {points:g} points in checks, {full:d} of {len(exercises):d} exercises done")
     return f'<p>{said}</p><progress max="{points:g}" value="{earned:g}" aria-label="{said}"></progress>'
 
 
@@ -128,11 +131,16 @@ def _handed(chapter: Chapter) -> str:
         return ""
     rows = []
     for handed in reversed(chapter.handed):
-        feedback = _button("read", handed.feedback, "Read the feedback") if handed.feedback else ""
-        rows.append(f"<li>Handed in {escape(handed.timestamp[:16])} UTC {feedback}</li>")
+        feedback = _button("read", handed.feedback, spoken("Read the feedback")) if handed.feedback else ""
+        rows.append(f"<li>{spoken(f'Handed in {handed.timestamp[:16]!s} UTC')} {feedback}</li>")
     return f"<ul>{''.join(rows)}</ul>"
 
 
 def _button(action: str, target: str, label: str, first: bool = False) -> str:
     kind = ' class="first"' if first else ""
-    return f'<button{kind} data-action="{action}" data-target="{escape(target)}">{escape(label)}</button>'
+    return f'<button{kind} data-action="{action}" data-target="{escape(target)}">{label}</button>'
+
+
+def spoken(text: str) -> str:
+    """The text in the learner's language, escaped."""
+    return escape(translated(text))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from html import escape
 
+from coursekit.language import translated
+
 # The text takes the page's own colour, so that it reads in every theme; green and amber only repeat what the
 # words beside them say. Variables are JupyterLab's, with values for pages that have none.
 DONE = "var(--jp-success-color1, #388e3c)"
@@ -56,8 +58,8 @@ class ChapterRow:
     @property
     def name(self) -> str:
         """The title after the chapter's number: "2. Attention"."""
-        number = self.slug.split("_")[0]
-        return f"{int(number)}. {self.title}" if number.isdecimal() else self.title
+        number, title = self.slug.split("_")[0], translated(self.title)
+        return f"{int(number)}. {title}" if number.isdecimal() else title
 
     @property
     def earned(self) -> float:
@@ -74,7 +76,8 @@ class ChapterRow:
     @property
     def summary(self) -> str:
         """ "12 of 35 points, 5 of 14 exercises done"."""
-        return f"{self.earned:g} of {self.points:g} points, {self.done} of {len(self.exercises)} exercises done"
+        done = f"{self.done:d} of {len(self.exercises):d} exercises done"
+        return translated(f"{self.earned:g} of {self.points:g} points, {done}")
 
 
 @dataclass(frozen=True)
@@ -85,22 +88,24 @@ class ProgressMap:
     note: str = ""
 
     def __repr__(self) -> str:
-        return "\n\n".join(filter(None, (*map(_chapter_text, self.chapters), self.note))) or "No chapters yet."
+        told = (*map(_chapter_text, self.chapters), translated(self.note))
+        return "\n\n".join(filter(None, told)) or translated("No chapters yet.")
 
     def _repr_html_(self) -> str:
-        note = f'<p style="margin: 8px 0; {QUIET}">{escape(self.note)}</p>' if self.note else ""
-        body = "".join(map(_chapter_html, self.chapters)) or "<p>No chapters yet.</p>"
+        note = f'<p style="margin: 8px 0; {QUIET}">{escape(translated(self.note))}</p>' if self.note else ""
+        body = "".join(map(_chapter_html, self.chapters)) or f"<p>{escape(translated('No chapters yet.'))}</p>"
         style = "max-width: 46em; color: inherit"
-        return f'<div role="region" aria-label="Progress" style="{style}">{body}{note}</div>'
+        return f'<div role="region" aria-label="{escape(translated("Progress"))}" style="{style}">{body}{note}</div>'
 
 
 def _chapter_text(chapter: ChapterRow) -> str:
     """The chapter as a table of aligned columns, plain ASCII apart from the titles."""
-    rows = [("state", "points", "tries", "exercise", "title")]
+    head = translated("state"), translated("points"), translated("tries"), translated("exercise"), translated("title")
+    rows = [head]
     for e in chapter.exercises:
-        rows.append((e.state, f"{e.best:g} of {e.points:g}", f"{e.attempts}", e.id, e.title))
+        rows.append((translated(e.state), _of(e), f"{e.attempts}", e.id, translated(e.title)))
     for q in chapter.questions:
-        rows.append(("marked by a person", f"{q.points:g}", "", q.id, q.title))
+        rows.append((translated("marked by a person"), f"{q.points:g}", "", q.id, translated(q.title)))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, [*widths, 0], strict=True)).rstrip() for row in rows]
     rule = "  ".join("-" * w for w in [*widths, max(len(row[4]) for row in rows)])
@@ -110,8 +115,13 @@ def _chapter_text(chapter: ChapterRow) -> str:
 def _chapter_html(chapter: ChapterRow) -> str:
     rows = "".join((*map(_exercise_html, chapter.exercises), *map(_question_html, chapter.questions)))
     head = "".join(
-        f'<th scope="col" style="{style}; font-weight: 600; {QUIET}">{name}</th>'
-        for name, style in (("Exercise", CELL), ("State", CELL), ("Tries", NUMBER), ("Points", NUMBER))
+        f'<th scope="col" style="{style}; font-weight: 600; {QUIET}">{escape(name)}</th>'
+        for name, style in (
+            (translated("Exercise"), CELL),
+            (translated("State"), CELL),
+            (translated("Tries"), NUMBER),
+            (translated("Points"), NUMBER),
+        )
     )
     return (
         f'<details open style="border: 1px solid {LINE}; border-radius: 6px; margin: 8px 0; padding: 10px">'
@@ -127,7 +137,7 @@ def _chapter_html(chapter: ChapterRow) -> str:
 def _bar(chapter: ChapterRow) -> str:
     """One segment an exercise, as wide as its points and as full as what was earned."""
     segments = "".join(
-        f'<span title="{escape(row.title)}: {row.best:g} of {row.points:g}" style="flex: {row.points:g} 1 0; '
+        f'<span title="{escape(translated(row.title))}: {escape(_of(row))}" style="flex: {row.points:g} 1 0; '
         f"height: 10px; box-sizing: border-box; border: 1px solid {_colour(row) or LINE}; "
         f'border-radius: 3px; background: {_filling(row)}"></span>'
         for row in chapter.exercises
@@ -136,6 +146,10 @@ def _bar(chapter: ChapterRow) -> str:
         f'<div role="img" aria-label="{escape(chapter.summary)}" '
         f'style="display: flex; gap: 3px; margin: 10px 0 8px">{segments}</div>'
     )
+
+
+def _of(row: ExerciseRow) -> str:
+    return translated(f"{row.best:g} of {row.points:g}")
 
 
 def _filling(row: ExerciseRow) -> str:
@@ -148,13 +162,15 @@ def _colour(row: ExerciseRow) -> str:
 
 
 def _exercise_html(row: ExerciseRow) -> str:
-    details = f"{row.id} · {row.difficulty} · importance {row.importance} of 5 · {row.minutes} minutes"
-    state = f'<span style="white-space: nowrap">{_sign(row.state)} {row.state}</span>'
-    return _row_html(row.title, details, state, f"{row.attempts}", f"{row.best:g} of {row.points:g}")
+    known = translated(row.difficulty), translated(f"importance {row.importance:d} of 5")
+    details = " · ".join((row.id, *known, translated(f"{row.minutes:d} minutes")))
+    state = f'<span style="white-space: nowrap">{_sign(row.state)} {escape(translated(row.state))}</span>'
+    return _row_html(translated(row.title), details, state, f"{row.attempts}", _of(row))
 
 
 def _question_html(row: QuestionRow) -> str:
-    return _row_html(row.title, row.id, "marked by a person", "", f"{row.points:g}")
+    marked = escape(translated("marked by a person"))
+    return _row_html(translated(row.title), row.id, marked, "", f"{row.points:g}")
 
 
 def _row_html(title: str, details: str, state: str, tries: str, points: str) -> str:
@@ -163,7 +179,7 @@ def _row_html(title: str, details: str, state: str, tries: str, points: str) -> 
         f'<tr style="background: transparent"><th scope="row" style="{CELL}; {rule}; font-weight: normal">'
         f'{escape(title)}<br><span style="{QUIET}">{escape(details)}</span></th>'
         f'<td style="{CELL}; {rule}">{state}</td>'
-        f'<td style="{NUMBER}; {rule}">{tries}</td><td style="{NUMBER}; {rule}">{points}</td></tr>'
+        f'<td style="{NUMBER}; {rule}">{tries}</td><td style="{NUMBER}; {rule}">{escape(points)}</td></tr>'
     )
 
 

@@ -60,8 +60,8 @@ def draw_before_and_after(before: Any, after: Any, sentence: Any, layer: Any, he
     i, j = divmod((now - was).abs().argmax().item(), len(tokens))
     return picture(
         figure,
-        f"Attention of layer {layer}, head {head} before and after fine-tuning on: {sentence.strip()} "
-        f"The weight that changed most is that from {tokens[i]} to {tokens[j]}: {was[i, j]:.2f} before, "
+        f"Attention of layer {layer}, head {head} before and after fine-tuning on: {sentence.strip()!s} "
+        f"The weight that changed most is that from {tokens[i]!s} to {tokens[j]!s}: {was[i, j]:.2f} before, "
         f"{now[i, j]:.2f} after.",
     )
 

@@ -11,6 +11,7 @@ import ipywidgets
 from IPython.display import display
 
 from coursekit.figures import Picture
+from coursekit.language import translated
 from coursekit.widgets.heads import Heads
 
 WITHOUT_KERNEL = "The controls appear when you run this cell."
@@ -23,7 +24,8 @@ class Notice:
     text: str
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"text/html": f'<p role="status">{escape(self.text)}</p>', "text/plain": self.text}
+        told = translated(self.text)
+        return {"text/html": f'<p role="status">{escape(told)}</p>', "text/plain": told}
 
 
 def live(draw: Callable[..., Picture | Heads | Notice], controls: dict[str, ipywidgets.ValueWidget]) -> None:
@@ -36,13 +38,13 @@ def live(draw: Callable[..., Picture | Heads | Notice], controls: dict[str, ipyw
     for control in controls.values():
         control.observe(lambda _: picture.update(drawn()), names="value")
     bundle = ipywidgets.VBox(list(controls.values()))._repr_mimebundle_()
-    display(bundle | {"text/plain": WITHOUT_KERNEL}, raw=True)
+    display(bundle | {"text/plain": translated(WITHOUT_KERNEL)}, raw=True)
 
 
 def labelled(description: str, **options: Any) -> dict[str, Any]:
     """Options for a control whose description is never cut off and which redraws when it is let go."""
     wide = ipywidgets.Layout(width="34em")
-    return {"description": description, "style": {"description_width": "9em"}, "layout": wide, **options}
+    return {"description": translated(description), "style": {"description_width": "9em"}, "layout": wide, **options}
 
 
 def whole(value: Any) -> int | None:

@@ -47,7 +47,7 @@ def draw_attention(read: Any, sentence: Any, layer: Any, temperature: Any) -> He
         return Notice(f"The sentence has {len(tokens)} tokens; the picture has room for {MOST_TOKENS}. Shorten it.")
     if whole(layer) is None or not 0 <= layer < len(A):
         return Notice(f"There is no layer {layer!r}: choose a whole number from 0 to {len(A) - 1}.")
-    title = f"Attention of layer {layer} at temperature {temperature:.2g} on: {sentence.strip()}"
+    title = f"Attention of layer {layer} at temperature {temperature:.2g} on: {sentence.strip()!s}"
     return Heads(tokens, at_temperature(A[int(layer)], float(temperature)), title)
 
 

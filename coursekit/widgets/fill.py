@@ -11,6 +11,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from coursekit.figures import COLOURS, STYLE, Picture, picture
+from coursekit.language import translated
 from coursekit.material.models import Encoder, masked_words
 from coursekit.widgets.controls import Notice, labelled, live, whole
 from coursekit.widgets.explorer import wrong_sentence
@@ -48,10 +49,9 @@ def draw_guesses(guess: Any, sentence: Any, k: Any) -> Picture | Notice:
         found = guess(text, int(k))
     except ValueError as error:
         return Notice(str(error)[:1].upper() + str(error)[1:] + ".")
-    told = "; ".join(
-        f"gap {n}: " + ", ".join(f"{word} {share:.0%}" for word, share in words) for n, words in enumerate(found, 1)
-    )
-    return picture(bars(found), f"The likeliest words for: {text} {told}.")
+    words = [", ".join(f"{word} {share:.0%}" for word, share in likeliest) for likeliest in found]
+    told = "; ".join(f"{translated(f'gap {n:d}')}: {listed}" for n, listed in enumerate(words, 1))
+    return picture(bars(found), f"The likeliest words for: {text!s} {told!s}.")
 
 
 def bars(found: list[list[tuple[str, float]]]) -> Figure:

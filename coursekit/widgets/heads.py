@@ -21,6 +21,8 @@ from matplotlib.colors import to_hex
 from PIL import Image
 from torch import Tensor
 
+from coursekit.language import translated
+
 LEVELS = 24  # colours in the large picture
 THUMBNAIL = 48  # CSS pixels
 
@@ -35,7 +37,7 @@ class Heads:
 
     @property
     def alt(self) -> str:
-        return f"{self.title}. " + " ".join(f"Head {h}: {self._largest(h)}." for h in range(len(self.A)))
+        return " ".join((f"{translated(self.title)}.", *map(self._largest, range(len(self.A)))))
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         return {"text/html": self.html(), "text/plain": self.alt}
@@ -46,33 +48,37 @@ class Heads:
         heads = range(len(self.A))
         tabs = "".join(
             f'<input type="radio" name="{name}" id="{name}-{h}"{" checked" if h == 0 else ""} '
-            f'aria-label="head {h}: {escape(self._largest(h))}"><label for="{name}-{h}">'
-            f'<img src="data:image/png;base64,{_thumbnail(self.A[h])}" alt="" width="{THUMBNAIL}"><br>head {h}</label>'
+            f'aria-label="{escape(self._largest(h))}"><label for="{name}-{h}">'
+            f'<img src="data:image/png;base64,{_thumbnail(self.A[h])}" alt="" width="{THUMBNAIL}"><br>'
+            f"{escape(translated(f'head {h}'))}</label>"
             for h in heads
         )
         tables = "".join(f'<div class="h{h}">{self._table(h)}</div>' for h in heads)
+        title = escape(translated(self.title))
         return (
-            f'<div id="{name}" role="group" aria-label="{escape(self.title)}"><style>{_style(name, len(heads))}</style>'
-            f'<p>{escape(self.title)}</p>{tabs}<div class="views">{tables}</div></div>'
+            f'<div id="{name}" role="group" aria-label="{title}"><style>{_style(name, len(heads))}</style>'
+            f'<p>{title}</p>{tabs}<div class="views">{tables}</div></div>'
         )
 
     def _largest(self, h: int) -> str:
         i, j = divmod(int(self.A[h].argmax()), len(self.tokens))
-        return f"the largest weight is {self.A[h, i, j]:.2f}, from {self.tokens[i]} to {self.tokens[j]}"
+        weight, one, other = self.A[h, i, j].item(), self.tokens[i], self.tokens[j]
+        return translated(f"Head {h}: the largest weight is {weight:.2f}, from {one!s} to {other!s}.")
 
     def _table(self, h: int) -> str:
         tokens = [escape(token) for token in self.tokens]
+        told = escape(translated("{query} to {key}: {weight:.2f}"))
         head = "".join(f'<th scope="col"><span>{token}</span></th>' for token in tokens)
         rows = "".join(
             f'<tr><th scope="row">{query}</th>'
             + "".join(
-                f'<td class="c{_level(weight)}" title="{query} to {key}: {weight:.2f}"></td>'
+                f'<td class="c{_level(weight)}" title="{told.format(query=query, key=key, weight=weight)}"></td>'
                 for key, weight in zip(tokens, row, strict=True)
             )
             + "</tr>"
             for query, row in zip(tokens, self.A[h].tolist(), strict=True)
         )
-        caption = f"<caption>head {h}: {escape(self._largest(h))}</caption>"
+        caption = f"<caption>{escape(self._largest(h))}</caption>"
         return f"<table>{caption}<tr><td></td>{head}</tr>{rows}</table>"
 
 

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from coursekit.figures import COLOURS, STYLE, Picture, draw_curves, picture
+from coursekit.language import translated
 from coursekit.widgets.controls import Notice, labelled, live
 
 
@@ -40,16 +41,19 @@ def draw_threshold(p: Tensor, labels: Tensor, threshold: Any) -> Picture | Notic
         draw_curves(left, grid, {"precision": P, "recall": R}, x_label="threshold", y_label="share")
         left.axvline(threshold, color=COLOURS[2], linewidth=1)
         left.set(title=told, ylim=(0, 1.03))
-        names = ("rightly positive", "wrongly positive", "missed", "rightly negative")
+        names = (
+            *(translated("rightly positive"), translated("wrongly positive")),
+            *(translated("missed"), translated("rightly negative")),
+        )
         right.barh(names, found, color=[COLOURS[k] for k in (3, 2, 5, 1)])
         right.bar_label(right.containers[0], padding=3)
         right.invert_yaxis()
         right.set(xlabel="sentences", xlim=(0, 1.15 * max(found)))
+    counted = ", ".join(f"{n} {name}" for n, name in zip(found, names, strict=True))
     return picture(
         fig,
-        f"Precision and recall over the threshold. At {threshold:.2f}: {told}; "
-        + ", ".join(f"{n} {name}" for n, name in zip(found, names, strict=True))
-        + ". Recall falls as the threshold rises, precision rises on the whole.",
+        f"Precision and recall over the threshold. At {threshold:.2f}: {told}; {counted!s}. "
+        "Recall falls as the threshold rises, precision rises on the whole.",
     )
 
 

@@ -1,4 +1,7 @@
-"""`chapters/` -> `solutions/` (executed) -> `course/` (released). Both folders are wholly generated."""
+"""`chapters/` -> `solutions/` (executed) -> `course/` (released). Both folders are wholly generated.
+
+In another language than English they lie in `editions/xx/`.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,14 @@ import multiprocessing
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
 
+from coursekit import language
 from grader import depending
 from grader.authoring import chapter, marking, naming, notebook
 from grader.authoring.chapter import BuildError, Text
@@ -46,27 +51,50 @@ def build(root: Path, *, check: bool = False, fresh: bool = False, specs=chapter
     paths = sorted((root / "chapters").glob("[0-9][0-9]_*.py"))
     if not paths:
         raise BuildError(f"no chapter found in {root.name}/chapters; expected files named NN_slug.py")
-    notes = _strays(root, {path.stem for path in paths})
-    drafts = [_draft(path, root, specs) for path in paths]
+    notes = _strays(edition(root), {path.stem for path in paths})
+    drafts = [draft(path, root, specs) for path in paths]
     if check:
         return notes + [note for draft in drafts for note in _check(root, draft)]
     return notes + _build(root, drafts, fresh)
 
 
-def _draft(path: Path, root: Path, specs) -> Draft:
-    text = chapter.read(path, root)
+def draft(path: Path, root: Path, specs: Callable[[str], chapter.Specs] = chapter.load_specs) -> Draft:
+    """One chapter's draft in the language that is chosen. Raises BuildError, NoCatalogue."""
+    text = _in_language(chapter.read(path, root), path.parent)
     known = specs(text.slug)
     chapter.judge(text, known, [*naming.refusals(text), *marking.refusals(text)])
     expanded = notebook.expand(text, known)
     return Draft(text, expanded, inputs_hash(expanded, text.slug))
 
 
+def _in_language(text: Text, chapters: Path) -> Text:
+    """The chapter with its header and prose in the language that is chosen. Raises NoCatalogue."""
+    if not language.chosen():
+        return text
+    known = language.catalogue(language.chosen(), chapters).whole
+
+    def told(value: Any) -> Any:
+        return [*map(told, value)] if isinstance(value, list) else known.get(value, value)
+
+    cells = (
+        replace(cell, source="".join(map(told, chapter.paragraphs(cell.source)))) if cell.kind == "markdown" else cell
+        for cell in text.cells
+    )
+    return replace(text, header={key: told(value) for key, value in text.header.items()}, cells=tuple(cells))
+
+
+def edition(root: Path) -> Path:
+    """The folder of solutions/ and course/ in the language that is chosen: `root` for English."""
+    chosen = language.chosen()
+    return root / "editions" / chosen if chosen else root
+
+
 def solution_path(root: Path, slug: str) -> Path:
-    return root / "solutions" / slug / f"{slug}.ipynb"
+    return edition(root) / "solutions" / slug / f"{slug}.ipynb"
 
 
 def course_path(root: Path, slug: str) -> Path:
-    return root / "course" / slug / f"{slug}.ipynb"
+    return edition(root) / "course" / slug / f"{slug}.ipynb"
 
 
 def inputs_hash(cells: NotebookNode, slug: str) -> str:
@@ -76,7 +104,7 @@ def inputs_hash(cells: NotebookNode, slug: str) -> str:
     map that `progress()` draws shows them: it is the author's own, and is not released.
     """
     sources = [cell.source for cell in cells.cells if cell.cell_type == "code"]
-    files = depending.depends_on(slug, depending.OUTPUTS, sources)
+    files = depending.depends_on(slug, depending.OUTPUTS, sources) | language.files()
     return hashlib.sha256("\0".join([*sources, depending.digest(files)]).encode()).hexdigest()
 
 
@@ -153,7 +181,7 @@ def _write(root: Path, built: Built) -> list[str]:
     ):
         if path.exists() and path.read_text(encoding="utf-8") == text:
             continue
-        if path.is_relative_to(root / "course"):
+        if path.is_relative_to(edition(root) / "course"):
             notes += _set_aside(root, path)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8", newline="\n")

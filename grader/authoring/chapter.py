@@ -103,6 +103,11 @@ def read(path: Path, root: Path) -> Text:
     return Text(path.stem, name, header, tuple(cells), numbering.numbers(path.parent))
 
 
+def paragraphs(source: str) -> list[str]:
+    """A Markdown cell's paragraphs, which are translated one by one, and what is between them: solutions' marks too."""
+    return re.split(rf"(\n{{2,}}|^.*(?:{BEGIN}|{END}).*$)", source, flags=re.MULTILINE)
+
+
 def judge(text: Text, specs: Specs, others: Iterable[tuple[int, str]] = ()) -> None:
     """Accept a chapter that can be built. Raises BuildError with one sentence for every reason against it.
 

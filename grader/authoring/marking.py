@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from coursekit.checking.sections import Section, headings
+from coursekit.language import translated
 from grader.authoring.chapter import Cell, Refusals, Text
 
 _TERM = re.compile(r"\[\[term:\s*([^|\]]+?)\s*\|\s*(.+?)\s*\]\]", re.DOTALL)
@@ -88,7 +89,7 @@ def _terms(found: Sequence[Marked]) -> str:
     rows = (
         f"| **{one.name}** | {one.told} | {_link(one)} |" for one in sorted(found, key=lambda one: one.name.lower())
     )
-    return "\n".join(("| term | what it is | where |", "| --- | --- | --- |", *rows))
+    return "\n".join((translated("| term | what it is | where |"), "| --- | --- | --- |", *rows))
 
 
 def _formulas(found: Sequence[Marked]) -> str:

@@ -38,7 +38,7 @@ def test_one_head_is_open_and_each_can_be_chosen_by_keyboard():
     html = explore().html()
     assert html.count('type="radio"') == 3
     assert html.count(" checked") == 1
-    assert re.findall(r'aria-label="head (\d)', html) == ["0", "1", "2"]
+    assert re.findall(r'aria-label="Head (\d)', html) == ["0", "1", "2"]
 
 
 def test_each_weight_stands_on_hover():

@@ -8,7 +8,8 @@ import sys
 import nbformat
 import pytest
 
-from grader.authoring import notebook
+from coursekit import language
+from grader.authoring import executing, notebook
 from grader.authoring.building import build, course_path, solution_path
 from grader.authoring.chapter import BuildError
 from grader.authoring.executing import execute
@@ -266,3 +267,30 @@ def test_grade_ids_are_what_nbgrader_accepts():
 
 def test_the_committed_notebooks_are_what_the_build_makes(root):
     assert build(root, check=True) == []
+
+
+@pytest.fixture
+def in_xx(tmp_path, monkeypatch):
+    """Another language is chosen, in which coursekit says all in English."""
+    (tmp_path / "xx.po").write_text("", encoding="utf-8")
+    monkeypatch.setattr(language, "FOLDER", tmp_path)
+    monkeypatch.setenv(language.CHOICE, "xx")
+    language.catalogue.cache_clear()
+    yield
+    language.catalogue.cache_clear()
+
+
+def test_an_edition_lies_beside_the_english_course(in_xx, tiny, tiny_specs, monkeypatch):
+    monkeypatch.setattr(executing, "execute", lambda notebook, root, name, threads=None: notebook)
+    (tiny / "chapters" / "xx.po").write_text('msgid "## The same"\nmsgstr "## Dasselbe"\n', encoding="utf-8")
+    before = {path: path.read_bytes() for path in tiny.glob("*/*/*.ipynb")}
+    notes = build(tiny, specs=tiny_specs)
+    assert "editions/xx/course/01_tiny/01_tiny.ipynb: written" in notes
+    assert "## Dasselbe" in (tiny / "editions/xx/course/01_tiny/01_tiny.ipynb").read_text(encoding="utf-8")
+    assert before == {path: path.read_bytes() for path in tiny.glob("*/*/*.ipynb")}
+
+
+def test_a_translation_without_an_exercises_reference_is_refused(in_xx, tiny, tiny_specs):
+    (tiny / "chapters" / "xx.po").write_text('msgid "## The same"\nmsgstr "## Siehe [[tiny.no]]"\n', encoding="utf-8")
+    with pytest.raises(BuildError, match=r"\[\[tiny\.no\]\] names no exercise cell"):
+        build(tiny, specs=tiny_specs)
