@@ -460,7 +460,8 @@ show(
 # sequence and keys and values from another, it is
 # [[term: cross-attention | the queries come from one sequence, keys and values from another]]. The code is the
 # same, and $T \ne S$.
-#
+
+# %% [markdown]
 # Cross-attention came first. Bahdanau et al. (2015, [1409.0473](https://arxiv.org/abs/1409.0473)) let each word
 # of a translation look back at the sentence that is translated. Before, a recurrent network had to squeeze
 # the sentence into one vector, and a word $n$ tokens back lay $n$ steps away. With attention it lies one step
@@ -890,7 +891,8 @@ show(fig, "attention.habits", left=strengths[0], right=strengths[1], first=stren
 # already in the very first layer. The third rests on *[CLS]*. Weights must sum to 1, so a head with nothing to
 # say parks them where they do no harm. Clark et al. (2019) describe such heads in BERT; Xiao et al. (2024) call
 # the parking place an [[term: attention sink | a token on which heads park weight that they have no use for]].
-#
+
+# %% [markdown]
 # Explore. Type a sentence and pick a layer. All its heads are drawn small, and a click (or an arrow key) opens
 # one. A weight stands where the pointer rests. The temperature divides the scores, so 0.1 shows each row's
 # favourite and 10 flattens everything.
@@ -1391,14 +1393,14 @@ def step(x, K, V):
     return masked(Q, K, V, nothing_hidden[:, : K.shape[-2]], True)[0, 0, 0]
 
 
-K_cache, V_cache, steps, projected = stream[:0], stream[:0], [], {"anew": 0, "cached": 0}
+K_cache, V_cache, apart, projected = stream[:0], stream[:0], [], {"anew": 0, "cached": 0}
 for t, x in enumerate(stream, 1):
     K_cache, V_cache = torch.cat([K_cache, x[None] @ W_K.T]), torch.cat([V_cache, x[None] @ W_V.T])
     anew = step(x, stream[:t] @ W_K.T, stream[:t] @ W_V.T)
-    steps.append((step(x, K_cache, V_cache) - anew).abs().max().item())
+    apart.append((step(x, K_cache, V_cache) - anew).abs().max().item())
     projected["anew"] += 2 * t
     projected["cached"] += 2
-assert max(steps) < 1e-4
+assert max(apart) < 1e-4
 print("with and without the cache each step gives the same to 1e-04; vectors projected:", projected)
 
 # %% [markdown]
@@ -1723,7 +1725,7 @@ from coursekit.checking.probing import LargestTensor
 in_blocks = use("attention.blockwise", blockwise_attention)
 ways_to_attend = {
     "plain": lambda Q, K, V: (Q @ K.mT / math.sqrt(Q.shape[-1])).softmax(-1) @ V,
-    "in blocks of 64": lambda Q, K, V: in_blocks(Q, K, V, 64, False),
+    "in blocks of 128": lambda Q, K, V: in_blocks(Q, K, V, 128, False),
 }
 lengths = [2**n for n in range(8, {"smoke": 11, "fast": 13, "full": 15}[profile])]
 memory = {name: [] for name in ways_to_attend}
@@ -1738,7 +1740,7 @@ print(f"T = {T}: " + ", ".join(f"{name} {found[-1]:.2f} MiB" for name, found in 
 # %%
 fig = curves(lengths, memory, x_label="sequence length T (tokens, log scale)",
              y_label="largest tensor (MiB, log scale)", log="xy", marker="o")
-show(fig, "attention.memory", T=lengths[-1], plain=memory["plain"][-1], blocks=memory["in blocks of 64"][-1])
+show(fig, "attention.memory", T=lengths[-1], plain=memory["plain"][-1], blocks=memory["in blocks of 128"][-1])
 
 # %% [markdown]
 # Twice the length, four times the memory, that is the plain formula. In blocks nothing is larger than the
@@ -1754,8 +1756,8 @@ predict("attention.slower")
 from time import perf_counter
 
 ways_to_attend["F.scaled_dot_product_attention"] = nn.functional.scaled_dot_product_attention
-Q, K, V = (torch.randn(1, 4, lengths[-1] // 2, 64, device=device) for _ in range(3))
-flops, milliseconds = 4 * 4 * Q.shape[2] ** 2 * 64, {}            # 4 heads, 4 T² d each
+Q, K, V = (torch.randn(1, 2, lengths[-2], 64, device=device) for _ in range(3))
+flops, milliseconds = 2 * 4 * Q.shape[2] ** 2 * 64, {}            # 2 heads, 4 T² d each
 for name, way in ways_to_attend.items():
     with torch.no_grad():
         found = []
@@ -1765,7 +1767,7 @@ for name, way in ways_to_attend.items():
             found.append(perf_counter() - began)
     milliseconds[name] = 1000 * min(found[1:])
     print(f"{name:31} {milliseconds[name]:7.1f} ms, {flops / milliseconds[name] / 1e6:6.1f} GFLOP/s")
-ratio = milliseconds["in blocks of 64"] / milliseconds["plain"]
+ratio = milliseconds["in blocks of 128"] / milliseconds["plain"]
 came_out("attention.slower", "slower" if ratio > 1.1 else "faster" if ratio < 0.9 else "about as fast")
 
 # %% [markdown]
@@ -2065,10 +2067,11 @@ quiz("attention.block")
 # ## 11. The answer, in an experiment
 #
 # How does a word find the other words that matter to it? We have said how, with a query that matches a key. Does
-# a layer **learn** to do that, and which of its parts does the finding? Here is a game small enough to train in
-# seconds. Eight people sit in a circle and hold things, one of sixteen. Whoever is named takes what the **next**
-# person in the circle held last. Four times in ten it is something new, which nobody can foresee and which does
-# not count.
+# a layer **learn** to do that, and which of its parts does the finding?
+#
+# Here is a game small enough to train in seconds. Eight people sit in a circle and hold things, one of sixteen.
+# Whoever is named takes what the **next** person in the circle held last. Four times in ten it is something new,
+# which cannot be foreseen and does not count.
 #
 # A layer reads the events so far and a name, and must say what that person takes. So it must find the other
 # events that matter, those of the next person, and of these the latest.
@@ -2123,7 +2126,10 @@ class Finder(nn.Module):
 predict("attention.peeking")
 
 # %%
-def trained(without, seed, steps={"smoke": 20}.get(profile, 200)):
+steps, rounds = {"smoke": (15, 200)}.get(profile, (160, 1000))
+
+
+def trained(without, seed):
     torch.manual_seed(seed)
     g, model = torch.Generator().manual_seed(seed), Finder(without).to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.002)
@@ -2138,8 +2144,8 @@ def trained(without, seed, steps={"smoke": 20}.get(profile, 200)):
 
 @torch.no_grad()
 def shares_right(model):
-    """How often it is right as in training and in use, on the same 1000 rounds for every model."""
-    names, things, counts = (x.to(device) for x in circle(1000, 20, torch.Generator().manual_seed(1234)))
+    """How often it is right as in training and in use, on the same rounds for every model."""
+    names, things, counts = (x.to(device) for x in circle(rounds, 20, torch.Generator().manual_seed(1234)))
     in_training = (model(names, things).argmax(-1) == things)[counts].float().mean().item()
     unsaid = things.clone()
     unsaid[:, -1] = OBJECTS                                       # nothing is there yet
@@ -2188,7 +2194,7 @@ show(fig, "attention.answer", chance=100 / OBJECTS, **measured)
 # of its own, see below.)
 
 # %%
-finder = trained("nothing", seed, 300 if profile == "full" else {"smoke": 20}.get(profile, 200))
+finder = trained("nothing", seed)
 names, objects, counts = circle(1, 14, torch.Generator().manual_seed(seed + 1))
 with torch.no_grad():
     X = (finder.name(names.to(device)) + place(torch.arange(14, device=device), 128))[:, None]
