@@ -89,7 +89,10 @@ for i, j in pairs:
 
 # %%
 him, them = (A[layer, head, i, j].item() for i, j in pairs)
-show(heatmap(A[layer, head], row_labels=tokens, column_labels=tokens), "attention.pronouns", him=him, them=them)
+fig = heatmap(A[layer, head], row_labels=tokens, column_labels=tokens)
+marked = {"s": 190, "marker": "s", "facecolor": "none", "edgecolor": "white"}
+fig.axes[0].scatter([j for _, j in pairs], [i for i, _ in pairs], **marked)
+show(fig, "attention.pronouns", him=him, them=them)
 
 # %% [markdown]
 # Read it row by row. A row is a [[term: query | the token that looks, and the vector it asks with]], a token
@@ -444,14 +447,8 @@ for name, (Q, K) in ways_to_ask.items():
 # </details>
 
 # %%
-show(
-    heatmap(
-        {name: attend(Q, K, identity)[0, 0] for name, (Q, K) in ways_to_ask.items()},
-        row_labels=tokens,
-        column_labels=tokens,
-    ),
-    "attention.roles",
-)
+panels = {name: attend(*ways_to_ask[name], identity)[0, 0] for name in [*ways_to_ask][1:]}
+show(heatmap(panels, row_labels=tokens, column_labels=tokens), "attention.roles")
 
 # %% [markdown]
 # Where do the tokens come from that are projected? When queries, keys and values all come from the same
@@ -915,6 +912,8 @@ for word in ("big", "small"):
 labels[-3] = "big / small"
 fig = heatmap(torch.stack([*trophy.values()]), row_labels=[f"it, too {word}" for word in trophy],
               column_labels=labels, numbers=".2f")
+fig.axes[1].remove()                                              # the numbers say what the bar would
+fig.set_size_inches(8.4, 2.6)
 measured = {f"{word}_{noun}": row[labels.index(noun)].item() for word, row in trophy.items() for noun in nouns}
 show(fig, "attention.trophy", **measured)
 
@@ -2174,13 +2173,15 @@ came_out("attention.peeking", round(sum(table["the mask"][1]) / len(seeds)))
 # </details>
 
 # %%
-fig = curves(range(len(table)), {name: [sum(row[k]) / len(row[k]) for row in table.values()]
-             for k, name in enumerate(("as in training", "in use"))},
-             x_label="left out", y_label="right (%)", marker="o", size=(7.6, 3.4))
+means = [[sum(row[k]) / len(row[k]) for row in table.values()] for k in (0, 1)]
+fig = curves(range(len(table)), {"as in training": means[0], "in use": means[1]},
+             x_label="left out", y_label="right (%)", marker="o", size=(7.8, 3.4))
 ax = fig.axes[0]
-for line in ax.lines:
-    line.set_linestyle("none")
-ax.axhline(100 / OBJECTS, color="#888888", linewidth=1)
+for k, (line, marker) in enumerate(zip(ax.lines, "os", strict=True)):
+    line.set(linestyle="none", marker=marker, markersize=6)
+    ax.vlines(range(len(table)), *([f(row[k]) for row in table.values()] for f in (min, max)), color=line.get_color())
+ax.axhline(100 / OBJECTS, color="#888888", linewidth=1, label="by chance")
+ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
 ax.set(ylim=(0, 104), xticks=range(len(table)), xticklabels=[name.replace(" for ", "\nfor ") for name in table])
 measured = {name.split()[-1]: sum(row[1]) / len(row[1]) for name, row in table.items()}
 show(fig, "attention.answer", chance=100 / OBJECTS, **measured)
