@@ -112,7 +112,10 @@ def reference(attend_window):
 TRUSTED = Trusted(reference, cases=drawn)
 
 
-@TRUSTED.mistake("Your test accepts everything: nothing in it could fail. Compare with what you expect, by `assert`.")
+@TRUSTED.mistake(
+    "Your test lets every wrong function pass: nothing in it could fail, or it tries only what all of them get right. "
+    "Compare with what you expect, by `assert`."
+)
 def accepts_everything(attend_window):
     attend_window(*tensors(), 3)
 
