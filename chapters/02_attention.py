@@ -1159,7 +1159,7 @@ def sines_then_cosines(positions, D):
 
 # %% exercise="attention.sinusoidal"
 def sinusoidal_positions(positions: Int[Tensor, "T"], D: int) -> Float[Tensor, "T D"]:
-    """Row t holds sin and cos, in turns, of positions[t] times 10000^(-2i/D) for i = 0 ... D/2 - 1."""
+    """Row t holds sin and cos, alternating, of positions[t] times 10000^(-2i/D) for i = 0 ... D/2 - 1."""
     ### BEGIN SOLUTION
     i = torch.arange(D // 2, device=positions.device)
     w = 10000.0 ** (-2 * i / D)                 # (D/2)
@@ -2213,17 +2213,19 @@ quiz("attention.answer")
 # ## 12. Where this leads
 #
 # As of November 2026, newest first.
+# - **A shorter past**. DeepSeek-V4 sums up groups of earlier tokens in one key and value each, reads the summaries, and
+#   keeps a window of single tokens beside them ([2606.19348](https://arxiv.org/abs/2606.19348)).
 # - **Hybrid stacks**. Three layers in four are linear attention with gates that forget, and every fourth is what you
 #   wrote ([Qwen3-Next](https://huggingface.co/collections/Qwen/qwen3-next), [Kimi Linear](https://arxiv.org/abs/2510.26692);
 #   the layer is [Gated DeltaNet](https://arxiv.org/abs/2412.06464)).
 # - **Learned sparse attention**. A small indexer picks the keys that are worth a full score
 #   ([DeepSeek-V3.2](https://arxiv.org/abs/2512.02556), [NSA](https://arxiv.org/abs/2502.11089)).
+
+# %% [markdown]
 # - **Gates and sinks**. A gate behind attention ([2505.06708](https://arxiv.org/abs/2505.06708)), or a learned extra term
 #   under the softmax's fraction and windows in every other layer ([gpt-oss](https://arxiv.org/abs/2508.10925)), let a head say nothing.
 # - **QK-norm**. Queries and keys are normalised before they meet ([Henry et al. 2020](https://arxiv.org/abs/2010.04245),
 #   [Qwen3](https://arxiv.org/abs/2505.09388)).
-
-# %% [markdown]
 # - **Smaller caches**. [Multi-head latent attention](https://arxiv.org/abs/2405.04434) keeps one small vector a token.
 # - **Longer contexts**. Rotary frequencies are stretched ([position interpolation](https://arxiv.org/abs/2306.15595),
 #   [YaRN](https://arxiv.org/abs/2309.00071)).
@@ -2231,7 +2233,8 @@ quiz("attention.answer")
 #   [[attention.blockwise]] in fast memory, and [[attention.backward]] with $A$ computed again, block by block.
 # - **What heads do**. [Induction heads](https://arxiv.org/abs/2209.11895), and whether weights explain anything
 #   ([no](https://arxiv.org/abs/1902.10186), [not quite no](https://arxiv.org/abs/1908.04626)).
-#
+
+# %% [markdown]
 # One of them runs here. [Linear attention](https://arxiv.org/abs/2006.16236) replaces $e^{q \cdot k}$ by
 # $\varphi(q) \cdot \varphi(k)$. Then the sum over the past can be carried along, and the cache is one matrix that never grows.
 
