@@ -166,7 +166,8 @@ def heatmap(
             image = grid.flat[k].imshow(A, vmin=low, vmax=high, cmap=colours)
             grid.flat[k].set_title(title)
             grid.flat[k].grid(False)
-            _name_axis(grid.flat[k].xaxis, columns, A.shape[1], column_labels, k + across >= len(floats))
+            below = bool(column_labels) or k + across >= len(floats)  # labels are read at each panel, or not at all
+            _name_axis(grid.flat[k].xaxis, columns, A.shape[1], column_labels, below)
             _name_axis(grid.flat[k].yaxis, rows, A.shape[0], row_labels, k % across == 0)
             if numbers:
                 _write_numbers(grid.flat[k], A, numbers, image)

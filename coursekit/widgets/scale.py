@@ -15,14 +15,14 @@ from torch import Tensor
 from coursekit.figures import COLOURS, STYLE, Picture, draw_curves, picture
 from coursekit.widgets.controls import Notice, labelled, live, whole
 
-KEYS = 32
+KEYS = 64
 WIDEST = 4096
 WIDTHS = tuple(2**n for n in range(13))
 DIVISORS = {"√d": 0.5, "1 (no scale)": 0.0, "d": 1.0}
 
 
 def scale_entropy() -> None:
-    """Display a query's weights over 32 keys, with controls for the head width and the divisor."""
+    """Display a query's weights over 64 keys, with controls for the head width and the divisor."""
     live(
         draw_scale,
         {
@@ -54,19 +54,19 @@ def draw_scale(d: Any, divisor: Any = "√d") -> Picture | Notice:
         fig,
         f"Weights of one query over {KEYS} keys at head width {d}, scores divided by {divisor}: entropy "
         f"{bits:.1f} bits, largest weight {a.max():.2f}. Beside it the entropy over all widths: level when "
-        "divided by √d, falling to 0 without a scale, rising to 5 bits when divided by d.",
+        "divided by √d, falling to 0 without a scale, rising to 6 bits when divided by d.",
     )
 
 
 def weights(d: int, power: float, seed: int = 0) -> Float[Tensor, "queries keys"]:
-    """Weights of 64 random queries over 32 random keys of width d, their scores divided by d^power."""
+    """Weights of 64 random queries over 64 random keys of width d, their scores divided by d^power."""
     g = torch.Generator().manual_seed(seed)
     Q, K = torch.randn(64, d, generator=g), torch.randn(KEYS, d, generator=g)
     return (Q @ K.T / d**power).softmax(-1)
 
 
 def _entropy(A: Float[Tensor, "queries keys"]) -> float:
-    """Bits per query, on average: log2(32) = 5 when all keys are looked at equally, 0 for a single one."""
+    """Bits per query, on average: log2(64) = 6 when all keys are looked at equally, 0 for a single one."""
     return max(0.0, -(A * A.clamp_min(1e-30).log2()).sum(-1).mean().item())
 
 

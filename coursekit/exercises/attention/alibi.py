@@ -32,10 +32,11 @@ def cases(g):
 
 EXERCISE = Exercise(
     id="attention.alibi",
-    title="ALiBi, a penalty on distance",
+    title="Mend this code, ALiBi",
     parts={"slopes": 1, "gradients": 1},
-    minutes=15,
+    minutes=10,
     difficulty="core",
+    importance=2,
     calls=("alibi_attention(Q, K, V) -> Y",),
     cases=cases,
 )

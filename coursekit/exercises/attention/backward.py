@@ -42,6 +42,7 @@ EXERCISE = Exercise(
     parts={"dV": 1, "dQ": 1, "dK": 1},
     minutes=40,
     difficulty="stretch",
+    importance=3,
     calls=("attention_backward(Q, K, V, dY) -> dQ, dK, dV",),
     cases=cases,
     probe=probe,

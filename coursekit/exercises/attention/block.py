@@ -68,6 +68,7 @@ EXERCISE = Exercise(
     parts={"post-norm": 1, "pre-norm": 1, "gradients": 1},
     minutes=20,
     difficulty="core",
+    importance=5,
     calls=("TransformerBlock(D, H, F, norm_first)(X, allowed?) -> Y",),
     cases=cases,
     # Gradients of weights add up many products that partly cancel.

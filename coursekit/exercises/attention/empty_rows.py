@@ -68,10 +68,11 @@ def exactly_zero_where_empty(inputs, outputs):
 
 EXERCISE = Exercise(
     id="attention.empty_rows",
-    title="Queries that may look at nothing",
-    parts={"forward": 1, "backward": 1},
+    title="Mend this code, queries that may look at nothing",
+    parts={"backward": 1, "forward": 1},  # the code that is given is right forwards
     minutes=20,
     difficulty="stretch",
+    importance=3,
     calls=("masked_attention_or_zero(Q, K, V, allowed) -> Y",),
     cases=cases,
     laws=(exactly_zero_where_empty,),

@@ -32,10 +32,11 @@ def cases(g):
 
 EXERCISE = Exercise(
     id="attention.grouped_query",
-    title="Grouped-query attention",
-    parts={"one or all": 1, "groups": 1},
+    title="Mend this code, grouped-query attention",
+    parts={"groups": 1, "one or all": 1},
     minutes=15,
     difficulty="core",
+    importance=4,
     calls=("grouped_query_attention(Q, K, V) -> Y",),
     cases=cases,
 )

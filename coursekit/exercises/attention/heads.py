@@ -37,6 +37,7 @@ EXERCISE = Exercise(
     parts={"split": 1, "merge": 1},
     minutes=15,
     difficulty="core",
+    importance=4,
     calls=("split_heads(X, H) -> Z", "merge_heads(Y) -> X"),
     cases=cases,
     ordered=False,

@@ -61,6 +61,7 @@ EXERCISE = Exercise(
     parts={"padding": 1, "causal": 1, "both, half precision": 1},
     minutes=20,
     difficulty="core",
+    importance=5,
     calls=("masked_attention(Q, K, V, real, causal) -> Y",),
     cases=cases,
     # Scores, weights and sums are each rounded to 11 bits on the way: a few times 2^-11 in the end.

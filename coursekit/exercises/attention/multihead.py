@@ -50,6 +50,7 @@ EXERCISE = Exercise(
     parts={"values": 1, "mask": 1, "gradients": 1},
     minutes=30,
     difficulty="core",
+    importance=5,
     calls=("MultiHeadAttention(D, H)(X, allowed?) -> Y",),
     cases=cases,
     # Gradients of the weights add up many products that partly cancel: that of the keys' bias is 0 exactly.

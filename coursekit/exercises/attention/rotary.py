@@ -67,6 +67,7 @@ EXERCISE = Exercise(
     parts={"counted from 0": 1, "any positions": 1, "any base or dtype": 1},
     minutes=25,
     difficulty="core",
+    importance=4,
     calls=("apply_rotary(Q, K, positions, base?) -> Q_rotated, K_rotated",),
     cases=cases,
     laws=(pairs_keep_their_lengths,),

@@ -43,6 +43,7 @@ EXERCISE = Exercise(
     parts={"values": 1, "gradients": 1},
     minutes=15,
     difficulty="core",
+    importance=5,
     calls=("scaled_dot_product_attention(Q, K, V) -> Y",),
     cases=cases,
 )

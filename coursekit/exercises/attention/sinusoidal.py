@@ -31,10 +31,11 @@ def cases(g):
 
 EXERCISE = Exercise(
     id="attention.sinusoidal",
-    title="Sinusoidal positions",
+    title="Mend this code, sinusoidal positions",
     parts={"counted from 0": 1, "any positions": 1},
     minutes=10,
     difficulty="core",
+    importance=2,
     calls=("sinusoidal_positions(positions, D) -> P",),
     cases=cases,
     # An angle of 1000 in float32 is known to 6e-5, and the frequency that it is made with has rounded before.

@@ -45,6 +45,7 @@ EXERCISE = Exercise(
     parts={"values": 1, "extremes": 1},
     minutes=10,
     difficulty="core",
+    importance=5,
     calls=("softmax(x, dim) -> A",),
     cases=cases,
     laws=(exactly_zero_at_minus_infinity,),

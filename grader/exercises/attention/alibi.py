@@ -73,7 +73,8 @@ def one_slope(Q, K, V):
 
 
 @TRUSTED.mistake(
-    "The slopes are $2^{-h}$ whatever H is; the exponent is $-8h/H$, so that the last slope is always 1/256."
+    "This does what the code as it was given does: its slopes are $2^{-h}$ whatever H is. What should the last of them "
+    "be for 2 heads, and for 16?"
 )
 def slopes_for_eight_heads(Q, K, V):
     h = torch.arange(1, Q.shape[1] + 1, device=Q.device, dtype=Q.dtype)

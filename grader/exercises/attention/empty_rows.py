@@ -66,9 +66,8 @@ def result_repaired(Q, K, V, allowed):
 
 
 @TRUSTED.mistake(
-    "The result is right but the gradients of Q and K are NaN: the weights are repaired after the softmax, "
-    "whose own backward pass still multiplies by the NaN that it made. Keep a row of nothing but -inf away "
-    "from the softmax."
+    "This does what the code as it was given does: the result is right, and the gradients of Q and K are NaN. Where "
+    "does the NaN arise, and by what does the softmax's own backward pass multiply?"
 )
 def weights_repaired(Q, K, V, allowed):
     M = torch.zeros_like(allowed, dtype=Q.dtype).masked_fill(~allowed, -INF)

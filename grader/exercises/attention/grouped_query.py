@@ -36,8 +36,8 @@ TRUSTED.add_slips(
 
 
 @TRUSTED.mistake(
-    "Your key heads come in the order 0, 1, 0, 1, ...: `repeat` puts whole copies one after the other. "
-    "Neighbouring query heads share a key head, so the order must be 0, 0, ..., 1, 1, ..."
+    "This does what the code as it was given does. For G = 2 and H = 4, in which order do its copies of the key heads "
+    "come, and which of them should query head 1 read?"
 )
 def repeated_not_interleaved(Q, K, V):
     group = Q.shape[1] // K.shape[1]

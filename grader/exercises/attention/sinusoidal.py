@@ -39,8 +39,8 @@ def pairs(D):
 
 
 @TRUSTED.mistake(
-    "All sines fill the first half of the columns and all cosines the second half. Sine and cosine of the "
-    "same frequency belong side by side, in columns 2i and 2i+1."
+    "This does what the code as it was given does. Print a row of it beside a row of the loops: the same numbers, but "
+    "in which columns do the cosines stand?"
 )
 def halves(positions, D):
     angle = angles(positions, 2 * pairs(D) / D)

@@ -1,0 +1,146 @@
+"""Answers to attention.layer_norm."""
+
+import torch
+import torch.nn.functional as F
+
+from tests.answers.collection import Answers
+
+ANSWERS = Answers(
+    "attention.layer_norm",
+    spared={
+        "onward": "no event comes, after which it would have to go on",
+        "dependence": "nothing is drawn at random",
+        "unwatched": "nothing is watched but the result and its gradients",
+    },
+)
+
+
+def normed(X, eps, dim=-1):
+    return (X - X.mean(dim, keepdim=True)) / (X.var(dim, keepdim=True, correction=0) + eps).sqrt()
+
+
+@ANSWERS.wrong("plain", "torch's std with its D - 1", true="UnbiasedVariance")
+def bessel(X, weight, bias, eps):
+    return (X - X.mean(-1, keepdim=True)) / (X.var(-1, keepdim=True) + eps).sqrt() * weight + bias
+
+
+@ANSWERS.wrong("plain", "the Annotated Transformer's: std + eps, with D - 1", true="UnbiasedVariance")
+def annotated(X, weight, bias, eps):
+    return weight * (X - X.mean(-1, keepdim=True)) / (X.std(-1, keepdim=True) + eps) + bias
+
+
+@ANSWERS.wrong("plain", "eps behind the root", true="EpsOutsideTheRoot")
+def eps_outside(X, weight, bias, eps):
+    return weight * (X - X.mean(-1, keepdim=True)) / (X.std(-1, keepdim=True, correction=0) + eps) + bias
+
+
+@ANSWERS.wrong("plain", "RMSNorm", true="RootMeanSquare")
+def rms(X, weight, bias, eps):
+    return X / (X.pow(2).mean(-1, keepdim=True) + eps).sqrt() * weight + bias
+
+
+@ANSWERS.wrong("plain", "the root is forgotten", true="NoRoot")
+def variance_for_deviation(X, weight, bias, eps):
+    return (X - X.mean(-1, keepdim=True)) / (X.var(-1, keepdim=True, correction=0) + eps) * weight + bias
+
+
+@ANSWERS.wrong("plain", "weight and bias change places", true="Exchanged")
+def exchanged(X, weight, bias, eps):
+    return normed(X, eps) * bias + weight
+
+
+@ANSWERS.wrong("plain", "over tokens and width", true="OverTheSequence")
+def both_dimensions(X, weight, bias, eps):
+    return F.layer_norm(X, X.shape[1:], eps=eps) * weight + bias
+
+
+@ANSWERS.wrong("plain", "batch norm: over batch and tokens", told="Y differs")
+def batch_norm(X, weight, bias, eps):
+    return normed(X, eps, (0, 1)) * weight + bias
+
+
+@ANSWERS.wrong("plain", "statistics without gradients", true="Detached", told="")
+def constant_statistics(X, weight, bias, eps):
+    mean, variance = X.detach().mean(-1, keepdim=True), X.detach().var(-1, keepdim=True, correction=0)
+    return (X - mean) / (variance + eps).sqrt() * weight + bias
+
+
+@ANSWERS.wrong("named", "no eps: equal numbers give NaN", true="NoEps")
+def without_eps(X, weight, bias, eps):
+    return (X - X.mean(-1, keepdim=True)) / X.std(-1, keepdim=True, correction=0) * weight + bias
+
+
+@ANSWERS.wrong("named", "eps is 1e-5 whatever is asked", told="Y differs")
+def usual_eps(X, weight, bias, eps):
+    return F.layer_norm(X, weight.shape, weight, bias)
+
+
+@ANSWERS.wrong(
+    "far", "E[x²] - E[x]², and a root of what may be negative", true="DifferenceOfSquares", told="NaN|Y differs"
+)
+def two_moments(X, weight, bias, eps):
+    mean = X.mean(-1, keepdim=True)
+    return (X - mean) / (X.pow(2).mean(-1, keepdim=True) - mean**2 + eps).sqrt() * weight + bias
+
+
+@ANSWERS.wrong("ones", "a token of one number is left as it is", told="D=1")
+def one_number(X, weight, bias, eps):
+    return X if X.shape[-1] == 1 else normed(X, eps) * weight + bias
+
+
+@ANSWERS.wrong("ones", "squeeze takes the only sequence away", told="lost a dimension of size 1")
+def squeezed(X, weight, bias, eps):
+    return (normed(X, eps) * weight + bias).squeeze(0)
+
+
+@ANSWERS.wrong("large", "at most 512 numbers of a token", told="D=700")
+def at_most_512(X, weight, bias, eps):
+    if X.shape[-1] <= 512:
+        return normed(X, eps) * weight + bias
+    return torch.cat((normed(X[..., :512], eps), X[..., 512:]), -1) * weight + bias
+
+
+@ANSWERS.wrong("given", "centres what it was given", told="changes its input X in place")
+def centred_in_place(X, weight, bias, eps):
+    with torch.no_grad():
+        X -= X.mean(-1, keepdim=True)
+    return normed(X, eps) * weight + bias
+
+
+_KEPT = {}
+
+
+@ANSWERS.wrong(
+    "again", "the variance of the first call is kept for each shape", told="two calls with the same arguments|Y differs"
+)
+def kept_variance(X, weight, bias, eps):
+    variance = _KEPT.setdefault(X.shape, X.detach().var(-1, keepdim=True, correction=0))
+    return (X - X.mean(-1, keepdim=True)) / (variance + eps).sqrt() * weight + bias
+
+
+@ANSWERS.wrong("surroundings", "sets the seed", told="it sets the seed")
+def seeded(X, weight, bias, eps):
+    torch.manual_seed(0)
+    return normed(X, eps) * weight + bias
+
+
+@ANSWERS.right
+def by_group_norm(X, weight, bias, eps):
+    """One group of D channels, a token at a time."""
+    return F.group_norm(X.flatten(0, 1), 1, weight, bias, eps).view(X.shape)
+
+
+@ANSWERS.right
+def by_projection(X, weight, bias, eps):
+    """The mean is taken away by a matrix, the length by a vector's norm."""
+    D = X.shape[-1]
+    centre = torch.eye(D, dtype=torch.float64) - 1 / D
+    gap = (X.double() @ centre).to(X.dtype)
+    return gap * ((gap * gap).sum(-1, keepdim=True) / D + eps) ** -0.5 * weight + bias
+
+
+@ANSWERS.right
+def twice_centred(X, weight, bias, eps):
+    gap = X - X.mean(-1, keepdim=True)
+    gap = gap - gap.mean(-1, keepdim=True)
+    return torch.einsum("btd,d->btd", gap / torch.sqrt(gap.var(-1, keepdim=True, correction=0) + eps), weight) + bias

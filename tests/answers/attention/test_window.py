@@ -1,0 +1,135 @@
+"""Answers to attention.test_window: tests, wrong where they let a wrong function pass or refuse a right one."""
+
+import torch
+
+from tests.answers.collection import Answers
+
+ANSWERS = Answers(
+    "attention.test_window",
+    spared={
+        "given": "a function is handed in, which nobody can alter",
+        "again": "every call gets a function of its own",
+        "onward": "no event comes, after which it would have to go on",
+        "large": "the sizes are the test's own",
+        "dependence": "nothing is drawn that is compared",
+        "unwatched": "what counts is whether it raises",
+        "surroundings": "what counts is whether it raises",
+    },
+)
+
+
+def truth(Q, K, V, window):
+    i, j = torch.arange(Q.shape[2])[:, None], torch.arange(Q.shape[2])
+    Z = Q @ K.mT / Q.shape[-1] ** 0.5
+    return Z.masked_fill((j > i) | (j <= i - window), -torch.inf).softmax(-1) @ V
+
+
+def drawn(T=6, d=4, by=1.0):
+    g = torch.Generator().manual_seed(7)
+    Q, K, V = (torch.randn(1, 2, T, d, generator=g, dtype=torch.float64) for _ in range(3))
+    return Q, by * K, V
+
+
+def agree(attend, window, **sizes):
+    Q, K, V = drawn(**sizes)
+    assert torch.allclose(attend(Q, K, V, window), truth(Q, K, V, window))
+
+
+@ANSWERS.wrong("plain", "nothing is asserted, and what was found is returned", told="returns something")
+def looks_and_says_nothing(attend):
+    return [torch.allclose(attend(*drawn(), 3), truth(*drawn(), 3))]
+
+
+@ANSWERS.wrong("plain", "always fails", true="refuses_everything")
+def hopeless(attend):
+    assert attend is None
+
+
+@ANSWERS.wrong("plain", "only shapes and numbers that are finite", true="accepts_everything")
+def shapes(attend):
+    Y = attend(*drawn(), 2)
+    assert Y.shape == (1, 2, 6, 4)
+
+
+@ANSWERS.wrong("plain", "returns True or False in place of an assertion", told="returns something")
+def says_true(attend):
+    return torch.allclose(attend(*drawn(), 3), truth(*drawn(), 3))
+
+
+@ANSWERS.wrong("plain", "bit for bit", true="exact")
+def bitwise(attend):
+    for by in (1.0, 100.0):
+        for window in (1, 2, 4, 9):
+            assert torch.equal(attend(*drawn(by=by), window), truth(*drawn(by=by), window))
+
+
+@ANSWERS.wrong("ones", "a window of 1 alone", true="window_of_one_alone")
+def one(attend):
+    agree(attend, 1)
+    agree(attend, 1, by=200.0)
+
+
+@ANSWERS.wrong("ones", "one token alone: all functions agree on it", true="accepts_everything")
+def single_token(attend):
+    agree(attend, 1, T=1)
+    agree(attend, 3, T=1)
+
+
+@ANSWERS.wrong("named", "only windows wider than the text", true="wide_alone")
+def wide(attend):
+    agree(attend, 10)
+    agree(attend, 100, by=200.0)
+
+
+@ANSWERS.wrong("far", "small scores alone", true="small_scores_alone")
+def small(attend):
+    for window in (1, 2, 3, 10):
+        agree(attend, window, by=0.1)
+
+
+@ANSWERS.wrong(
+    "plain", "the identity as values and scores of 0: which keys, and nothing else", true="equal_scores_alone"
+)
+def which_keys(attend):
+    Q = torch.zeros(1, 1, 6, 4, dtype=torch.float64)
+    eye = torch.eye(6, dtype=torch.float64)[None, None]
+    for window in (1, 2, 5, 8):
+        assert torch.allclose(attend(Q, Q, eye, window), truth(Q, Q, eye, window))
+
+
+@ANSWERS.wrong("plain", "the last row alone", true="last_query_alone")
+def last_row(attend):
+    for by in (1.0, 200.0):
+        for window in (2, 3, 10):
+            Q, K, V = drawn(by=by)
+            assert torch.allclose(attend(Q, K, V, window)[:, :, -1], truth(Q, K, V, window)[:, :, -1])
+
+
+@ANSWERS.right
+def against_the_formula(attend):
+    for by in (0.0, 1.0, 500.0):
+        for window in (1, 2, 3, 6, 7, 40):
+            agree(attend, window, by=by)
+
+
+@ANSWERS.right
+def by_slices(attend_window):
+    """Each row by itself, in float32."""
+    for by in (1.0, 150.0):
+        Q, K, V = (x.float() for x in drawn(T=5, d=8, by=by))
+        for window in (1, 2, 4, 11):
+            Y = attend_window(Q, K, V, window)
+            for i in range(5):
+                k, v = K[:, :, max(0, i + 1 - window) : i + 1], V[:, :, max(0, i + 1 - window) : i + 1]
+                row = ((k @ Q[:, :, i, :, None]).mT / 8**0.5).softmax(-1) @ v
+                torch.testing.assert_close(Y[:, :, i : i + 1], row, atol=1e-4, rtol=1e-3)
+
+
+@ANSWERS.right
+def with_its_own_exception(attend):
+    """Raises by hand, with a message."""
+    for by in (1.0, 300.0):
+        for window in (1, 2, 3, 50):
+            gap = (attend(*drawn(by=by), window) - truth(*drawn(by=by), window)).abs().max()
+            if not gap < 1e-8:
+                raise AssertionError(f"window {window}: off by {gap}")
