@@ -75,7 +75,8 @@ class Exercise:
     the learner's process. `library` holds objects from public libraries that stand in for an unsolved exercise. A
     course's exercise leaves it out: it is `LIBRARY` of `coursekit.library.attention.sdpa`, which is not there while
     grading. `tolerance` overrides `torch.testing`'s (rtol, atol) for a dtype. `ordered=False` where the parts are
-    skills of their own, each paid for by itself. Raises ValueError where a call cannot be read.
+    skills of their own, each paid for by itself. `importance` runs from 5 (nothing after it can be understood without
+    it) to 1 (a curiosity). Raises ValueError where a call cannot be read.
     """
 
     id: str
@@ -86,6 +87,7 @@ class Exercise:
     calls: tuple[str, ...]
     cases: Callable[[torch.Generator], list[Case]]
     library: tuple[Any, ...] = field(default_factory=lambda: _ELSEWHERE)
+    importance: int = 3
     probe: Callable[..., Outputs] = None  # type: ignore[assignment]  # set below where it is left out
     laws: tuple[Law, ...] = ()
     measure: Callable[[dict[str, Any], Outputs], Outputs] | None = None
