@@ -210,27 +210,14 @@ def draw_curves(
         ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))  # beside the axes: it never hides a line
 
 
-def curve_panels(
-    x: Any, panels: Mapping[str, Mapping[str, Any]], *, x_label: str, y_label: str = "", log: str = "", marker: str = ""
-) -> Figure:
-    """The curves of each panel, by title, side by side; each panel has a scale of its own.
-
-    Without `y_label` the titles name the axes, and a panel has its own legend; with it one legend does for all.
-    """
-    alike = len({tuple(lines) for lines in panels.values()}) == 1
+def curve_panels(x: Any, panels: Mapping[str, Mapping[str, Any]], *, x_label: str, marker: str = "") -> Figure:
+    """The curves of each panel, by title, side by side, each with a scale and a legend of its own below it."""
     with rc_context(STYLE):
-        fig = Figure(figsize=(8.2, 3.4 if alike else 3.0), layout="constrained")
-        axes = fig.subplots(1, len(panels), squeeze=False, sharey=bool(y_label))[0]
-        for k, (ax, (title, lines)) in enumerate(zip(axes, panels.items(), strict=True)):
-            draw_curves(
-                ax, x, lines, x_label=x_label, y_label="" if k else y_label, title=title, log=log, marker=marker
-            )
-            if alike:
-                ax.get_legend().remove()
-            elif len(lines) > 1:
-                ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22))
-        if alike:
-            fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+        fig = Figure(figsize=(8.2, 3.0), layout="constrained")
+        axes = fig.subplots(1, len(panels), squeeze=False)[0]
+        for ax, (title, lines) in zip(axes, panels.items(), strict=True):
+            draw_curves(ax, x, lines, x_label=x_label, y_label="", title=title, marker=marker)
+            ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22))
     return fig
 
 

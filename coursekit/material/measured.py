@@ -7,9 +7,9 @@ from typing import Any
 
 from coursekit.material.assets import File, checked_file
 
-FILLING_IN = File("filling_in.json", "b195dbfafaffc384a4e7ee49cba1ab2e14f627e92c4e6e7c98332b7e2b8bf9d1", "prepare.filling_in"
+FILLING_IN = File(
+    "filling_in.json", "b195dbfafaffc384a4e7ee49cba1ab2e14f627e92c4e6e7c98332b7e2b8bf9d1", "prepare.filling_in"
 )
-MASKING = File("masking.json", "@@", "prepare.masking")
 
 
 def filling_in() -> dict[str, Any]:
@@ -18,8 +18,3 @@ def filling_in() -> dict[str, Any]:
     Raises AssetError.
     """
     return json.loads(checked_file(FILLING_IN).read_text(encoding="utf-8"))
-
-
-def masking() -> dict[str, Any]:
-    """What the share of hidden tokens does: `rows` with way, seed, loss, kept and reviews. Raises AssetError."""
-    return json.loads(checked_file(MASKING).read_text(encoding="utf-8"))
