@@ -4,11 +4,11 @@
 #     title: BERT
 #     question: How does filling in missing words teach a machine to judge a film review?
 #     goals:
-#       - Turn raw text into batches in which no sentence notices its padding.
-#       - Write BERT from its embeddings to its two pretraining tasks, and pretrain a small one.
-#       - Fine-tune a pretrained encoder with a training loop of your own, and keep the best of what it was.
-#       - Measure what it learned, look at what it gets wrong, and say what later encoders changed.
-#     minutes: 440
+#       - Turn raw text into batches in which no sentence notices its padding (section 2).
+#       - Write BERT from its embeddings to its two pretraining tasks, and pretrain a small one (sections 3 and 4).
+#       - Fine-tune a pretrained encoder with a training loop of your own, and keep the best of what it was (sections 5 and 6).
+#       - Measure what it learned against honest controls, and say who deserves the credit (sections 7 to 12).
+#     minutes: 460
 #     prerequisites:
 #       - attention and masks, as in chapter 2
 #       - PyTorch modules, optimisers and the cross-entropy loss
@@ -27,17 +27,28 @@
 # **How does filling in missing words teach a machine to judge a film review?**
 #
 # Cover a word in this sentence and you can guess what it was, because you know the language, and a little
-# about the world. BERT (Devlin et al. 2019) learns from that game alone, on text that nobody had to label.
-# Then a few thousand labelled sentences are enough to make it do something useful.
+# about the world. BERT (Devlin et al. 2019) learns from that game, and from one other that turned out not to
+# matter, on text that nobody had to label. Then a few thousand labelled sentences are enough to make it useful.
+# Or so the story goes. In section 8 you put it to the test, with controls, and the answer has two sides.
 #
 # When you have finished this chapter you will be able to
-# 1. turn raw text into batches in which no sentence notices its padding;
-# 2. write BERT from its embeddings to its two pretraining tasks, and pretrain a small one;
-# 3. fine-tune a pretrained encoder with a training loop of your own, and keep the best of what it was;
-# 4. measure what it learned, look at what it gets wrong, and say what later encoders changed.
+# 1. turn raw text into batches in which no sentence notices its padding (section 2);
+# 2. write BERT from its embeddings to its two pretraining tasks, and pretrain a small one (sections 3 and 4);
+# 3. fine-tune a pretrained encoder with a loop of your own, and keep the best of what it was (sections 5 and 6);
+# 4. measure what it learned against honest controls, and say who deserves the credit (sections 7 to 12).
+
+# %% [markdown]
+# You need attention and masks, as in chapter 2, and PyTorch modules, optimisers and the cross-entropy loss. The
+# chapter takes between seven and eight hours in six sittings, and your progress is kept.
 #
-# It takes a little more than seven hours, in as many sittings as you like: your progress is kept. You need attention and
-# masks, as in chapter 2, and PyTorch modules, optimisers and the cross-entropy loss.
+# | sitting | sections | minutes | must be done | may be left out |
+# |---|---|---|---|---|
+# | 1 | 1, 2 | 75 | [[bert.batches]] | how a vocabulary is learned |
+# | 2 | 3 | 80 | [[bert.encoder_layer]] | [[bert.count_weights]] |
+# | 3 | 4 | 90 | [[bert.mask_tokens]], [[bert.mlm_head]] | [[bert.sentence_pairs]] |
+# | 4 | 5, 6 | 90 | [[bert.pooling]], [[bert.fine_tuning]] | [[bert.parameter_groups]] |
+# | 5 | 7, 8 | 60 | section 8 and its question | [[bert.macro_f1]] |
+# | 6 | 9 to 12 | 65 | section 11 | [[bert.spans]], section 10 |
 
 # %% tags=["parameters"]
 profile = "fast"  # "smoke" takes seconds; "full" wants a GPU and bert-base-uncased; the prose tells of "fast"
@@ -45,25 +56,29 @@ device = "auto"
 seed = 0
 
 # %% tags=["setup"]
-import copy
-import math
+import copy, math
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 import coursekit as ck
 from coursekit import check, progress, quiz, show, use
+from coursekit.diagrams import diagram
 from coursekit.figures import curves, heatmap
+from coursekit.predictions import came_out, predict
 profile, device = ck.profile(profile), ck.device(device)
 
 # %% [markdown]
 # ## 1. Watch it work
+# **Sitting 1 of 6**, 75 minutes. [[bert.batches]] must be done; how a vocabulary is learned may be left out.
 #
-# Here is a small pretrained encoder of BERT's architecture. It turns a sentence into one vector. The cosine of two
-# vectors says how alike the sentences are to it: 1 is the same, 0 has nothing in common.
-#
-# **Predict**: which of these is nearer to *I loved every minute of this film*: the opposite, *I hated every
-# minute of this film*, or the same opinion in other words, *A joy from the first scene to the last*?
+# Here is a small pretrained encoder of BERT's architecture. It cuts a sentence into **tokens**, words or pieces of
+# words, puts one special token in front (`[CLS]`, for classification) and one at the end (`[SEP]`, for separation), and
+# gives a vector for each. Their mean stands for the sentence. The cosine of two vectors says how alike the sentences are
+# to it. At 1 they are the same, at 0 they have nothing in common.
+
+# %%
+predict("bert.nearest")
 
 # %%
 encoder = ck.load_encoder(profile, device)
@@ -88,28 +103,38 @@ sentences = [
 inputs = encoder.tokenizer(sentences, padding=True, return_tensors="pt")
 vectors = sentence_vectors(inputs["input_ids"], inputs["attention_mask"].bool())
 cosines = vectors @ vectors.T                                     # (7, 7)
+
+# %%
 print(f"loved and hated: {cosines[0, 1]:.2f}   loved and joy: {cosines[0, 2]:.2f}")
-show(
-    heatmap(cosines, rows="sentence", columns="sentence", row_labels=sentences, column_labels=list("1234567"),
-            unit="cosine"),
-    alt="Heat map of the cosines between seven sentences. Blocks stand out: three about a film, two about soup, two about "
-    "trains. The brightest cell off the diagonal joins 'I loved every minute' and 'I hated every minute'.",
-)
+nearer = "hated" if cosines[0, 1] > cosines[0, 2] else "joy"
+came_out("bert.nearest", {"hated": "The opposite opinion", "joy": "The same opinion in other words"}[nearer])
+numbered = [f"{k}  {sentence}" for k, sentence in enumerate(sentences, 1)]
+fig = heatmap(cosines, rows="", columns="sentence", row_labels=numbered, column_labels=list("1234567"), unit="cosine",
+              numbers=".2f")
+show(fig, "bert.cosines", hated=cosines[0, 1].item(), joy=cosines[0, 2].item())
 
 # %% [markdown]
+# <details><summary>What happened</summary>
+#
 # Broth and soup, trains and commuters: each pair has found its partner, and they share no telling word. That is
 # more than counting words can do. But *loved* and *hated* are the nearest pair of all. This encoder was trained to
-# find texts **about the same thing**, and both are about every minute of a film. Nobody has told it that opinions
-# matter. In section 6 you will.
+# find texts **about the same thing**, and both are about every minute of a film. Its training never asked for
+# opinions. In section 6 yours will.
+# </details>
 #
-# First, everything below it: how text becomes numbers, what the encoder does with them, and what it learned
-# from.
-#
+# Remember where this encoder comes from, because section 8 will ask who earned its success. A large model filled in
+# tokens, a small one was taught to imitate it ([MiniLM](https://arxiv.org/abs/2002.10957), Wang et al. 2020), and that one
+# learned from more than a billion pairs of sentences which belong together.
+
+# %%
+quiz("bert.nearest_pair")
+
+# %% [markdown]
 # ## 2. Text into batches
 #
-# A model needs a finite vocabulary, and language has none: names, typing errors, new words. Letters are few,
-# but make long sequences. **WordPiece** is the compromise that BERT uses: frequent words are one piece, rare
-# words are cut into pieces. A piece that goes on inside a word begins with `##`.
+# A model needs a finite vocabulary, and language has none, because there are always new names, typing errors and new
+# words. Letters are few, but make long sequences. [[term: WordPiece | a way to cut words into the longest pieces that a vocabulary holds; a piece inside a word begins with ##]] is the compromise that BERT uses. Frequent words are one
+# piece, rare words are cut into pieces. A piece that goes on inside a word begins with `##`.
 
 # %% tags=["nbval-check-output"]
 vocabulary = encoder.tokenizer.get_vocab()
@@ -118,12 +143,12 @@ for word in ("film", "heartfelt", "tragicomedy", "unspielberglike"):
     print(f"{word:16}", *encoder.tokenizer.tokenize(word))
 
 # %% [markdown]
-# Look at *tragicomedy*: you would have cut it into *tragi* and *comedy*. The rule knows nothing of meaning. It is
-# greedy: from the left, take the **longest** piece that the vocabulary has, then the longest piece of what is left.
-# The vocabulary itself was learned before: it holds what occurred often in a large text.
-#
+# Look at *tragicomedy*. You would have cut it into *tragi* and *comedy*. The rule knows nothing of meaning. It is
+# greedy. From the left, take the **longest** piece that the vocabulary has, then the longest piece of what is left.
+
+# %% [markdown]
 # ### Exercise [[bert.wordpiece]]: WordPiece by greedy longest match
-# core · 20 minutes · 2 points
+# core · importance 3 of 5 · 20 minutes · 2 points
 #
 # Cut one word, without spaces and in lower case already. The first piece is looked up as it is, every later one with
 # `##` in front. When no piece fits the rest of the word, the **whole word** is unknown: the result is
@@ -170,10 +195,12 @@ from coursekit.material.data import movie_snippets
 
 movies = movie_snippets()
 backend = encoder.tokenizer.backend_tokenizer                     # lower case and splitting at spaces are its work
-text = backend.normalizer.normalize_str(" ".join(movies.test.texts))
-distinct = sorted({word for word, _ in backend.pre_tokenizer.pre_tokenize_str(text)})
-print(f"{len(movies.test):,} sentences from reviews, for example: {movies.test.texts[0]}")
+text = backend.normalizer.normalize_str(" ".join(movies.train.texts[:1500]))
+spelled = [word for word, _ in backend.pre_tokenizer.pre_tokenize_str(text)]
+distinct = sorted({*spelled})
+print(f"{len(movies.train):,} sentences from reviews, for example: {movies.train.texts[0]}")
 
+# %%
 cut = use("bert.wordpiece", wordpiece)
 pieces = {word: cut(word, vocabulary) for word in distinct}
 same = sum(pieces[word] == encoder.tokenizer.tokenize(word) for word in distinct)
@@ -184,27 +211,79 @@ for word in sorted(distinct, key=lambda word: -len(pieces[word]))[:3]:
 
 # %% [markdown]
 # These are sentences from film reviews, each rated by several readers (Hutto and Gilbert 2014). They stay with us
-# for the whole chapter. Your function cuts every word as the tokenizer does. Most words are one piece, and rare
-# ones are spelled out, not thrown away.
+# for the whole chapter, and we look at those for training only until section 7. Your function cuts every word as the
+# tokenizer does. Most words are one piece, and rare ones are spelled out, not thrown away.
 #
-# A sentence becomes the ids of its pieces between two **special tokens**, `[CLS]` in front and `[SEP]` at the end.
+# A sentence becomes the ids of its pieces between the two special tokens, `[CLS]` in front and `[SEP]` at the end.
+
+# %% [markdown]
+# ### How a vocabulary is learned
+# Your function *used* a vocabulary. To *learn* one, begin with single letters and join the best pair of neighbours, again
+# and again, until the vocabulary is full. What *best* means makes the difference. [[term: Byte-pair encoding (BPE) | a vocabulary learned by joining the most frequent pair of neighbours again and again]] joins the pair that is most
+# frequent ([Sennrich et al. 2016](https://arxiv.org/abs/1508.07909)). WordPiece divides by how often the two occur at
+# all, so that it prefers pieces that are seldom seen apart.
 #
-# ### Sentences of unlike length
-# A batch is a rectangle, and sentences differ in length. So short ones are filled up with `[PAD]`, and a Boolean
-# tensor, `real`, says which tokens count. The filler is computed like everything else, and thrown away.
+# $$\text{BPE: } n(a\,b) \qquad\qquad \text{WordPiece: } \frac{n(a\,b)}{n(a)\,n(b)}$$
+
+# %%
+from collections import Counter
+from coursekit.material.vocabulary import join
+
+
+def learn(counts, score, merges):
+    """The pieces that the first merges make; the pair with the highest score becomes one piece."""
+    cuts = {word: list(word) for word in counts}
+    made = []
+    for _ in range(merges):
+        singles, pairs = Counter(), Counter()
+        for word, n in counts.items():
+            singles.update({a: n * cuts[word].count(a) for a in {*cuts[word]}})
+            for pair in zip(cuts[word], cuts[word][1:]):
+                pairs[pair] += n
+        best_pair = max(pairs, key=lambda pair: score(pairs[pair], singles[pair[0]], singles[pair[1]]))
+        made.append("".join(best_pair))
+        cuts = {word: join(found, best_pair) for word, found in cuts.items()}
+    return made
+
+
+counts_of = {word: n for word, n in Counter(spelled).items() if n >= 5 and word.isalpha()}
+print("BPE      ", *learn(counts_of, lambda ab, a, b: ab, 12))
+print("WordPiece", *learn(counts_of, lambda ab, a, b: ab / (a * b), 12))
+
+# %% [markdown]
+# BPE begins with what is frequent in English, such as *th* and *the*. The ratio begins with letters that hardly occur
+# without each other. Both end with most common words in one piece. Google never published the code that learned BERT's
+# vocabulary, and the ratio is the account of [Hugging Face's course](https://huggingface.co/learn/llm-course/chapter6/6).
+# Their library's own `WordPieceTrainer` joins pairs as BPE does, and so did ours for the vocabulary of section 4. What
+# makes a tokenizer WordPiece in practice is how it is **used**, by longest match. GPT's tokenizers use BPE both ways, and
+# replay the merges in the order in which they were learned.
+
+# %%
+quiz("bert.greedy")
+
+# %% [markdown]
+# ### Sentences of different lengths
+# A batch is a rectangle, and sentences differ in length. So short ones are filled up with `[PAD]`, the
+# [[term: padding | filler tokens that make all sentences of a batch equally long; house word: filler]] (we also say
+# **filler**). A Boolean tensor says which tokens count. We call it `real`, the field calls it
+# [[term: padding mask | which positions of a batch hold tokens and which hold padding; house word: real]] or
+# `attention_mask`. The filler is computed like everything else, and thrown away.
 #
-# **Predict**: we take the sentences in batches of 32 as they come, each batch filled up to its longest sentence.
-# What share of all tokens is filler? And if each batch holds sentences of similar length?
-#
+# We take the training sentences in batches of 32 as they come, each batch filled up to its longest sentence.
+
+# %%
+predict("bert.filler_share")
+
+# %% [markdown]
 # ### Exercise [[bert.batches]]: Padding, masks and batches by length
-# core · 25 minutes · 3 points
+# core · importance 5 of 5 · 25 minutes · 3 points
 #
 # Three short functions. `pad` makes the rectangle for one batch, as wide as its longest sentence, filler on the right.
-# `batches_by_length` says which sentences share a batch: neighbours in length, `size` of them, the last batch
-# may be smaller. It answers with the **numbers** of the sentences. `in_order` undoes it: `results[k]` has a row for
+# `batches_by_length` says which sentences share a batch. They are neighbours in length, `size` of them, and the last batch
+# may be smaller. It returns the **indices** of the sentences. `in_order` undoes it: `results[k]` has a row for
 # each sentence of `batches[k]`, and row $i$ of the answer must be that of sentence $i$.
 #
-# Careful: any id may occur in a sentence, that of the filler too. Only the lengths say what is filler.
+# Careful, any id may occur in a sentence, that of the filler too. Only the lengths say what is filler.
 #
 # <details><summary>Hint 1</summary>
 #
@@ -235,7 +314,7 @@ def pad(sentences: list[list[int]], pad_id: int) -> tuple[Int[Tensor, "B T"], Bo
 
 
 def batches_by_length(lengths: list[int], size: int) -> list[list[int]]:
-    """The numbers of the sentences in batches of neighbours in length; each sentence in exactly one batch."""
+    """The indices of the sentences in batches of neighbours in length; each sentence in exactly one batch."""
     ### BEGIN SOLUTION
     order = sorted(range(len(lengths)), key=lambda i: lengths[i])
     return [order[start : start + size] for start in range(0, len(order), size)]
@@ -266,68 +345,103 @@ def as_they_come(lengths, size):
 
 
 def batches_of(sentences, way, size):
-    """The numbers of the sentences in each batch, and the batches themselves."""
+    """The indices of the sentences in each batch, and the batches themselves."""
     batches = way([len(sentence) for sentence in sentences], size)
     return batches, [padded([sentences[i] for i in batch], pad_id) for batch in batches]
 
-
-panels, ways = {}, {"as they come": as_they_come, "by length": by_length}
+# %%
+panels, shares, ways = {}, {}, {"as they come": as_they_come, "by length": by_length}
 for name, way in ways.items():
     real = torch.cat([real.flatten() for _, real in batches_of(snippets, way, 32)[1]])
-    print(f"batches of 32 {name:12}: {1 - real.float().mean():.1%} of {len(real):,} tokens are filler")
+    shares[name] = 100 * (1 - real.float().mean().item())
+    print(f"batches of 32 {name:12}: {shares[name]:.1f}% of {len(real):,} tokens are filler")
     rows = [row for _, real in batches_of(snippets[:96], way, 8)[1] for row in real]
     panels[name] = torch.stack([F.pad(row + 1, (0, 64))[:64] for row in rows])  # 0 not there, 1 filler, 2 token
-show(
-    heatmap(panels, rows="sentence, 8 to a batch", columns="token", unit="0 not there, 1 filler, 2 token", per_row=2),
-    alt="Two pictures of 96 sentences in batches of 8. As they come, each batch is a block in which short sentences are "
-    "filled up to the longest. By length, the tokens form one slope with hardly any filler beside it.",
-)
+came_out("bert.filler_share", shares["as they come"])
+fig = heatmap(panels, rows="sentence, 8 to a batch", columns="place", names=("not there", "filler", "token"), unit="",
+              per_row=2)
+show(fig, "bert.filler", come=shares["as they come"], sorted=shares["by length"])
 
 # %% [markdown]
-# Nearly half of the work was for nothing, and sorting saves it: on the right, hardly any filler is left. A fixed
+# <details><summary>What happened</summary>
+#
+# Nearly half of the work was for nothing, and sorting saves it. On the right, hardly any filler is left. A fixed
 # width of 128 or 512, as many scripts have it, is worse than either.
+# </details>
 #
 # Does a sentence get the **same vector** in other company? That is the law to test.
 
 # %%
 some = snippets[: 64 if profile == "smoke" else 128]
-vectors = []
+alike = []
 for way in ways.values():
-    batches, inputs = batches_of(some, way, 32)
-    vectors.append(ordered(batches, [sentence_vectors(ids, real) for ids, real in inputs]))
-print(f"largest difference: {(vectors[0] - vectors[1]).abs().max():.0e}")
+    batches, filled = batches_of(some, way, 32)
+    alike.append(ordered(batches, [sentence_vectors(ids, real) for ids, real in filled]))
+print(f"largest difference: {(alike[0] - alike[1]).abs().max():.0e}")
 
 # %% [markdown]
-# At most a rounding error is left: sorting costs nothing when we **evaluate**. When we train, the batches must not
+# At most a rounding error is left, so sorting costs nothing when we **evaluate**. When we train, the batches must not
 # come in the order of length, or the model reads all short sentences first. Shuffle the batches.
-#
+
+# %% [markdown]
 # ## 3. The encoder
+# **Sitting 2 of 6**, 80 minutes. [[bert.encoder_layer]] must be done; [[bert.count_weights]] may be left out.
 #
-# An id is a row number. BERT looks up three rows for each token and adds them: **what** it is, **which sentence**
-# it belongs to (its *segment* $s$, 0 or 1, because some tasks read two sentences at once), and **where** it stands.
-# All three tables are learned, and a layer norm follows:
+# An id is a row number. BERT looks up three rows for each token and adds them. They say **what** it is, **which
+# sentence** it belongs to (its [[term: segment | 0 or 1: whether a token belongs to the first or the second of two sentences that are read together]] $s$), and **where** it stands. All three tables are learned, and a layer norm
+# follows.
+#
+# [[formula: BERT's embeddings | ids and segments (B, T), x (B, T, D)]]
 #
 # $$x_t = \operatorname{Norm}\left(E^{\text{token}}_{\text{id}_t} + E^{\text{segment}}_{s_t}
 # + E^{\text{position}}_t\right), \qquad t = 0, 1, \dots, T - 1$$
+
+# %%
+diagram("bert.input")
+
+# %% [markdown]
+# ### Exercise [[bert.embeddings]]: Mend the embeddings
+# core · importance 4 of 5 · 10 minutes · 2 points
 #
-# ### Exercise [[bert.embeddings]]: Token, segment and position in one vector
-# core · 15 minutes · 2 points
-#
-# `__init__` is given; write `forward`. Gradients must reach all three tables.
+# The class below was left by a colleague. It runs, shapes fit, and a model trained on it learns something. But one line
+# of `forward` is wrong, and the two lines that are printed give it away. Copy `forward` into the exercise's cell and mend
+# it. Gradients must reach all three tables.
 #
 # <details><summary>Hint 1</summary>
 #
-# An `nn.Embedding` is called with row numbers of any shape and answers with one more dimension, $D$.
+# The first line says that the order of tokens makes no difference. The second one says that something makes a difference
+# which must not. What is counted, and what should be?
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# Nobody hands you the positions. They are 0 to $T - 1$ in every sentence: `torch.arange(T, device=ids.device)`.
+# Positions are 0 to $T - 1$ in every sentence. The ids have shape (B, T), and `len(ids)` is $B$.
 # </details>
 # <details><summary>Hint 3</summary>
 #
-# Tokens and segments give (B, T, D), positions give (T, D), which broadcasts over the batch. Add all three, then
-# call `self.norm` once on the sum.
+# `torch.arange(ids.shape[1], device=ids.device)` has the positions. Looked up, they give (T, D), which broadcasts over the
+# batch without any `None`.
 # </details>
+
+# %%
+class GivenEmbeddings(nn.Module):
+    """X = Norm(token + segment + position), as a colleague left it."""
+
+    def __init__(self, V, D, longest):
+        super().__init__()
+        self.token, self.segment = nn.Embedding(V, D), nn.Embedding(2, D)
+        self.position, self.norm = nn.Embedding(longest, D), nn.LayerNorm(D, eps=1e-12)
+
+    def forward(self, ids, segments):
+        t = torch.arange(len(ids), device=ids.device)[:, None]
+        return self.norm(self.token(ids) + self.segment(segments) + self.position(t))
+
+
+torch.manual_seed(seed)
+given, bites = GivenEmbeddings(9, 8, 16), torch.tensor([[1, 2, 3], [3, 2, 1], [1, 2, 3]])  # dog bites man, man bites dog
+X_given = given(bites, torch.zeros_like(bites))                   # (3, 3, 8)
+backwards = given(bites[:1].flip(1), torch.zeros_like(bites[:1]))
+print("tokens in another order have the same vectors:", torch.equal(X_given[:1].flip(1), backwards))
+print("one sentence has one vector in every row:     ", torch.equal(X_given[0], X_given[2]))
 
 # %% exercise="bert.embeddings"
 class BertEmbeddings(nn.Module):
@@ -351,26 +465,36 @@ check("bert.embeddings", BertEmbeddings)
 
 # %% [markdown]
 # Chapter 2 gave tokens their places with sinusoids that somebody had thought up. BERT's position vectors start as
-# noise and are learned. **Predict** what an encoder makes of them: will those of positions 10 and 11 be alike? Those
-# of 10 and 40?
+# noise and are learned.
+
+# %%
+predict("bert.positions")
 
 # %%
 positions = encoder.model.embeddings.position_embeddings.weight[:64].detach().cpu()  # (64, D)
 directions = F.normalize(positions, dim=-1)
-show(
-    heatmap(directions @ directions.T, rows="position", columns="position", unit="cosine"),
-    alt="Cosines between the learned vectors of positions 0 to 63. The diagonal is bright, and bright and dark stripes run "
-    "beside it at regular distances. Row and column 0 stand out: that position is unlike all others.",
-)
+between = directions @ directions.T                               # (64, 64)
+near, far = between[10, 11].item(), between[10, 40].item()
+print(f"positions 10 and 11: {near:.2f}   10 and 40: {far:.2f}   0 and all others: {between[0, 1:].mean():.2f}")
+options = ("Neighbours are more alike", "All pairs are about equally alike", "Distant ones are more alike")
+came_out("bert.positions", options[0 if near > far + 0.1 else 1 if near > far - 0.1 else 2])
+show(heatmap(between, rows="position", columns="position", unit="cosine"), "bert.positions", near=near, far=far)
 
 # %% [markdown]
-# Stripes along the diagonal: what counts is the **distance** between two positions, and the likeness swings as it
-# grows, as it does for sinusoids. Nobody built that in. Position 0 is a stranger to all others: only `[CLS]` ever
-# stands there.
+# <details><summary>What happened</summary>
 #
+# Stripes along the diagonal. What counts is the **distance** between two positions, and the likeness swings as it
+# grows, as it does for sinusoids. That was not built in. Position 0 is a stranger to all others, because only `[CLS]`
+# ever stands there.
+# </details>
+
+# %% [markdown]
 # ### A layer
-# Each layer is attention and a feed-forward network, each followed by *add and norm* (**post-norm**, the order of
-# 2017). $m_j$ is 0 where token $j$ is real and $-\infty$ where it is filler:
+# Each layer is attention and a feed-forward network, each followed by *add and norm*
+# ([[term: post-norm | the order of 2017: the layer norm comes after the residual is added]]). The mask $m_j$ is 0 where
+# token $j$ is real and $-\infty$ where it is filler.
+#
+# [[formula: BERT's layer | X, X', Y (B, T, D), q and k (B, H, T, d), m (B, T), W_1 (4D, D), W_2 (D, 4D)]]
 #
 # $$\begin{aligned}
 # A &= \operatorname{softmax}_j\left(\frac{q_i \cdot k_j}{\sqrt d} + m_j\right) \\
@@ -378,15 +502,19 @@ show(
 # Y &= \operatorname{Norm}_2(X' + W_2 \operatorname{GELU}(W_1 X' + b_1) + b_2)
 # \end{aligned}$$
 #
-# There is no causal mask: every token reads in **both directions**. That is the B in BERT.
-#
+# There is no causal mask, so every token reads in **both directions**. That is the B in BERT.
+
+# %%
+diagram("bert.layer")
+
+# %% [markdown]
 # ### Exercise [[bert.encoder_layer]]: An encoder layer that padding does not touch
-# core · 30 minutes · 3 points
+# core · importance 5 of 5 · 30 minutes · 3 points
 #
 # `__init__` is given; write `forward`. $Q$, $K$ and $V$ are `query(X)`, `key(X)` and `value(X)`, cut into $H$ heads
 # of width $d = D / H$; `output` holds $W_O$ and $b_O$, `up` and `down` hold $W_1$ and $W_2$ with their biases. What a
 # real token becomes must not depend on what stands where the filler is. Filler itself may become any number, but not
-# NaN: that would spread. You have written attention before, so `F.scaled_dot_product_attention` is allowed.
+# NaN, which would spread. You have written attention before, so `F.scaled_dot_product_attention` is allowed.
 #
 # <details><summary>Hint 1</summary>
 #
@@ -429,8 +557,12 @@ check("bert.encoder_layer", EncoderLayer)
 
 # %% [markdown]
 # Embeddings below, a stack of layers above: that is BERT's encoder, and we put it together from your two classes.
-# `small_weights` is how BERT's own code starts, with standard deviation 0.02. Is the result really BERT? The second
-# cell loads the weights of the encoder from section 1, by name, and compares on four reviews with their padding.
+# `small_weights` is how BERT's own code starts, with standard deviation 0.02. One thing is left out. In training, BERT has
+# [[term: dropout | in training, each number is set to 0 with probability p and the others are divided by 1 - p]] (0.1)
+# after the embeddings, on the attention weights and before each residual is added.
+#
+# Is the result really BERT? The second cell loads the weights of the encoder from section 1, by name, and compares on
+# four reviews with their padding.
 
 # %%
 Embeddings, Layer = use("bert.embeddings", BertEmbeddings), use("bert.encoder_layer", EncoderLayer)
@@ -475,14 +607,49 @@ torch.testing.assert_close(X_mine[real], X_theirs[real], rtol=1e-4, atol=1e-4)
 print(f"{sum(p.numel() for p in mine.parameters()):,} weights loaded by name, and the vectors of all real tokens agree")
 
 # %% [markdown]
-# You have written the encoder that transformers runs: same weights, same vectors.
+# You have written the encoder that the library `transformers` runs in evaluation mode, with the same weights and the same
+# vectors. BERT-base differs only in size, with $V = 30{,}522$ tokens, $D = 768$, $L = 12$ layers and 512 positions.
+
+# %% [markdown]
+# ### Exercise [[bert.count_weights]]: How many numbers has BERT-base?
+# core · importance 2 of 5 · 10 minutes · 1 point
 #
+# Work it out by hand, and return it as a whole number. Count the encoder as you have written it, which is the three
+# tables with their norm, and 12 layers with a feed-forward network of width $4D$. Biases and both numbers of each norm
+# count; heads and the pooler do not. (The paper rounds what it counts to 110 million.)
+#
+# <details><summary>Hint 1</summary>
+#
+# A linear map from $a$ to $b$ numbers has $ab + b$ of them. A layer norm has $2D$.
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# The embeddings have $(30522 + 2 + 512 + 2)\,D$. A layer has four maps from $D$ to $D$, one up, one down, two norms.
+# </details>
+# <details><summary>Hint 3</summary>
+#
+# A layer has $4(D^2 + D) + (4D^2 + 4D) + (4D^2 + D) + 4D = 12D^2 + 13D$.
+# </details>
+
+# %% exercise="bert.count_weights"
+def bert_base() -> int:
+    """How many numbers the encoder of BERT-base has."""
+    ### BEGIN SOLUTION
+    V, D, L, longest = 30522, 768, 12, 512
+    return (V + 2 + longest + 2) * D + L * (12 * D**2 + 13 * D)
+    ### END SOLUTION
+
+# %% check="bert.count_weights"
+check("bert.count_weights", bert_base)
+
+# %% [markdown]
 # ### Break it on purpose
-# Forget the padding mask. It is easily done, because nothing fails: shapes fit, and numbers look like numbers. We
+# Forget the padding mask. It is easily done, because nothing fails. Shapes fit, and numbers look like numbers. We
 # put filler behind *A joy from the first scene to the last*, and ask how far its vector moves. The mean is over its
 # real tokens in any case; only attention reads the filler.
-#
-# **Predict**: how much filler moves the vector as far as *hated* is from *loved* in section 1?
+
+# %%
+predict("bert.mask_forgotten")
 
 # %%
 review = encoder.tokenizer(sentences[2])["input_ids"]
@@ -497,39 +664,88 @@ def vector(fillers, forget=False):
     return X[real].mean(0).cpu()                                  # (D)
 
 
-alone, fillers = vector(0), [0, 1, 2, 4, 8, 16, 32, 64]
-lines = {
+alone, fillers = vector(0), [0, 1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64]
+moved = {
     name: [torch.cosine_similarity(vector(n, forget), alone, dim=0).item() for n in fillers]
     for name, forget in (("with the mask", False), ("mask forgotten", True))
 }
-lines["from loved to hated"] = [cosines[0, 1].item()] * len(fillers)
-print(f"{len(review)} tokens:", {n: f"{c:.2f}" for n, c in zip(fillers, lines["mask forgotten"], strict=True)})
-show(
-    curves(fillers, lines, x_label="filler behind the review (tokens)", y_label="cosine with its vector alone"),
-    alt="Cosine of a review's vector with its vector alone, over the number of fillers behind it. With the mask it stays "
-    "at 1. Without, it falls steeply, and soon below the line that marks the pair loved and hated.",
-)
+moved["from loved to hated"] = [cosines[0, 1].item()] * len(fillers)
+
+# %%
+print(f"The review has {len(review)} tokens. With the mask forgotten:")
+for n, c in zip(fillers, moved["mask forgotten"], strict=True):
+    print(f"{n:3} fillers: cosine {c:.2f}")
+enough = next((n for n, c in zip(fillers, moved["mask forgotten"], strict=True) if c < cosines[0, 1]), fillers[-1])
+came_out("bert.mask_forgotten", enough)
+fig = curves(fillers, moved, x_label="filler behind the review (tokens)", y_label="cosine with its vector alone", marker="o")
+show(fig, "bert.mask_forgotten", enough=enough, last=moved["mask forgotten"][-1])
 
 # %% [markdown]
-# With the mask, company does not matter. Without it, a little more filler than the review has tokens is enough to
+# <details><summary>What happened</summary>
+#
+# With the mask, company does not matter. Without it, about as much filler as the review has tokens is enough to
 # move it as far as the opposite opinion. The same review then has another vector in every batch, depending on which
-# sentence happened to be the longest. Filler is not nothing: `[PAD]` has an embedding, a position, a key and a
-# value, as words have.
+# sentence happened to be the longest. `[PAD]` has an embedding, a position, a key and a value, as words have.
+# </details>
+
+# %% [markdown]
+# ### Exercise [[bert.test_mask]]: A test that tells whether padding is read
+# stretch · importance 3 of 5 · 20 minutes · 3 points
+#
+# Nothing fails when a mask is forgotten, so write what makes it fail. `mask_test(layer)` is called with encoder layers
+# of width 8 that map `(X, real)` to `Y`, with $X$ and $Y$ (B, T, 8) in float64. It must raise an `AssertionError` for each
+# layer in which a real token reads filler, and for each whose result on a real token is NaN. It must accept every right
+# one, and right ones may put any number on filler and may round differently. Some wrong ones look at filler only a
+# little, or in one row of the batch, or only on one side of the sentence.
+#
+# <details><summary>Hint 1</summary>
+#
+# The law is in the exercise before the last but one. Call the layer twice with the same real tokens. What differs?
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# Change $X$ where `real` is False, by large numbers, and compare `Y[real]`. Take several rows with different lengths, and
+# filler on the left as well as on the right.
+# </details>
+# <details><summary>Hint 3</summary>
+#
+# `torch.where(real[:, :, None], X, other)` exchanges the filler. Try other numbers of size 1 and of size 100, then
+# `torch.testing.assert_close(layer(X_other, real)[real], layer(X, real)[real])`, which also refuses NaN.
+# </details>
+
+# %% exercise="bert.test_mask"
+def mask_test(layer) -> None:
+    """Raises AssertionError where a real token of layer(X, real) depends on what stands on filler."""
+    ### BEGIN SOLUTION
+    g = torch.Generator().manual_seed(0)
+    real = torch.tensor([[1, 1, 1, 1, 0, 0], [0, 0, 1, 1, 1, 1], [1, 0, 0, 0, 0, 0], [1, 1, 1, 1, 1, 1]]).bool()
+    X = torch.randn(4, 6, 8, generator=g, dtype=torch.float64)
+    for size in (1.0, 30.0):
+        other = size * torch.randn(4, 6, 8, generator=g, dtype=torch.float64)
+        changed = torch.where(real[:, :, None], X, other)
+        torch.testing.assert_close(layer(changed, real)[real], layer(X, real)[real])
+    ### END SOLUTION
+
+# %% check="bert.test_mask"
+check("bert.test_mask", mask_test)
 
 # %%
 quiz("bert.filler")
 
 # %% [markdown]
 # ## 4. Pretraining
+# **Sitting 3 of 6**, 90 minutes. [[bert.mask_tokens]] and [[bert.mlm_head]] must be done; [[bert.sentence_pairs]] may be
+# left out.
 #
 # Where do good weights come from? Labelled sentences are few and cost money. Plain text costs nothing, and it
-# contains questions with their answers: cover a word, and the text itself knows what stood there.
+# contains questions with their answers, for if you cover a word, the text itself knows what stood there.
 #
-# A model like GPT is asked for the **next** word and sees only the past. BERT reads in both directions, so it cannot be
-# asked for the next word: it would see it. It is asked for words that were hidden from it, and may use what stands
-# before *and* after. That is **masked language modelling**.
-#
-# Our text: the addresses on the state of the Union from 1961 to 2021, and *Moby-Dick*. Every twentieth document is
+# A model like GPT is asked for the **next** token and sees only the past. BERT reads in both directions, so it cannot be
+# asked for the next token, which it would see. It is asked for tokens that were hidden from it, and may use what stands
+# before *and* after. That is [[term: masked language modelling (MLM) | tokens are hidden at random, and the model says what stood there; house word: filling in]].
+
+# %% [markdown]
+# Our text is the State of the Union addresses from 1961 to 2021, and *Moby-Dick*. Every twentieth document is
 # held out, and no model below trains on it. The vocabulary of 4,096 pieces was learned from this text.
 
 # %%
@@ -546,27 +762,29 @@ for name, part in (("training", training), ("held out", held_out)):
 print(tokenizer.decode(documents[-1][0]))
 
 # %% [markdown]
-# ### Hide some words
-# Of all words, 15% are chosen at random. If each became `[MASK]`, the model would learn that only `[MASK]` needs
-# thought, and in use no text holds a `[MASK]`. So a coin with three sides is tossed for each chosen word
-# (Devlin et al. 2019, section 3.1):
+# ### Hide some tokens
+# Of all tokens, 15% are chosen at random. If each became `[MASK]`, pretraining would only see texts with `[MASK]`, and
+# in use no text holds one. To soften that, a coin with three sides is tossed for each chosen token
+# (Devlin et al. 2019, section 3.1).
 #
-# | share of the chosen | the model sees | what it learns |
+# | share of the chosen | the model sees | what it might learn |
 # |---|---|---|
 # | 80% | `[MASK]` | guess from the neighbours |
 # | 10% | a random token | do not trust what you see |
-# | 10% | the word itself | but do not throw it away |
+# | 10% | the token itself | but do not throw it away |
 #
-# In all three cases the word that stood there is the answer. The **label** of a chosen word is its id. All other
+# In all three cases the token that stood there is the answer. The **label** of a chosen token is its id. All other
 # labels are $-100$, the number that PyTorch's cross-entropy leaves out.
+
+# %%
+predict("bert.masks")
+
+# %% [markdown]
+# ### Exercise [[bert.mask_tokens]]: Hide 15% of the tokens, and of those 80/10/10
+# core · importance 5 of 5 · 25 minutes · 3 points
 #
-# **Predict**: of 100 words, how many will stand in the text as `[MASK]`?
-#
-# ### Exercise [[bert.mask_tokens]]: Hide words: 15%, and of those 80/10/10
-# core · 25 minutes · 3 points
-#
-# Every word is chosen with probability 0.15, independently of all others. What is no word is never chosen and never
-# changed: filler (`real` is False) and every id in `special`, here `[CLS]` and `[SEP]`. `mask_id` is the id of
+# Every token is chosen with probability 0.15, independently of all others. Filler (`real` is False) and every id in
+# `special`, here `[CLS]` and `[SEP]`, are never chosen and never changed. `mask_id` is the id of
 # `[MASK]`. Random tokens come from the whole vocabulary, 0 to $V - 1$. Draw every random number from the generator `g`,
 # so that a run can be repeated. `ids` stays as it is.
 #
@@ -578,7 +796,7 @@ print(tokenizer.decode(documents[-1][0]))
 # <details><summary>Hint 2</summary>
 #
 # `torch.rand(ids.shape, generator=g, device=ids.device)` is below 0.15 with probability 0.15. The fate needs a draw
-# of its own: among chosen words, the first number is always below 0.15.
+# of its own, because among chosen tokens the first number is always below 0.15.
 # </details>
 # <details><summary>Hint 3</summary>
 #
@@ -591,7 +809,7 @@ print(tokenizer.decode(documents[-1][0]))
 def mask_tokens(
     ids: Int[Tensor, "B T"], real: Bool[Tensor, "B T"], special: list[int], mask_id: int, V: int, g: torch.Generator
 ) -> tuple[Int[Tensor, "B T"], Int[Tensor, "B T"]]:
-    """The ids with words hidden, and the labels: the word where one was chosen, -100 elsewhere."""
+    """The ids with tokens hidden, and the labels: the token where one was chosen, -100 elsewhere."""
     ### BEGIN SOLUTION
     where = {"generator": g, "device": ids.device}
     word = real & ~torch.isin(ids, torch.tensor(special, device=ids.device))
@@ -608,33 +826,48 @@ check("bert.mask_tokens", mask_tokens)
 
 # %%
 masked = use("bert.mask_tokens", mask_tokens)
-sentence = tokenizer("We choose to go to the moon in this decade and do the other things.", return_tensors="pt")
-ids, real = sentence["input_ids"], sentence["attention_mask"].bool()
+line = tokenizer("We choose to go to the moon in this decade and do the other things.", return_tensors="pt")
+ids, real = line["input_ids"], line["attention_mask"].bool()
 g = torch.Generator().manual_seed(seed)
 for _ in range(3):
     hidden, labels = masked(ids, real, special, tokenizer.mask_token_id, V, g)
     asked = labels != -100
     print(tokenizer.decode(hidden[0]), "  asks for:", *tokenizer.convert_ids_to_tokens(labels[asked]))
+many = torch.randint(len(special) + 5, V, (1, 100_000), generator=g)
+hidden, _ = masked(many, torch.ones_like(many).bool(), special, tokenizer.mask_token_id, V, g)
+came_out("bert.masks", round((hidden == tokenizer.mask_token_id).float().mean().item() * 100, 1))
 
 # %% [markdown]
-# Every call hides other words, so a sentence is a new riddle in every epoch. But little is asked each time: 15 words
-# of 100, of which 12 become `[MASK]`. A model that predicts the next token learns from every token. That is the price
-# for reading in both directions, and why BERT needs many epochs.
+# <details><summary>What happened</summary>
 #
+# Of 100 tokens 15 are chosen, of which 12 become `[MASK]`. Every call hides others, so a sentence is a new riddle in
+# every epoch.
+# </details>
+#
+# Little is asked each time, where a model that predicts the next token learns from every token. That is the price for
+# reading in both directions. It is lower than one might think. In the paper's own comparison the model that fills in
+# needs somewhat more steps than one that reads from left to right, and is ahead of it almost at once (appendix C.1).
+
+# %% [markdown]
 # ### Answer with the embedding
-# The encoder gives a vector $x_t$ for each token. To name the hidden word, it needs a score for each of the $V$
-# words of the vocabulary. BERT asks: which word's **embedding** is most like the vector? So it scores with the
-# embedding matrix $E$ itself, after one small layer:
+# The encoder gives a vector $x_t$ for each token. To name the hidden token, it needs a score for each of the $V$
+# tokens of the vocabulary. BERT asks which token's **embedding** is most like the vector. So it scores with the
+# embedding matrix $E$ itself, after one small layer.
+#
+# [[formula: Masked-token head and its loss | x and h (B, T, D), E (V, D), c (V), z (B, T, V), M is the set of chosen places]]
 #
 # $$h_t = \operatorname{Norm}(\operatorname{GELU}(W x_t + b)), \qquad z_t = E\,h_t + c, \qquad
 # \mathcal L = -\frac{1}{|M|} \sum_{t \in M} \log \operatorname{softmax}(z_t)_{y_t}$$
-#
+
+# %% [markdown]
 # $M$ are the places with a label $y_t \ne -100$, in the whole batch. $E$ is the *same* $E$ that the embeddings look
-# up: the weights are **tied** (Press and Wolf 2017). Only the bias $c$, one number for each word, is the decoder's
-# own. It can learn that *the* is frequent.
-#
-# ### Exercise [[bert.mlm_head]]: The masked-word head and its loss
-# core · 25 minutes · 3 points
+# up. The weights are [[term: tied weights | one matrix under two names, here as the embedding and as the last layer]]
+# (Press and Wolf 2017). Only the bias $c$, one number for each token, is the decoder's own. It can learn that *the* is
+# frequent.
+
+# %% [markdown]
+# ### Exercise [[bert.mlm_head]]: The masked-token head and its loss
+# core · importance 4 of 5 · 25 minutes · 3 points
 #
 # `dense` and `norm` are given. Add `decoder`, a linear layer from $D$ to $V$ with a bias, whose weight **is**
 # `token.weight`: one Parameter with two names, not a copy. Then write `forward` for vectors of any leading shape, and
@@ -689,15 +922,17 @@ check("bert.mlm_head", MaskedWordHead, masked_word_loss)
 
 # %% [markdown]
 # ### Does this sentence follow?
-# The second task of 2018 looks at two sentences at once. The model reads
+# BERT's second task looks at two sentences at once. (Its "sentence" is any stretch of text, and two of them had up to 512
+# tokens.) The model reads
 #
 # `[CLS] A [SEP] B [SEP]`, with segment 0 up to the first `[SEP]` and segment 1 after it,
 #
 # and says from the vector of `[CLS]` whether $B$ followed $A$ in the text (`is_next` = 1) or comes from another
 # document. For that, `[CLS]` must gather what the sentences are about.
-#
+
+# %% [markdown]
 # ### Exercise [[bert.sentence_pairs]]: Pairs of sentences: next, or from elsewhere
-# core · 25 minutes · 3 points
+# core · importance 2 of 5 · 25 minutes · 3 points
 #
 # For **every** sentence $A$ that has a next one in its document, make one pair. With probability ½, $B$ is that next
 # sentence; otherwise a random sentence of a random **other** document: first the document is drawn, then the sentence,
@@ -761,7 +996,7 @@ WordHead, word_loss = use("bert.mlm_head", MaskedWordHead, masked_word_loss)
 
 
 class Pretraining(nn.Module):
-    """BERT with both heads: vectors (B, T, D) for the words, logits (B, 2) for "does B follow A"."""
+    """BERT with both heads: vectors (B, T, D) for the tokens, logits (B, 2) for "does B follow A"."""
 
     def __init__(self, V: int, D: int, L: int, H: int, longest: int):
         super().__init__()
@@ -778,7 +1013,7 @@ class Pretraining(nn.Module):
 
 
 def losses(model, batch):
-    """Both losses of a batch: masked words, next sentence."""
+    """Both losses of a batch: masked tokens, next sentence."""
     ids, segments, real, labels, is_next = (x.to(device) for x in batch)
     X, follows = model(ids, segments, real)
     asked = labels != -100                                        # one long row of all that is asked
@@ -789,7 +1024,7 @@ longest = 64
 
 
 def pair_batches(documents, size, g):
-    """One epoch in shuffled batches of like length: ids with hidden words, segments, real, labels, is_next."""
+    """One epoch in shuffled batches of like length: ids with hidden tokens, segments, real, labels, is_next."""
     pairs = paired(documents, longest, *special, g)
     groups = by_length([len(ids) for ids, _, _ in pairs], size)
     for k in torch.randperm(len(groups), generator=g).tolist():
@@ -801,18 +1036,20 @@ def pair_batches(documents, size, g):
 
 
 riddles = list(pair_batches(held_out, 32, torch.Generator().manual_seed(1)))[: 4 if profile == "smoke" else None]
-counts = torch.bincount(torch.tensor([token for document in training for sentence in document for token in sentence]))
-answers = torch.cat([labels[labels != -100] for _, _, _, labels, _ in riddles])
-unigram = (answers == counts.argmax()).float().mean().item()
-print(f"{len(answers):,} hidden words are held out; always answering {tokenizer.decode(counts.argmax())!r} is right in {unigram:.1%}")
+counts = torch.bincount(torch.tensor([token for document in training for sentence in document for token in sentence]),
+                        minlength=V)
+hidden_tokens = torch.cat([labels[labels != -100] for _, _, _, labels, _ in riddles])
+unigram = (hidden_tokens == counts.argmax()).float().mean().item()
+unigram_loss = -((counts + 1) / (counts + 1).sum()).log()[hidden_tokens].mean().item()
+print(f"{len(hidden_tokens):,} hidden tokens are held out; always answering {tokenizer.decode(counts.argmax())!r} is right "
+      f"in {unigram:.1%}, and answering with all frequencies has a loss of {unigram_loss:.2f}")
 
 # %% [markdown]
-# That is the **unigram baseline**: what you can get without reading the sentence. A model must beat it to have
-# learned anything about language. All that a batch needs came from your exercises, and its words are hidden anew each
-# time.
-#
-# **Predict**, before you train: what is the loss of the masked words before the first step? (With no idea, each of $V$
-# words has the probability $1/V$.) And which of the two tasks is learned first?
+# Those are two [[term: unigram baseline | what can be reached by knowing how frequent each token is, without reading the sentence]]s, one for right answers and one for the loss. A model must beat them to have learned anything about language.
+# All that a batch needs came from your exercises, and its tokens are hidden anew each time.
+
+# %%
+predict("bert.first_loss")
 
 # %%
 def pretrain(model, optimizer, schedule, batches):
@@ -829,16 +1066,16 @@ def pretrain(model, optimizer, schedule, batches):
 
 
 def with_warm_up(model, rate, steps):
-    """AdamW whose rate rises for a twentieth of the steps and then falls to 0 in a straight line."""
+    """AdamW whose learning rate rises for a twentieth of the steps and then falls to 0 in a straight line."""
     optimizer = torch.optim.AdamW(model.parameters(), rate, weight_decay=0.01, fused=True)
     warm = max(steps // 20, 1)
     factor = lambda step: min((step + 1) / warm, (steps - step) / (steps - warm))
     return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 
-
+# %%
 @torch.no_grad()
 def scores(model, riddles):
-    """On held-out riddles: mean loss and accuracy of the masked words, accuracy of the next sentence."""
+    """On held-out riddles: mean loss and accuracy of the masked tokens, accuracy of the next sentence."""
     model.eval()
     losses, right, told = [], [], []
     for ids, segments, real, labels, is_next in ([x.to(device) for x in batch] for batch in riddles):
@@ -855,42 +1092,53 @@ import itertools
 import time
 
 D, L, H = 128, 3, 4
-steps, size = {"smoke": (20, 8), "fast": (1000, 16), "full": (20_000, 64)}[profile]
+steps, size = {"smoke": (20, 8), "fast": (800, 16), "full": (20_000, 64)}[profile]
 torch.manual_seed(seed)
 model = Pretraining(V, D, L, H, longest).to(device)
 g = torch.Generator().manual_seed(seed)
 epochs = (pair_batches(training, size, g) for _ in itertools.count())
 batches = itertools.islice(itertools.chain.from_iterable(epochs), steps)
 optimizer, schedule = with_warm_up(model, 1.5e-3, steps)
-print(f"{sum(p.numel() for p in model.parameters()):,} weights; with no idea the loss is ln V = {math.log(V):.2f}")
+print(f"{sum(p.numel() for p in model.parameters()):,} weights")
 
 curve, started = [], time.perf_counter()
 for step, _ in enumerate(itertools.chain([None], pretrain(model, optimizer, schedule, batches))):
     if step % (steps // 10) == 0:
         curve.append((step, *scores(model, riddles[::4])))
-        print("step {:5}: word loss {:.2f}, words right {:.1%}, pairs right {:.1%}".format(*curve[-1]))
+        print("step {:5}: token loss {:.2f}, tokens right {:.1%}, pairs right {:.1%}".format(*curve[-1]))
 loss, hit, told_apart = scores(model, riddles)
-print(f"{time.perf_counter() - started:.0f} s; on all riddles {hit:.1%} of the words (unigram {unigram:.1%}), {told_apart:.1%} of the pairs")
+print(f"{time.perf_counter() - started:.0f} s; on all riddles loss {loss:.2f} (unigram {unigram_loss:.2f}), "
+      f"{hit:.1%} of the tokens (unigram {unigram:.1%}), {told_apart:.1%} of the pairs")
+came_out("bert.first_loss", round(curve[0][1], 2))
 
 # %%
-at, _, words_right, pairs_right = zip(*curve, strict=True)
-lines = {"next sentence": pairs_right, "masked words": words_right, "unigram baseline": [unigram] * len(at)}
-show(
-    curves(at, lines, x_label=f"steps of {size} pairs", y_label="share right, held-out documents"),
-    alt="Share of right answers on held-out documents over the steps of pretraining. Masked words start at zero, reach the "
-    "unigram baseline at once and then climb slowly above it. The next sentence stays near one half for most of the run "
-    "and rises at its end.",
-)
+from coursekit.figures import curve_panels
+
+at, token_loss, tokens_right, pairs_right = zip(*curve, strict=True)
+panels = {
+    "loss of the masked tokens": {"this run": token_loss, "frequencies alone": [unigram_loss] * len(at)},
+    "masked tokens right (share)": {"this run": tokens_right, "always the commonest": [unigram] * len(at)},
+    "next sentence right (share)": {"this run": pairs_right, "a coin": [0.5] * len(at)},
+}
+show(curve_panels(at, panels, x_label=f"steps of {size} pairs", marker="o"), "bert.pretraining", loss=loss, words=hit,
+     pairs=told_apart)
 
 # %% [markdown]
-# In the first tenth of the run the loss falls by more than 1, and yet hardly more words are right than at the baseline. The
-# model has learned **how frequent** each word is, and for that the bias $c$ is enough. Only then does it begin to read.
-# The second task starts later still: it needs vectors that say what a sentence is about.
+# <details><summary>What happened</summary>
 #
+# With no idea, each of the $V$ tokens has the probability $1/V$, and the loss is $\ln V$. It then falls quickly, for
+# *how frequent* each token is can be learned by the bias $c$ alone.
+# </details>
+#
+# It would be a tidy story that the model learns frequencies first and only then begins to read. The curves are less
+# tidy. The share of right tokens passes its baseline while the loss is still about that of frequencies alone, so some
+# reading begins before counting is done. The second task starts later still. It needs vectors that say what a sentence
+# is about.
+
+# %% [markdown]
 # ### What patience gives
-# A thousand steps are few. The course carries a model of the **same class**, trained for longer by the same functions (in
-# batches of 32, at a rate of 0.002), and the
-# curve of that run.
+# Under a thousand steps are few. The course carries a model of the **same class**, trained for longer by the same
+# functions (in batches of 32, at a learning rate of 0.002), and the curve of that run.
 
 # %%
 from coursekit.material.models import tiny_bert_run, tiny_bert_weights
@@ -898,97 +1146,183 @@ from coursekit.material.models import tiny_bert_run, tiny_bert_weights
 run = tiny_bert_run()
 longer = Pretraining(V, run["D"], run["L"], run["H"], longest).to(device)
 longer.load_state_dict(tiny_bert_weights())
-epochs = {key: [epoch[key] for epoch in run["curve"]] for key in run["curve"][0]}
+logged = {key: [epoch[key] for epoch in run["curve"]] for key in run["curve"][0]}
 print(f"{run['steps']:,} steps of {run['batch']} pairs, {run['tokens'] / 1e6:.0f} million tokens, {run['seconds'] / 60:.0f} minutes")
 loss, hit, told_apart = scores(longer, riddles)
-print(f"loaded: word loss {loss:.2f}, {hit:.1%} of the words, {told_apart:.1%} of the pairs")
-lines = {"training text": epochs["word_loss"], "held-out documents": epochs["held_out_word_loss"]}
-show(
-    curves(epochs["step"], lines, x_label=f"steps of {run['batch']} pairs", y_label="loss of the masked words", marker="o"),
-    alt="Loss of the masked words over the steps of the longer run, an epoch a point. It nearly levels off, then drops steeply "
-    "within two epochs, and falls more slowly after that. At the end the held-out loss is a little above the training loss.",
-)
+print(f"loaded: token loss {loss:.2f}, {hit:.1%} of the tokens, {told_apart:.1%} of the pairs")
+lines = {"training text": logged["word_loss"], "held-out documents": logged["held_out_word_loss"],
+         "frequencies alone": [unigram_loss] * len(logged["step"])}
+fig = curves(logged["step"], lines, x_label=f"steps of {run['batch']} pairs", y_label="loss of the masked tokens", marker="o")
+fig.axes[0].axvline(steps * size / run["batch"], color="#888888", linewidth=1, linestyle=":")
+show(fig, "bert.patience", first=logged["held_out_word_loss"][0], last=logged["held_out_word_loss"][-1])
 
 # %% [markdown]
-# The curve has a **step**: it nearly levels off, and then the loss drops further in two epochs than in the three
-# before. Chen et al. (2024) see such a drop in BERT itself, and find that at that moment some heads begin to look
-# along the grammar of a sentence. Our run ends before it.
+# The dotted line marks as many pairs as your run saw. The curve has a **step**: it nearly levels off, and then the loss
+# drops further in two epochs than in the three before. Chen et al. (2024) see such a drop in BERT itself, and find that at
+# that moment some heads begin to look along the grammar of a sentence. Our run ends before it.
 #
-# **Predict** what each of the two models puts into these gaps. Two lines begin alike, and only the words *after* the gap
-# differ.
+# What does each of the two models put into these gaps? Two lines begin alike, and only the words *after* the gap differ.
 
 # %%
 @torch.no_grad()
 def guesses(model, text, k=5):
-    """The k likeliest words for the first [MASK] of a text, with their probabilities."""
+    """The k likeliest tokens for the first [MASK] of a text, with their probabilities."""
     ids = tokenizer(text, return_tensors="pt")["input_ids"].to(device)
     X, _ = model.eval()(ids, torch.zeros_like(ids), torch.ones_like(ids, dtype=torch.bool))
-    p, words = model.words(X[ids == tokenizer.mask_token_id][0]).softmax(-1).topk(k)  # (k), (k)
-    return "  ".join(f"{word} {share:.0%}" for word, share in zip(tokenizer.convert_ids_to_tokens(words), p, strict=True))
+    p, found = model.words(X[ids == tokenizer.mask_token_id][0]).softmax(-1).topk(k)  # (k), (k)
+    return "  ".join(f"{token} {share:.0%}" for token, share in zip(tokenizer.convert_ids_to_tokens(found), p, strict=True))
 
 
-for text in (
+for gap in (
     "The president of the [MASK] states.",
     "The white [MASK] was seen near the ship.",
     "The white [MASK] announced a new plan.",
     "We must protect social [MASK] for our seniors.",
     "The capital of France is [MASK].",
 ):
-    print(f"{text}\n   {steps:6,} steps: {guesses(model, text)}\n   {run['steps']:6,} steps: {guesses(longer, text)}")
+    print(f"{gap}\n   {steps:6,} steps: {guesses(model, gap)}\n   {run['steps']:6,} steps: {guesses(longer, gap)}")
 
 # %% [markdown]
-# The short run knows which words are frequent, and little more. The longer run knows phrases and topics, and it reads in
+# The short run knows which tokens are frequent, and little more. The longer run knows phrases and topics, and it reads in
 # **both directions**: *white* is followed by a whale or by a house, and what comes after the gap decides. It does not
 # know what the capital of France is. Nothing in its text told it, so it says what a president says of the union.
-#
-# Now look at the three fates of exercise [[bert.mask_tokens]]. **Predict**: where is the model right most often, at `[MASK]`, at a random
-# token, or where the word itself stands?
+
+# %% [markdown]
+# ### Three fates
+# Now look at the three fates of exercise [[bert.mask_tokens]] in the longer run.
 
 # %%
-found = {"[MASK]": [], "a random token": [], "the word itself": []}
+predict("bert.fates")
+
+# %%
+found = {"[MASK]": [], "a random token": [], "the token itself": []}
 with torch.no_grad():
     for ids, segments, real, labels, _ in ([x.to(device) for x in batch] for batch in riddles):
         X, _ = longer.eval()(ids, segments, real)
         asked = labels != -100
         seen, y = ids[asked], labels[asked]
         right = longer.words(X[asked]).argmax(-1) == y
-        hidden = seen == tokenizer.mask_token_id
-        for name, kind in zip(found, (hidden, ~hidden & (seen != y), seen == y), strict=True):
+        covered = seen == tokenizer.mask_token_id
+        for name, kind in zip(found, (covered, ~covered & (seen != y), seen == y), strict=True):
             found[name].append(right[kind])
-for name, parts in found.items():
-    right = torch.cat(parts).float()
-    print(f"the model sees {name:16}: right in {right.mean():6.1%} of {len(right):,}")
+at_fate = {name: torch.cat(parts).float() for name, parts in found.items()}
+for name, right in at_fate.items():
+    error = 2 * math.sqrt(right.mean() * (1 - right.mean()) / len(right))
+    print(f"the model sees {name:16}: right in {right.mean():6.1%} of {len(right):,}, give or take {error:.1%}")
+came_out("bert.fates", "At " + max(at_fate, key=lambda name: at_fate[name].mean()))
 
 # %% [markdown]
-# It has learned all three lessons. Where the word itself stands, it nearly always lets it stand. Where a random token
-# stands, it is not fooled: it does almost as well as at `[MASK]`. And the share of right words above is a mixture of the
-# three. Before you compare such numbers between papers, ask which places they count.
+# <details><summary>What happened</summary>
 #
-# Your turn. Write `[MASK]`, or just `_`, where a word is to be guessed.
+# Where the token itself stands, the model nearly always lets it stand. Where a random token stands, it is seldom
+# fooled, and is right less often than at `[MASK]` by a difference that its error bars just allow you to see. The share of
+# right tokens above is a mixture of the three. Before you compare such numbers between papers, ask which places they count.
+# </details>
+
+# %% [markdown]
+# ### Are the three fates needed?
+# The model has learned all three lessons. That does not show that it needed them. Devlin et al. measured it (appendix
+# C.2). With `[MASK]` at every chosen place, fine-tuning on MNLI gave 84.3 against 84.2, and named entities 94.9 against
+# 95.4. Only with frozen features was one point lost. Wettig et al. (2023) found 80/10/10 unnecessary and 40% of hidden
+# tokens better than 15% for large models, and ModernBERT hides 30%.
+#
+# Measure it. The longer run goes on for a little while, once as before and once with `[MASK]` at all chosen places, on the
+# same pairs and with the same tokens chosen.
+
+# %%
+def gone_on(model, always_mask, steps):
+    """A copy of the model after some more steps; `always_mask` makes one fate of three."""
+    on, g = copy.deepcopy(model), torch.Generator().manual_seed(seed)
+    batches = itertools.islice(pair_batches(training, 16, g), steps)
+    if always_mask:
+        batches = ((torch.where(labels != -100, tokenizer.mask_token_id, hidden), *rest, labels, is_next)
+                   for hidden, *rest, labels, is_next in batches)
+    for _ in pretrain(on, *with_warm_up(on, 1e-3, steps), batches):
+        pass
+    return on.eval()
+
+
+@torch.no_grad()
+def at_masks_and_elsewhere(model):
+    """The loss where [MASK] stands, and how often a token that nobody chose is taken for itself."""
+    losses, kept = [], []
+    for ids, segments, real, labels, _ in ([x.to(device) for x in batch] for batch in riddles[::4]):
+        X, _ = model(ids, segments, real)
+        gaps, shown_tokens = ids == tokenizer.mask_token_id, real & (labels == -100)
+        losses.append(F.cross_entropy(model.words(X[gaps]), labels[gaps], reduction="none"))
+        kept.append(model.words(X[shown_tokens]).argmax(-1) == ids[shown_tokens])
+    return torch.cat(losses).mean().item(), torch.cat(kept).float().mean().item()
+
+# %%
+more = 2 if profile == "smoke" else 60
+for name, always_mask in (("80/10/10", False), ("all [MASK]", True)):
+    loss, kept = at_masks_and_elsewhere(gone_on(longer, always_mask, more))
+    print(f"{more} steps more with {name:10}: loss at [MASK] {loss:.2f}; other tokens are taken for themselves {kept:.1%} of the time")
+
+# %% [markdown]
+# Hardly a difference. Even a token that was never asked for keeps its name, since its vector serves the gaps beside it. Be
+# careful with the conclusion. Both runs go on from weights that had seen all three fates, for few steps. The paper's
+# comparison, from scratch and to the end, is the stronger one, and it says the same.
+
+# %% [markdown]
+# ### What else is in the text
+# Your turn. Write `[MASK]`, or just `_`, where a token is to be guessed. Then ask what the model took from its text
+# besides grammar. Try *A _ leads the crew.*, and *The captain said that _ would come.* with other people in the captain's
+# place.
 
 # %%
 from coursekit.material.models import load_tiny_bert
 from coursekit.widgets import fill_the_mask
 
 fill_the_mask(load_tiny_bert())
+
+# %%
+from coursekit.material.models import masked_words
+
+he, she = (int(counts[tokenizer.convert_tokens_to_ids(word)]) for word in ("he", "she"))
+print(f"in the training text: he {he:,} times, she {she:,} times, {he / max(she, 1):.0f} to 1")
+for person in ("captain", "teacher", "nurse", "mother"):
+    p = dict(masked_words(load_tiny_bert(), f"The {person} said that [MASK] would come.", V)[0])
+    print(f"The {person:8} said that ... would come: he {p['he']:.1%}, she {p['she']:.1%}, {p['he'] / p['she']:.0f} to 1")
+
+# %% [markdown]
+# A model that fills in gaps learns who stood in them. On whaling ships and among sixty years of presidents those were
+# mostly men, and the model prefers *he* even after *mother*. It has no way to tell a habit of its text from a truth about
+# the world. Part of what you see is how often each word occurs at all, and part depends on the person. A fair measurement
+# compares hundreds of pairs of sentences that differ in one word
+# ([CrowS-Pairs](https://arxiv.org/abs/2010.00133), Nangia et al. 2020). Whoever fine-tunes an encoder inherits what it took
+# from its text, and has to ask.
+
+# %%
 quiz("bert.masking")
 
 # %% [markdown]
 # ## 5. From encoder to classifier
+# **Sitting 4 of 6**, 90 minutes. [[bert.pooling]] and [[bert.fine_tuning]] must be done; [[bert.parameter_groups]] may be
+# left out.
 #
-# The encoder gives one vector for each **token**. A review wants one verdict, so a classifier needs one vector
-# for each **sentence**. There are two common ways to get it.
+# The encoder gives one vector for each **token**. What is asked decides which of them a head reads.
+
+# %%
+diagram("bert.heads")
+
+# %% [markdown]
+# A review wants one verdict, so a classifier needs one vector for each **sentence**. There are two common ways to get it,
+# both called [[term: pooling | one vector for a sentence from those of its tokens]].
 #
 # BERT takes the vector of `[CLS]`. It means nothing by itself, but it stands first in every sentence and has
 # attended to all the others, so training can make it a summary. Sentence encoders take the mean of all real
-# tokens (Reimers and Gurevych 2019):
+# tokens (Reimers and Gurevych 2019).
+#
+# [[formula: Pooling | X (B, T, D), r (B, T), y (B, D)]]
 #
 # $$y^{\text{cls}}_b = X_{b,0}, \qquad y^{\text{mean}}_b = \frac{1}{n_b} \sum_{t\,:\,r_{bt} = 1} X_{bt}, \qquad n_b = \sum_t r_{bt}$$
 #
-# where $r_{bt}$ is `real`: 1 on a token, 0 on padding.
-#
+# where $r_{bt}$ is `real`, 1 on a token and 0 on padding.
+
+# %% [markdown]
 # ### Exercise [[bert.pooling]]: One vector for a sentence
-# core · 15 minutes · 3 points
+# core · importance 5 of 5 · 15 minutes · 3 points
 #
 # Write both. Padding may stand on either side of the tokens, or between them, when `mean_pooling` is called. A row
 # without any real token has the mean 0, and its gradient is 0 too, not NaN. For `cls_pooling` the rows begin with
@@ -1044,42 +1378,63 @@ def pooled(texts, pool):
     return torch.cat(parts)
 
 
-alone, filler = "A joy.", "The train was late again this morning, so the commuters waited on the platform for an hour."
+short, long = "A joy.", "The train was late again this morning, so the commuters waited on the platform for an hour."
 for name, pool in pools.items():
-    one, (together, _) = pooled([alone], pool)[0], pooled([alone, filler], pool)
-    print(f"{name:18} cosine of {alone!r} alone and beside a long sentence: {torch.cosine_similarity(one, together, dim=0):.2f}")
+    one, (together, _) = pooled([short], pool)[0], pooled([short, long], pool)
+    print(f"{name:18} cosine of {short!r} alone and beside a long sentence: {torch.cosine_similarity(one, together, dim=0):.2f}")
 
 # %% [markdown]
 # With the mask a sentence keeps its vector, whoever sits beside it in the batch. Without it, a short sentence turns
 # into its padding. No error is raised, and a classifier trained on such vectors even works a little. That is
 # why this mistake survives in real code.
 
+# %%
+quiz("bert.pooling_quiz")
+
 # %% [markdown]
-# ### Exercise [[bert.classifier]]: A classifier on top of the encoder
-# core · 20 minutes · 3 points
+# ### Exercise [[bert.classifier]]: Mend the classifier
+# core · importance 4 of 5 · 10 minutes · 3 points
 #
-# The recipe of Devlin et al. (2019) for any classification: the encoder reads, one vector stands for the
+# The recipe of Devlin et al. (2019) for any classification is short. The encoder reads, one vector stands for the
 # sentence, and a single new layer answers.
 #
 # $$\text{logits} = W \operatorname{dropout}_p(y) + b, \qquad y = \operatorname{pool}(\operatorname{encoder}(\text{ids}, \text{real}), \text{real})$$
 #
-# `encoder(ids, real)` gives (B, T, D) and `pool(X, real)` gives (B, D), as in exercise [[bert.pooling]]. Keep the encoder as
-# `self.encoder` and call the new layer `self.linear`; it has $C$ rows. Dropout sets each entry of $y$ to 0 with
-# probability $p$ and divides the others by $1 - p$, in training only.
+# `encoder(ids, real)` gives (B, T, D) and `pool(X, real)` gives (B, D), as in exercise [[bert.pooling]]. The class below
+# follows the recipe but for one line, and its training loss never falls below 0.31, whatever you do. Mend it in the
+# exercise's cell. Dropout acts in training only; the encoder stays `self.encoder`, and the new layer `self.linear`.
 #
 # <details><summary>Hint 1</summary>
 #
-# Two of the four parts are given to you. Which two do you make in `__init__`, and which of all four hold weights?
+# `F.cross_entropy` takes logits, which may be any numbers. What range have the numbers that this class returns?
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# `nn.Dropout(p)` knows whether the module is in training or in evaluation mode. Both the encoder and the pool
-# want to know which tokens are real.
+# The softmax of $(1, 0)$ is $(0.73, 0.27)$, and $-\ln 0.73 = 0.31$. Which two softmaxes does the loss go through?
 # </details>
 # <details><summary>Hint 3</summary>
 #
-# From the inside out: encoder, pool, dropout, linear. No softmax: the loss takes it, and `argmax` does not need it.
+# The loss takes the softmax, and `argmax` does not need it. Leave it out of `forward`, and nothing else.
 # </details>
+
+# %%
+class GivenClassifier(nn.Module):
+    """C logits for each sentence, as a colleague left it."""
+
+    def __init__(self, encoder, pool, D, C, p):
+        super().__init__()
+        self.encoder, self.pool = encoder, pool
+        self.dropout, self.linear = nn.Dropout(p), nn.Linear(D, C)
+
+    def forward(self, ids, real):
+        y = self.pool(self.encoder(ids, real), real)              # (B, D)
+        return self.linear(self.dropout(y)).softmax(-1)           # (B, C)
+
+
+sure = GivenClassifier(lambda ids, real: 100.0 * F.one_hot(ids, 2), mean_of, D=2, C=2, p=0.0)  # it sees the class at once
+sure.linear.load_state_dict({"weight": torch.eye(2), "bias": torch.zeros(2)})
+ids, real = torch.tensor([[0, 0], [1, 1]]), torch.ones(2, 2).bool()
+print(f"always right, never in doubt, and still a loss of {F.cross_entropy(sure(ids, real), ids[:, 0]):.3f}")
 
 # %% exercise="bert.classifier"
 class Classifier(nn.Module):
@@ -1130,7 +1485,7 @@ def chance(classifier, text):
     inputs = encoder.tokenizer(text, return_tensors="pt").to(device)
     return classifier(inputs["input_ids"], inputs["attention_mask"].bool()).softmax(-1)[0, 1].item()
 
-
+# %%
 classifier = new_classifier()
 for mode in (True, False):
     chances = [chance(classifier.train(mode), "A joy from the first scene to the last.") for _ in range(5)]
@@ -1138,26 +1493,32 @@ for mode in (True, False):
 
 # %% [markdown]
 # The head is random, so it guesses near one half. In training mode the same sentence gets another answer each
-# time: our dropout acts, and so does BERT's own, inside every layer. In evaluation mode it is always the same one.
-# Whoever measures a model in the wrong mode measures a damaged one, and nothing warns them. Remember that for
-# exercise [[bert.fine_tuning]].
-#
+# time, because our dropout acts, and so does that inside every layer of this encoder, which we had left out of ours in
+# section 3. In evaluation mode it is always the same one. Whoever measures a model in the wrong mode measures a damaged
+# one, and nothing warns them. Remember that for exercise [[bert.fine_tuning]].
+
+# %% [markdown]
 # ### Who learns how fast?
 # The head knows nothing and should learn fast. The layers below it know a language, and should forget as little
-# of it as they can, least of all the lowest. So the rate falls by a factor $f$ with each step down (Howard and
-# Ruder 2018), and it rises slowly at first (**warm-up**): the random head sends large, senseless gradients down.
+# of it as they can, least of all the lowest. So the [[term: learning rate | how far a step of the optimiser goes; house word: rate]] falls by a factor $f$ with each step down (Howard and Ruder 2018), and it rises slowly at first. That is
+# [[term: warm-up | the learning rate rises from near 0 over the first steps]], for the random head sends senseless
+# gradients down.
+#
+# [[formula: Learning rates with warm-up | k counts parts from the top, s counts steps from 0, w of N steps warm up]]
 #
 # $$\eta_k = \eta f^k, \qquad
 # \operatorname{share}(s) = \begin{cases} (s + 1) / w & s < w \\ (N - s) / (N - w) & w \le s < N \\ 0 & s \ge N \end{cases}$$
-#
+
+# %% [markdown]
 # $k = 0$ is the head, $k = 1$ the last layer, and so on down to the embeddings; $s = 0, 1, 2, \dots$ counts the
 # steps, $w$ of them warm up, $N$ is their number.
 #
-# Weight decay pulls weights towards 0. That makes sense for matrices. The bias of a layer and the factor of a
-# norm set an offset and a scale: BERT's own code lets neither decay.
-#
+# [[term: Weight decay | each step pulls weights a little towards 0]] makes sense for matrices. The bias of a layer and
+# the factor of a norm set an offset and a scale, and BERT's own code lets neither decay.
+
+# %% [markdown]
 # ### Exercise [[bert.parameter_groups]]: Parameter groups and a schedule
-# core · 25 minutes · 3 points
+# core · importance 2 of 5 · 25 minutes · 3 points
 #
 # `parts` are modules **from the bottom to the top**: embeddings, layers, head. Give what a PyTorch optimiser
 # takes: a list of dicts with the keys `"params"`, `"lr"` and `"weight_decay"`. Matrices, embeddings and whatever else
@@ -1221,14 +1582,14 @@ groups = groups_of(parts_of(classifier), 1e-4, 0.8, 0.01)
 decayed = sum(p.numel() for group in groups for p in group["params"] if group["weight_decay"])
 print(f"{decayed:,} of {sum(p.numel() for group in groups for p in group['params']):,} numbers decay")
 rates = sorted({group["lr"] for group in groups}, reverse=True)
-sixty, shares = range(60), [share(step, 12, 60) for step in range(60)]
+sixty, full_share = range(60), [share(step, 12, 60) for step in range(60)]
 lines = {"head": rates[0], "last layer": rates[1], "first layer": rates[-2], "embeddings": rates[-1]}
-show(
-    curves(sixty, {name: [1e6 * rate * s for s in shares] for name, rate in lines.items()}, x_label="step",
-           y_label="rate (millionths)"),
-    alt="The learning rate of four parts over 60 steps. Each rises on a straight line for 12 steps and falls on another "
-    "to 0. The head's peak is highest, then that of the last layer; the first layer and the embeddings stay low.",
-)
+fig = curves(sixty, {name: [1e6 * rate * s for s in full_share] for name, rate in lines.items()}, x_label="step",
+             y_label="learning rate (× 10⁻⁶)")
+show(fig, "bert.rates", head=1e6 * rates[0], embeddings=1e6 * rates[-1])
+
+# %%
+quiz("bert.warm_up")
 
 # %% [markdown]
 # ## 6. Fine-tuning for real
@@ -1236,25 +1597,28 @@ show(
 # In section 1 the encoder could not tell *loved* from *hated*. We now show it a few thousand rated snippets from film
 # reviews. One step of training is
 #
+# [[formula: A step of fine-tuning | logits (B, C), c (B), g all gradients together]]
+#
 # $$g = \nabla_\theta \frac1B \sum_{i=1}^B -\log \operatorname{softmax}(\text{logits}_i)_{c_i}, \qquad
 # g \leftarrow g \cdot \min\left(1, \frac{\text{clip}}{\lVert g \rVert}\right), \qquad \theta \leftarrow \text{AdamW}(\theta, g)$$
 #
 # with $c_i$ the class of sentence $i$ and $\lVert g \rVert$ the norm of **all** gradients together. Each step is easy.
 # It is just as easy to put one in the wrong place, and the loss may fall all the same.
-#
+
+# %% [markdown]
 # ### Exercise [[bert.fine_tuning]]: Train and evaluate
-# core · 30 minutes · 4 points
+# core · importance 5 of 5 · 30 minutes · 4 points
 #
 # `batches` is a list of `(ids, real, labels)`, which lie on the CPU; the model is on `device` and gives logits
 # for `model(ids, real)`. `train` takes one step for each batch, in training mode; the scheduler steps with the
-# optimiser. Gradients may be left from whatever came before. It returns the mean loss **per sentence**: the last batch
-# may be smaller. `evaluate` returns the mean loss and the accuracy (a share from 0 to 1) of all sentences, in
+# optimiser. Gradients may be left from whatever came before. It returns the mean loss **per sentence**, although the last
+# batch may be smaller. `evaluate` returns the mean loss and the accuracy (a share from 0 to 1) of all sentences, in
 # evaluation mode and without a graph, and leaves the model **in the mode in which it found it**.
 #
 # <details><summary>Hint 1</summary>
 #
-# Seven things happen to each batch of training: move, forward, loss, forget the old gradients, backward, clip,
-# two steps. Which of these must come between which?
+# Eight things happen to each batch of training: move, forward, loss, forget the old gradients, backward, clip, a step of
+# the optimiser, a step of the scheduler. Which of these must come between which?
 # </details>
 # <details><summary>Hint 2</summary>
 #
@@ -1309,20 +1673,20 @@ def evaluate(model: nn.Module, batches: list, device: torch.device) -> tuple[flo
 check("bert.fine_tuning", train, evaluate)
 
 # %% [markdown]
-# ### Exercise [[bert.early_stopping]]: Keep the best epoch
-# core · 20 minutes · 2 points
+# ### Exercise [[bert.early_stopping]]: Mend early stopping
+# core · importance 3 of 5 · 15 minutes · 2 points
 #
 # A model with millions of weights can learn a few thousand sentences by heart. Then the loss on the training
 # sentences falls, and on sentences that it has not seen it rises again. So we measure on the validation split now
 # and then, keep the weights that did best there, and stop when it has not helped for a while.
 #
-# `update(loss)` is told the validation loss and returns True when training should stop: when the last `patience`
+# `update(loss)` is told the validation loss and returns True when training should stop, that is, when the last `patience`
 # losses in a row brought no new lowest one. A tie is no improvement. Whoever goes on after True is answered by the same
-# rule. `restore()` gives the model all of the `state_dict()` that it had at the lowest loss: weights and buffers.
+# rule. `restore()` gives the model all of the `state_dict()` that it had at the lowest loss, weights and buffers.
 #
 # <details><summary>Hint 1</summary>
 #
-# Three things have to be remembered: the lowest loss, how many updates came since, and the weights.
+# When it is told, `restore` runs without an error. Which weights does it bring back, and why those?
 # </details>
 # <details><summary>Hint 2</summary>
 #
@@ -1330,9 +1694,35 @@ check("bert.fine_tuning", train, evaluate)
 # </details>
 # <details><summary>Hint 3</summary>
 #
-# `copy.deepcopy(model.state_dict())` keeps, `model.load_state_dict(...)` brings back. Begin with a lowest loss of
-# `math.inf`, and set the count back to 0 at each new best.
+# `copy.deepcopy(model.state_dict())` keeps, `model.load_state_dict(...)` brings back.
 # </details>
+
+# %%
+class GivenStopping:
+    """Keeps the weights of the lowest validation loss, as a colleague left it."""
+
+    def __init__(self, model, patience):
+        self.model, self.patience = model, patience
+        self.best, self.since, self.weights = math.inf, 0, None
+
+    def update(self, loss):
+        if loss < self.best:
+            self.best, self.since, self.weights = loss, 0, self.model.state_dict()
+        else:
+            self.since += 1
+        return self.since >= self.patience
+
+    def restore(self):
+        self.model.load_state_dict(self.weights)
+
+
+one_weight = nn.Linear(1, 1, bias=False)
+stopper = GivenStopping(one_weight, patience=2)
+for number, loss in enumerate((0.7, 0.5, 0.6, 0.8)):
+    nn.init.constant_(one_weight.weight, number)                  # stands for a step of training
+    print(f"loss {loss}, weight {number}, stop: {stopper.update(loss)}")
+stopper.restore()
+print(f"restored: weight {one_weight.weight.item():.0f}; it was 1 at the lowest loss")
 
 # %% exercise="bert.early_stopping"
 class EarlyStopping:
@@ -1367,13 +1757,13 @@ check("bert.early_stopping", EarlyStopping)
 # %%
 train_on, evaluate_on = use("bert.fine_tuning", train, evaluate)
 Stopping = use("bert.early_stopping", EarlyStopping)
-sizes = {"smoke": (16, 8, 64), "fast": (3000, 600, 1500), "full": (6671, 1000, 1500)}[profile]
+sizes = {"smoke": (16, 8, 64), "fast": (2000, 600, 1500), "full": (6671, 1000, 1500)}[profile]
 size = 8 if profile == "smoke" else 32
-learned, validation, test = movies.train[: sizes[0]], movies.validation[: sizes[1]], movies.test[: sizes[2]]
+learned, validation = movies.train[: sizes[0]], movies.validation[: sizes[1]]
 
 
 def labelled_batches(part):
-    """The sentences' numbers in each batch, and the batches (ids, real, labels) of sentences of like length."""
+    """The sentences' indices in each batch, and the batches (ids, real, labels) of sentences of like length."""
     sentences = encoder.tokenizer(part.texts, truncation=True, max_length=48)["input_ids"]
     rows = by_length([len(sentence) for sentence in sentences], size)
     return rows, [(*padded([sentences[i] for i in row], pad_id), part.labels[row]) for row in rows]
@@ -1386,15 +1776,14 @@ print(f"{len(train_batches)} batches to learn from; {learned.labels.float().mean
 
 # %% [markdown]
 # ### What does freezing save?
-# A frozen part is read but not trained: no gradient, no step. When the **lowest** parts are frozen, the way back
-# ends above them. We time one step with more and more of them frozen.
-#
-# **Predict**: half of this encoder's weights are embeddings. How much time does it save to freeze them?
+# A frozen part is read but not trained. It has no gradient and takes no step. When the **lowest** parts are frozen, the
+# way back ends above them. We time one step with more and more of them frozen. Half of this encoder's weights are
+# embeddings.
 
 # %%
-import time
+predict("bert.freeze")
 
-
+# %%
 def freeze(classifier, n):
     """Freeze the lowest n parts and nothing else; returns how many numbers are left to train."""
     for k, part in enumerate(parts_of(classifier)):
@@ -1402,9 +1791,10 @@ def freeze(classifier, n):
     return sum(p.numel() for part in parts_of(classifier) for p in part.parameters() if p.requires_grad)
 
 
-L = len(parts_of(classifier)) - 2
+layers = len(parts_of(classifier)) - 2
 middle = [train_batches[len(train_batches) // 2]] * (1 if profile == "smoke" else 4)
-lowest = {"nothing": 0, "embeddings": 1, f"and {L // 2} of {L} layers": 1 + L // 2, "all but the head": 1 + L}
+lowest = {"nothing": 0, "embeddings": 1, f"and {layers // 2} of {layers} layers": 1 + layers // 2, "all but the head": 1 + layers}
+took = {}
 for name, n in lowest.items():
     free = freeze(classifier, n)
     optimizer = torch.optim.AdamW(groups_of(parts_of(classifier), 0.0, 1.0, 0.0))
@@ -1412,13 +1802,17 @@ for name, n in lowest.items():
     train_on(classifier, middle[:1], optimizer, constant, 1.0, device)  # the first step prepares the optimiser
     started = time.perf_counter()
     train_on(classifier, middle, optimizer, constant, 1.0, device)
-    milliseconds = 1000 * (time.perf_counter() - started) / len(middle)
-    print(f"frozen: {name:17} {free:11,} numbers learn, {milliseconds:5.0f} ms a step")
+    took[name] = 1000 * (time.perf_counter() - started) / len(middle)
+    print(f"frozen: {name:17} {free:11,} numbers learn, {took[name]:5.0f} ms a step")
+came_out("bert.freeze", round(100 * (1 - took["embeddings"] / took["nothing"])))
 
 # %% [markdown]
+# <details><summary>What happened</summary>
+#
 # The embeddings are a table, and a lookup costs almost nothing. But their gradient is a table of the same size, nearly all
-# zeros, and clipping and AdamW go through all of it. Freezing saves that, and memory: AdamW keeps two more numbers for
+# zeros, and clipping and AdamW go through all of it. Freezing saves that, and memory, for AdamW keeps two more numbers for
 # each. Most of the time goes to the layers. With everything below the head frozen, only the way forward is left.
+# </details>
 #
 # So freeze it all? Then the encoder's vectors never change, and it is enough to compute them **once**. Each epoch
 # is then a matter of milliseconds. The question is what it costs.
@@ -1442,21 +1836,34 @@ def pooled_once(batches):
     return [(mean_of(classifier.encoder(ids, real), real), real, labels) for ids, real, labels in ready]
 
 
-vectors, unseen = pooled_once(train_batches), pooled_once(validation_batches)
+once, unseen = pooled_once(train_batches), pooled_once(validation_batches)
 head = OnlyHead(classifier).to(device)
 optimizer = torch.optim.AdamW(head.parameters(), lr=1e-2)
 constant = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
 for _ in range(30):
-    train_on(head, vectors, optimizer, constant, 1.0, device)
+    train_on(head, once, optimizer, constant, 1.0, device)
 loss, share_right = evaluate_on(head, unseen, device)
 print(f"only the head, 30 epochs: validation loss {loss:.3f}, accuracy {share_right:.1%}")
 
 # %% [markdown]
-# Better than a coin: some of what the head needs is there already, though this encoder was trained for topics and not
-# for opinions. Now we let the layers learn as well, and keep only the embeddings frozen.
-#
-# **Predict**: which of the two losses will be lower in the end, that of the training sentences or that of the
-# validation sentences?
+# Better than a coin, but is it good? That takes a control which knows no encoder at all. The oldest one notes which words
+# and pairs of words a sentence holds, and learns a weight for each, a
+# [[term: bag of words | a text as the set of its words (and pairs of words), without their order]].
+
+# %%
+from coursekit.material.controls import counted_words, linear_classifier
+
+features, known_words = counted_words(learned.texts, {"learned": learned.texts, "validation": validation.texts})
+bag = linear_classifier(features["learned"], learned.labels, {"validation": (features["validation"], validation.labels)})
+print(f"counting {known_words:,} words and pairs: validation accuracy {bag['validation']:.1%}; "
+      f"the frozen encoder's head: {share_right:.1%}")
+
+# %% [markdown]
+# Counting words comes close to a frozen encoder with a head, which was trained for topics and not for opinions. Now
+# we let the layers learn as well, and keep only the embeddings frozen.
+
+# %%
+predict("bert.overfit")
 
 # %%
 def fine_tune(classifier, frozen, rate, epochs):
@@ -1477,25 +1884,34 @@ def fine_tune(classifier, frozen, rate, epochs):
         if stopping.update(unseen):
             break
     stopping.restore()
-    return classifier.eval()
+    return classifier.eval(), loss, unseen
 
-
+# %%
 frozen, rate = (0, 3e-5) if profile == "full" else (1, 1e-4)
-classifier = fine_tune(new_classifier(), frozen, rate, epochs=2)
+classifier, last_training, last_validation = fine_tune(new_classifier(), frozen, rate, epochs=2)
 tuned = classifier.encoder.bert
+came_out("bert.overfit", "That of the training sentences" if last_training < last_validation else "That of the validation sentences")
+for text in ("I loved every minute of this film.", "I hated every minute of this film."):
+    print(f"{chance(classifier, text):4.0%} positive  {text}")
 
 # %% [markdown]
-# Two things to see. The layers brought what the head alone could not: the gap between the two accuracies is the
-# price of freezing everything. And in the second epoch, when every sentence is an old acquaintance, the training
-# loss lies below the validation loss, although dropout handicaps it. Part of what the model learns now is these
-# sentences, not the language of reviews. Where the validation loss rises again, `restore` goes back to
-# where it was lowest.
+# <details><summary>What happened</summary>
 #
-# Now the test split, which we have not looked at, neither for training nor to choose the best weights. That is
-# what it is for. And then we **break it on purpose**: we forget `eval()`, and ask for the same sentences three
-# times.
+# In the second epoch, when every sentence is an old acquaintance, the training loss lies below the validation loss,
+# although dropout handicaps it. Part of what the model learns now is these sentences, not the language of reviews. Where
+# the validation loss rises again, `restore` goes back to where it was lowest.
+# </details>
 #
-# **Predict**: in one hundred answers, how many change from one time to the next?
+# The layers brought what the head alone could not. The gap between the two accuracies is the price of freezing
+# everything. *Loved* and *hated* are no longer neighbours. Type sentences of your own into the cell above. Where does it
+# stumble?
+
+# %% [markdown]
+# ### Break it on purpose
+# We forget `eval()`, and ask for the same hundred validation sentences three times.
+
+# %%
+predict("bert.eval_forgotten")
 
 # %%
 @torch.no_grad()
@@ -1505,94 +1921,90 @@ def logits_of(classifier, part):
     return ordered(rows, [classifier(ids.to(device), real.to(device)).float().cpu() for ids, real, _ in batches])
 
 
-logits = logits_of(classifier, test)
-share_right = (logits.argmax(-1) == test.labels).float().mean().item()
-give_or_take = 2 * math.sqrt(share_right * (1 - share_right) / len(test))
-print(f"test: {share_right:.1%} of {len(test)} sentences right, give or take {give_or_take:.1%}")
-for text in ("I loved every minute of this film.", "I hated every minute of this film."):
-    print(f"{chance(classifier, text):4.0%} positive  {text}")
+changed = {}
 for mode in ("training", "evaluation"):
     classifier.train(mode == "training")
-    answers = torch.stack([logits_of(classifier, test[: 3 * size]).argmax(-1) for _ in range(3)])  # (3, n)
-    print(f"{mode:10} mode: {(answers != answers[0]).any(0).sum()} of {answers.shape[1]} answers change")
+    said = torch.stack([logits_of(classifier, validation[:100]).argmax(-1) for _ in range(3)])  # (3, n)
+    changed[mode] = int((said != said[0]).any(0).sum())
+    print(f"{mode:10} mode: {changed[mode]} of {said.shape[1]} answers change")
+came_out("bert.eval_forgotten", changed["training"])
 
 # %% [markdown]
-# *Loved* and *hated* are no longer neighbours. Type sentences of your own into the cell above. Where does it
-# stumble? We come to that in section 7.
+# <details><summary>What happened</summary>
 #
-# In evaluation mode the same question gets the same answer. In training mode some answers change by chance alone:
-# these are the sentences about which the model is unsure. No error, no warning. The only sign is a number that is
-# a little different each time.
+# In evaluation mode the same question gets the same answer. In training mode some answers change by chance alone, and
+# these are the sentences about which the model is unsure. There is no error and no warning. The only sign is a number that
+# is a little different each time.
+# </details>
 
 # %%
 quiz("bert.loop")
 
 # %% [markdown]
 # ## 7. How good is it?
+# **Sitting 5 of 6**, 60 minutes. Section 8 and its question must be done; [[bert.macro_f1]] may be left out.
+#
+# Everything has been chosen by now. The data, the learning rate, the number of epochs and the best weights all came from
+# the training and validation splits. So this is the moment for the [[term: test split | sentences that are looked at once, when nothing is left to be chosen]], which no cell has read so far.
+
+# %%
+test = movies.test[: sizes[2]]
+logits = logits_of(classifier.eval(), test)
+share_right = (logits.argmax(-1) == test.labels).float().mean().item()
+give_or_take = 2 * math.sqrt(share_right * (1 - share_right) / len(test))
+print(f"test: {share_right:.1%} of {len(test)} sentences right, give or take {give_or_take:.1%}")
+
+# %% [markdown]
+# "Give or take" is twice the [[term: standard error | the standard deviation of a measured share; for a share a of n answers it is the root of a(1 - a)/n]] of a share $a$ among $n$ answers, $2\sqrt{a (1 - a) / n}$.
 #
 # One number, the accuracy, hides a lot. If nine of ten labels are *positive*, a model that has learned nothing has
 # an accuracy of 90%. **Macro F1** gives each class the same say. For class $c$, count the places where it was
-# predicted and where it was true:
+# predicted and where it was true. The places that are both are the
+# [[term: true positives | places where the class was predicted and is true; house word: both]].
+#
+# [[formula: Precision, recall and macro F1 | counts of each class c in C]]
 #
 # $$P_c = \frac{\text{both}}{\text{predicted}}, \qquad R_c = \frac{\text{both}}{\text{true}}, \qquad
 # F_c = \frac{2 P_c R_c}{P_c + R_c} = \frac{2\,\text{both}}{\text{predicted} + \text{true}}, \qquad
 # \text{macro } F = \frac1{|C|} \sum_{c \in C} F_c$$
 
 # %% [markdown]
-# ### Exercise [[bert.accuracy]]: Accuracy
-# core · 8 minutes · 1 point
+# ### Exercise [[bert.macro_f1]]: Mend macro F1
+# core · importance 2 of 5 · 10 minutes · 1 point
 #
-# `accuracy(logits, labels)` returns a number from 0 to 1. The first of the largest logits is the prediction. Where the
-# label is -100 there is no label: such places count neither above nor below the fraction line. Without any label the
-# accuracy is 0.
+# The function below calls itself macro F1. For a model that always says *positive* it gives the same number as the
+# accuracy, which should make you suspicious. Mend it. `macro_f1(predictions, labels)` returns a number from 0 to 1. Places
+# whose label is -100 have no label and are dropped. $C$ holds the classes that occur among the predictions **or** the
+# labels that are left; without any, the result is 0. $F_c$ is 0 where nothing is right, never NaN.
 #
 # <details><summary>Hint 1</summary>
 #
-# Begin by finding out what does not count. Then ask: what if nothing is left?
+# The counts are added up over all classes before the division. Where does the formula have its sum?
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# `keep = labels != -100` says which places count, and `logits.argmax(-1)` takes the first of several largest.
+# The classes are `torch.cat([predictions, labels]).unique()` after dropping. A class in it occurs at least once, so the
+# second form of $F_c$ never divides 0 by 0.
 # </details>
 # <details><summary>Hint 3</summary>
 #
-# A place is right where the prediction is the label **and** `keep` is True. Divide their number by that of `keep`, but
-# by 1 at least: `max(keep.sum().item(), 1)`.
+# With `p == c` and `y == c`, *both* is `((p == c) & (y == c)).sum()`. Make a list of $F_c$, and divide its sum by
+# `max(len(...), 1)`.
 # </details>
 
-# %% exercise="bert.accuracy"
-def accuracy(logits: Float[Tensor, "... C"], labels: Int[Tensor, "..."]) -> float:
-    """The share of the labelled places where the first of the largest logits is the label's."""
-    ### BEGIN SOLUTION
+# %%
+def given_f1(predictions, labels):
+    """Macro F1, as a colleague left it."""
     keep = labels != -100
-    right = (logits.argmax(-1) == labels) & keep
-    return right.sum().item() / max(keep.sum().item(), 1)
-    ### END SOLUTION
+    p, y = predictions[keep], labels[keep]
+    classes = torch.cat([p, y]).unique()
+    both = sum(((p == c) & (y == c)).sum().item() for c in classes)
+    predicted, true = (sum((x == c).sum().item() for c in classes) for x in (p, y))
+    return 2 * both / max(predicted + true, 1)
 
-# %% check="bert.accuracy"
-check("bert.accuracy", accuracy)
 
-# %% [markdown]
-# ### Exercise [[bert.macro_f1]]: Macro F1
-# core · 12 minutes · 1 point
-#
-# `macro_f1(predictions, labels)` returns a number from 0 to 1. Places without a label are dropped. $C$ holds the classes
-# that occur among the predictions **or** the labels that are left; without any, the result is 0. $F_c$ is 0 where nothing
-# is right, never NaN.
-#
-# <details><summary>Hint 1</summary>
-#
-# Drop the places first. Then count for each class: predicted, true, both.
-# </details>
-# <details><summary>Hint 2</summary>
-#
-# The classes are `torch.cat([predictions, labels]).unique()` after dropping.
-# </details>
-# <details><summary>Hint 3</summary>
-#
-# The second form of $F_c$ has no 0 / 0, since a class in $C$ occurs at least once. With `p == c` and `y == c`, *both* is
-# `((p == c) & (y == c)).sum()`.
-# </details>
+always = torch.ones_like(test.labels)
+print(f"always 'positive': accuracy {(always == test.labels).float().mean():.3f}, so-called macro F1 {given_f1(always, test.labels):.3f}")
 
 # %% exercise="bert.macro_f1"
 def macro_f1(predictions: Int[Tensor, " N"], labels: Int[Tensor, " N"]) -> float:
@@ -1610,166 +2022,71 @@ def macro_f1(predictions: Int[Tensor, " N"], labels: Int[Tensor, " N"]) -> float
 # %% check="bert.macro_f1"
 check("bert.macro_f1", macro_f1)
 
-# %% [markdown]
-# Answers in words need a measure too, and we need it in section 8. **Exact match** is 1 or 0. **Token F1** is the same
-# $F$ with *both* the number of common words (Rajpurkar et al. 2016). Both begin with the words that count.
-#
-# ### Exercise [[bert.words]]: The words that count
-# core · 8 minutes · 1 point
-#
-# `words(text)` returns a list of words. The text becomes lower case; then all of `string.punctuation` is **deleted**; then
-# the words *a*, *an*, *the* are dropped. Every other character stays, accents, dashes and curly quotes among them.
-#
-# <details><summary>Hint 1</summary>
-#
-# The order matters: which of the three steps must come last, so that `"The` loses its article?
-# </details>
-# <details><summary>Hint 2</summary>
-#
-# Drop articles from the list of words, not letters from the text: *weather* contains *the*.
-# </details>
-# <details><summary>Hint 3</summary>
-#
-# `"".join(c for c in text.lower() if ...)` deletes characters, and `split()` without an argument splits at white space of
-# all kinds.
-# </details>
-
-# %% exercise="bert.words"
-import string
-
-
-def words(text: str) -> list[str]:
-    """The words that count: in lower case, without punctuation, without articles."""
-    ### BEGIN SOLUTION
-    plain = "".join(c for c in text.lower() if c not in string.punctuation)
-    return [word for word in plain.split() if word not in ("a", "an", "the")]
-    ### END SOLUTION
-
-# %% check="bert.words"
-check("bert.words", words)
-
-# %% [markdown]
-# ### Exercise [[bert.exact_match]]: Exact match
-# core · 4 minutes · 1 point
-#
-# `exact_match(prediction, answer)` is 1 where both texts have the same `words` in the same order, else 0. Call the function
-# that you have just written.
-#
-# <details><summary>Hint 1</summary>
-#
-# Capitals, punctuation and articles are gone from `words(...)`. What is left to compare?
-# </details>
-# <details><summary>Hint 2</summary>
-#
-# Two lists are equal where they have the same items in the same order; two empty ones are.
-# </details>
-# <details><summary>Hint 3</summary>
-#
-# `==` between two lists gives a Boolean, and `float(...)` makes 1 or 0 of it.
-# </details>
-
-# %% exercise="bert.exact_match"
-def exact_match(prediction: str, answer: str) -> float:
-    """1 where both have the same words, else 0."""
-    ### BEGIN SOLUTION
-    return float(words(prediction) == words(answer))
-    ### END SOLUTION
-
-# %% check="bert.exact_match"
-check("bert.exact_match", exact_match)
-
-# %% [markdown]
-# ### Exercise [[bert.token_f1]]: Token F1
-# core · 8 minutes · 1 point
-#
-# `token_f1(prediction, answer)` returns a number from 0 to 1. A word is common as often as it occurs in both. If both texts
-# have no `words` it is 1, if one has none it is 0.
-#
-# <details><summary>Hint 1</summary>
-#
-# Of the two forms of $F$ the second needs only three counts: common words, words of the prediction, words of the answer.
-# </details>
-# <details><summary>Hint 2</summary>
-#
-# `collections.Counter(p) & collections.Counter(a)` keeps of each word the smaller count, and `.total()` adds up.
-# </details>
-# <details><summary>Hint 3</summary>
-#
-# `2 * common / (len(p) + len(a))` is 0 / 0 only where both are empty: ask `if p or a` first.
-# </details>
-
-# %% exercise="bert.token_f1"
-from collections import Counter
-
-
-def token_f1(prediction: str, answer: str) -> float:
-    """2 common / (words of the prediction + words of the answer); 1 where both are empty."""
-    ### BEGIN SOLUTION
-    p, a = words(prediction), words(answer)
-    common = (Counter(p) & Counter(a)).total()
-    return 2 * common / (len(p) + len(a)) if p or a else 1.0
-    ### END SOLUTION
-
-# %% check="bert.token_f1"
-check("bert.token_f1", token_f1)
-
 # %%
-accuracy_of, macro_of = use("bert.accuracy", accuracy), use("bert.macro_f1", macro_f1)
-exact, overlap = use("bert.exact_match", exact_match), use("bert.token_f1", token_f1)
+macro_of = use("bert.macro_f1", macro_f1)
 predictions = logits.argmax(-1)
-print(f"accuracy {accuracy_of(logits, test.labels):.3f}, macro F1 {macro_of(predictions, test.labels):.3f}")
-always = torch.ones_like(test.labels)
+print(f"accuracy {share_right:.3f}, macro F1 {macro_of(predictions, test.labels):.3f}")
 print(f"always 'positive': accuracy {(always == test.labels).float().mean():.3f}, macro F1 {macro_of(always, test.labels):.3f}")
-
 M = torch.bincount(2 * test.labels + predictions, minlength=4).view(2, 2)
 fig = heatmap(M, rows="readers say", columns="model says", row_labels=movies.names, column_labels=movies.names, unit="sentences",
-              limits=(0, int(M.max())))
-for i, j in ((0, 0), (0, 1), (1, 0), (1, 1)):
-    colour = "black" if M[i, j] > M.max() / 2 else "white"
-    fig.axes[0].text(j, i, int(M[i, j]), ha="center", va="center", color=colour)
-show(fig, alt=f"Confusion matrix of the test sentences. Rows, what readers say; columns, what the model says. Negative: {M[0, 0]} "
-     f"right, {M[0, 1]} wrong. Positive: {M[1, 1]} right, {M[1, 0]} wrong.")
+              limits=(0, int(M.max())), numbers=".0f")
+show(fig, "bert.confusion", tn=int(M[0, 0]), fp=int(M[0, 1]), tp=int(M[1, 1]), fn=int(M[1, 0]))
 
 # %% [markdown]
-# The diagonal is right, the rest is wrong. With two classes of almost the same size, macro F1 says what accuracy says. A
+# The diagonal is right, the rest is wrong. This table is a [[term: confusion matrix | how often each class was taken for each other one]]. With two classes of almost the same size, macro F1 says what accuracy says. A
 # model that always says *positive* shows the difference: half of the answers are right, and macro F1 is a third, because
 # the class that it never finds has an F of 0.
 #
 # ### Does it know when it is unsure?
 # The softmax gives a probability with each answer. If it is honest, then of all answers given with 80%, four in five are
-# right. We sort the answers into bins by their confidence and compare. The gap, averaged with the bins' sizes as
-# weights, is the **expected calibration error** (Naeini et al. 2015; Guo et al. 2017):
+# right. We sort the answers into bins by their confidence and compare.
+
+# %% [markdown]
+# The gap, averaged with the bins' sizes as weights, is the expected calibration error (Naeini et al. 2015; Guo et al.
+# 2017).
+#
+# [[formula: Expected calibration error (ECE) | n answers in bins k of size n_k]]
 #
 # $$\text{ECE} = \sum_k \frac{n_k}{n} \left|\,\text{accuracy}_k - \text{confidence}_k\,\right|$$
 #
-# **Predict**: will a network that was trained to push the probability of the right class to 1 claim too much, or too
-# little?
+# This network was trained to push the probability of the right class to 1.
+
+# %%
+predict("bert.calibration")
 
 # %%
 confidence = logits.softmax(-1).amax(-1)                          # (n), from 0.5 to 1
 right = (predictions == test.labels).float()
 bins = ((confidence - 0.5) / 0.05).long().clamp(max=9)            # ten bins, 0.05 wide
 n_k = torch.bincount(bins, minlength=10)
-seen = n_k > 0
-claimed, true = (torch.bincount(bins, weights=x.double(), minlength=10)[seen] / n_k[seen] for x in (confidence, right))
-ece = (n_k[seen] / len(test) * (true - claimed).abs()).sum()
+filled_bins = n_k > 0
+n_k = n_k[filled_bins]
+claimed, true = (torch.bincount(bins, weights=x.double(), minlength=10)[filled_bins] / n_k for x in (confidence, right))
+ece = (n_k / len(test) * (true - claimed).abs()).sum()
 print(f"mean confidence {confidence.mean():.3f}, accuracy {right.mean():.3f}, expected calibration error {ece:.3f}")
-print(f"{n_k[9] / len(test):.0%} of the answers come with a confidence above 95%; {right[bins == 9].mean():.1%} of them are right")
-show(
-    curves(claimed, {"this model": true, "honest": claimed}, x_label="confidence, mean of the bin", y_label="share that is right",
-           marker="o"),
-    alt="Share of right answers over the confidence with which they were given, in ten bins, beside the diagonal. The points "
-    "lie below the diagonal where the confidence is between 0.7 and 0.95, and close to it at the right end.",
-)
+came_out("bert.calibration", "Too much" if confidence.mean() > right.mean() else "Too little")
+
+# %%
+from coursekit.figures import reliability
+
+fig = reliability(claimed, true, n_k, x_label="confidence, mean of the bin", y_label="share that is right")
+gaps = true - claimed
+show(fig, "bert.calibration", below=int((gaps < 0).sum()), bins=len(gaps), worst=gaps.abs().max().item(), ece=float(ece))
 
 # %% [markdown]
-# Where the points lie below the diagonal, the model claims more than it knows; where they lie above it, less. But the
-# bins at the left are small: a share among seventy sentences is uncertain by about 0.1. Guo et al. found large modern networks overconfident, and one number
-# repairs much of it: divide all logits by a **temperature** that is chosen on the validation split.
+# <details><summary>What happened</summary>
+#
+# Where the points lie below the diagonal, the model claims more than it knows; where they lie above it, less. The bars
+# are twice the standard error, and the bins at the left are small, so believe only what leaves its bar. Guo et al. found
+# large modern networks overconfident, and one number repairs much of it. Divide all logits by a
+# [[term: temperature | a number by which all logits are divided before the softmax]] that is chosen on the validation split.
+# </details>
 #
 # ### What does it get wrong?
 # Numbers do not say why. So we read the errors, the most confident first, and look for what they have in common.
-# **Predict** what you will find.
+
+# %%
+predict("bert.errors")
 
 # %%
 positive = logits.softmax(-1)[:, 1]
@@ -1788,66 +2105,229 @@ turning = {"but", "not", "if", "though", "although", "despite", "yet", "would", 
 turns = [bool(turning & set(text.lower().replace("n't", " not").split())) for text in test.texts]
 print(f"readers nearly neutral, below 1.5: {share_wrong(strength < 1.5)}   clear, above 2.5: {share_wrong(strength > 2.5)}")
 print(f"with a word that turns the sense:  {share_wrong(turns)}   without: {share_wrong([not t for t in turns])}")
+came_out("bert.errors", "Lukewarm readers, and praise that is taken back")
 
 # %% [markdown]
-# Two things stand out. Where the readers themselves were lukewarm, the model errs more than twice as often as where they
-# were sure: part of the "errors" are labels that could have gone the other way. And among the most confident errors are
-# sentences that praise first and take it back. The words are positive, the sentence is not. But beware of explaining by
-# eight examples: the last line shows that over all sentences, a word that turns the sense makes hardly a difference. Look
-# also for irony, for names, and for comparisons with another film.
+# <details><summary>What happened</summary>
 #
+# Where the readers themselves were lukewarm, the model errs more than twice as often as where they were sure, so part of
+# the "errors" are labels that could have gone the other way. And among the most confident errors are sentences that praise
+# first and take it back. But beware of explaining by eight examples. The last line shows that over all sentences, a word
+# that turns the sense hardly makes a difference. Look also for irony, for names, and for comparisons with another film.
+# </details>
+
+# %% [markdown]
 # ### One threshold, two kinds of error
 # Calling everything above 50% *positive* is a choice. To print a poster with praise, you want few wrong ones among those
-# that you pick: high **precision**. To find every angry customer, you want few missed: high **recall**. Move the
-# threshold. What does it cost to have a precision of 95%?
+# that you pick, which is high **precision**. To find every angry customer, you want few missed, which is high **recall**.
+# Move the threshold. What does it cost to have a precision of 95%? Like everything that is chosen, a threshold is chosen
+# on the validation split.
 
 # %%
 from coursekit.widgets import precision_and_recall
 
-precision_and_recall(positive, test.labels)
+unsure = logits_of(classifier, validation).softmax(-1)[:, 1]
+precision_and_recall(unsure, validation.labels)
+
+# %%
+enough_sure = [t / 100 for t in range(50, 100) if validation.labels[unsure >= t / 100].float().mean() >= 0.95]
+threshold = enough_sure[0] if enough_sure else 0.99
+picked = positive >= threshold
+print(f"threshold {threshold:.2f} from the validation split; on the test split precision "
+      f"{test.labels[picked].float().mean():.1%}, recall {picked[test.labels.bool()].float().mean():.1%}")
+
+# %% [markdown]
+# No threshold is right in itself. It follows from what each kind of error costs.
 
 # %%
 quiz("bert.threshold")
 
 # %% [markdown]
-# No threshold is right in itself. It follows from what each kind of error costs, and it is chosen on the validation
-# split, like everything that is chosen.
+# ## 8. The question, answered
 #
-# ## 8. Answers from a text
+# *How does filling in missing words teach a machine to judge a film review?* So far you have seen that a pretrained
+# encoder, fine-tuned, judges reviews well. That does not answer the question. This encoder also learned from a large
+# teacher and from a billion pairs of sentences, and perhaps any network would do. An answer takes
+# [[term: controls | runs that differ in the one thing that is asked about, and in nothing else]].
+#
+# | model | what it shows |
+# |---|---|
+# | counting words | what is to be had without any network |
+# | tiny BERT, random weights | what the architecture does by itself |
+# | tiny BERT after filling in prose | the same, after the run of section 4 |
+# | tiny BERT after filling in prose, then reviews | the same, on text nearer to the task, without labels |
+# | packaged encoder | filling in on a thousand times more text, imitation, sentence pairs |
+
+# %% [markdown]
+# Each can be read in two ways. **Frozen**, a linear classifier gets the mean of the last layer. **Fine-tuned**, every
+# weight learns. And each can be given few labels or many. First a small version, live. It has 400 labels and frozen
+# weights, and is measured on the validation split.
+
+# %%
+predict("bert.control")
+
+# %%
+from coursekit.material.controls import standardised
+
+few = movies.train[: 16 if profile == "smoke" else 400]
+torch.manual_seed(seed)
+fresh = Pretraining(V, run["D"], run["L"], run["H"], longest).to(device)
+
+
+@torch.no_grad()
+def tiny_vectors(pretraining, part):
+    """The mean (n, D) of each sentence's real tokens, from a tiny BERT that does not learn."""
+    sentences = tokenizer(part.texts, truncation=True, max_length=longest)["input_ids"]
+    rows, filled = batches_of(sentences, by_length, 100)
+    bert = pretraining.eval().bert
+    vectors = [mean_of(bert(ids.to(device), torch.zeros_like(ids).to(device), real.to(device)), real.to(device)) for ids, real in filled]
+    return ordered(rows, vectors).cpu()
+
+# %%
+readers = {
+    "tiny BERT, random weights": lambda part: tiny_vectors(fresh, part),
+    "tiny BERT after filling in prose": lambda part: tiny_vectors(longer, part),
+    "packaged encoder": lambda part: pooled(part.texts, mean_of),
+}
+features, _ = counted_words(few.texts, {"few": few.texts, "validation": validation.texts})
+frozen_right = {"counting words": linear_classifier(features["few"], few.labels, {"validation": (features["validation"], validation.labels)})}
+for name, vectors_of in readers.items():
+    Y, Y_new = standardised(vectors_of(few), vectors_of(validation))
+    frozen_right[name] = linear_classifier(Y, few.labels, {"validation": (Y_new, validation.labels)})
+for name, result in frozen_right.items():
+    print(f"{name:33} {result['validation']:6.1%} of {len(validation)}")
+gain = frozen_right["tiny BERT after filling in prose"]["validation"] - frozen_right["tiny BERT, random weights"]["validation"]
+came_out("bert.control", round(100 * gain, 1))
+
+# %% [markdown]
+# One draw of 400 labels proves little, for the error of each line is about four points. So here is the whole experiment,
+# with 100 to 6,400 labels, drawn two or three times each, on all 1,500 test sentences. It took over half an hour, and
+# `python -m prepare.filling_in` repeats it. Every choice (penalty, best step) was made on the validation split.
+
+# %%
+from coursekit.material.measured import filling_in
+
+measured = filling_in()
+names = list(dict.fromkeys(row["model"] for row in measured["rows"]))
+sizes_of = sorted({row["labels"] for row in measured["rows"]})
+
+
+def mean_and_spread(model, read, n):
+    found = torch.tensor([row["test"] for row in measured["rows"] if (row["model"], row["read"], row["labels"]) == (model, read, n)])
+    return (100 * found.mean().item(), 100 * found.std().item()) if len(found) > 1 else (math.nan, math.nan)
+
+
+print("test accuracy (%), mean and standard deviation over draws of the labels")
+for read in ("linear", "frozen", "fine-tuned"):
+    table = {name: [mean_and_spread(name, read, n) for n in sizes_of] for name in names}
+    print(f"\n{read:36}" + "".join(f"{n:>14,}" for n in sizes_of))
+    for name, row in table.items():
+        if not all(math.isnan(m) for m, _ in row):
+            print(f"{name:36}" + "".join("             -" if math.isnan(m) else f"{m:8.1f} ±{s:4.1f}" for m, s in row))
+
+# %%
+kinds = {name: "linear" if name == "counted words" else "frozen" for name in names}
+by_labels = {name: [mean_and_spread(name, kind, n)[0] for n in sizes_of] for name, kind in kinds.items()}
+fig = curves(sizes_of, by_labels, x_label="labelled reviews", y_label="test accuracy (%), frozen", log="x", marker="o")
+fig.axes[0].set_xticks(sizes_of, labels=[f"{n:,}" for n in sizes_of])
+fewest, most = ({name: values[k] for name, values in by_labels.items()} for k in (0, -1))
+show(fig, "bert.controls", bag_few=fewest["counted words"], bag=most["counted words"], random_few=fewest["random"],
+     random=most["random"], prose_few=fewest["prose"], prose=most["prose"], reviews_few=fewest["prose, reviews"],
+     reviews=most["prose, reviews"], packaged_few=fewest["packaged encoder"], packaged=most["packaged encoder"])
+
+# %% [markdown]
+# <details><summary>What the table says</summary>
+#
+# **Filling in helps the tiny BERT, a little, when labels are few and its weights are frozen.** With 100 labels the prose is
+# worth two or three points over random weights, and reviews on top of it some more. With 6,400 labels the prose is worth
+# nothing. All these rows lie far below counting words from 400 labels on.
+#
+# Fine-tuned, see for yourself which differences are larger than their standard deviations. Counting words
+# remains hard to beat for so small a network.
+#
+# **The packaged encoder is ahead of everything.** With 100 labels its frozen vectors do what counting words needs well over
+# a thousand for. Fine-tuned, it gains again.
+# </details>
+
+# %% [markdown]
+# ### Who gets the credit?
+# So the honest answer has two sides. On a million tokens of speeches and whaling, filling in teaches a network of this size
+# some grammar and topics, and next to nothing about opinions. What it would teach with more text and more weights this
+# table cannot say. Devlin et al. (2019, section 5.2) show that more weights help on every task they tried, with the same
+# recipe, and there the evidence for filling in lies.
+#
+# The packaged encoder had that, through its teacher, and imitation and sentence pairs besides. Its success is not
+# evidence for filling in alone. To say how much each part gave, one would have to leave each out, which nobody has
+# published for this model.
+
+# %%
+quiz("bert.credit")
+
+# %% [markdown]
+# ### Question 3.A: What the table shows, and what it does not
+# 15 minutes · 4 points · marked by a person
+#
+# Answer in your own words, in about 150 words altogether. Give numbers from the table of section 8 for each claim.
+# 1. Somebody says: "Filling in words is what makes BERT understand opinions." Which two rows would you compare, and what
+#    do they say?
+# 2. With how many labels does filling in help most, and when not at all? Use the standard deviations.
+# 3. Name one thing besides filling in tokens in which the packaged encoder differs from the tiny one, and an experiment
+#    that would tell the two apart.
+
+# %% [markdown] question="bert.read_controls"
+# ### BEGIN SOLUTION
+# **Model answer.** (1) *Random weights* against *after filling in prose*, read in the same way with the same number of
+# labels; the two differ in nothing else. Frozen with 100 labels they have about 53 and 56%, with 6,400 labels 62 and 61%.
+# So filling in is worth about three points with few labels and nothing with many. The packaged encoder's 81% cannot be
+# used, because it differs in size, text, teacher and sentence pairs. (2) Most at 100 labels, where prose and reviews
+# together are almost five points ahead of random weights, with standard deviations of about 2; least with 6,400, where
+# prose is behind by less than a point, with deviations of 0.3 to 0.5. (3) For example text: a thousand times more.
+# Experiment: the tiny BERT pretrained on ten times the text, all else equal. Or sentence pairs: the packaged encoder's own
+# ancestor before its training on pairs, frozen, with the same labels; if it does as well, pairs get no credit.
+#
+# **Marking scheme, 4 points.**
+# - 1 point: the right two rows, with numbers. Half a point if read in different ways or with different numbers of labels.
+# - 1 point: says that these rows hardly support the claim, and that the packaged encoder is no evidence for it.
+# - 1 point: names few labels (and near text) as where it helps and many as where it does not, and compares each difference
+#   with the standard deviations. Half a point without the deviations.
+# - 1 point: half for a real difference (text, size, teacher, pairs), half for an experiment that changes that one thing and
+#   could come out either way.
+# ### END SOLUTION
+
+# %% [markdown]
+# ## 9. Answers from a text
+# **Sitting 6 of 6**, 65 minutes. Section 11 must be done; [[bert.spans]] and section 10 may be left out.
 #
 # Classification looks at the sentence as a whole. In **extractive question answering** the answer stands in a text, and the
 # model says where. BERT reads `[CLS] question [SEP] passage [SEP]` with segments 0 and 1. The head is one linear
-# layer: it gives each token $t$ two logits, $S_t$ that the answer starts there and $E_t$ that it ends there (Devlin et al.
-# 2019, sections 4.2 and 4.3):
+# layer. It gives each token $t$ two logits, $S_t$ that the answer starts there and $E_t$ that it ends there (Devlin et al.
+# 2019, sections 4.2 and 4.3).
+#
+# [[formula: Best span | S and E (B, T), tau is a margin]]
 #
 # $$s_{ij} = S_i + E_j, \qquad \text{answer} = \operatorname*{argmax}_{i \,\le\, j \,<\, i + \text{limit}} s_{ij}, \qquad
 # \text{no answer if } \max s_{ij} \le S_0 + E_0 + \tau$$
 #
 # A question without an answer is taught to point at token 0, `[CLS]`, for start and end.
-#
+
+# %% [markdown]
 # ### Exercise [[bert.spans]]: The best span, or no answer
-# challenge · 30 minutes · 3 points
+# challenge · importance 2 of 5 · 30 minutes · 3 points
 #
 # For each row of the batch return the first and the last token of the best span, int64. Both lie where `context` is True, a
 # span has at most `limit` tokens, first and last included. Where the best span does not beat token 0 by more than `margin`
-# ($\tau$), or where there is no context, return (0, 0). Before you write it: why is it not enough to take the argmax of $S$ and
-# the argmax of $E$?
+# ($\tau$), or where there is no context, return (0, 0). Before you write it, ask why it is not enough to take the argmax of
+# $S$ and the argmax of $E$. This is the challenge of the chapter, and its two hints stop before the code.
 #
 # <details><summary>Hint 1</summary>
 #
-# All pairs of a row fit into a table (T, T): start in the row, end in the column. Which of its cells are allowed?
+# All pairs of a row fit into a table (T, T), with the start in the row and the end in the column. Which of its cells are
+# allowed?
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# `start[:, :, None] + end[:, None, :]` is the table of every row of the batch. The rules $i \le j$ and $j < i + \text{limit}$ are a
-# band beside the diagonal: `.triu()` and `.tril(limit - 1)` of a table of ones. Forbidden cells get $-\infty$; a 0 may be larger
-# than all allowed scores.
-# </details>
-# <details><summary>Hint 3</summary>
-#
-# `scores.flatten(1).max(1)` gives the best score and its number $k$ in each row, and then $i = k$ `// T`, $j = k$ `% T`. At last
-# compare with `start[:, 0] + end[:, 0] + margin`. Where no cell is allowed the best score is $-\infty$, and the rule does
-# the right thing by itself.
+# The rules $i \le j$ and $j < i + \text{limit}$ are a band beside the diagonal. Forbidden cells get $-\infty$, for a 0 may be
+# larger than all allowed scores. A best score of $-\infty$ then does the right thing by itself.
 # </details>
 
 # %% exercise="bert.spans"
@@ -1869,25 +2349,53 @@ def best_spans(
 check("bert.spans", best_spans)
 
 # %% [markdown]
-# Now questions. SQuAD has a hundred thousand, written by people. Ours are **synthetic**: true facts about buildings,
-# elements, books and countries, put into sentences by a handful of templates, and asked about by others. A quarter have no
-# answer in their passage. The test asks about things that training never mentions. Whatever comes out says something
-# about these templates, not about English. To save time we do not fine-tune the whole encoder: its lower two thirds stay
-# frozen, and above them one layer of exercise [[bert.encoder_layer]] learns together with the head.
+# How is an answer marked? **Exact match** is 1 where prediction and answer have the same words in the same order. **Token
+# F1** is the $F$ of section 7 with *both* the number of common words (Rajpurkar et al. 2016). Both begin with the words
+# that count, in lower case, without punctuation and articles. The order of these steps matters, or `"The` would keep its
+# article.
+
+# %%
+import string
+
+
+def words_of(text):
+    """The words that count: in lower case, without punctuation, without articles."""
+    plain = "".join(c for c in text.lower() if c not in string.punctuation)
+    return [word for word in plain.split() if word not in ("a", "an", "the")]
+
+
+def exact(prediction, answer):
+    return float(words_of(prediction) == words_of(answer))
+
+
+def overlap(prediction, answer):
+    p, a = words_of(prediction), words_of(answer)
+    return 2 * (Counter(p) & Counter(a)).total() / (len(p) + len(a)) if p or a else 1.0
+
+
+for said_so in ("The iron tower, in Paris.", "an iron tower"):
+    print(f"{said_so!r} for 'the tower in Paris': exact {exact(said_so, 'the tower in Paris'):.0f}, F1 {overlap(said_so, 'the tower in Paris'):.2f}")
+
+# %% [markdown]
+# Now questions. SQuAD has a hundred thousand, written by people. Ours are **synthetic**. True facts about buildings,
+# elements, books and countries are put into sentences by a handful of templates, and asked about by others. A quarter have
+# no answer in their passage. The test asks about things that training never mentions. Whatever comes out says something
+# about these templates, not about English. To save time the lower two thirds of the encoder stay frozen, and above them one
+# layer of exercise [[bert.encoder_layer]] learns together with the head.
 
 # %%
 from coursekit.material.passages import synthetic_questions
 
 g = torch.Generator().manual_seed(seed)
 n_train, n_test = (32, 16) if profile == "smoke" else (500, 150)
-asked = synthetic_questions(n_train, g)
+asked_first = synthetic_questions(n_train, g)
 asked_later = synthetic_questions(n_test, g, test=True)
 for q in asked_later[:3]:
     print(f"{q.question}\n    {q.passage}\n    {q.answer or '(no answer)'}")
 lower = copy.deepcopy(encoder.model).eval()
 lower.encoder.layer = lower.encoder.layer[: 2 * len(lower.encoder.layer) // 3]  # the lower two thirds, frozen
 
-
+# %%
 @torch.no_grad()
 def read(questions):
     """Features (n, T, D) from the frozen layers, real and context (n, T), where answers start and end (n), the encoding."""
@@ -1913,7 +2421,7 @@ class SpanReader(nn.Module):
         return self.spans(self.layer(self.narrow(X), real)).masked_fill(~real[:, :, None], -torch.inf).unbind(-1)
 
 
-X, real, context, places, _ = read(asked)
+X, real, context, places, _ = read(asked_first)
 torch.manual_seed(seed)
 reader = SpanReader(X.shape[-1]).to(device)
 steps = (1 if profile == "smoke" else 10) * math.ceil(len(X) / 32)
@@ -1927,8 +2435,7 @@ for step in range(steps):
     loss.backward()
     optimizer.step()
     scheduler.step()
-    if step % max(steps // 5, 1) == 0 or step == steps - 1:
-        print(f"step {step:3}: loss {loss.item():.3f}")
+print(f"{steps} steps; the last loss is {loss.item():.3f}")
 
 # %%
 best = use("bert.spans", best_spans)
@@ -1938,40 +2445,57 @@ best = use("bert.spans", best_spans)
 def answers(questions, margin=0.0):
     X, real, context, _, inputs = read(questions)
     spans = best(*reader(X, real), context, 8, margin).tolist()
-    cut = [(inputs.token_to_chars(b, i).start, inputs.token_to_chars(b, j).end) if i else (0, 0) for b, (i, j) in enumerate(spans)]
-    return [q.passage[a:z] for q, (a, z) in zip(questions, cut, strict=True)]
+    cuts = [(inputs.token_to_chars(b, i).start, inputs.token_to_chars(b, j).end) if i else (0, 0) for b, (i, j) in enumerate(spans)]
+    return [q.passage[a:z] for q, (a, z) in zip(questions, cuts, strict=True)]
 
 
 def report(name, questions):
     given = answers(questions)
-    scores = torch.tensor([[exact(p, q.answer), overlap(p, q.answer)] for p, q in zip(given, questions, strict=True)])
+    marks = torch.tensor([[exact(p, q.answer), overlap(p, q.answer)] for p, q in zip(given, questions, strict=True)])
     told = torch.tensor([bool(q.answer) for q in questions])
-    print(f"{name:26} exact match {scores[:, 0].mean():.2f}, token F1 {scores[:, 1].mean():.2f}   "
-          f"(with an answer {scores[told, 0].mean():.2f}, without {scores[~told, 0].mean():.2f})")
-    return given
+    print(f"{name:26} exact match {marks[:, 0].mean():.2f}, token F1 {marks[:, 1].mean():.2f}   "
+          f"(with an answer {marks[told, 0].mean():.2f}, without {marks[~told, 0].mean():.2f})")
+    return given, marks[told, 0].mean().item()
 
-
+# %%
 report("never seen, known things", synthetic_questions(n_test, g))
-report("things never seen", asked_later)
-distracting = synthetic_questions(n_test, g, test=True, distract=True)
-given = report("... and a distraction", distracting)
-for p, q in [(p, q) for p, q in zip(given, distracting, strict=True) if not exact(p, q.answer)][:3]:
-    print(f"{q.question}\n    {q.passage}\n    said {p or '(no answer)'}, told {q.answer or '(no answer)'}")
+_, before = report("things never seen", asked_later)
 
 # %% [markdown]
-# On new things the reader does well: it has learned what an answer looks like. Then we add one sentence that tells the same
-# fact of **another** thing. Of the questions with an answer, more than half of what was right is now lost. When asked for a
-# year, it may take the year of the wrong thing, or say that there is no answer. Jia and Liang (2017) added such sentences
-# for sixteen published readers of SQuAD: their F1 fell from 75% to 36% on average. A test set that is made like the training set does not show it. So the numbers of the second line are true,
-# and say less than they seem to.
+# On new things the reader does well. It has learned what an answer looks like. Now we add one sentence to each passage that
+# tells the same fact of **another** thing.
+
+# %%
+predict("bert.distraction")
+
+# %%
+distracting = synthetic_questions(n_test, g, test=True, distract=True)
+said_then, after = report("... and a distraction", distracting)
+for p, q in [(p, q) for p, q in zip(said_then, distracting, strict=True) if not exact(p, q.answer)][:3]:
+    print(f"{q.question}\n    {q.passage}\n    said {p or '(no answer)'}, told {q.answer or '(no answer)'}")
+came_out("bert.distraction", round(100 * after / before) if before else 0)
+
+# %% [markdown]
+# <details><summary>What happened</summary>
 #
-# ## 9. What it learned, layer by layer
+# Of the questions with an answer, more than half of what was right is now lost. When asked for a year, the reader may take
+# the year of the wrong thing, or say that there is no answer. Jia and Liang (2017) added such sentences for sixteen
+# published readers of SQuAD, and their F1 fell from 75% to 36% on average. A test set that is made like the training set
+# does not show it. The numbers of the second line are true, and say less than they seem to.
+# </details>
+
+# %%
+quiz("bert.span_quiz")
+
+# %% [markdown]
+# ## 10. What it learned, layer by layer
 #
-# Back to the films. Where in the encoder does the opinion sit, and what did fine-tuning change? We take the mean of the tokens
-# after each layer, once in the encoder as it came and once in the tuned one. A very simple classifier reads them: whichever
-# class's average is nearer. It cannot bend anything, so if it succeeds, the classes lie apart already.
-#
-# **Predict**: at which depth do the two encoders begin to differ?
+# Back to the films. Where in the encoder does the opinion sit, and what did fine-tuning change? We take the mean of the
+# tokens after each layer, once in the encoder as it came and once in the tuned one. A very simple classifier reads them. It
+# says whichever class's average is nearer. It cannot bend anything, so if it succeeds, the classes lie apart already.
+
+# %%
+predict("bert.depth")
 
 # %%
 from coursekit.figures import clouds
@@ -1983,39 +2507,53 @@ looked_at, shown = movies.train[:n], test[:n]
 @torch.no_grad()
 def by_layer(model, part):
     """The mean of each sentence's tokens before the first layer and after each: (L + 1, n, D)."""
-    texts = [part.texts[i : i + 50] for i in range(0, len(part), 50)]
-    batches = (encoder.tokenizer(some, padding=True, return_tensors="pt").to(device) for some in texts)
+    parts = [part.texts[i : i + 50] for i in range(0, len(part), 50)]
+    batches = (encoder.tokenizer(some, padding=True, return_tensors="pt").to(device) for some in parts)
     return torch.cat([torch.stack([mean_of(X, batch["attention_mask"].bool()) for X in
                       model(**batch, output_hidden_states=True).hidden_states]).cpu() for batch in batches], 1)
 
 
-def panel(name, layer):
-    """Title and coordinates (n, 2): along the line between the averages, and the widest direction across it."""
+def apart(name, layer):
+    """Where the averages of both classes lie, the new vectors, and how often the nearer average is right."""
     known, new = states[name][0][layer], states[name][1][layer]
     low, high = (known[looked_at.labels == c].mean(0) for c in (0, 1))
-    right = ((new - high).norm(dim=1) < (new - low).norm(dim=1)) == shown.labels.bool()
-    along, rest = F.normalize(high - low, dim=0), new - new.mean(0)
-    across = torch.linalg.svd(rest - (rest @ along)[:, None] * along, full_matrices=False).U[:, 0]
-    XY = torch.stack([(new - (low + high) / 2) @ along, across], 1)
-    return f"{name}, layer {layer}: {right.float().mean():.0%}", XY / XY.std(0)
+    nearer = ((new - high).norm(dim=1) < (new - low).norm(dim=1)) == shown.labels.bool()
+    return low, high, new, nearer.float().mean().item()
 
 
 models = {"as it came": encoder.model, "fine-tuned": tuned.eval()}
 states = {name: (by_layer(model, looked_at), by_layer(model, shown)) for name, model in models.items()}
 L = len(tuned.encoder.layer)
-panels = dict(panel(name, layer) for name in models for layer in range(0, L + 1, L // 3))
-print(*panels, sep="\n")
-show(clouds(panels, shown.labels, movies.names, x_label="between the averages", y_label="widest across", per_row=4),
-     alt="Test sentences as points at four depths, above as the encoder came, below fine-tuned, with the accuracy of the nearest "
-     "average. Above, negative and positive ones overlap at every depth; below they lie apart after the last layer.")
+
+# %%
+def flattened(low, high, new):
+    """Coordinates (n, 2): along the line between the averages, and the widest direction across it (a principal component)."""
+    along, rest = F.normalize(high - low, dim=0), new - new.mean(0)
+    across = torch.linalg.svd(rest - (rest @ along)[:, None] * along, full_matrices=False).U[:, 0]
+    XY = torch.stack([(new - (low + high) / 2) @ along, across], 1)
+    return XY / XY.std(0)
+
+
+right_at = {name: [apart(name, layer)[3] for layer in range(L + 1)] for name in models}
+for layer in range(L + 1):
+    print(f"layer {layer}: as it came {right_at['as it came'][layer]:.0%}, fine-tuned {right_at['fine-tuned'][layer]:.0%}")
+panels = {f"{name}, layer {layer}: {right_at[name][layer]:.0%}": flattened(*apart(name, layer)[:3])
+          for name in models for layer in (0, L // 2, L)}
+first = next((l for l in range(L + 1) if right_at["fine-tuned"][l] > right_at["as it came"][l] + 0.02), L)
+came_out("bert.depth", "At the embeddings" if not first else "In the lower half" if first <= L // 2 else "In the upper half")
+fig = clouds(panels, shown.labels, movies.names, x_label="along the line between the averages", y_label="widest direction across")
+show(fig, "bert.depth", came=right_at["as it came"][L], tuned=right_at["fine-tuned"][L])
 
 # %% [markdown]
-# The embeddings are the same: they were frozen. After two layers the tuned encoder is ahead by a little, after four by
-# more, and the last two add hardly any right answers: they draw the two opinions apart, with the doubtful sentences
-# between.
+# <details><summary>What happened</summary>
+#
+# The embeddings are the same, since they were frozen. Then the tuned encoder gets ahead, and the last layers add fewer
+# right answers than they draw the two opinions apart, with the doubtful sentences between.
+# </details>
+#
 # Tenney et al. (2019) found words and grammar low and meaning high, Merchant et al. (2020) that fine-tuning works
-# mostly on the top layers. Ours is a small encoder, and in it the change begins further down. What you saw is a picture of a few hundred sentences, seen from the side that shows the
-# difference best. It is no proof of what the layers are *for*.
+# mostly on the top layers. Ours is a small encoder. What you saw is a picture of a few hundred sentences, seen from the
+# side that shows the difference best. It is no proof of what the layers are *for*.
 #
 # And attention? Choose a head and compare. The widget begins with the head that changed most on this sentence.
 
@@ -2025,39 +2563,126 @@ from coursekit.widgets import before_and_after
 before_and_after(encoder, tuned)
 
 # %% [markdown]
-# ## 10. Where it stands today
+# ## 11. What practitioners type
 #
-# - **RoBERTa** (Liu et al. 2019) kept the architecture and changed the recipe: ten times the text, larger batches, longer
-#   training, new masks each time a sentence is seen (as your exercise [[bert.mask_tokens]] draws them) and **no next-sentence prediction**.
-#   What stayed of exercise [[bert.sentence_pairs]] is the form: a question and its passage are still read as two texts with a
-#   separator between them.
-# - **ALBERT** (Lan et al. 2020) shares one layer's weights among all; **ELECTRA** (Clark et al. 2020) learns from every token, by
-#   telling real words from replaced ones; **DeBERTa** (He et al. 2021) keeps a word and its place in vectors of their own.
-# - **DistilBERT** (Sanh et al. 2019) and **MiniLM** (Wang et al. 2020, your encoder's ancestor) are small students of large
-#   teachers.
-# - **Sentence encoders**: Sentence-BERT (Reimers and Gurevych 2019) trains the mean of exercise [[bert.pooling]] so that like texts lie
-#   close. Search and retrieval for chat models run on its descendants.
-# - **ModernBERT** (Warner et al. 2024) brings back to the encoder what decoders learned in the meantime: rotary positions, pre-norm, gated
-#   feed-forward layers, local and global attention in turns, unpadded batches, 8,192 tokens.
+# You have written every part once. At work you would call the library, and now you can read what it does. Each name below
+# is a part of yours.
 #
-# Chat models are decoders, and they can classify too. Where a million texts have to be sorted or searched, an encoder of this
-# size still does it for a small part of the cost.
+# | library | yours |
+# |---|---|
+# | `AutoModelForSequenceClassification` | [[bert.classifier]], with the pooler's `[CLS]` in place of the mean |
+# | `DataCollatorWithPadding` | `pad` of [[bert.batches]] |
+# | `Trainer` and `TrainingArguments` | [[bert.fine_tuning]] and the schedule of [[bert.parameter_groups]] |
+# | `EarlyStoppingCallback` with `load_best_model_at_end=True` | [[bert.early_stopping]] |
+# | `save_pretrained`, `from_pretrained` | `state_dict`, with the configuration beside it |
+
+# %%
+import tempfile
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, DataCollatorWithPadding, Trainer, TrainingArguments
+from coursekit.material.models import encoder_source, quiet
+
+label_names = dict(enumerate(movies.names))
+with quiet():                                                     # without progress bars and load reports
+    library_model = AutoModelForSequenceClassification.from_pretrained(encoder_source(profile), num_labels=2, id2label=label_names)
+part = movies.train[: 16 if profile == "smoke" else 96]
+examples = [encoder.tokenizer(text, truncation=True) | {"labels": label} for text, label in zip(part.texts, part.labels.tolist())]
+folder = tempfile.TemporaryDirectory()
+settings = TrainingArguments(folder.name, learning_rate=1e-4, num_train_epochs=1, per_device_train_batch_size=32, warmup_steps=1,
+                             logging_steps=1, report_to="none", disable_tqdm=True, save_strategy="no", seed=seed,
+                             use_cpu=torch.device(device).type == "cpu")
+trainer = Trainer(library_model, settings, train_dataset=examples, data_collator=DataCollatorWithPadding(encoder.tokenizer),
+                  processing_class=encoder.tokenizer)
+with quiet():
+    finished = trainer.train()
+print(f"{finished.global_step} steps, mean loss {finished.training_loss:.3f}")
+
+# %%
+with quiet():
+    trainer.save_model(folder.name)                               # weights, configuration and tokenizer
+    again = AutoModelForSequenceClassification.from_pretrained(folder.name).eval()
+    its_tokenizer = AutoTokenizer.from_pretrained(folder.name)
+inputs = its_tokenizer("A joy from the first scene to the last.", return_tensors="pt")
+with torch.no_grad():
+    p = again(**inputs).logits.softmax(-1)[0]
+print({again.config.id2label[c]: f"{p[c]:.2f}" for c in range(2)}, "after", finished.global_step, "steps, loaded from a folder")
+
+# %% [markdown]
+# Two things to know before you trust it. `Trainer` takes the sentences in random order and pads each batch to its longest,
+# as you have seen in section 2; `train_sampling_strategy="group_by_length"` gets most of the sorting back. And
+# "newly initialized" in the report on loading is no error. It names the head, which is random until you train it.
+
+# %%
+quiz("bert.library")
+
+# %% [markdown]
+# ## 12. Where it leads (November 2026)
 #
-# ## What you can do now
+# - **Encoders again.** ModernBERT ([2412.13663](https://arxiv.org/abs/2412.13663)) brought rotary positions, pre-norm, gated
+#   feed-forward layers, alternating local and global attention and unpadded batches to the encoder, and hides 30% of the
+#   tokens. mmBERT ([2509.06888](https://arxiv.org/abs/2509.06888)) does so for 1,800 languages and lowers the share as it goes.
+# - **Encoder or decoder?** With one recipe for both, Ettin ([2507.11412](https://arxiv.org/abs/2507.11412)) finds encoders ahead
+#   in classification and retrieval, decoders in writing. Learning to predict the next token first and to fill in
+#   afterwards did best in 38 controlled runs ([2507.00994](https://arxiv.org/abs/2507.00994)).
+# - **Vectors for search.** EmbeddingGemma ([2509.20354](https://arxiv.org/abs/2509.20354)) begins as a decoder and becomes an
+#   encoder. Late interaction keeps a vector for each token (ColBERT, [2004.12832](https://arxiv.org/abs/2004.12832)).
+# - **Filling in writes.** LLaDA ([2502.09992](https://arxiv.org/abs/2502.09992)) hides a random share, up to all, and writes
+#   by filling in, round after round, a masked diffusion model with your loss.
+
+# %% [markdown]
+# Earlier steps on the same road were RoBERTa (no next-sentence task, ten times the text), ALBERT (shared layers), ELECTRA
+# (tell real tokens from replaced ones), DeBERTa (content and place apart), DistilBERT and MiniLM (small students), and
+# Sentence-BERT (the mean of [[bert.pooling]], trained so that like texts lie close).
 #
-# You have
-# 1. turned raw text into batches in which no sentence notices its padding;
-# 2. written BERT from its embeddings to its two pretraining tasks, and pretrained a small one;
-# 3. fine-tuned a pretrained encoder with a training loop of your own, and kept the best of what it was;
-# 4. measured what it learned, looked at what it gets wrong, and said what later encoders changed.
+# The next cell fills in a gap in two ways. Your tiny BERT writes the whole line, the likeliest token first, as a masked
+# diffusion model does. Under `full` an encoder of today, Ettin with 17 million weights, does the same.
+
+# %%
+@torch.no_grad()
+def write_by_filling_in(model, tokenizer, text, gaps):
+    """Fill the gaps one by one, always the one about which the model is surest."""
+    ids = tokenizer(text.replace("_", tokenizer.mask_token * gaps), return_tensors="pt")["input_ids"]
+    while (holes := (ids[0] == tokenizer.mask_token_id).nonzero()[:, 0]).numel():
+        output = model(input_ids=ids.to(model.device))
+        z = output.prediction_logits if hasattr(output, "prediction_logits") else output.logits
+        p, best_token = z[0, holes.to(z.device)].softmax(-1).max(-1)
+        k = int(p.argmax())
+        ids[0, holes[k]] = best_token[k].cpu()
+    return tokenizer.decode(ids[0], skip_special_tokens=True)
+
+
+writers = {"tiny BERT": load_tiny_bert(device)}
+print("tiny BERT:", write_by_filling_in(writers["tiny BERT"].model, tokenizer, "We must _ the american people.", 4))
+if profile == "full":
+    from transformers import AutoModelForMaskedLM
+
+    ettin = "jhu-clsp/ettin-encoder-17m"
+    print("Ettin:", write_by_filling_in(AutoModelForMaskedLM.from_pretrained(ettin).to(device).eval(),
+                                        AutoTokenizer.from_pretrained(ettin), "We must _ the american people.", 4))
+
+# %% [markdown]
+# Chat models are decoders, and they can classify too. Where a million texts have to be sorted or searched, an encoder of
+# this size still does it for a small part of the cost.
+
+# %%
+quiz("bert.recipe")
+
+# %% [markdown]
+# ## Terms and formulas
 #
+# [[terms]]
+#
+# [[formulas]]
+
+# %% [markdown]
 # ## Papers
 #
-# - Devlin et al. 2019, [BERT](https://arxiv.org/abs/1810.04805): sections 3 and 4, appendix A
-# - Wu et al. 2016, [Google's Neural Machine Translation System](https://arxiv.org/abs/1609.08144): section 4.1, WordPiece
+# - Devlin et al. 2019, [BERT](https://arxiv.org/abs/1810.04805): sections 3 and 4, appendices A and C
+# - Wu et al. 2016, [Google's Neural Machine Translation System](https://arxiv.org/abs/1609.08144): section 4.1, WordPiece;
+#   Sennrich et al. 2016, [BPE](https://arxiv.org/abs/1508.07909)
+# - Wettig et al. 2023, [Should You Mask 15%?](https://arxiv.org/abs/2202.08005); Nangia et al. 2020,
+#   [CrowS-Pairs](https://arxiv.org/abs/2010.00133)
 # - Liu et al. 2019, [RoBERTa](https://arxiv.org/abs/1907.11692); Lan et al. 2020, [ALBERT](https://arxiv.org/abs/1909.11942);
-#   Clark et al. 2020, [ELECTRA](https://arxiv.org/abs/2003.10555); He et al. 2021, [DeBERTa](https://arxiv.org/abs/2006.03654);
-#   Warner et al. 2024, [ModernBERT](https://arxiv.org/abs/2412.13663)
+#   Clark et al. 2020, [ELECTRA](https://arxiv.org/abs/2003.10555); He et al. 2021, [DeBERTa](https://arxiv.org/abs/2006.03654)
 # - Sanh et al. 2019, [DistilBERT](https://arxiv.org/abs/1910.01108); Wang et al. 2020, [MiniLM](https://arxiv.org/abs/2002.10957);
 #   Reimers and Gurevych 2019, [Sentence-BERT](https://arxiv.org/abs/1908.10084)
 # - Rajpurkar et al. 2016, [SQuAD](https://arxiv.org/abs/1606.05250); Rajpurkar et al. 2018, [SQuAD
@@ -2068,14 +2693,10 @@ before_and_after(encoder, tuned)
 # - Tenney et al. 2019, [BERT Rediscovers the Classical NLP Pipeline](https://arxiv.org/abs/1905.05950); Merchant et al. 2020,
 #   [What Happens To BERT Embeddings During Fine-tuning?](https://arxiv.org/abs/2004.14448)
 # - Press and Wolf 2017, [Using the Output Embedding](https://arxiv.org/abs/1608.05859); Chen et al. 2024, [Sudden Drops in the
-#   Loss](https://arxiv.org/abs/2309.07311)
-# - Howard and Ruder 2018, [ULMFiT](https://arxiv.org/abs/1801.06146): rates for each layer
+#   Loss](https://arxiv.org/abs/2309.07311); Howard and Ruder 2018, [ULMFiT](https://arxiv.org/abs/1801.06146)
 # - Hutto and Gilbert 2014, VADER (ICWSM): the rated film snippets
 #
 # *Text and figures: [CC BY 4.0](https://creativecommons.org/licenses/by/4.0/). Code: BSD 3-Clause. Copyright: the authors of this course.*
-
-# %%
-quiz("bert.recipe")
 
 # %%
 progress()

@@ -221,6 +221,38 @@ def draw_curves(
         ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))  # beside the axes: it never hides a line
 
 
+def curve_panels(x: Any, panels: Mapping[str, Mapping[str, Any]], *, x_label: str, marker: str = "") -> Figure:
+    """The curves of each panel, by title, side by side, each with a scale and a legend of its own below it."""
+    with rc_context(STYLE):
+        fig = Figure(figsize=(8.2, 3.0), layout="constrained")
+        axes = fig.subplots(1, len(panels), squeeze=False)[0]
+        for ax, (title, lines) in zip(axes, panels.items(), strict=True):
+            draw_curves(ax, x, lines, x_label=x_label, y_label="", title=title, marker=marker)
+            ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22))
+    return fig
+
+
+def reliability(
+    claimed: Float[Tensor, " k"], true: Float[Tensor, " k"], n: Int[Tensor, " k"], *, x_label: str, y_label: str
+) -> Figure:
+    """How often answers are right over the confidence with which they come, a point a bin of n answers.
+
+    Bars are twice the standard error, the diagonal is honest, and the lower panel has the bins' sizes.
+    """
+    error = 2 * (true * (1 - true) / n).clamp(min=0).sqrt()
+    with rc_context(STYLE):
+        fig = Figure(figsize=(6.4, 4.2), layout="constrained")
+        above, below = fig.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+        above.plot([0.5, 1], [0.5, 1], color=COLOURS[0], linewidth=1, label="honest")
+        look = {"color": COLOURS[1], "marker": "o", "linestyle": "", "capsize": 3, "label": "this model"}
+        above.errorbar(_numbers(claimed), _numbers(true), yerr=_numbers(error), **look)
+        above.set(ylabel=y_label, ylim=(0, 1.05))
+        above.legend(loc="lower right")
+        below.bar(_numbers(claimed), _numbers(n), width=0.03, color=COLOURS[1])
+        below.set(xlabel=x_label, ylabel="answers")
+    return fig
+
+
 def clouds(
     panels: Mapping[str, Float[Tensor, "n 2"]],
     labels: Int[Tensor, " n"],

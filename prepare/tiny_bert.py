@@ -23,7 +23,7 @@ from grader.authoring.chapter import Cell, read
 
 ROOT = Path(__file__).parents[1]
 EXERCISES = {"batches", "embeddings", "encoder_layer", "mask_tokens", "mlm_head", "sentence_pairs"}
-NAMES = {"TinyBert", "Pretraining", "pair_batches", "pretrain", "documents"}
+NAMES = {"TinyBert", "Pretraining", "pair_batches", "pretrain", "scores", "documents"}
 # How the chapter calls an answer once it has passed its check.
 SHORT = {"padded": "pad", "by_length": "batches_by_length", "masked": "mask_tokens", "paired": "sentence_pairs"}
 SIZES = {"D": 128, "L": 3, "H": 4}

@@ -87,6 +87,7 @@ class Exercise:
     calls: tuple[str, ...]
     cases: Callable[[torch.Generator], list[Case]]
     library: tuple[Any, ...] = field(default_factory=lambda: _ELSEWHERE)
+    importance: int = 3
     probe: Callable[..., Outputs] = None  # type: ignore[assignment]  # set below where it is left out
     laws: tuple[Law, ...] = ()
     measure: Callable[[dict[str, Any], Outputs], Outputs] | None = None

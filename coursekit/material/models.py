@@ -190,7 +190,7 @@ def load_tiny_bert(device: str | torch.device = "cpu") -> Encoder:
         attn_implementation="eager",
     )
     ours |= {name: ours[name].flip(0) for name in ("next.weight", "next.bias")}
-    with _quiet():
+    with quiet():
         model = BertForPreTraining(config)
     model.load_state_dict({name: ours[_our_name(name)] for name in model.state_dict()})
     return Encoder(prose_tokenizer(), model.to(find_device(device)).eval())  # type: ignore[arg-type] # "wraps" hides self
@@ -224,6 +224,11 @@ def masked_words(encoder: Encoder, text: str, k: int = 5) -> list[list[tuple[str
     return [list(zip(row, shares, strict=True)) for row, shares in zip(words, p.tolist(), strict=True)]
 
 
+def encoder_source(profile: str = "fast") -> str | Path:
+    """From where transformers' `from_pretrained` reads the encoder of a profile. Raises AssetError, ValueError."""
+    return ENCODER_ON_HUB if known(profile) == "full" else checked_folder(ENCODER)
+
+
 def checked_folder(package: Package) -> Path:
     """The folder of the package's model, with every file as it was published. Raises AssetError.
 
@@ -245,7 +250,7 @@ def _load(source: str | Path, where: torch.device, **options: Any) -> Encoder:
         AutoTokenizer,
     )  # here, since a notebook without a model need not wait for it
 
-    with _quiet():
+    with quiet():
         tokenizer = AutoTokenizer.from_pretrained(source, **options)
         # The fused kernels never form the weights: only "eager" can give them out.
         model = AutoModel.from_pretrained(source, attn_implementation="eager", **options)
@@ -253,7 +258,7 @@ def _load(source: str | Path, where: torch.device, **options: Any) -> Encoder:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep transformers' progress bars and load reports out of the notebook; afterwards all is as before."""
     from transformers.utils import logging as log
 

@@ -36,19 +36,19 @@ def draw_threshold(p: Tensor, labels: Tensor, threshold: Any) -> Picture | Notic
     precision, recall = ratios(*found)
     told = f"precision {precision:.0%}, recall {recall:.0%}" if any(found[:2]) else "nothing is called positive"
     with rc_context(STYLE):
-        fig = Figure(figsize=(9, 3), layout="constrained")
+        fig = Figure(figsize=(8.2, 3), layout="constrained")
         left, right = fig.subplots(1, 2, width_ratios=(3, 2))
         draw_curves(left, grid, {"precision": P, "recall": R}, x_label="threshold", y_label="share")
         left.axvline(threshold, color=COLOURS[2], linewidth=1)
         left.set(title=told, ylim=(0, 1.03))
         names = (
-            *(translated("rightly positive"), translated("wrongly positive")),
-            *(translated("missed"), translated("rightly negative")),
+            *(translated("true positives"), translated("false positives")),
+            *(translated("false negatives (missed)"), translated("true negatives")),
         )
         right.barh(names, found, color=[COLOURS[k] for k in (3, 2, 5, 1)])
         right.bar_label(right.containers[0], padding=3)
         right.invert_yaxis()
-        right.set(xlabel="sentences", xlim=(0, 1.15 * max(found)))
+        right.set(xlabel="sentences", xlim=(0, 1.25 * max(found)))
     counted = ", ".join(f"{n} {name}" for n, name in zip(found, names, strict=True))
     return picture(
         fig,
@@ -58,7 +58,7 @@ def draw_threshold(p: Tensor, labels: Tensor, threshold: Any) -> Picture | Notic
 
 
 def counts(p: Tensor, labels: Tensor, threshold: float) -> tuple[int, int, int, int]:
-    """Rightly positive, wrongly positive, missed, rightly negative where p >= threshold is called positive."""
+    """True positives, false positives, false negatives, true negatives where p >= threshold is called positive."""
     said, true = p >= threshold, labels.bool()
     right, wrong, missed, rest = (int(x.sum()) for x in (said & true, said & ~true, ~said & true, ~said & ~true))
     return right, wrong, missed, rest

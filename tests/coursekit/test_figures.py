@@ -18,10 +18,12 @@ from coursekit.figures import (
     Picture,
     all_descriptions,
     clouds,
+    curve_panels,
     curves,
     described,
     heatmap,
     picture,
+    reliability,
     show,
 )
 
@@ -193,3 +195,20 @@ def test_a_description_that_is_no_text_is_told(descriptions):
     (descriptions / "03_bert.toml").write_text("pooling = 3")
     with pytest.raises(TextError, match=r"03_bert\.toml, 'bert.pooling': expected a text"):
         all_descriptions()
+
+
+def test_each_panel_has_a_legend_of_its_own():
+    panels = {"loss": {"run": [2, 1], "chance": [1, 1]}, "right": {"run": [0, 1], "a coin": [0.5, 0.5]}}
+    fig = curve_panels([0, 1], panels, x_label="steps", marker="o")
+    assert [[text.get_text() for text in ax.get_legend().get_texts()] for ax in fig.axes] == [
+        ["run", "chance"],
+        ["run", "a coin"],
+    ]
+
+
+def test_bars_of_a_reliability_diagram_are_twice_the_standard_error():
+    half = torch.tensor([0.5, 0.5])
+    fig = reliability(torch.tensor([0.6, 0.9]), half, torch.tensor([25, 100]), x_label="x", y_label="y")
+    (_, _, (bars,)) = fig.axes[0].containers[0]
+    heights = [top - bottom for (_, bottom), (_, top) in bars.get_segments()]
+    assert heights == pytest.approx([0.4, 0.2])

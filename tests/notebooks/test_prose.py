@@ -36,8 +36,8 @@ def test_a_number_that_does_not_bear_out_its_sentence_is_told():
 
 
 def test_a_number_that_is_printed_no_more_is_told():
-    (told,) = altered("of 96 answers change", "", "code")
-    assert "and printed nothing where 'mode: # of 96 answers change' stands" in told
+    (told,) = altered("of 100 answers change", "", "code")
+    assert "and printed nothing where 'mode: # of 100 answers change' stands" in told
     (told,) = altered("evaluation mode: 0", "", "code")
     assert "and printed [" in told
 

@@ -1,16 +1,19 @@
 """Chapter 03, BERT."""
 
-from coursekit.checking.contract import Chapter
+from coursekit.checking.contract import Chapter, Question
 
 CHAPTER = Chapter(
     slug="03_bert",
     title="BERT",
     preload=("transformers.models.bert.modeling_bert",),
+    questions=(Question("bert.read_controls", "What the table shows, and what it does not", 4),),
     exercises=(
         "bert.wordpiece",
         "bert.batches",
         "bert.embeddings",
         "bert.encoder_layer",
+        "bert.count_weights",
+        "bert.test_mask",
         "bert.mask_tokens",
         "bert.mlm_head",
         "bert.sentence_pairs",
@@ -19,11 +22,7 @@ CHAPTER = Chapter(
         "bert.parameter_groups",
         "bert.fine_tuning",
         "bert.early_stopping",
-        "bert.accuracy",
         "bert.macro_f1",
-        "bert.words",
-        "bert.exact_match",
-        "bert.token_f1",
         "bert.spans",
     ),
 )

@@ -123,6 +123,7 @@ EXERCISE = Exercise(
     parts={"pad": 1, "batches": 1, "order": 1},
     minutes=25,
     difficulty="core",
+    importance=5,
     calls=(
         "pad(sentences, pad_id) -> ids, real",
         "batches_by_length(lengths, size)",

@@ -182,10 +182,11 @@ DEPEND = "what is dropped depends on what else is dropped, while each number has
 
 EXERCISE = Exercise(
     id="bert.classifier",
-    title="A classifier on top of the encoder",
+    title="Mend the classifier",
     parts={"logits": 2, "dropout": 1},
-    minutes=20,
+    minutes=10,
     difficulty="core",
+    importance=4,
     calls=("Classifier(encoder, pool, D, C, p)",),
     cases=cases,
     probe=probe,

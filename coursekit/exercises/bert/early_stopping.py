@@ -116,10 +116,11 @@ def _truth(stop):
 
 EXERCISE = Exercise(
     id="bert.early_stopping",
-    title="Keep the best epoch",
+    title="Mend early stopping",
     parts={"best": 1, "patience": 1},
-    minutes=20,
+    minutes=15,
     difficulty="core",
+    importance=3,
     calls=("EarlyStopping(model, patience)",),
     cases=cases,
     probe=probe,

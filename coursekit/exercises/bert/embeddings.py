@@ -41,10 +41,11 @@ def cases(g):
 
 EXERCISE = Exercise(
     id="bert.embeddings",
-    title="Token, segment and position in one vector",
+    title="Mend the embeddings",
     parts={"values": 1, "gradients": 1},
-    minutes=15,
+    minutes=10,
     difficulty="core",
+    importance=4,
     calls=("BertEmbeddings(V, D, longest)(ids, segments) -> X",),
     cases=cases,
     # Gradients behind a norm add up terms that partly cancel.

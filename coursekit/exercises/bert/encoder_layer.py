@@ -60,6 +60,7 @@ EXERCISE = Exercise(
     parts={"values": 1, "padding": 1, "gradients": 1},
     minutes=30,
     difficulty="core",
+    importance=5,
     calls=(CALL,),
     cases=cases,
     probe=probe,

@@ -191,6 +191,7 @@ EXERCISE = Exercise(
     parts={"training": 2, "evaluation": 2},
     minutes=30,
     difficulty="core",
+    importance=5,
     calls=("train(model, batches, optimizer, scheduler, clip, device)", "evaluate(model, batches, device)"),
     cases=cases,
     probe=probe,

@@ -36,10 +36,11 @@ def cases(g):
 
 EXERCISE = Exercise(
     id="bert.macro_f1",
-    title="Macro F1",
+    title="Mend macro F1",
     parts={"macro F1": 1},
-    minutes=12,
+    minutes=10,
     difficulty="core",
+    importance=2,
     calls=("macro_f1(predictions, labels) -> macro F1: number",),
     cases=cases,
 )

@@ -180,10 +180,11 @@ SPREAD = "the random tokens are not spread over the whole vocabulary 0 ... V - 1
 
 EXERCISE = Exercise(
     id="bert.mask_tokens",
-    title="Hide words: 15%, and of those 80/10/10",
+    title="Hide 15% of the tokens, and of those 80/10/10",
     parts={"choice and labels": 1, "80/10/10": 2},
     minutes=25,
     difficulty="core",
+    importance=5,
     calls=("mask_tokens(ids, real, special, mask_id, V, g) -> corrupted, labels",),
     cases=cases,
     probe=probe,

@@ -100,10 +100,11 @@ def _tied(Head, token):
 
 EXERCISE = Exercise(
     id="bert.mlm_head",
-    title="The masked-word head and its loss",
+    title="The masked-token head and its loss",
     parts={"head": 1, "loss": 1, "gradients": 1},
     minutes=25,
     difficulty="core",
+    importance=4,
     calls=("MaskedWordHead(token)", "masked_word_loss(head, X, labels) -> loss"),
     cases=cases,
     probe=probe,

@@ -149,6 +149,7 @@ EXERCISE = Exercise(
     parts={"decay": 1, "rates": 1, "warm-up": 1},
     minutes=25,
     difficulty="core",
+    importance=2,
     calls=("parameter_groups(parts, rate, factor, decay)", "warm_up(step, warm, total)"),
     cases=cases,
     probe=probe,

@@ -47,6 +47,7 @@ EXERCISE = Exercise(
     parts={"cls": 1, "mean": 1, "gradients": 1},
     minutes=15,
     difficulty="core",
+    importance=5,
     calls=("cls_pooling(X, real) -> Y", "mean_pooling(X, real) -> Y"),
     cases=cases,
     ordered=False,

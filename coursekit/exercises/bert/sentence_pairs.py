@@ -256,6 +256,7 @@ EXERCISE = Exercise(
     parts={"pairs": 2, "truncation": 1},
     minutes=25,
     difficulty="core",
+    importance=2,
     calls=("sentence_pairs(documents, longest, cls, sep, g)",),
     cases=cases,
     probe=probe,

@@ -88,6 +88,7 @@ EXERCISE = Exercise(
     parts={"spans": 2, "impossible": 1},
     minutes=30,
     difficulty="challenge",
+    importance=2,
     calls=("best_spans(start, end, context, limit, margin) -> spans",),
     cases=cases,
 )

@@ -64,6 +64,7 @@ EXERCISE = Exercise(
     parts={"longest match": 1, "unknown words": 1},
     minutes=20,
     difficulty="core",
+    importance=3,
     calls=("wordpiece(word, vocabulary) -> pieces: texts",),
     cases=cases,
 )

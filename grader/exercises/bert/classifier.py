@@ -39,8 +39,8 @@ TRUSTED = Trusted(Parts)
 
 
 @TRUSTED.mistake(
-    "The result is a softmax: probabilities in place of logits. The loss takes the softmax itself, so leave it out "
-    "here."
+    "This is what the code does that you were given: the result is probabilities in place of logits. Which of the two "
+    "softmaxes that come before the loss is one too many?"
 )
 class Softmaxed(Parts):
     def forward(self, ids, real):

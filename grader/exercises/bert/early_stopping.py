@@ -49,9 +49,8 @@ OF_ALL = {}  # where objects that should remember by themselves keep their weigh
 
 
 @TRUSTED.mistake(
-    "restore leaves the model as it is. Most likely the best weights are kept by reference: state_dict() gives the "
-    "model's own tensors, and training changes them, so copy them with copy.deepcopy or clone each one. Or restore "
-    "does not load the copy with load_state_dict."
+    "restore leaves the model as it is, as in the code that you were given. Whose tensors does state_dict() give, and "
+    "what does the next step of training do to them? And does restore load what was kept?"
 )
 class ByReference(Steps):
     def copy(self):

@@ -155,8 +155,8 @@ class PositionsAfterTheNorm(Steps):
 
 
 @TRUSTED.mistake(
-    "The positions count the sentences of the batch: all tokens of a sentence get the same one. They count the tokens "
-    "of a sentence: `torch.arange(T)`, and (T, D) broadcasts over the batch."
+    "This is what the code does that you were given: all tokens of a sentence get the same position, and sentences get "
+    "different ones. What does `arange` count there, and what should it count?"
 )
 class PositionsOfTheBatch(Steps):
     def positions(self, ids, segments):

@@ -56,8 +56,8 @@ def of_counts(average):
 
 
 @TRUSTED.mistake(
-    "This is micro F1, which for one label a place is nothing but accuracy: frequent classes decide it. Take F1 of "
-    "each class and average them."
+    "This is what the code does that you were given: micro F1, which for one label a place is nothing but accuracy. "
+    "Where does the formula of macro F1 have its sum?"
 )
 def micro(predictions, labels):
     return mean(p == y for p, y in pairs_of(predictions, labels))

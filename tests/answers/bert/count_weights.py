@@ -1,0 +1,102 @@
+"""Answers to bert.count_weights."""
+
+import torch
+from torch import nn
+
+from tests.answers.collection import Answers
+
+ANSWERS = Answers(
+    "bert.count_weights",
+    spared={
+        "given": "nothing is handed in",
+        "again": "one number is returned, always the same",
+        "onward": "nothing happens after which it goes on",
+        "ones": "there is no dimension",
+        "far": "there are no numbers to lie apart",
+        "large": "there is one size",
+        "dependence": "nothing is drawn",
+        "unwatched": "one number is compared",
+        "surroundings": "nothing lies around that a count would touch",
+    },
+)
+wrong = ANSWERS.wrong
+V, D, L, T = 30522, 768, 12, 512
+
+
+@wrong("plain", "the number of the paper, rounded", told="numbers differs")
+def of_the_paper():
+    return 110_000_000
+
+
+@wrong("plain", "what transformers prints for BertModel, pooler and all", true="with_pooler")
+def with_the_pooler():
+    return 109_482_240
+
+
+@wrong("plain", "only the twelve layers", true="only_layers")
+def only_layers():
+    return L * (12 * D**2 + 13 * D)
+
+
+@wrong("plain", "no biases anywhere, norms neither", told="numbers differs")
+def only_matrices():
+    return (V + T + 2) * D + L * 12 * D**2
+
+
+@wrong("plain", "one layer", true="one_layer")
+def one_layer():
+    return (V + T + 2 + 2) * D + 12 * D**2 + 13 * D
+
+
+@wrong("named", "the norms have a factor and no offset", true="norms_half")
+def rms_norms():
+    return (V + T + 2 + 1) * D + L * (12 * D**2 + 11 * D)
+
+
+@wrong("named", "no norm above the embeddings", true="norm_of_embeddings")
+def without_the_first_norm():
+    return (V + T + 2) * D + L * (12 * D**2 + 13 * D)
+
+
+@wrong("plain", "query, key and value, and no output map", true="three_maps")
+def without_output():
+    return (V + T + 2 + 2) * D + L * (11 * D**2 + 12 * D)
+
+
+@wrong("plain", "the feed-forward network is as wide as the model", true="square_feed_forward")
+def square():
+    return (V + T + 2 + 2) * D + L * (4 * (D**2 + D) + 2 * (D**2 + D) + 4 * D)
+
+
+@wrong("plain", "positions as sinusoids, which are not learned", true="without_positions")
+def sinusoids():
+    return (V + 2 + 2) * D + L * (12 * D**2 + 13 * D)
+
+
+@wrong("plain", "a text with thousands separators", told="text|str")
+def as_text():
+    return "108,891,648"
+
+
+@wrong("plain", "in millions", told="numbers differs")
+def in_millions():
+    return 108.891648
+
+
+@ANSWERS.right
+def in_one_line():
+    return 108_891_648
+
+
+@ANSWERS.right
+def by_torch():
+    with torch.device("meta"):
+        layer = nn.TransformerEncoderLayer(D, 12, 4 * D)
+        rest = [nn.Embedding(n, D) for n in (V, 2, T)] + [nn.LayerNorm(D)]
+    in_layer, *others = (sum(p.numel() for p in module.parameters()) for module in (layer, *rest))
+    return L * in_layer + sum(others)
+
+
+@ANSWERS.right
+def as_a_tensor():
+    return torch.tensor((V + T + 4) * D + L * (12 * D * D + 13 * D))
