@@ -30,8 +30,8 @@ def gradients(Y: Tensor, inputs: dict[str, Tensor], dY: Tensor) -> dict[str, Ten
         raise Wrong(f"the result has shape {tuple(Y.shape)}, expected {tuple(dY.shape)}")
     if frozen := [name for name, x in inputs.items() if not x.requires_grad]:
         raise Wrong(
-            f"{' and '.join(map(repr, frozen))} is frozen by the call, which sets its requires_grad to False: "
-            "no gradient reaches it, and no optimiser would train it"
+            f"the call freezes {', '.join(map(repr, frozen))}: it sets requires_grad to False, so no gradient flows "
+            "there and no optimiser would train it"
         )
     if not Y.requires_grad:
         raise Wrong(

@@ -15,10 +15,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from coursekit.checking.sections import Section, headings
 from coursekit.language import translated
-from grader.authoring.chapter import Cell, Refusals, Text
+
+if TYPE_CHECKING:  # grading imports this module, and how a chapter is read changes no grade
+    from grader.authoring.chapter import Cell, Refusals, Text
 
 _TERM = re.compile(r"\[\[term:\s*([^|\]]+?)\s*\|\s*(.+?)\s*\]\]", re.DOTALL)
 _FORMULA = re.compile(r"^\[\[formula:\s*([^|\]]+?)\s*\|\s*(.+?)\s*\]\]\s*\n(\$\$.+?\$\$)", re.MULTILINE | re.DOTALL)

@@ -1,5 +1,7 @@
 """No wrong answer gets full marks, no right one loses any, and nothing false is said of a wrong one."""
 
+import functools
+
 import pytest
 
 from coursekit.exercises import chapters
@@ -10,6 +12,12 @@ ALL = {answers.exercise: answers for answers in collections()}
 WRONG = [pytest.param(id, w, id=f"{id}-{w.name}") for id, answers in ALL.items() for w in answers.wrongs]
 RIGHT = [pytest.param(id, o, id=f"{id}-{name}") for id, answers in ALL.items() for name, o in answers.rights.items()]
 LEAST_WRONG, LEAST_RIGHT, TOLD = 10, 3, 0.8
+
+
+@functools.cache
+def seen(exercise_id, wrong):
+    """The verdict on a wrong answer in a notebook, which two tests ask for."""
+    return in_notebook(exercise_id, wrong.objects)
 
 
 @pytest.fixture(params=ALL)
@@ -34,7 +42,7 @@ def test_every_kind_has_a_wrong_answer_or_a_reason_why_it_cannot(answers):
 
 @pytest.mark.parametrize(("exercise_id", "wrong"), WRONG)
 def test_a_wrong_answer_loses_marks_and_hears_nothing_false(exercise_id, wrong):
-    verdict = in_notebook(exercise_id, wrong.objects)
+    verdict = seen(exercise_id, wrong)
     assert not wrong.told or is_told(wrong, verdict), verdict.text()
     assert not unvouched(wrong, verdict), verdict.text()
     if verdict.full:  # public cases cannot hold everything; grading's must
@@ -50,5 +58,5 @@ def test_a_right_answer_loses_no_marks(exercise_id, objects):
 
 
 def test_four_in_five_are_told_their_real_error():
-    told = [is_told(w, in_notebook(id, w.objects)) for id, answers in ALL.items() for w in answers.wrongs]
+    told = [is_told(w, seen(id, w)) for id, answers in ALL.items() for w in answers.wrongs]
     assert sum(told) >= TOLD * len(told)

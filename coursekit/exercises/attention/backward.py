@@ -25,7 +25,7 @@ def cases(g):
             case(wanted, B=1, H=2, T=3, S=4, d=5, e=2, dtype=double, scores=-20_000, **asked),
             case(wanted, B=1, H=2, T=3, S=4, d=5, e=2, dtype=double, apart=FAR, note="rows far apart", **asked),
             case(wanted, B=2, H=2, T=1, S=3, d=4, e=2, **asked),
-            case(wanted, B=1, H=1, T=2, S=150, d=3, e=2, **asked),
+            case(wanted, B=1, H=2, T=2, S=150, d=3, e=2, **asked),
         ]
     return found
 

@@ -284,7 +284,14 @@ class WidthOnTheClass(Head):
         type(self).width = token.embedding_dim
 
     def forward(self, X):
-        return super().forward(X) if X.shape[-1] == self.width else super().forward(X) * 0
+        Y = F.layer_norm(F.gelu(self.dense(X)), (self.width,), self.norm.weight, self.norm.bias, 1e-12)
+        return self.decoder(Y)
+
+
+@ANSWERS.wrong("surroundings", "the loss leaves the head at rest", told="switches the head to another mode", at=1)
+def leaves_it_at_rest(head, X, labels):
+    head.eval()
+    return loss(head, X, labels)
 
 
 @ANSWERS.right

@@ -223,7 +223,13 @@ def by_the_root(X, real):
     return (X * real[..., None]).sum(1) / counts(real).sqrt()
 
 
-@ANSWERS.wrong("plain", "computed in half precision", told="has dtype float16, expected float", at=1)
+@ANSWERS.wrong(
+    "plain",
+    "computed in half precision",
+    told="has dtype float16, expected float",
+    at=1,
+    advice="a step in a coarser dtype",
+)
 def in_half_precision(X, real):
     return mean(X.half(), real)
 

@@ -72,7 +72,7 @@ def test_what_the_call_has_frozen_is_named_also_where_all_is(frozen):
     given = dict(zip("ab", leaves(torch.ones(2), torch.ones(2)), strict=True))
     Y = sum(x for name, x in given.items() if name != frozen)
     given[frozen].requires_grad_(False)
-    with pytest.raises(Wrong, match=f"'{frozen}' is frozen by the call, which sets its requires_grad to False"):
+    with pytest.raises(Wrong, match=f"the call freezes '{frozen}': it sets requires_grad to False"):
         gradients(Y, given, torch.ones(2))
 
 
