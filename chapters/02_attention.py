@@ -1772,10 +1772,10 @@ came_out("attention.slower", "slower" if ratio > 1.1 else "faster" if ratio < 0.
 # %% [markdown]
 # <details><summary>What happened</summary>
 #
-# All three do the same arithmetic, $4T^2d$ FLOPs a head. In Python your blocks are usually slower than the plain
-# formula, because each small step costs its call, and a block that is done in Python is written to the slow memory
-# all the same. That is the point of the kernel. Written for the machine, the same blocks are the fastest of the
-# three, and the gap is widest on a GPU. Your own numbers stand above.
+# All three do the same arithmetic, $4T^2d$ FLOPs a head, and reach very different speeds. In Python each small step
+# costs its call, which weighs most on short texts. Against it stands what a block saves, the way of a large table to the
+# slow memory and back. Which of the two wins is a matter of the machine and of $T$. The kernel has the saving without the
+# cost. That is the point of it, and the gap is widest on a GPU. Your own numbers stand above.
 # </details>
 
 # %%
@@ -2189,7 +2189,8 @@ show(fig, "attention.answer", chance=100 / OBJECTS, **measured)
 # %% [markdown]
 # So this is the answer. A token finds others by **matching**, with a query against keys. Take the looking away and an
 # average is left that knows little. Matching is **learned**, in two maps, because what is asked for (the next person) is
-# not what asks. With one map for both, a token can only look for its own like, and mirror images fool it. It needs
+# not what asks. With one map for both, names match alike in both directions, and the neighbour on the wrong side draws as
+# much weight as the right one. It needs
 # **positions** to prefer the latest of several, the **scale** to stay able to learn, and a **mask** so that what it learns
 # holds when the answer is not on the page. (One layer, one game, three seeds. What heads of large models learn is a field
 # of its own, see below.)
