@@ -2181,7 +2181,7 @@ for k, (line, marker) in enumerate(zip(ax.lines, "os", strict=True)):
     line.set(linestyle="none", marker=marker, markersize=6)
     ax.vlines(range(len(table)), *([f(row[k]) for row in table.values()] for f in (min, max)), color=line.get_color())
 ax.axhline(100 / OBJECTS, color="#888888", linewidth=1, label="by chance")
-ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
 ax.set(ylim=(0, 104), xticks=range(len(table)), xticklabels=[name.replace(" for ", "\nfor ") for name in table])
 measured = {name.split()[-1]: sum(row[1]) / len(row[1]) for name, row in table.items()}
 show(fig, "attention.answer", chance=100 / OBJECTS, **measured)
@@ -2203,9 +2203,19 @@ with torch.no_grad():
     X_seen = X + finder.thing(objects.to(device))[:, None]
     past = torch.ones(14, 14, dtype=torch.bool, device=device).tril(-1)
     A_found = safe(finder.W_Q(X), finder.W_K(X_seen), torch.eye(14, device=device)[None, None], past)[0, 0]
-events = [f"{who}: {what}" for who, what in zip(names[0].tolist(), objects[0].tolist(), strict=True)]
-hits = [A_found[i].argmax().item() for i in range(14) if counts[0, i]]
-show(heatmap(A_found, rows="who asks (person: thing)", row_labels=events, column_labels=events), "attention.found", asked=len(hits))
+who = names[0].tolist()
+wanted = {i: max(j for j in range(i) if who[j] == (who[i] + 1) % NAMES) for i in range(14) if counts[0, i]}
+hit = sum(A_found[i].argmax().item() == j for i, j in wanted.items())
+print(f"in {hit} of the {len(wanted)} events that count, most weight is on the latest event of the next person")
+
+# %%
+events = [f"{person}: {thing}" for person, thing in zip(who, objects[0].tolist(), strict=True)]
+fig = heatmap(A_found, rows="who asks (person: thing)", row_labels=events, column_labels=events)
+show(fig, "attention.found", asked=len(wanted), hit=hit)
+
+# %% [markdown]
+# Read one row. Person 7 needs what person 0 held last, and of all events of person 0 the latest is the brightest. Where
+# people sit was in no input. The layer has found the circle, and the order in time, in a loss that asked for things only.
 
 # %%
 quiz("attention.answer")
