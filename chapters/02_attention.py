@@ -908,7 +908,7 @@ for word in ("big", "small"):
     labels, B = attentions(encoder, f"The trophy does not fit in the suitcase because it is too {word}.")
     row = B[layer, head, labels.index("it")]                      # (T), the weights of 'it'
     trophy[word] = row
-    print(f"too {word}: 'it' gives", {noun: round(row[labels.index(noun)].item(), 2) for noun in nouns})
+    print(f"too {word}: 'it' gives " + ", ".join(f"{noun} {row[labels.index(noun)]:.2f}" for noun in nouns))
 labels[-3] = "big / small"
 fig = heatmap(torch.stack([*trophy.values()]), row_labels=[f"it, too {word}" for word in trophy],
               column_labels=labels, numbers=".2f")
@@ -1400,7 +1400,9 @@ for t, x in enumerate(stream, 1):
     projected["anew"] += 2 * t
     projected["cached"] += 2
 assert max(apart) < 1e-4
-print("with and without the cache each step gives the same to 1e-04; vectors projected:", projected)
+print("with and without the cache each step gives the same to 1e-04")
+for way, count in projected.items():
+    print(f"keys and values computed, {way:6}: {count:6,}")
 
 # %% [markdown]
 # Same result, and the work of each step no longer grows with what it has to project. (The causal mask does
