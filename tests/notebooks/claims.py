@@ -90,7 +90,7 @@ CLAIMS = (
           r"with the scale +loss # after 0 steps, # after 20", lambda first, then: then < 0.05 < first),
     Claim("02_attention", "and stay there at each of the four rates", r"without +loss # after 0 steps, # .* # after 49",
           lambda first, then, last: last > 0.5),
-    Claim("02_attention", "*trophy* stays near 0.6 and *suitcase* near 0.2", r"'trophy': #, 'suitcase': #",
+    Claim("02_attention", "*trophy* stays near 0.6 and *suitcase* near 0.2", r"gives trophy #, suitcase #",
           lambda *it: all(0.55 <= t <= 0.7 for t in it[::2]) and all(0.1 < s < 0.3 for s in it[1::2])),
     Claim("02_attention", "Even half the cache changes the result by most of its size",
           r"cache  50%, result moves by +#%", lambda moved: moved > 60),
