@@ -32,8 +32,8 @@ from prepare.tiny_bert import ROOT, chapter_names, seeded
 
 LABELS, SEEDS = (100, 400, 1600, 6400), (0, 1, 2)
 SIZE = 32
-ADAPT = {"epochs": 15, "rate": 2e-3}  # filling in tokens of the reviews
-TUNE = {"labels": 400, "rate": 5e-4, "steps": 120}
+ADAPT: dict[str, Any] = {"epochs": 15, "rate": 2e-3}  # filling in tokens of the reviews
+TUNE: dict[str, Any] = {"labels": 400, "rate": 5e-4, "steps": 120}
 LONGEST = 64
 SPLITS = ("train", "validation", "test")
 COUNTED, PACKAGED = "counted words", "packaged encoder"
@@ -264,7 +264,12 @@ def main() -> None:
             experiment.measure(model, "frozen", n, seed)
     for seed, model in itertools.product(SEEDS, experiment.starts):
         experiment.measure(model, "fine-tuned", TUNE["labels"], seed)
-    report = {"command": "python -m prepare.filling_in run", "torch": torch.__version__, "adapt": ADAPT, "tune": TUNE}
+    report: dict[str, Any] = {
+        "command": "python -m prepare.filling_in run",
+        "torch": torch.__version__,
+        "adapt": ADAPT,
+        "tune": TUNE,
+    }
     report["rows"] = experiment.measured()
     (FOLDER / "filling_in.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8", newline="\n")
 
