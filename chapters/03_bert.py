@@ -536,12 +536,12 @@ diagram("bert.layer")
 class EncoderLayer(nn.Module):
     """BERT's layer: attention over real tokens and a feed-forward network, each with residual and norm (post-norm)."""
 
-    def __init__(self, D: int, H: int, F: int):
+    def __init__(self, D: int, H: int, inner: int):
         super().__init__()
         self.H = H
         self.query, self.key, self.value, self.output = (nn.Linear(D, D) for _ in range(4))
         self.norm_attention, self.norm_output = nn.LayerNorm(D, eps=1e-12), nn.LayerNorm(D, eps=1e-12)
-        self.up, self.down = nn.Linear(D, F), nn.Linear(F, D)
+        self.up, self.down = nn.Linear(D, inner), nn.Linear(inner, D)
 
     def forward(self, X: Float[Tensor, "B T D"], real: Bool[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
         ### BEGIN SOLUTION
@@ -682,7 +682,7 @@ show(fig, "bert.mask_forgotten", enough=enough, last=moved["mask forgotten"][-1]
 # %% [markdown]
 # <details><summary>What happened</summary>
 #
-# With the mask, company does not matter. Without it, about as much filler as the review has tokens is enough to
+# With the mask, company does not matter. Without it, a little more filler than the review has tokens is enough to
 # move it as far as the opposite opinion. The same review then has another vector in every batch, depending on which
 # sentence happened to be the longest. `[PAD]` has an embedding, a position, a key and a value, as words have.
 # </details>
@@ -2557,6 +2557,9 @@ show(fig, "bert.depth", came=right_at["as it came"][L], tuned=right_at["fine-tun
 from coursekit.widgets import before_and_after
 
 before_and_after(encoder, tuned)
+
+# %%
+quiz("bert.layers")
 
 # %% [markdown]
 # ## 11. What practitioners type
