@@ -72,5 +72,5 @@ def _fitted(X: Tensor, labels: Tensor, penalty: float) -> tuple[Tensor, Tensor]:
         return loss
 
     with torch.enable_grad():
-        optimizer.step(closure)  # type: ignore[arg-type] # torch types a closure by what it returns: a float
+        optimizer.step(closure)
     return w.detach(), b.detach()

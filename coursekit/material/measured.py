@@ -8,7 +8,7 @@ from typing import Any
 from coursekit.material.assets import File, checked_file
 
 FILLING_IN = File(
-    "filling_in.json", "b195dbfafaffc384a4e7ee49cba1ab2e14f627e92c4e6e7c98332b7e2b8bf9d1", "prepare.filling_in"
+    "filling_in.json", "4d421ff3410e282eefe86e0a3bafc405cf72182129f26e756a83f7d88a10263a", "prepare.filling_in"
 )
 
 
