@@ -92,7 +92,6 @@ class Exercise:
     laws: tuple[Law, ...] = ()
     measure: Callable[[dict[str, Any], Outputs], Outputs] | None = None
     ordered: bool = True
-    importance: int = 3
     tolerance: dict[torch.dtype, tuple[float, float]] = field(default_factory=dict)
     signatures: tuple[Call, ...] = field(init=False)
     written: dict[str, str] = field(init=False)  # results that are text, texts or bytes: names among the outputs, kinds
