@@ -57,7 +57,8 @@ device = "auto"
 seed = 0
 
 # %% tags=["setup"]
-import copy, math
+import copy
+import math
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
@@ -227,6 +228,7 @@ for word in sorted(distinct, key=lambda word: -len(pieces[word]))[:3]:
 # $$\text{BPE: } n(a\,b) \qquad\qquad \text{WordPiece: } \frac{n(a\,b)}{n(a)\,n(b)}$$
 
 # %%
+import itertools
 from collections import Counter
 from coursekit.material.vocabulary import join
 
@@ -239,7 +241,7 @@ def learn(counts, score, merges):
         singles, pairs = Counter(), Counter()
         for word, n in counts.items():
             singles.update({a: n * cuts[word].count(a) for a in {*cuts[word]}})
-            for pair in zip(cuts[word], cuts[word][1:]):
+            for pair in itertools.pairwise(cuts[word]):
                 pairs[pair] += n
         best_pair = max(pairs, key=lambda pair: score(pairs[pair], singles[pair[0]], singles[pair[1]]))
         made.append("".join(best_pair))
@@ -869,7 +871,7 @@ came_out("bert.masks", round((hidden == tokenizer.mask_token_id).float().mean().
 #
 # `dense` and `norm` are given. Add `decoder`, a linear layer from $D$ to $V$ with a bias, whose weight **is**
 # `token.weight`: one Parameter with two names, not a copy. Then write `forward` for vectors of any leading shape, and
-# the loss.
+# the loss, which leaves the head's mode as it is.
 #
 # <details><summary>Hint 1</summary>
 #
@@ -1100,7 +1102,8 @@ optimizer, schedule = with_warm_up(model, 1.5e-3, steps)
 print(f"{sum(p.numel() for p in model.parameters()):,} weights")
 
 curve, started = [], time.perf_counter()
-for step, _ in enumerate(itertools.chain([None], pretrain(model, optimizer, schedule, batches))):
+taken = itertools.chain([None], pretrain(model, optimizer, schedule, ck.track(batches, "pretraining", steps)))
+for step, _ in enumerate(taken):
     if step % (steps // 10) == 0:
         curve.append((step, *scores(model, riddles[::4])))
         print("step {:5}: token loss {:.2f}, tokens right {:.1%}, pairs right {:.1%}".format(*curve[-1]))
@@ -1394,7 +1397,8 @@ quiz("bert.pooling_quiz")
 # core · importance 4 of 5 · 10 minutes · 3 points
 #
 # The recipe of Devlin et al. (2019) for any classification is short. The encoder reads, one vector stands for the
-# sentence, and a single new layer answers.
+# sentence, and a single new layer answers. The encoder is pretrained, and making the classifier changes none of its
+# weights.
 #
 # $$\text{logits} = W \operatorname{dropout}_p(y) + b, \qquad y = \operatorname{pool}(\operatorname{encoder}(\text{ids}, \text{real}), \text{real})$$
 #
@@ -1520,7 +1524,7 @@ for mode in (True, False):
 # `parts` are modules **from the bottom to the top**: embeddings, layers, head. Give what a PyTorch optimiser
 # takes: a list of dicts with the keys `"params"`, `"lr"` and `"weight_decay"`. Matrices, embeddings and whatever else
 # has two dimensions or more get `decay`, all biases and the weights of norms of any kind get 0. Frozen parameters
-# (`requires_grad` is False) are in no group, all others in exactly one. `warm_up` is $\operatorname{share}(s)$; it must
+# (`requires_grad` is False) are in no group, all others in exactly one, and no weight changes. `warm_up` is $\operatorname{share}(s)$; it must
 # work for $w = 0$ too.
 #
 # <details><summary>Hint 1</summary>
@@ -1609,7 +1613,7 @@ quiz("bert.warm_up")
 # for `model(ids, real)`. `train` takes one step for each batch, in training mode; the scheduler steps with the
 # optimiser. Gradients may be left from whatever came before. It returns the mean loss **per sentence**, although the last
 # batch may be smaller. `evaluate` returns the mean loss and the accuracy (a share from 0 to 1) of all sentences, in
-# evaluation mode and without a graph, and leaves the model **in the mode in which it found it**.
+# evaluation mode and without a graph, and leaves the model as it found it, its **mode** too.
 #
 # <details><summary>Hint 1</summary>
 #
@@ -1678,7 +1682,8 @@ check("bert.fine_tuning", train, evaluate)
 #
 # `update(loss)` is told the validation loss and returns True when training should stop, that is, when the last `patience`
 # losses in a row brought no new lowest one. A tie is no improvement. Whoever goes on after True is answered by the same
-# rule. `restore()` gives the model all of the `state_dict()` that it had at the lowest loss, weights and buffers.
+# rule. `restore()` gives the model all of the `state_dict()` that it had at the lowest loss, weights and buffers; `update`
+# changes nothing in it.
 #
 # <details><summary>Hint 1</summary>
 #
@@ -1872,7 +1877,7 @@ def fine_tune(classifier, frozen, rate, epochs):
     g = torch.Generator().manual_seed(seed)
     order = torch.cat([torch.randperm(len(train_batches), generator=g) for _ in range(epochs)])
     print("epoch  training loss  validation loss  accuracy  seconds")
-    for k, part in enumerate(order.chunk(2 * epochs), 1):
+    for k, part in enumerate(ck.track(order.chunk(2 * epochs), "fine-tuning"), 1):
         started = time.perf_counter()
         loss = train_on(classifier, [train_batches[i] for i in part], optimizer, scheduler, 1.0, device)
         unseen, accuracy = evaluate_on(classifier, validation_batches, device)
@@ -2423,7 +2428,7 @@ reader = SpanReader(X.shape[-1]).to(device)
 steps = (1 if profile == "smoke" else 10) * math.ceil(len(X) / 32)
 optimizer = torch.optim.AdamW(reader.parameters(), lr=2e-3)
 scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps, pct_start=0.1)
-for step in range(steps):
+for _ in ck.track(range(steps), "spans"):
     i = torch.randint(len(X), (32,), generator=g)
     S, E = reader(X[i], real[i])
     loss = (F.cross_entropy(S, places[i, 0]) + F.cross_entropy(E, places[i, 1])) / 2
@@ -2584,7 +2589,7 @@ label_names = dict(enumerate(movies.names))
 with quiet():                                                     # without progress bars and load reports
     library_model = AutoModelForSequenceClassification.from_pretrained(encoder_source(profile), num_labels=2, id2label=label_names)
 part = movies.train[: 16 if profile == "smoke" else 96]
-examples = [encoder.tokenizer(text, truncation=True) | {"labels": label} for text, label in zip(part.texts, part.labels.tolist())]
+examples = [encoder.tokenizer(text, truncation=True) | {"labels": label} for text, label in zip(part.texts, part.labels.tolist(), strict=True)]
 folder = tempfile.TemporaryDirectory()
 settings = TrainingArguments(folder.name, learning_rate=1e-4, num_train_epochs=1, per_device_train_batch_size=32, warmup_steps=1,
                              logging_steps=1, report_to="none", disable_tqdm=True, save_strategy="no", seed=seed,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import multiprocessing
 import os
 from collections.abc import Callable, Sequence
@@ -20,7 +21,7 @@ from nbformat import NotebookNode
 
 from coursekit import language
 from grader import depending
-from grader.authoring import chapter, marking, naming, notebook
+from grader.authoring import asides, chapter, marking, naming, notebook, rhythm
 from grader.authoring.chapter import BuildError, Text
 
 
@@ -62,7 +63,7 @@ def draft(path: Path, root: Path, specs: Callable[[str], chapter.Specs] = chapte
     """One chapter's draft in the language that is chosen. Raises BuildError, NoCatalogue."""
     text = _in_language(chapter.read(path, root), path.parent)
     known = specs(text.slug)
-    chapter.judge(text, known, [*naming.refusals(text), *marking.refusals(text)])
+    chapter.judge(text, known, itertools.chain(*(look.refusals(text) for look in (naming, marking, rhythm, asides))))
     expanded = notebook.expand(text, known)
     return Draft(text, expanded, inputs_hash(expanded, text.slug))
 
