@@ -1406,7 +1406,7 @@ for way, count in projected.items():
     print(f"keys and values computed, {way:6}: {count:6,}")
 
 # %% [markdown]
-# Same result, and the work of each step no longer grows with what it has to project. (The causal mask does
+# The results are the same, and a step projects one token, however many lie behind it. (The causal mask does
 # nothing here. A single query is the last of the $S$ positions, and may see them all. This is why exercise
 # [[attention.masks]] counts from the end.) The price is memory. With $L$ layers, $G$ key/value heads of width
 # $d$, $S$ tokens and 2 bytes per number, the cache holds
@@ -1450,7 +1450,7 @@ diagram("attention.groups")
 #
 # Llama 3.1 70B has 80 layers, a model width of 8192, 64 query heads of width 128 that share 8 key/value heads,
 # and reads up to 131,072 tokens (Grattafiori et al. 2024, table 3). How many **GiB** ($2^{30}$ bytes) does the
-# cache of one full context take in `bfloat16`, 2 bytes per number? Write the number, or a product of numbers.
+# cache of one full context take in `bfloat16`, 2 bytes per number? Return the number, or a product of numbers.
 #
 # <details><summary>Hint 1</summary>
 #
@@ -1466,10 +1466,11 @@ diagram("attention.groups")
 # </details>
 
 # %% exercise="attention.cache_bytes"
-cache_gib = None  # a number
-### BEGIN SOLUTION
-cache_gib = 2 * 80 * 8 * 128 * 131072 * 2 / 2**30
-### END SOLUTION
+def cache_gib() -> float:
+    """GiB of the cache of one full context: return a number, or a product of numbers."""
+    ### BEGIN SOLUTION
+    return 2 * 80 * 8 * 128 * 131072 * 2 / 2**30
+    ### END SOLUTION
 
 # %% check="attention.cache_bytes"
 check("attention.cache_bytes", cache_gib)
@@ -1530,8 +1531,8 @@ for G in (12, 6, 4, 3, 2, 1):                                     # average the 
 # %% [markdown]
 # Can a trained model be made to share afterwards? We averaged the keys and values of each group in one real
 # layer, as Ainslie et al. do. Even half the cache changes the result by most of its size, because these heads
-# were not trained to share. The paper's way out is to train on for 5% of the original compute. Models of today
-# share from their first step.
+# were not trained to share. The paper's way out is to train on for 5% of the original compute. Most models of
+# today share from their first step.
 
 # %% [markdown]
 # ### See only the neighbourhood
@@ -1611,13 +1612,14 @@ show(fig, "attention.window", widest=(reach[0, 0, -1] > 0).sum().item())
 # ### How many multiplications?
 # A product of a $(T \times d)$ and a $(d \times S)$ matrix takes $T S d$ multiplications and as many additions,
 # $2TSd$ [[term: FLOP | a floating-point operation: one addition or one multiplication]]s.
-#
+
+# %% [markdown]
 # ### Exercise [[attention.flops]]: Work out this number, the FLOPs of a head
 # core · importance 3 of 5 · 5 minutes · 1 point
 #
 # How many FLOPs do the two matrix products of one head take, $QK^\top$ and $AV$, for $T = S = 4096$ tokens and
-# $d = e = 128$? Every score is computed, there is no mask. Leave out the softmax. Write the number, or a product of
-# numbers.
+# $d = e = 128$? Every score is computed, there is no mask. Leave out the softmax. Return the number, or a product
+# of numbers.
 #
 # <details><summary>Hint 1</summary>
 #
@@ -1633,10 +1635,11 @@ show(fig, "attention.window", widest=(reach[0, 0, -1] > 0).sum().item())
 # </details>
 
 # %% exercise="attention.flops"
-head_flops = None  # a number
-### BEGIN SOLUTION
-head_flops = 4 * 4096**2 * 128
-### END SOLUTION
+def head_flops() -> float:
+    """FLOPs of the two products of one head: return a number, or a product of numbers."""
+    ### BEGIN SOLUTION
+    return 4 * 4096**2 * 128
+    ### END SOLUTION
 
 # %% check="attention.flops"
 check("attention.flops", head_flops)

@@ -1,4 +1,4 @@
-"""cache_gib: the KV cache of one full context of Llama 3.1 70B, worked out by hand."""
+"""cache_gib(): the KV cache of one full context of Llama 3.1 70B, worked out by hand."""
 
 from coursekit.checking.contract import Case, Exercise
 
@@ -9,6 +9,6 @@ EXERCISE = Exercise(
     minutes=5,
     difficulty="core",
     importance=3,
-    calls=("cache_gib: number",),
+    calls=("cache_gib() -> gib: number",),
     cases=lambda g: [Case("number", "GiB of the cache, 80 layers, 8 key/value heads, d=128, 131072 tokens", {})],
 )

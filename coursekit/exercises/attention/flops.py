@@ -1,4 +1,4 @@
-"""head_flops: the operations of one attention head's two matrix products, worked out by hand."""
+"""head_flops(): the operations of one attention head's two matrix products, worked out by hand."""
 
 from coursekit.checking.contract import Case, Exercise
 
@@ -9,6 +9,6 @@ EXERCISE = Exercise(
     minutes=5,
     difficulty="core",
     importance=3,
-    calls=("head_flops: number",),
+    calls=("head_flops() -> flops: number",),
     cases=lambda g: [Case("number", "FLOPs of Q K^T and A V, T=S=4096, d=e=128", {})],
 )

@@ -2,29 +2,45 @@
 
 from grader.contract import Trusted
 
+
+def number(value):
+    """A function that gives it."""
+    return lambda: value
+
+
 GIB = 2**30
 TOKEN = 2 * 80 * 8 * 128 * 2  # bytes: keys and values, layers, heads, width, two bytes a number
 
-TRUSTED = Trusted(TOKEN * 131072 / GIB)
+TRUSTED = Trusted(number(TOKEN * 131072 / GIB))
 TRUSTED.add_mistake(
-    "keys_alone", "Half of it is missing: a cache holds keys **and** values, and each number takes 2 bytes.", 20.0
+    "keys_alone",
+    "Half of it is missing: a cache holds keys **and** values, and each number takes 2 bytes.",
+    number(20.0),
 )
 TRUSTED.add_mistake(
     "query_heads",
     "All 64 query heads are counted: only the 8 key/value heads are kept, which is what sharing is for.",
-    320.0,
+    number(320.0),
 )
-TRUSTED.add_mistake("float32", "Each number takes 2 bytes in bfloat16; yours take 4.", 80.0)
-TRUSTED.add_mistake("one_layer", "This is one layer: all 80 layers keep keys and values of their own.", 0.5)
-TRUSTED.add_mistake("gigabytes", "These are gigabytes, 10^9 bytes; asked are GiB, 2^30 bytes.", TOKEN * 131072 / 1e9)
-TRUSTED.add_mistake("in_bytes", "These are bytes: divide by 2^30 for GiB.", float(TOKEN * 131072))
-TRUSTED.add_mistake("one_token", "This is the cache of one token, in bytes: how many tokens are there?", float(TOKEN))
-TRUSTED.add_mistake("one_head", "One head is counted: there are 8 key/value heads of width 128 in each layer.", 5.0)
+TRUSTED.add_mistake("float32", "Each number takes 2 bytes in bfloat16; yours take 4.", number(80.0))
+TRUSTED.add_mistake("one_layer", "This is one layer: all 80 layers keep keys and values of their own.", number(0.5))
+TRUSTED.add_mistake(
+    "gigabytes", "These are gigabytes, 10^9 bytes; asked are GiB, 2^30 bytes.", number(TOKEN * 131072 / 1e9)
+)
+TRUSTED.add_mistake("in_bytes", "These are bytes: divide by 2^30 for GiB.", number(float(TOKEN * 131072)))
+TRUSTED.add_mistake(
+    "one_token", "This is the cache of one token, in bytes: how many tokens are there?", number(float(TOKEN))
+)
+TRUSTED.add_mistake(
+    "one_head", "One head is counted: there are 8 key/value heads of width 128 in each layer.", number(5.0)
+)
 TRUSTED.add_mistake(
     "model_width",
     "The model's width of 8192 is taken for the width of a head, which is 128.",
-    2 * 80 * 8 * 8192 * 2 * 131072 / GIB,
+    number(2 * 80 * 8 * 8192 * 2 * 131072 / GIB),
 )
-TRUSTED.add_mistake("mebibytes", "These are MiB, 2^20 bytes; asked are GiB, 2^30 bytes.", TOKEN * 131072 / 2**20)
-TRUSTED.add_alternative("as_a_whole_number", 40)
-TRUSTED.add_alternative("by_token", 327680 * 131072 / GIB)
+TRUSTED.add_mistake(
+    "mebibytes", "These are MiB, 2^20 bytes; asked are GiB, 2^30 bytes.", number(TOKEN * 131072 / 2**20)
+)
+TRUSTED.add_alternative("as_a_whole_number", number(40))
+TRUSTED.add_alternative("by_token", number(327680 * 131072 / GIB))
