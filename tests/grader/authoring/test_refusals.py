@@ -98,6 +98,9 @@ REFUSALS = {
         45,
         "binds 'softmax', which is what exercise 'attention.softmax' asks for",
     ),
+    "a long cell": ("print(seed)", "print(seed)\n" * 31, 45, "the cell has 31 lines, at most 30"),
+    "a prediction without an outcome": ("print(seed)", 'predict("x.y")', 51, "the prediction 'x.y' has no outcome"),
+    "a mark that is none": ("print(seed)", "print(seed)\n\n# %% [markdown]\n# [[term: mask]]", 48, "is no mark"),
     "a bad id": (
         'question="attention.explain"',
         'question="Explain it"',
