@@ -9,7 +9,7 @@
 #       - Tell a model where its tokens stand, with sinusoids, rotations or a penalty on distance (section 8).
 #       - Say what attention costs in memory and time, and cut the cost with shared heads, windows and blocks (section 9).
 #       - Train an attention layer, and show by ablation which of its parts finds the right token (section 11).
-#     minutes: 430
+#     minutes: 480
 #     prerequisites:
 #       - matrix products and the chain rule
 #       - PyTorch tensors, broadcasting and autograd
@@ -40,7 +40,7 @@
 # 5. train an attention layer, and show which part of it finds the right token (section 11).
 
 # %% [markdown]
-# It takes about seven hours in six sittings of 60 to 90 minutes. Your progress is kept, so stop where you
+# It takes about eight hours in six sittings of 75 to 85 minutes. Your progress is kept, so stop where you
 # like. You need matrix products, the chain rule, PyTorch tensors with autograd, and `nn.Module`.
 #
 # **Sitting 1 of 6**, 75 minutes, sections 1 to 3. Do [[attention.softmax]] and [[attention.sdpa]], on which

@@ -60,7 +60,7 @@ def _untidy(*found: float) -> bool:
     """Loss and tokens right at each tenth of the run, at last both baselines."""
     loss, tokens, (unigram_loss, unigram) = found[0:-2:2], found[1:-2:2], found[-2:]
     first = next(i for i, right in enumerate(tokens) if right > unigram)
-    return loss[first] > unigram_loss - 0.1 and tokens[-1] > 2 * unigram
+    return loss[first] > unigram_loss - 0.1 and tokens[-1] > 1.5 * unigram
 
 
 def _second_epoch(*found: float) -> bool:
