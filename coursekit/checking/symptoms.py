@@ -200,7 +200,7 @@ def constant(seen: Seen) -> list[str]:
     value = seen.actual.flatten()[0].item()
     if value == ABSENT and not ((seen.expected < 0) & (seen.expected != ABSENT)).any():
         return []
-    return [f"is {value:g} everywhere"]
+    return [f"is {value + 0:g} everywhere"]  # -0 is 0
 
 
 def an_input(seen: Seen) -> list[str]:
@@ -250,7 +250,12 @@ def scaled(seen: Seen) -> list[str]:
     if a.shape != e.shape or a.numel() < 2 or not (e.abs() > 1e-3).any():
         return []
     factor = float((a * e).sum() / (e * e).sum())
-    if abs(factor) < 1e-6 or not bool(close(a, factor * e, seen.tolerance).all()):
+    # A factor of nearly 1 is no multiple: what it is made of can be anything.
+    if (
+        abs(factor) < 1e-6
+        or math.isclose(factor, 1, abs_tol=NEAR)
+        or not bool(close(a, factor * e, seen.tolerance).all())
+    ):
         return []
     if math.isclose(factor, -1, rel_tol=1e-4):
         return ["has the wrong sign"]
@@ -334,7 +339,9 @@ def _shares(case: Case, right: Tensor) -> bool:
 
 def _nearly(seen: Seen) -> bool:
     a, e = seen.actual, seen.expected
-    return a.shape == e.shape and e.numel() > 0 and bool((a - e).abs().max() <= NEAR * e.abs().max())
+    if a.shape != e.shape or not e.numel() or bool((e == e.round()).all()):
+        return False  # whole numbers are counted, and no rounding makes others of them
+    return bool((a - e).abs().max() <= NEAR * e.abs().max())
 
 
 def _sums_to_one(x: Tensor, dim: int) -> bool:

@@ -2,8 +2,10 @@
 
 import contextlib
 import io
+import random
 import tempfile
 
+import numpy.random
 import torch
 from torch import nn
 
@@ -81,11 +83,14 @@ def _silent():
 
     level = logging.get_verbosity()
     logging.set_verbosity_error()
+    states = random.getstate(), numpy.random.get_state()  # noqa: NPY002 (the one that Trainer sets)
     try:
-        # Trainer sets the seed of all random numbers.
+        # Trainer sets the seed of all random numbers: torch's, Python's and NumPy's.
         with contextlib.redirect_stdout(io.StringIO()), torch.random.fork_rng():
             yield
     finally:
+        random.setstate(states[0])
+        numpy.random.set_state(states[1])  # noqa: NPY002
         logging.set_verbosity(level)
 
 

@@ -83,7 +83,7 @@ def two_moments(X, weight, bias, eps):
     return (X - mean) / (X.pow(2).mean(-1, keepdim=True) - mean**2 + eps).sqrt() * weight + bias
 
 
-@ANSWERS.wrong("ones", "a token of one number is left as it is", told="D=1")
+@ANSWERS.wrong("ones", "a token of one number is left as it is", told="is the input X, unchanged|wrong where it is 1")
 def one_number(X, weight, bias, eps):
     return X if X.shape[-1] == 1 else normed(X, eps) * weight + bias
 
@@ -93,7 +93,7 @@ def squeezed(X, weight, bias, eps):
     return (normed(X, eps) * weight + bias).squeeze(0)
 
 
-@ANSWERS.wrong("large", "at most 512 numbers of a token", told="D=700")
+@ANSWERS.wrong("large", "at most 512 numbers of a token", told="wrong where it is 700 or more")
 def at_most_512(X, weight, bias, eps):
     if X.shape[-1] <= 512:
         return normed(X, eps) * weight + bias

@@ -192,7 +192,7 @@ def keys_emptied(Q, K, V, real, causal):
     return attend(Q, K, V, real[:, None, None] & past(Q, K) if causal else real[:, None, None])
 
 
-@ANSWERS.wrong("again", "the mask is kept by its sizes, without real and causal")
+@ANSWERS.wrong("again", "the mask is kept by its sizes, without real and causal", told="differ in causal alone")
 def mask_kept(Q, K, V, real, causal):
     allowed = real[:, None, None]
     key = Q.shape[2], K.shape[2]
@@ -228,7 +228,7 @@ def square(Q, K, V, real, causal):
     return Z.masked_fill(~real[:, None, None], -torch.inf).softmax(-1) @ V
 
 
-@ANSWERS.wrong("named", "causal only where there are as many queries as keys")
+@ANSWERS.wrong("named", "causal only where there are as many queries as keys", told="differ in causal alone")
 def causal_if_square(Q, K, V, real, causal):
     allowed = real[:, None, None]
     return attend(Q, K, V, allowed & past(Q, K) if causal and Q.shape[2] == K.shape[2] else allowed)

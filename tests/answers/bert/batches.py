@@ -169,7 +169,13 @@ def small_numbers(lengths, size):
     return [order[i : i + size] for i in range(0, len(order), size)]
 
 
-@ANSWERS.wrong("named", "batches of equal length only, none larger than size", told=r"sizes of the batches", at=1)
+@ANSWERS.wrong(
+    "named",
+    "batches of equal length only, none larger than size",
+    told=r"sizes of the batches",
+    advice="differ in size alone",
+    at=1,
+)
 def equal_lengths_only(lengths, size):
     order = sorted(range(len(lengths)), key=lambda i: lengths[i])
     found = []
@@ -280,7 +286,13 @@ def split_once(lengths, size):
     return SPLIT.setdefault(tuple(lengths), [order[i : i + size] for i in range(0, len(order), size)])
 
 
-@ANSWERS.wrong("again", "the order is kept by the sizes of the batches", told="in another order", at=2)
+@ANSWERS.wrong(
+    "again",
+    "the order is kept by the sizes of the batches",
+    told="in another order",
+    advice="the right numbers at the wrong places",
+    at=2,
+)
 def order_once(batches, results):
     key = tuple(map(len, batches)), results[0].shape[1:]
     order = ORDER.setdefault(key, torch.tensor([i for batch in batches for i in batch]).argsort())

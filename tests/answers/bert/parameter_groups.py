@@ -227,12 +227,17 @@ def line(step, warm, total):
 SHARES = {}
 
 
-@share("again", "kept by step and warm: another total gets the first one's", told="warm_up.step, warm, total. differs")
+@share(
+    "again",
+    "kept by step and warm: another total gets the first one's",
+    told="warm_up.step, warm, total. differs",
+    advice="differ in total alone",
+)
 def kept_without_total(step, warm, total):
     return SHARES.setdefault((step, warm), line(step, warm, total))
 
 
-@share("again", "kept by step and total", told="warm_up.step, warm, total. differs")
+@share("again", "kept by step and total", told="warm_up.step, warm, total. differs", advice="differ in warm alone")
 def kept_without_warm(step, warm, total):
     return SHARES.setdefault((step, "of", total), line(step, warm, total))
 
@@ -328,7 +333,7 @@ def one_step_more(step, warm, total):
     return (step + 1) / (warm + 1) if step < warm else max(0, total - step) / (total - warm)
 
 
-@share("plain", "integer division", told="warm_up.step, warm, total. differs")
+@share("plain", "integer division", told="warm_up.step, warm, total. differs", advice="differ in total alone")
 def whole_numbers(step, warm, total):
     return (step + 1) // warm if step < warm else max(0, total - step) // (total - warm)
 
