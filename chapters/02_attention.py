@@ -2082,7 +2082,7 @@ quiz("attention.block")
 # events that matter, those of the next person, and of these the latest.
 
 # %%
-from coursekit.material.circle import NAMES, OBJECTS, circle
+from coursekit.material.circle_game import NAMES, OBJECTS, circle
 
 names, objects, counts = circle(1, 12, torch.Generator().manual_seed(seed))  # (1, T) each
 for who, what, counted in zip(names[0].tolist(), objects[0].tolist(), counts[0].tolist(), strict=True):

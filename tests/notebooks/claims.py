@@ -72,7 +72,7 @@ def _second_epoch(*found: float) -> bool:
 def _depth(*found: float) -> bool:
     """Right answers as it came and fine-tuned, layer by layer."""
     ahead = [tuned - came for came, tuned in zip(found[0::2], found[1::2], strict=True)]
-    return ahead[0] == 0 and ahead[-1] > 5 and abs(found[-1] - found[-3]) < 5
+    return ahead[0] == 0 and ahead[-1] > 3 and abs(found[-1] - found[-3]) < 5
 
 
 EPOCH = r"\n *[\d.]+ +# +# +[\d.]+% +[\d.]+"

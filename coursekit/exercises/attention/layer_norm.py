@@ -22,8 +22,10 @@ def equal(g, B, T, D):
 def cases(g):
     case, double = NORM.cases(g), torch.float64
     small = {"X": 0.01 * normal(g, 2, 3, 6, dtype=double), "note": "numbers near 0.01, where eps counts"}
+    first = case("values", B=2, T=3, D=8, eps=1e-5)
+    same = {name: first.inputs[name] for name in ("X", "weight", "bias")}
     return [
-        case("values", B=2, T=3, D=8, eps=1e-5),
+        first,
         case("values", B=2, T=4, D=5, eps=1e-12, contiguous=False),
         case("values", B=3, T=2, D=6, eps=0.1, dtype=double),
         case("values", B=2, T=3, D=6, eps=1e-3, dtype=double, **small),
@@ -32,6 +34,7 @@ def cases(g):
         case("values", B=1, T=3, D=1, eps=1e-5),
         case("values", B=1, T=1, D=7, eps=1e-5, dtype=double),
         case("values", B=2, T=1, D=700, eps=1e-5),
+        case("values", B=2, T=3, D=8, eps=0.2, note="the same X, weight and bias", **same),
         case("gradients", B=2, T=3, D=8, eps=1e-5, upstream=True),
         case("gradients", B=1, T=4, D=5, eps=0.5, dtype=double, upstream=True),
     ]

@@ -70,7 +70,7 @@ def without_eps(X, weight, bias, eps):
     return (X - X.mean(-1, keepdim=True)) / X.std(-1, keepdim=True, correction=0) * weight + bias
 
 
-@ANSWERS.wrong("named", "eps is 1e-5 whatever is asked", told="Y differs")
+@ANSWERS.wrong("named", "eps is 1e-5 whatever is asked", told="differ in eps alone")
 def usual_eps(X, weight, bias, eps):
     return F.layer_norm(X, weight.shape, weight, bias)
 

@@ -80,7 +80,7 @@ def test_the_table_tells_data_from_functions(root):
     rows = json.loads((root / naming.FOLDER / "02_attention.json").read_text(encoding="utf-8"))
     [row] = [row for row in rows if {"split", "merge"} <= set(row["binds"])]
     assert row["kind"] == "demonstration"
-    assert "heads" in row["data"]
+    assert "at_once" in row["data"]
     assert "split" not in row["data"]
     assert {row["exercise"] for row in rows if row["kind"] == "answer"} == {
         row["exercise"] for row in rows if row["kind"] == "check"
