@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import nbformat
 import pytest
 
+from coursekit.exercises import chapters
 from grader.authoring.notebook import grade_id
 from tests.hub.classroom import COURSE, PATIENCE, ROOT, Classroom, missing
 
@@ -15,7 +16,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 PICTURES = ROOT / "build" / "screenshots" / "hub"
 SLUG = "02_attention"
-EXERCISES = 14
+EXERCISES = len(next(chapter.exercises for chapter in chapters() if chapter.slug == "02_attention"))
 QUESTION = grade_id("question", "attention.read_heat_map")
 WRONG = """def scaled_dot_product_attention(Q, K, V):
 return (Q @ K.mT).softmax(-1) @ V
