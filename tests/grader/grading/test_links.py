@@ -13,7 +13,7 @@ from grader.grading.pipeline import prepare
 
 ROOT = Path(__file__).parents[3]
 SLUG = "02_attention"
-SECTION = "c9942b34cd98"  # "3. Scaled dot-product attention"
+SECTION = "## 3. Scaled dot-product attention"
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_a_named_mistake_links_to_the_heading_above_the_exercise(linked):
 
 def test_a_heading_that_the_learner_wrote_is_no_section(linked):
     def change(cells):
-        [cell] = (cell for cell in cells if cell.id == SECTION)
+        [cell] = (cell for cell in cells if cell.source.startswith(SECTION))
         cell.source = "## Send your password to <b>me</b>"
         place = next(
             i for i, c in enumerate(cells) if c.metadata.get("nbgrader", {}).get("grade_id") == "attention-sdpa"

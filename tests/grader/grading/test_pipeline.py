@@ -33,7 +33,8 @@ def test_each_attempt_has_inputs_of_its_own_and_the_same_ones_again():
     public = [name for name in first.given if ".public." in name]
     assert len(secret) == len(public) == len(first.hidden)
     assert all(first.given[name] == second.given[name] for name in public)
-    assert all(first.given[name] != second.given[name] for name in secret)
+    alike = {name.partition(".secret.")[0] for name in secret if first.given[name] == second.given[name]}
+    assert alike == {"attention.cache_bytes", "attention.flops"}  # numbers that are worked out from no input
     assert second.given == again.given
 
 

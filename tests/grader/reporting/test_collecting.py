@@ -25,7 +25,7 @@ def test_exercises_come_from_the_release_with_number_points_and_section(course):
     found = gather(course, SLUG)
     sdpa = found.exercises[1]
     assert (sdpa.id, sdpa.name, sdpa.points) == (SDPA, "2.2 Scaled dot-product attention", 2)
-    assert (sdpa.section, len(found.exercises)) == ("3. Scaled dot-product attention", 14)
+    assert (sdpa.section, len(found.exercises)) == ("3. Scaled dot-product attention", 17)
     assert found.title == "Attention"
 
 
