@@ -11,7 +11,6 @@ from tests.answers.collection import Answers
 ANSWERS = Answers(
     "bert.parameter_groups",
     spared={
-        "again": "two functions of their arguments: what could be kept shows at the repeated case",
         "onward": "nothing happens after which it goes on",
         "dependence": "nothing is drawn",
         "unwatched": "the groups are handed over whole",
