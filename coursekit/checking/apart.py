@@ -5,25 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from torch import Tensor
-
-from coursekit.checking.comparing import difference
-from coursekit.checking.contract import Case, Exercise
+from coursekit.checking.contract import Case, Exercise, Outputs
+from coursekit.checking.findings import finding
 from coursekit.checking.observing import Outcome
 
 LEAST_RIGHT = 3  # so many right cases of a part, and what the wrong ones have in common may be no accident
 FAR = 3  # a size is of another kind where it is so many times as large
 
 
-def where(
-    exercise: Exercise, cases: Sequence[Case], outcomes: Sequence[Outcome], expected: Sequence[dict[str, Tensor]]
-) -> str:
+def where(exercise: Exercise, cases: Sequence[Case], outcomes: Sequence[Outcome], expected: Sequence[Outputs]) -> str:
     """What tells all wrong cases from all right ones: "right where S is 6 or less, wrong where it is 300 or more".
 
     Where parts are skills of their own, the first one with a wrong case is looked at.
     """
     shown = [
-        (case, _right(exercise, case, outcome, right))
+        (case, not finding(exercise, case, outcome, right))
         for case, outcome, right in zip(cases, outcomes, expected, strict=True)
         if not case.hidden
     ]
@@ -47,15 +43,6 @@ def where(
     sizes.sort(key=lambda one: "or more" not in one[1].split(", wrong")[1])
     (name, told), *more = switches or sizes or [("", "")]
     return f"{told} (they differ in {', '.join(other for other, _ in more)} too)" if more else told
-
-
-def _right(exercise: Exercise, case: Case, outcome: Outcome, expected: dict[str, Tensor]) -> bool:
-    if outcome.outputs is None or outcome.changed or outcome.left:
-        return False
-    found, widths = outcome.outputs, exercise.tolerance
-    return not any(difference(n, found[n], e, widths.get(e.dtype)) for n, e in expected.items()) and not any(
-        law(case.inputs, found) for law in exercise.laws
-    )
 
 
 def _switched(name: str, good: list[Any], bad: list[Any]) -> str:

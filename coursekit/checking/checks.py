@@ -13,7 +13,8 @@ from coursekit.checking import handover, session, store
 from coursekit.checking.calls import Call
 from coursekit.checking.comparing import close
 from coursekit.checking.contract import Case, Exercise, Outputs
-from coursekit.checking.judging import finding, judge, measured, refused
+from coursekit.checking.findings import finding
+from coursekit.checking.judging import judge, measured, refused
 from coursekit.checking.observing import Outcome, observe, observe_all
 from coursekit.checking.probing import Wrong
 from coursekit.checking.report import Verdict
@@ -112,22 +113,32 @@ def _right_alone(exercise: Exercise, objects: tuple[Any, ...], judged: list[tupl
 
 def _mixed(exercise: Exercise, objects: tuple[Any, ...], judged: list[tuple[Case, Outcome, Outputs]]) -> str:
     """What is said where the first sequence's result changes when the others of its batch do; else nothing."""
-    for case, outcome, right in judged:
-        for call in exercise.signatures:
-            if not call.forward or not outcome.outputs or not finding(exercise, case, outcome, right):
-                continue
-            name, given = call.returns[0], case.inputs.get(call.forward[0])
-            if not isinstance(given, torch.Tensor) or min((*given.shape[:2], given.dim())) < 2:
-                continue
-            if not all(len(outputs.get(name, ())) == len(given) for outputs in (outcome.outputs, right)):
-                continue
-            turned = torch.cat([given[:1], given[1:].flip(1)])
-            others = replace(case, inputs=case.inputs | {call.forward[0]: turned})
-            one, two = (observe(exercise, objects, c).outputs for c in (case, others))
-            if one and two and not close(one[name][0], two[name][0]).all():
-                return f"{case.label}: {MIXED.format(name)}"
-            return ""
+    tries = (
+        (case, call)
+        for case, outcome, right in judged
+        for call in exercise.signatures
+        if _is_wrong_batch(exercise, call, case, outcome, right)
+    )
+    case, call = next(tries, (None, None))
+    if not (case and call and call.forward):
+        return ""
+    name, given = call.forward[0], case.inputs[call.forward[0]]
+    others = replace(case, inputs=case.inputs | {name: torch.cat([given[:1], given[1:].flip(1)])})
+    one, two = (observe(exercise, objects, c).outputs for c in (case, others))
+    result = call.returns[0]
+    if one and two and not close(one[result][0], two[result][0]).all():
+        return f"{case.label}: {MIXED.format(result)}"
     return ""
+
+
+def _is_wrong_batch(exercise: Exercise, call: Call, case: Case, outcome: Outcome, right: Outputs) -> bool:
+    """Whether a module's call gave something wrong for a batch of sequences, one result for each."""
+    if not call.forward or not outcome.outputs or not finding(exercise, case, outcome, right):
+        return False
+    name, given = call.returns[0], case.inputs.get(call.forward[0])
+    if not isinstance(given, torch.Tensor) or min((*given.shape[:2], given.dim())) < 2:
+        return False
+    return all(len(outputs.get(name, ())) == len(given) for outputs in (outcome.outputs, right))
 
 
 def _judged(exercise: Exercise, objects: tuple[Any, ...], device: torch.device) -> Verdict:

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from coursekit.checking import store
 from coursekit.checking.contract import Case, Exercise, Outputs
+from coursekit.checking.findings import finding
 from coursekit.checking.handover import Unreadable, read
-from coursekit.checking.judging import UNMEASURED, finding, judge, measured, not_started, refused
+from coursekit.checking.judging import UNMEASURED, judge, measured, not_started, refused
 from coursekit.checking.observing import Outcome
 from coursekit.checking.report import Verdict
 from coursekit.exercises import find

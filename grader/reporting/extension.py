@@ -19,7 +19,7 @@ from tornado import web
 from coursekit.home.page import STYLE
 from grader.reporting import page
 from grader.reporting.collecting import NothingGraded, assignments, gather
-from grader.reporting.plain import printable
+from grader.reporting.plain import one_line
 from grader.reporting.sheet import csv_text
 from grader.reporting.summarising import summarise
 
@@ -75,7 +75,7 @@ class ReportHandler(_Handler):
 
 def listing(titles: dict[str, str], base: str, trouble: str = "") -> str:
     """The list of reports; `titles` by assignment, `base` is the address below which they are."""
-    told = f'<p class="message wrong" role="status">{escape(printable(trouble))}</p>' if trouble else ""
+    told = f'<p class="message wrong" role="status">{escape(one_line(trouble))}</p>' if trouble else ""
     empty = '<p class="quiet">Nothing is graded yet. Collect and grade in formgrader, then reload this page.</p>'
     sections = "".join(_entry(name, title, base) for name, title in titles.items())
     reload = '<p><button data-action="reload" data-target="">Reload</button></p>'
@@ -87,7 +87,7 @@ def _entry(name: str, title: str, base: str) -> str:
     number = f"{int(name[:2])}. " if re.match(r"\d\d_", name) else ""
     links = (("", "Open the report"), ("?anonymous", "Without names"), ("?csv", "As CSV"))
     shown = " · ".join(f'<a href="{escape(address + query)}" target="_blank">{label}</a>' for query, label in links)
-    heading = f'<h2 id="{escape(name)}">{number}{escape(printable(title))}</h2>'
+    heading = f'<h2 id="{escape(name)}">{number}{escape(one_line(title))}</h2>'
     return f'<section aria-labelledby="{escape(name)}">{heading}<p>{shown}</p></section>'
 
 

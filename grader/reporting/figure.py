@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from grader.reporting.plain import printable
+from grader.reporting.plain import one_line
 from grader.reporting.states import STATES
 from grader.reporting.words import counted
 
@@ -69,7 +69,7 @@ def _text(x: float, y: float, text: str) -> str:
 
 
 def _svg(width: int, height: int, alt: str, body: str, kind: str) -> str:
-    alt = printable(alt, 2000)
+    alt = one_line(alt, 2000)
     title = f"<title>{escape(alt, quote=False)}</title>"
     size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
     return f'<svg class="{kind}" role="img" aria-label="{escape(alt)}" {size}>{title}{body}</svg>'

@@ -9,7 +9,7 @@ from importlib import resources
 
 from coursekit.checking.report import prose
 from grader.reporting import figure, words
-from grader.reporting.plain import printable
+from grader.reporting.plain import one_line
 from grader.reporting.states import PARTLY, STATES
 from grader.reporting.summary import ByExercise, Misconception, Moved, Row, Summary, Who
 
@@ -20,7 +20,7 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'"  # no script, no pictur
 def html_text(summary: Summary, now: datetime | None = None) -> str:
     """The whole page; `now` is the time that it says it was made."""
     made = (now or datetime.now(UTC)).astimezone(UTC)
-    title = f"{printable(summary.title)}: what the class misunderstood"
+    title = f"{one_line(summary.title)}: what the class misunderstood"
     style = resources.files("grader.reporting").joinpath("page.css").read_text(encoding="utf-8")
     parts = (_top(summary, title, made), _discuss(summary), _exercises(summary), _points(summary))
     more = (_mistakes(summary), _unnamed(summary), _changes(summary), _learners(summary), _flags(summary))
@@ -228,14 +228,14 @@ def _joined(who: Who, most: int | None = None) -> str:
     """The names, at most so many of them."""
     shown = who.names[:most]
     more = len(who.names) - len(shown)
-    return ", ".join(map(printable, shown)) + (f" and {more} more" if more else "")
+    return ", ".join(map(one_line, shown)) + (f" and {more} more" if more else "")
 
 
 def _text(text: str) -> str:
     """Prose of ours or of a learner's, escaped; what stands in backticks is code."""
-    return prose(printable(text, 2000))
+    return prose(one_line(text, 2000))
 
 
 def _plain(text: str) -> str:
     """Text of whoever, escaped."""
-    return escape(printable(text, 2000))
+    return escape(one_line(text, 2000))

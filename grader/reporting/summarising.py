@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from grader.reporting.changing import changes
 from grader.reporting.collecting import NOT_KEPT, Exercise, Gathered, Learner
-from grader.reporting.plain import numberless, printable
+from grader.reporting.plain import numberless, one_line
 from grader.reporting.states import PASSED, REJECTED, STATES, TRIED, finding, judged, state, total
 from grader.reporting.summary import ByExercise, Misconception, Naming, Row, Summary, Unnamed, Who
 
@@ -118,7 +118,7 @@ def _unnamed(
         alone = [those[0] for those in groups.values() if len(those) == 1]
         groups = {text: those for text, those in groups.items() if len(those) > 1} | ({ALONE: alone} if alone else {})
     found = [
-        Unnamed(text, "" if hide else printable(those[0][1]), who(name for name, _ in those))
+        Unnamed(text, "" if hide else one_line(those[0][1]), who(name for name, _ in those))
         for text, those in groups.items()
     ]
     return tuple(sorted(found, key=lambda one: (one.finding == ALONE, -one.who.count)))

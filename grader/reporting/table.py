@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from grader.reporting import words
-from grader.reporting.plain import printable
+from grader.reporting.plain import one_line
 from grader.reporting.summary import Moved, Summary, Who
 
 
@@ -17,7 +17,7 @@ def show(summary: Summary, console: Console) -> None:
     """Print the report: what to discuss first, then numbers."""
 
     def say(text: str, style: str = "") -> None:
-        console.print(Text(printable(text, 2000), style))
+        console.print(Text(one_line(text, 2000), style))
 
     say(f"{summary.title}: what the class misunderstood", "bold")
     for line in (words.headline(summary), *words.overview(summary), *words.troubles(summary)):
@@ -27,7 +27,7 @@ def show(summary: Summary, console: Console) -> None:
     for place, one in enumerate(summary.discuss, 1):
         count, sentence, where = words.discussed(one, len(summary.totals))
         say(f"{place}. {count}: {sentence}")
-        console.print(Padding(Text(printable(where, 2000)), (0, 0, 0, 3)))
+        console.print(Padding(Text(one_line(where, 2000)), (0, 0, 0, 3)))
     if not summary.discuss:
         say("No mistake is named.")
     console.print()
@@ -57,7 +57,7 @@ _NUMBERS = {"tried", "passed", "mean", "of", "learners", "points", "hand-ins"}
 
 def _row(table: Table, *cells: object) -> None:
     """Text, not markup: names and findings come from outside."""
-    table.add_row(*(Text(printable(str(cell))) for cell in cells))
+    table.add_row(*(Text(one_line(str(cell))) for cell in cells))
 
 
 def _exercises(summary: Summary) -> Table:

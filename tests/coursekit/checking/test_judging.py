@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from coursekit.checking.contract import Case, Exercise
-from coursekit.checking.judging import KnownMistake, finding, judge, measured
+from coursekit.checking.findings import finding
+from coursekit.checking.judging import KnownMistake, judge, measured
 from coursekit.checking.laws import as_measurements, share
 from coursekit.checking.observing import observe
 from coursekit.checking.surroundings import (

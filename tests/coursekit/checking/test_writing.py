@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from coursekit.checking.contract import Case, Exercise
-from coursekit.checking.judging import finding
+from coursekit.checking.findings import finding
 from coursekit.checking.observing import Outcome, observe
 from coursekit.checking.writing import as_numbers, written_difference
 

@@ -6,7 +6,7 @@ import re
 import pytest
 import torch
 
-from coursekit.checking.judging import finding
+from coursekit.checking.findings import finding
 from coursekit.exercises import find
 from grader.drawing import draw, outcome_of
 from grader.exercises import trusted

@@ -10,7 +10,7 @@ from school import CLASS, HOSTILE, SLUG, graded_school
 
 from grader.grading import attempts
 from grader.reporting.collecting import gather
-from grader.reporting.plain import printable
+from grader.reporting.plain import one_line
 from grader.reporting.states import PASSED, STATES, UNTOUCHED
 from grader.reporting.summarising import summarise
 from kernelkit import sandbox
@@ -141,7 +141,7 @@ def test_the_sheet_has_a_row_for_each_learner_and_exercise(written, summary):
 def test_no_field_of_the_sheet_is_a_formula(written, way):
     fields = [field for line in csv.reader(io.StringIO(written[way, "csv"])) for field in line]
     assert [field for field in fields if field.startswith(("=", "+", "-", "@", "\t"))] == []
-    assert (f"'{printable(HOSTILE)}" in fields) == (way == "named")
+    assert (f"'{one_line(HOSTILE)}" in fields) == (way == "named")
 
 
 @pytest.mark.parametrize("kind", ["table", "html", "csv"])
