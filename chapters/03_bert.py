@@ -375,7 +375,7 @@ show(fig, "bert.filler", come=shares["as they come"], sorted=shares["by length"]
 # Does a sentence get the **same vector** in other company? That is the law to test.
 
 # %%
-some = snippets[: 64 if profile == "smoke" else 128]
+some = snippets[: 40 if profile == "smoke" else 128]
 alike = []
 for way in ways.values():
     batches, filled = batches_of(some, way, 32)
@@ -1092,7 +1092,7 @@ import itertools
 import time
 
 D, L, H = 128, 3, 4
-steps, size = {"smoke": (20, 8), "fast": (800, 16), "full": (20_000, 64)}[profile]
+steps, size = {"smoke": (10, 4), "fast": (800, 16), "full": (20_000, 64)}[profile]
 torch.manual_seed(seed)
 model = Pretraining(V, D, L, H, longest).to(device)
 g = torch.Generator().manual_seed(seed)
@@ -1758,8 +1758,8 @@ check("bert.early_stopping", EarlyStopping)
 # %%
 train_on, evaluate_on = use("bert.fine_tuning", train, evaluate)
 Stopping = use("bert.early_stopping", EarlyStopping)
-sizes = {"smoke": (16, 8, 64), "fast": (2000, 600, 1500), "full": (6671, 1000, 1500)}[profile]
-size = 8 if profile == "smoke" else 32
+sizes = {"smoke": (8, 8, 64), "fast": (2000, 600, 1500), "full": (6671, 1000, 1500)}[profile]
+size = 4 if profile == "smoke" else 32
 learned, validation = movies.train[: sizes[0]], movies.validation[: sizes[1]]
 
 
