@@ -2162,7 +2162,8 @@ def shares_right(model):
 seeds = range(1 if profile == "smoke" else 3)
 table = {}
 print("left out          as in training         in use   (mean, lowest to highest of the seeds)")
-for without_what in ("nothing", "a map for keys", "the scale", "positions", "the mask", "looking"):
+left_out = ("nothing", "a map for keys", "the scale", "positions", "the mask", "looking")
+for without_what in ck.track(left_out, "layers"):
     runs_of = [shares_right(trained(without_what, seed + s)) for s in seeds]
     table[without_what] = [[100 * share for share in column] for column in zip(*runs_of, strict=True)]
     told = "   ".join(f"{sum(c) / len(c):4.0f}% ({min(c):.0f} to {max(c):.0f})" for c in table[without_what])
