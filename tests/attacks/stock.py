@@ -34,9 +34,8 @@ c.CourseDirectory.root = {root!r}
 c.CourseDirectory.source_directory = "solutions"
 c.CourseDirectory.release_directory = "course"
 c.GenerateAssignment.force = True
-c.Execute.timeout = 8
 """
-SECONDS = 60
+SECONDS = 180
 # Namespaces; then memory for each process, processes, file size.
 CAGE = ["unshare", "-Urmpif", "--mount-proc", "--kill-child"]
 CAGE += ["prlimit", "--as=6000000000", "--nproc=300", "--fsize=300000000"]
