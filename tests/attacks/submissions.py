@@ -191,7 +191,7 @@ def _modules(folder: Path) -> None:
     for name in ("torch.py", "json.py", "sitecustomize.py"):
         (folder / name).write_text("raise SystemExit('shadowed')\n")
     (folder / "coursekit").mkdir()
-    (folder / "coursekit" / "__init__.py").write_text("def check(*_): return 2\n")
+    (folder / "coursekit" / "__init__.py").write_text("def check(*_): return 1\n")
     (folder / "nbgrader_config.py").write_text("c.ClearSolutions.code_stub = {}\n")
 
 
@@ -329,14 +329,14 @@ FORGERIES = [
         "blanked",
         2,
         "an input transformer blanks the check cells",
-        "get_ipython().input_transformers_cleanup.append(lambda lines: ['2'] if 'check(' in ''.join(lines) else lines)",
+        "get_ipython().input_transformers_cleanup.append(lambda lines: ['1'] if 'check(' in ''.join(lines) else lines)",
     ),
     Attack(
         "rewritten",
         3,
-        "an AST transformer replaces every expression by 2",
+        "an AST transformer replaces every expression by 1",
         "import ast\nclass T(ast.NodeTransformer):\n    def visit_Expr(self, node):\n"
-        "        return ast.copy_location(ast.Expr(ast.Constant(2)), node)\n"
+        "        return ast.copy_location(ast.Expr(ast.Constant(1)), node)\n"
         "get_ipython().ast_transformers.append(T())",
     ),
     Attack(
@@ -345,7 +345,7 @@ FORGERIES = [
         "forged execute_result messages on the iopub channel",
         "k = get_ipython().kernel\n"
         "def forge(*_):\n"
-        "    content = {'execution_count': 1, 'data': {'text/plain': '2'}, 'metadata': {}}\n"
+        "    content = {'execution_count': 1, 'data': {'text/plain': '1'}, 'metadata': {}}\n"
         "    k.session.send(k.iopub_socket, 'execute_result', content, parent=k.get_parent())\n"
         "get_ipython().events.register('post_run_cell', forge)\nforge()",
     ),
