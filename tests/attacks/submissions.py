@@ -371,7 +371,7 @@ FORGERIES = [
         "import torch, coursekit, coursekit.checking.checks, coursekit.checking.judging, coursekit.checking.comparing\n"
         "torch.allclose = torch.equal = lambda *a, **k: True\n"
         "torch.testing.assert_close = lambda *a, **k: None\n"
-        "check = coursekit.check = coursekit.checking.checks.check = lambda *a, **k: 2\n",
+        "check = coursekit.check = coursekit.checking.checks.check = lambda *a, **k: 1\n",
     ),
     Attack("not_a_number", 7, "every answer is NaN", answers=_body("return x * float('nan')")),
     Attack("infinite", 7, "every answer is infinite", answers=_body("return x + float('inf')")),
