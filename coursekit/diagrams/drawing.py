@@ -159,7 +159,9 @@ class Diagram:
         return self.alt
 
     def _repr_html_(self) -> str:
-        return _ONE_OF_TWO + self._image("light", _LIGHT, "background:#fff") + self._image("dark", _DARK, "display:none")
+        return (
+            _ONE_OF_TWO + self._image("light", _LIGHT, "background:#fff") + self._image("dark", _DARK, "display:none")
+        )
 
     def _image(self, theme: str, colours: dict[str, str], style: str) -> str:
         """The diagram as a picture in fixed colours, for a picture cannot ask the page for its own."""
