@@ -2202,7 +2202,7 @@ sizes_of = sorted({n for by_size in measured.values() for n in by_size})
 print(f"{'test accuracy (%), mean and deviation':44}" + "".join(f"{n:>14,}" for n in sizes_of))
 for (how, name), by_size in measured.items():
     row = (f"{mean(by_size[n]):.1f} ± {stdev(by_size[n]):.1f}" if n in by_size else "" for n in sizes_of)
-    print(f"{name + ', ' + how:44}" + "".join(f"{cell:>14}" for cell in row))
+    print((f"{name + ', ' + how:44}" + "".join(f"{cell:>14}" for cell in row)).rstrip())
 print(f"\npackaged encoder, fine-tuned in section 6 with {len(learned):,} labels: {100 * share_right:.1f}")
 
 # %%

@@ -209,7 +209,7 @@ def curves(
 
     `levels` (label -> y) are baselines across, `places` (label -> x) upright lines; neither has marks.
     """
-    look = {"title": title, "log": log, "marker": marker, "levels": levels, "places": places}
+    look: dict[str, Any] = {"title": title, "log": log, "marker": marker, "levels": levels, "places": places}
     with rc_context(STYLE):
         fig = Figure(figsize=size, layout="constrained")
         draw_curves(fig.subplots(), x, lines, x_label=x_label, y_label=y_label, **look)
