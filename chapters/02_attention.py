@@ -913,7 +913,6 @@ for word in ("big", "small"):
 labels[-3] = "big / small"
 fig = heatmap(torch.stack([*trophy.values()]), row_labels=[f"it, too {word}" for word in trophy],
               column_labels=labels, numbers=".2f")
-fig.axes[1].remove()                                              # the numbers say what the bar would
 fig.set_size_inches(8.4, 2.6)
 measured = {f"{word}_{noun}": row[labels.index(noun)].item() for word, row in trophy.items() for noun in nouns}
 show(fig, "attention.trophy", **measured)

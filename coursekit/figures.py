@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import os
 import re
 import sys
@@ -145,8 +146,9 @@ def heatmap(
     """One matrix (T S), or several by title, drawn side by side on one colour scale.
 
     `rows` and `columns` name the axes, `unit` the colour bar, which runs from 0 to 1 for attention weights. `numbers`
-    is a format such as ".2f" in which each entry is written into its cell. `names` are those of the whole numbers that
-    a matrix of categories holds, from 0; a legend takes the place of the bar. A Bool matrix is hidden (0) and seen (1).
+    is a format such as ".2f" in which each entry is written into its cell; one matrix without a title needs no bar
+    then, and `unit` is its title. `names` are those of the whole numbers that a matrix of categories holds, from 0; a
+    legend takes the place of the bar. A Bool matrix is hidden (0) and seen (1).
     """
     named = {"": panels} if isinstance(panels, Tensor) else dict(panels)
     matrices = {title: _matrix(title, A) for title, A in named.items()}
@@ -174,6 +176,8 @@ def heatmap(
         if names:
             patches = [Patch(color=image.cmap(image.norm(k)), label=name) for k, name in enumerate(names)]
             fig.legend(handles=patches, loc="outside right center", title="" if len(names) == 2 else unit)
+        elif numbers and list(floats) == [""]:
+            grid.flat[0].set_title(unit)
         else:
             fig.colorbar(image, ax=grid, shrink=0.9, label=unit)
     return fig
@@ -181,10 +185,11 @@ def heatmap(
 
 def _write_numbers(ax: Any, A: Any, form: str, image: Any) -> None:
     """Each entry in its cell, in black or white, whichever is read more easily."""
+    size = 8 if A.shape[1] > 4 else 11
     for (i, j), value in np.ndenumerate(A):
         red, green, blue, _ = image.cmap(image.norm(value))
         dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
-        ax.text(j, i, format(value, form), ha="center", va="center", fontsize=8, color="white" if dark else "black")
+        ax.text(j, i, format(value, form), ha="center", va="center", fontsize=size, color="white" if dark else "black")
 
 
 def curves(
@@ -197,37 +202,65 @@ def curves(
     log: str = "",
     marker: str = "",
     size: tuple[float, float] = (6.4, 3.2),
+    levels: Mapping[str, float] | None = None,
+    places: Mapping[str, float] | None = None,
 ) -> Figure:
-    """Each of `lines` (label -> values) over `x`; `log` names the logarithmic axes: "x", "y" or "xy"."""
+    """Each of `lines` (label -> values) over `x`; `log` names the logarithmic axes: "x", "y" or "xy".
+
+    `levels` (label -> y) are baselines across, `places` (label -> x) upright lines; neither has marks.
+    """
+    look: dict[str, Any] = {"title": title, "log": log, "marker": marker, "levels": levels, "places": places}
     with rc_context(STYLE):
         fig = Figure(figsize=size, layout="constrained")
-        draw_curves(fig.subplots(), x, lines, x_label=x_label, y_label=y_label, title=title, log=log, marker=marker)
+        draw_curves(fig.subplots(), x, lines, x_label=x_label, y_label=y_label, **look)
     return fig
 
 
 def draw_curves(
-    ax: Any, x: Any, lines: Mapping[str, Any], *, x_label: str, y_label: str, title="", log="", marker=""
+    ax: Any,
+    x: Any,
+    lines: Mapping[str, Any],
+    *,
+    x_label: str,
+    y_label: str,
+    title: str = "",
+    log: str = "",
+    marker: str = "",
+    levels: Mapping[str, float] | None = None,
+    places: Mapping[str, float] | None = None,
 ) -> None:
     """The same as `curves`, on axes that exist already."""
-    for k, (label, y) in enumerate(lines.items()):
-        look = {"color": COLOURS[k % len(COLOURS)], "linestyle": DASHES[k % len(DASHES)]}
-        ax.plot(_numbers(x), _numbers(y), label=label, marker=marker, markersize=4, **look)
+    looks = [{"color": colour, "linestyle": dash} for colour, dash in zip(COLOURS, DASHES, strict=True)]
+    look = itertools.cycle(looks)
+    for label, y in lines.items():
+        ax.plot(_numbers(x), _numbers(y), label=label, marker=marker, markersize=4, **next(look))
+    for draw, straight in ((ax.axhline, levels or {}), (ax.axvline, places or {})):
+        for label, at in straight.items():
+            draw(at, label=label, **next(look))
     ax.set(xlabel=x_label, ylabel=y_label, title=title)
     if "x" in log:
         ax.set_xscale("log", base=2)
     if "y" in log:
         ax.set_yscale("log")
-    if len(lines) > 1:
+    if len(ax.lines) > 1:
         ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))  # beside the axes: it never hides a line
 
 
-def curve_panels(x: Any, panels: Mapping[str, Mapping[str, Any]], *, x_label: str, marker: str = "") -> Figure:
-    """The curves of each panel, by title, side by side, each with a scale and a legend of its own below it."""
+def curve_panels(
+    x: Any,
+    panels: Mapping[str, Mapping[str, Any]],
+    *,
+    x_label: str,
+    marker: str = "",
+    levels: Mapping[str, Mapping[str, float]] | None = None,
+) -> Figure:
+    """The curves of each panel, by title, side by side, each with its `levels`, a scale and a legend below it."""
     with rc_context(STYLE):
         fig = Figure(figsize=(8.2, 3.0), layout="constrained")
         axes = fig.subplots(1, len(panels), squeeze=False)[0]
         for ax, (title, lines) in zip(axes, panels.items(), strict=True):
-            draw_curves(ax, x, lines, x_label=x_label, y_label="", title=title, marker=marker)
+            across = (levels or {}).get(title)
+            draw_curves(ax, x, lines, x_label=x_label, y_label="", title=title, marker=marker, levels=across)
             ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22))
     return fig
 

@@ -72,6 +72,8 @@ def _not_numbers(name: str, actual: Tensor, expected: Tensor) -> str | None:
 
 
 def _values(name: str, actual: Tensor, expected: Tensor, agree: Tensor) -> str:
+    if not actual.dim():
+        return f"{name} is {actual.item():.6g}, expected {expected.item():.6g}"
     wrong = ~agree
     gap = (_wide(actual) - _wide(expected.to(actual.device))).abs().nan_to_num(float("inf"))
     worst = torch.unravel_index(gap.where(wrong, -1.0).argmax(), gap.shape)

@@ -31,7 +31,7 @@ def layer() -> Diagram:
         d.arrow(source, target)
     d.arrow(real, attention, "hides keys", dashed=True)
     d.arrow(X, first, "X as it was", bend=100)
-    d.rows = 3
+    d.rows = 2.6
     return d
 
 

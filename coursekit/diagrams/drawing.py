@@ -1,5 +1,8 @@
 """Diagrams of boxes, arrows and shapes, drawn as SVG in the colours of the reader's theme.
 
+A notebook gets two pictures of it, light and dark, of which a style sheet shows one. JupyterLab takes SVG and style
+sheets out of a notebook that was opened and not run; pictures stay, and then the light one is shown, on white.
+
     d = Diagram("attention.head", columns=3)
     X = d.tensor("X", "(T, D)", at=(0, 1))
     Q = d.tensor("Q", "(T, d)", at=(1, 0))
@@ -11,6 +14,7 @@ that id in `texts/figures/`. Whatever does not fit is an error, so that a diagra
 
 from __future__ import annotations
 
+import base64
 import functools
 import re
 from dataclasses import dataclass, field
@@ -32,6 +36,12 @@ _INDEX = re.compile(r"_(\w+)([^\w]?)")
 _INK = "var(--jp-ui-font-color1, #222)"
 _FAINT = "var(--jp-ui-font-color2, #666)"
 _PAPER = "var(--jp-layout-color0, #fff)"
+_LIGHT = {_INK: "#222", _FAINT: "#666", _PAPER: "#fff"}
+_DARK = {_INK: "#eee", _FAINT: "#aaa", _PAPER: "#111"}
+_ONE_OF_TWO = (
+    "<style>body[data-jp-theme-light='false'] .ck-light {display: none !important} "
+    "body[data-jp-theme-light='false'] .ck-dark {display: inline !important}</style>"
+)
 # What a box stands for: its fill (which mixes with the page, light or dark), and whether its corners are round.
 _KINDS = {
     "tensor": ("rgba(0, 114, 178, 0.16)", 3),
@@ -102,7 +112,7 @@ class Diagram:
 
     id: str
     columns: int
-    rows: int = 0
+    rows: float = 0
     measured: dict[str, Any] = field(default_factory=dict)
     boxes: list[Box] = field(default_factory=list)
     arrows: list[Arrow] = field(default_factory=list)
@@ -126,7 +136,7 @@ class Diagram:
         width = span * column - GAP / 2 if span else 24 + max(_wide(label, FONT), _wide(note, SMALL))
         x, y = MARGIN + (at[0] + 0.5 + (max(span, 1) - 1) / 2) * column, MARGIN + (at[1] + 0.5) * ROW
         self.boxes.append(Box(label, note, kind, x, y, max(width, BOX)))
-        self.rows = max(self.rows, int(-(-(at[1] + 1) // 1)))
+        self.rows = max(self.rows, at[1] + 1)
         return self.boxes[-1]
 
     def arrow(self, source: Box, target: Box, label: str = "", *, dashed: bool = False, bend: float = 0) -> None:
@@ -149,7 +159,16 @@ class Diagram:
         return self.alt
 
     def _repr_html_(self) -> str:
-        return self.svg()
+        return (
+            _ONE_OF_TWO + self._image("light", _LIGHT, "background:#fff") + self._image("dark", _DARK, "display:none")
+        )
+
+    def _image(self, theme: str, colours: dict[str, str], style: str) -> str:
+        """The diagram as a picture in fixed colours, for a picture cannot ask the page for its own."""
+        svg = functools.reduce(lambda drawn, name: drawn.replace(name, colours[name]), colours, self.svg())
+        source = f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
+        look = f"max-width:100%;height:auto;{style}"
+        return f'<img class="ck-{theme}" src="{source}" width="{WIDTH}" alt="{escape(self.alt)}" style="{look}">'
 
     def svg(self) -> str:
         """The diagram as an SVG element. Raises DoesNotFit."""

@@ -46,9 +46,9 @@ def draw_scale(d: Any, divisor: Any = "√d") -> Picture | Notice:
         left, right = fig.subplots(1, 2)
         left.bar(range(KEYS), a.numpy(), color=COLOURS[1])
         left.set(xlabel="key", ylabel="attention weight", ylim=(0, 1), title=f"one query, d = {d}: {bits:.1f} bits")
-        names = {"x_label": "head width d (log scale)", "y_label": "entropy (bits)"}
+        title, y_label = "average of 64 queries, by divisor", "entropy (bits)"
         lines = dict(zip(DIVISORS, _entropies(), strict=True))
-        draw_curves(right, WIDTHS, lines, **names, title="average of 64 queries, by divisor", log="x")
+        draw_curves(right, WIDTHS, lines, x_label="head width d (log scale)", y_label=y_label, title=title, log="x")
         right.axvline(d, color="#888888", linewidth=1)
     return picture(
         fig,

@@ -1,5 +1,7 @@
 """Diagrams: what can be made can be read, in both themes, by eye and by ear."""
 
+import base64
+import re
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -56,6 +58,24 @@ def test_an_index_is_set_low_and_small(d):
 def test_colours_are_the_readers_theme(d):
     d.tensor("X", at=(0, 0))
     assert "var(--jp-ui-font-color1, #222)" in d.svg()
+
+
+def test_a_notebook_gets_a_picture_for_each_theme(d):
+    d.tensor("X", at=(0, 0))
+    html = d._repr_html_()
+    drawn = [base64.b64decode(found).decode() for found in re.findall(r"base64,([^\"]+)", html)]
+    assert ["#222" in svg for svg in drawn] == [True, False]
+    assert not any("var(" in svg for svg in drawn)
+
+
+def test_a_notebook_that_was_not_run_shows_the_light_picture_and_no_stray_words(d):
+    """JupyterLab takes everything but images out of what it does not trust."""
+    d.tensor("X", at=(0, 0))
+    images = re.sub(r"<style>.*?</style>", "", d._repr_html_())
+    assert re.sub(r"<img[^>]*>", "", images) == ""
+    light, dark = re.findall(r"<img[^>]*>", images)
+    assert "display:none" in dark
+    assert "display:none" not in light
 
 
 def test_a_label_that_is_cut_off_is_refused(d):

@@ -102,6 +102,24 @@ def test_attention_weights_have_a_scale_from_0_to_1_and_others_their_own():
     assert heatmap(A, unit="cosine").axes[0].images[0].get_clim() == pytest.approx((0.1, 0.3))
 
 
+def test_a_baseline_is_a_line_without_marks_and_stands_in_the_legend():
+    (ax,) = curves([0, 1], {"run": [0.0, 1.0]}, x_label="x", y_label="y", marker="o", levels={"coin": 0.5}).axes
+    run, coin = ax.lines
+    assert (run.get_marker(), coin.get_marker()) == ("o", "None")
+    assert list(coin.get_ydata()) == [0.5, 0.5]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["run", "coin"]
+
+
+def test_a_place_is_an_upright_line():
+    (ax,) = curves([0, 1], {"run": [0.0, 1.0]}, x_label="x", y_label="y", places={"here": 0.25}).axes
+    assert list(ax.lines[1].get_xdata()) == [0.25, 0.25]
+
+
+def test_one_matrix_with_its_numbers_has_a_title_and_no_bar():
+    (ax,) = heatmap(torch.eye(2), unit="sentences", numbers=".0f").axes
+    assert ax.get_title() == "sentences"
+
+
 def test_numbers_are_written_into_the_cells_and_can_be_read():
     texts = heatmap(torch.tensor([[0.0, 1.0]]), numbers=".2f").axes[0].texts
     assert [(t.get_text(), t.get_color()) for t in texts] == [("0.00", "white"), ("1.00", "black")]

@@ -113,6 +113,7 @@ CLAIMS = (
           lambda come, sorted_: 45 < come < 50 and sorted_ < 1),
     Claim("03_bert", "passes its baseline while the loss is still about that of frequencies alone",
           r"step +\d+: token loss #, tokens right #%|\(unigram #\), [\d.]+% of the tokens \(unigram #%\)", _untidy),
+    Claim("03_bert", "It begins a little above", r"step +0: token loss #", lambda first: 8.32 < first < 8.8),
     Claim("03_bert", "nearly always lets it stand", r"the model sees [\w\[\] ]+: right in +#%",
           lambda mask, other, itself: itself > 90 and 0.75 * mask < other < mask),
     Claim("03_bert", "a short sentence turns into its padding", r"beside a long sentence: #",
@@ -134,4 +135,5 @@ CLAIMS = (
     Claim("03_bert", "more than half of what was right is now lost", "(?:never seen|distraction) +" + WITH_ANSWER,
           lambda new, distracted: distracted < new / 2),
     Claim("03_bert", "the last layers add fewer right answers", r"layer \d: as it came #%, fine-tuned #%", _depth),
+    Claim("03_bert", "The loss is still near", r"validation loss #, accuracy", lambda loss: abs(loss - 0.693) < 0.04),
 )  # fmt: skip
