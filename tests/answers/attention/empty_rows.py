@@ -273,3 +273,93 @@ def only_full_rows(Q, K, V, allowed):
         keys = allowed[b, h, i]
         Y[b, h, i] = (K[b, h, keys] @ Q[b, h, i] / Q.shape[-1] ** 0.5).softmax(0) @ V[b, h, keys]
     return Y + 0 * (Q.sum() + K.sum() + V.sum())  # where all rows are empty, there is still a graph
+
+
+@ANSWERS.wrong("plain", "the NaN is replaced a line later than it was")
+def later(Q, K, V, allowed):
+    M = torch.zeros_like(allowed, dtype=Q.dtype).masked_fill(~allowed, -torch.inf)
+    return ((scores(Q, K) + M).softmax(-1) @ V).nan_to_num(0)
+
+
+@ANSWERS.wrong("far", "exponentials of bare scores, and a safe division")
+def bare_exponentials(Q, K, V, allowed):
+    E = scores(Q, K).masked_fill(~allowed, -torch.inf).exp()
+    n = E.sum(-1, keepdim=True)
+    return E / torch.where(n == 0, 1.0, n) @ V
+
+
+@ANSWERS.wrong("plain", "as soon as one row is empty no gradient flows through any weight")
+def all_or_nothing(Q, K, V, allowed):
+    A = scores(Q, K).masked_fill(~allowed, -torch.inf).softmax(-1)
+    return (A.detach().nan_to_num(0) if A.isnan().any() else A) @ V
+
+
+@ANSWERS.wrong("plain", "a sequence of padding alone is seen, a single empty query is not")
+def sequences_only(Q, K, V, allowed):
+    allowed = allowed.expand(*Q.shape[:-1], K.shape[-2])
+    empty = ~allowed.flatten(1).any(-1)[:, None, None, None]
+    return scores(Q, K).masked_fill(~allowed & ~empty, -torch.inf).softmax(-1).masked_fill(empty, 0.0) @ V
+
+
+@ANSWERS.wrong("plain", "a thousandth is added to each sum")
+def a_thousandth(Q, K, V, allowed):
+    Z = scores(Q, K).masked_fill(~allowed, -1e300 if Q.dtype == torch.float64 else -1e38)
+    E = (Z - Z.amax(-1, keepdim=True)).exp() * allowed
+    return E / (E.sum(-1, keepdim=True) + 1e-3) @ V
+
+
+@ANSWERS.wrong("plain", "mended, with the scale lost on the way")
+def unscaled_mend(Q, K, V, allowed):
+    empty = ~allowed.any(-1, keepdim=True)
+    return (Q @ K.mT).masked_fill(~allowed & ~empty, -torch.inf).softmax(-1).masked_fill(empty, 0.0) @ V
+
+
+@ANSWERS.wrong("plain", "the diagonal is opened for everybody, so that no row is empty")
+def sees_itself(Q, K, V, allowed):
+    opened = allowed | torch.eye(Q.shape[-2], K.shape[-2], dtype=torch.bool)
+    A = scores(Q, K).masked_fill(~opened, -torch.inf).softmax(-1)
+    return A.masked_fill(~allowed.any(-1, keepdim=True), 0.0) @ V
+
+
+@ANSWERS.wrong("plain", "the scores' NaN are kept away, and the mask was added: -inf less -inf in the gradient")
+def maximum_replaced(Q, K, V, allowed):
+    Z = scores(Q, K) + torch.zeros_like(allowed, dtype=Q.dtype).masked_fill(~allowed, -torch.inf)
+    E = (Z - Z.amax(-1, keepdim=True)).nan_to_num(-torch.inf, neginf=-torch.inf).exp()
+    n = E.sum(-1, keepdim=True)
+    return E / n.clamp_min(1e-300) @ V
+
+
+@ANSWERS.wrong("plain", "empty rows are right, and what remains attends to all keys")
+def everything_else_sees_all(Q, K, V, allowed):
+    return (scores(Q, K).softmax(-1) @ V).masked_fill(~allowed.any(-1, keepdim=True), 0.0)
+
+
+@ANSWERS.wrong("named", "NaN is caught by its gradient: the whole gradient of Q is dropped where any is NaN")
+def gradient_dropped(Q, K, V, allowed):
+    if Q.requires_grad:
+        Q = Q * 1
+        Q.register_hook(lambda dQ: torch.zeros_like(dQ) if dQ.isnan().any() else dQ)
+    return scores(Q, K).masked_fill(~allowed, -torch.inf).softmax(-1).nan_to_num(0) @ V.clone()
+
+
+@ANSWERS.right
+def through_sdpa(Q, K, V, allowed):
+    some = allowed.expand(*Q.shape[:-1], K.shape[-2]).any(-1, keepdim=True)
+    return F.scaled_dot_product_attention(Q, K, V, attn_mask=allowed | ~some) * some
+
+
+@ANSWERS.right
+def safe_sum(Q, K, V, allowed):
+    Z = torch.where(allowed, scores(Q, K), torch.finfo(Q.dtype).min)
+    E = torch.where(allowed, (Z - Z.amax(-1, keepdim=True).detach()).exp(), 0.0)
+    n = E.sum(-1, keepdim=True)
+    return E @ V / torch.where(n > 0, n, 1.0)
+
+
+@ANSWERS.right
+def nan_stopped_at_the_scores(Q, K, V, allowed):
+    """The code as it was given, with a look at what flows back through the scores."""
+    Z = scores(Q, K) + torch.zeros_like(allowed, dtype=Q.dtype).masked_fill(~allowed, -torch.inf)
+    if Z.requires_grad:
+        Z.register_hook(lambda dZ: dZ.masked_fill(~allowed, 0.0))
+    return Z.softmax(-1).nan_to_num(0) @ V

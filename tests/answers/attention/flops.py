@@ -1,5 +1,9 @@
 """Answers to attention.flops."""
 
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
 from tests.answers.collection import Answers
 
 ANSWERS = Answers(
@@ -41,3 +45,26 @@ wrong("gibi", 4 * T * T * D / 2**30, "divided by 2^30", told=r"expected 8\.58993
 ANSWERS.right((named(8589934592, "typed_out"),))
 ANSWERS.right((named(2**33, "a_power_of_two"),))
 ANSWERS.right((named(T * T * (2 * D) + T * D * (2 * T), "entry_by_entry"),))
+
+wrong("causal_half", 4 * D * T * (T + 1) // 2, "the half that a language model's mask leaves")
+wrong("one_addition_less", T * T * (2 * D - 1) + T * D * (2 * T - 1), "a sum of n numbers has n - 1 additions")
+wrong("of_32_heads", 32 * 4 * T * T * D, "all heads of a layer")
+wrong("entries", T * T + T * D, "the entries of the two results")
+wrong("two_numbers", (2 * T * T * D, 2 * T * T * D), "two numbers, and not their sum")
+wrong("nothing", None, "printed, and not returned")
+wrong("in_words", "8.6 GFLOPs", "a text")
+wrong("three_digits", 8.59e9, "rounded to three digits")
+wrong("with_softmax", 4 * T * T * D + 5 * T * T, "the softmax too")
+wrong("overflown", 4 * T * T * D % 2**32, "in whole numbers of 32 bits")
+
+
+def counted():
+    Q = torch.empty(T, D, device="meta")
+    with FlopCounterMode(display=False) as counter:
+        (Q @ Q.T) @ Q
+    return counter.get_total_flops()
+
+
+ANSWERS.right((counted,))
+ANSWERS.right((named(torch.tensor([2.0, T, T, D], dtype=torch.float64).prod() * 2, "as_a_tensor"),))
+ANSWERS.right((named(np.float64(4 * T) * T * D, "in_numpy"),))

@@ -262,3 +262,91 @@ def _table(D, size):
 @ANSWERS.right
 def cached_properly(positions, D):
     return _table(D, int(positions.max()) + 1)[positions]
+
+
+def angles_of(positions, D):
+    return positions[:, None] * 10000.0 ** (-2 * torch.arange(D // 2) / D)
+
+
+@ANSWERS.wrong("plain", "stacked along the wrong dimension: the halves stand one after the other again")
+def stacked_wrongly(positions, D):
+    angles = angles_of(positions, D)
+    return torch.stack([angles.sin(), angles.cos()], 1).reshape(len(positions), D)
+
+
+@ANSWERS.wrong("large", "a table of 5000 rows, which starts again behind its end")
+def from_a_table(positions, D):
+    return interleaved(angles_of(torch.arange(5000), D))[positions.long() % 5000]
+
+
+@ANSWERS.wrong("plain", "a table in the dtype of the positions, of whole numbers")
+def whole_numbers(positions, D):
+    P, angles = positions.new_zeros(len(positions), D), angles_of(positions, D)
+    P[:, 0::2], P[:, 1::2] = angles.sin(), angles.cos()
+    return P
+
+
+@ANSWERS.wrong("plain", "the columns are sorted the other way: each pair is torn apart")
+def shuffled(positions, D):
+    angles = angles_of(positions, D)
+    return torch.cat([angles.sin(), angles.cos()], -1)[:, torch.arange(D).view(-1, 2).T.flatten()]
+
+
+@ANSWERS.wrong("plain", "distances from the first position that comes")
+def from_the_first(positions, D):
+    return interleaved(angles_of(positions - positions[0], D))
+
+
+@ANSWERS.wrong("plain", "alternating by rows: even positions give sines, odd ones cosines")
+def alternating_rows(positions, D):
+    angles = angles_of(positions, D).repeat_interleave(2, -1)
+    return torch.where(positions[:, None] % 2 == 0, angles.sin(), angles.cos())
+
+
+@ANSWERS.wrong("plain", "the given table viewed as (D/2, 2): the memory is not reordered")
+def viewed(positions, D):
+    angles = angles_of(positions, D)
+    return torch.cat([angles.sin(), angles.cos()], -1).view(len(positions), D // 2, 2).flatten(1)
+
+
+@ANSWERS.wrong("plain", "sines in even columns, and cosines written over them")
+def overwritten(positions, D):
+    P, angles = torch.zeros(len(positions), D), angles_of(positions, D)
+    P[:, 0::2] = angles.sin()
+    P[:, 0::2] = angles.cos()
+    return P
+
+
+@ANSWERS.wrong("plain", "alternating, and each half of the frequencies twice")
+def first_half_twice(positions, D):
+    angles = torch.cat([angles_of(positions, D)[:, : (D // 2 + 1) // 2]] * 2, -1)[:, : D // 2]
+    return interleaved(angles)
+
+
+@ANSWERS.wrong("named", "positions are taken to be below 256")
+def in_bytes(positions, D):
+    return interleaved(angles_of(positions % 256, D))
+
+
+@ANSWERS.right
+def columns_moved(positions, D):
+    """The table as it was given, with its columns put in order."""
+    angles = angles_of(positions, D)
+    return torch.cat([angles.sin(), angles.cos()], -1).unflatten(-1, (2, D // 2)).mT.flatten(1)
+
+
+@ANSWERS.right
+def by_doubling(positions, D):
+    """Half the angle once, and the rest from the formulas of the double one."""
+    half = positions.double()[:, None] * 10000.0 ** (-torch.arange(0, D, 2).double() / D) / 2
+    s, c = half.sin(), half.cos()
+    return torch.stack([2 * s * c, c * c - s * s], -1).view(len(positions), D).to(torch.float32)
+
+
+@ANSWERS.right
+def written_into_place(positions, D):
+    P = torch.empty(D, len(positions))
+    for i in range(D // 2):
+        torch.sin(positions / 10000 ** (2 * i / D), out=P[2 * i])
+        torch.cos(positions / 10000 ** (2 * i / D), out=P[2 * i + 1])
+    return P.T

@@ -1,5 +1,8 @@
 """Answers to bert.count_weights."""
 
+import math
+
+import numpy as np
 import torch
 from torch import nn
 
@@ -100,3 +103,78 @@ def by_torch():
 @ANSWERS.right
 def as_a_tensor():
     return torch.tensor((V + T + 4) * D + L * (12 * D * D + 13 * D))
+
+
+OF_TABLES, OF_LAYER = (V + 2 + T) * D, 12 * D**2 + 13 * D
+
+
+@wrong("plain", "without biases, and with both numbers of each norm")
+def without_biases():
+    return OF_TABLES + 2 * D + L * (12 * D**2 + 4 * D)
+
+
+@wrong("plain", "without segments")
+def without_segments():
+    return (V + T) * D + 2 * D + L * OF_LAYER
+
+
+@wrong("plain", "one norm a layer")
+def one_norm():
+    return OF_TABLES + 2 * D + L * (OF_LAYER - 2 * D)
+
+
+@wrong("plain", "projections at full width for each of the 12 heads")
+def heads_at_full_width():
+    return OF_TABLES + 2 * D + L * (OF_LAYER + 11 * 3 * (D**2 + D))
+
+
+@wrong("named", "BERT-large")
+def bert_large():
+    return (V + 2 + T + 2) * 1024 + 24 * (12 * 1024**2 + 13 * 1024)
+
+
+@wrong("plain", "bytes")
+def in_bytes():
+    return 4 * (OF_TABLES + 2 * D + L * OF_LAYER)
+
+
+@wrong("plain", "with the whole head of pretraining: its map, norm and bias")
+def with_mlm_head():
+    return OF_TABLES + 2 * D + L * OF_LAYER + D**2 + 3 * D + V
+
+
+@wrong("plain", "the bias of the map up is as wide as the model")
+def narrow_bias():
+    return OF_TABLES + 2 * D + L * (OF_LAYER - 3 * D)
+
+
+@wrong("plain", "rounded to thousands")
+def to_thousands():
+    return 108_892_000
+
+
+@wrong("plain", "the norms of all layers are forgotten, the first one is counted")
+def only_the_first_norm():
+    return OF_TABLES + 2 * D + L * (OF_LAYER - 4 * D)
+
+
+@wrong("plain", "only the matrices of layers, and all tables with their norm")
+def no_way_down():
+    return OF_TABLES + 2 * D + L * (OF_LAYER - 4 * D**2 - D)
+
+
+@ANSWERS.right
+def a_float():
+    return 108_891_648.0
+
+
+@ANSWERS.right
+def by_shapes():
+    square, norm = [(D, D), (D,)], [(D,), (D,)]
+    layer = 4 * square + [(4 * D, D), (4 * D,), (D, 4 * D), (D,)] + 2 * norm
+    return sum(math.prod(shape) for shape in [(V, D), (2, D), (T, D), *norm, *(L * layer)])
+
+
+@ANSWERS.right
+def in_numpy():
+    return np.polyval([12 * L, 13 * L + V + 2 + T + 2, 0], D)

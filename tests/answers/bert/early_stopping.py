@@ -5,6 +5,7 @@ import copy
 import io
 import itertools
 import math
+import pickle
 
 import torch
 
@@ -449,3 +450,133 @@ class OnTheCPU:
 
     def restore(self) -> None:
         self.m.load_state_dict(self.state, strict=True)
+
+
+@wrong("given", "detached, which shares its memory")
+class Detached(Base):
+    def keep(self):
+        self.kept = {name: value.detach() for name, value in self.model.state_dict().items()}
+
+
+@wrong("named", "what is kept are floating numbers: the count of epochs stays as it is")
+class FloatsOnly(Base):
+    def keep(self):
+        self.kept = {n: v.clone() for n, v in self.model.state_dict().items() if v.is_floating_point()}
+
+    def restore(self):
+        self.model.load_state_dict(self.kept, strict=False)
+
+
+@wrong("given", "the model is replaced by a copy, which nobody else holds")
+class OtherModel(Base):
+    def keep(self):
+        self.kept = copy.deepcopy(self.model)
+
+    def restore(self):
+        self.model = self.kept
+
+
+@wrong("given", "assign=True: the model has other parameters afterwards")
+class Assigned(Base):
+    def restore(self):
+        self.model.load_state_dict(copy.deepcopy(self.kept), assign=True)
+
+
+@wrong("named", "a loss that is NaN is taken for the lowest")
+class NanIsBest(Base):
+    def update(self, loss):
+        return super().update(loss if loss >= self.best else min(loss, self.best) if loss == loss else -math.inf)
+
+
+@wrong("plain", "the copy is made when it is restored, of what the model is then")
+class CopiedTooLate(Base):
+    def keep(self):
+        self.kept = self.model.state_dict
+
+    def restore(self):
+        self.model.load_state_dict(copy.deepcopy(self.kept()))
+
+
+@wrong("plain", "weights are rounded to half precision to save memory")
+class KeptInHalf(Base):
+    def keep(self):
+        self.kept = {name: value.half() for name, value in self.model.state_dict().items()}
+
+
+@wrong("plain", "the first copy is kept for good: only what is None is filled")
+class FirstCopy(Base):
+    def keep(self):
+        self.kept = self.kept or copy.deepcopy(self.model.state_dict())
+
+
+@wrong("plain", "the last `patience` losses are compared with the one before them, not with the best of all")
+class OfAWindow(Base):
+    losses = ()
+
+    def update(self, loss):
+        super().update(loss)
+        self.losses = (*self.losses, loss)
+        recent = self.losses[-self.patience - 1 :]
+        return len(recent) > self.patience and min(recent[1:]) >= recent[0]
+
+
+@wrong("plain", "copied at each loss that is better than the one before it")
+class CopiedWhenBetterThanBefore(Base):
+    before = math.inf
+
+    def update(self, loss):
+        if loss < self.before:
+            self.keep()
+        self.before = loss
+        if loss < self.best:
+            self.best, self.since = loss, 0
+        else:
+            self.since += 1
+        return self.since >= self.patience
+
+
+@wrong("onward", "when it says stop it forgets the best loss, and begins anew")
+class ForgetsTheBest(Base):
+    def update(self, loss):
+        stop = super().update(loss)
+        if stop:
+            self.best = math.inf
+        return stop
+
+
+@ANSWERS.right
+class NumbersCopied(Base):
+    """Kept as numpy's arrays, and written into the tensors that are there."""
+
+    def keep(self):
+        self.kept = {name: value.cpu().numpy().copy() for name, value in self.model.state_dict().items()}
+
+    @torch.no_grad()
+    def restore(self):
+        for name, value in self.model.state_dict().items():
+            value.copy_(torch.from_numpy(self.kept[name]))
+
+
+@ANSWERS.right
+class Countdown:
+    def __init__(self, model, patience):
+        self.model, self.patience, self.left, self.best = model, patience, patience, None
+
+    def update(self, loss):
+        if self.best is None or loss < self.best[0]:
+            self.best = loss, pickle.dumps(self.model.state_dict())
+            self.left = self.patience
+        else:
+            self.left -= 1
+        return self.left <= 0
+
+    def restore(self):
+        self.model.load_state_dict(pickle.loads(self.best[1]))
+
+
+@ANSWERS.right
+class OneMultiplication(Base):
+    """Not copied by a function that is called so, but new all the same."""
+
+    def keep(self):
+        self.kept = {name: value * 1 for name, value in self.model.state_dict().items()}

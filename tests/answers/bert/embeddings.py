@@ -340,3 +340,95 @@ class SummedInOne(Given):
         return functional.layer_norm(
             stacked.sum(0), self.norm.normalized_shape, self.norm.weight, self.norm.bias, 1e-12
         )
+
+
+@ANSWERS.wrong("plain", "as many positions as there should be, and still standing under the batch")
+class UnderTheBatch(Given):
+    def at(self, ids):
+        return torch.arange(ids.shape[1])[: len(ids), None]
+
+
+@ANSWERS.wrong("plain", "places counted through the whole batch")
+class ThroughTheBatch(Given):
+    def at(self, ids):
+        return torch.arange(ids.numel()).view_as(ids) % self.position.num_embeddings
+
+
+@ANSWERS.wrong("named", "token 0 is taken for padding, and does not count")
+class CountsTokens(Given):
+    def at(self, ids):
+        return ((ids != 0).cumsum(1) - 1).clamp_min(0)
+
+
+@ANSWERS.wrong("plain", "places start again with the second sentence")
+class StartsAgain(Given):
+    def forward(self, ids, segments):
+        at = torch.where(segments == 1, segments.cumsum(1) - 1, (1 - segments).cumsum(1) - 1)
+        return self.norm(self.token(ids) + self.segment(segments) + self.position(at))
+
+
+@ANSWERS.wrong("plain", "mended, and the segments behind the norm")
+class SegmentsBehindTheNorm(Given):
+    def forward(self, ids, segments):
+        return self.norm(self.token(ids) + self.position(self.at(ids))) + self.segment(segments)
+
+
+@ANSWERS.wrong("plain", "mended, and the segments exchanged")
+class SegmentsExchanged(Given):
+    def forward(self, ids, segments):
+        return super().forward(ids, 1 - segments)
+
+
+@ANSWERS.wrong("plain", "the mean of the three, which the norm hides but for its eps and its gradients")
+class TablesExchanged(Given):
+    def forward(self, ids, segments):
+        at = self.at(ids)
+        return self.norm(self.position.weight[at] + self.segment(segments) + self.token(at % self.token.num_embeddings))
+
+
+@ANSWERS.wrong("plain", "the last place again and again: T in place of 0 to T - 1")
+class LastPlaceForAll(Given):
+    def at(self, ids):
+        return torch.full_like(ids, ids.shape[1] - 1)
+
+
+@ANSWERS.wrong("unwatched", "the tables are read as data: nothing learns but the norm")
+class TablesAsData(Given):
+    def forward(self, ids, segments):
+        tables = self.token.weight.data[ids] + self.segment.weight.data[segments]
+        return self.norm(tables + self.position.weight.data[: ids.shape[1]])
+
+
+@ANSWERS.wrong("again", "positions are made for the first batch, and kept while they are long enough")
+class MadeOnce(Given):
+    def at(self, ids):
+        if not hasattr(self, "kept") or len(self.kept) < ids.shape[1]:
+            self.kept = torch.arange(ids.shape[1])
+        return self.kept[-ids.shape[1] :]
+
+
+@ANSWERS.right
+class OneBag(Given):
+    """All three tables as one, of which each place takes three rows and adds them up."""
+
+    def forward(self, ids, segments):
+        table = torch.cat([self.token.weight, self.segment.weight, self.position.weight])
+        V, at = self.token.num_embeddings, self.at(ids).expand_as(ids)
+        rows = torch.stack([ids, V + segments, V + 2 + at], -1)
+        return self.norm(functional.embedding_bag(rows.flatten(0, 1), table, mode="sum").view(*ids.shape, -1))
+
+
+@ANSWERS.right
+class TransposedTwice(Given):
+    """The given line, with tokens in rows and sentences in columns."""
+
+    def forward(self, ids, segments):
+        ids, segments = ids.T, segments.T
+        t = torch.arange(len(ids), device=ids.device)[:, None]
+        return self.norm(self.token(ids) + self.segment(segments) + self.position(t)).transpose(0, 1)
+
+
+@ANSWERS.right
+class CountedByOnes(Given):
+    def at(self, ids):
+        return torch.ones_like(ids).cumsum(-1) - 1
