@@ -253,7 +253,7 @@ def scaled(seen: Seen) -> list[str]:
     # A factor of nearly 1 is no multiple: what it is made of can be anything.
     if (
         abs(factor) < 1e-6
-        or math.isclose(factor, 1, abs_tol=NEAR)
+        or math.isclose(factor, 1, abs_tol=NEAR + seen.tolerance[1] / float(e.abs().max()))
         or not bool(close(a, factor * e, seen.tolerance).all())
     ):
         return []

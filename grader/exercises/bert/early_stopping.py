@@ -97,6 +97,15 @@ class TiesImprove(Steps):
 
 
 @TRUSTED.mistake(
+    "A loss that is NaN counts as an improvement: it is neither lower nor higher than any number. Ask whether the loss "
+    "is lower than the best one, not whether it fails to be higher."
+)
+class NanImproves(Steps):
+    def better(self, loss):
+        return not loss >= self.best
+
+
+@TRUSTED.mistake(
     "Each loss is compared with the one before, not with the best so far: falling back slowly after a bad epoch "
     "looks like progress."
 )

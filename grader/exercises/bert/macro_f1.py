@@ -56,8 +56,9 @@ def of_counts(average):
 
 
 @TRUSTED.mistake(
-    "This is what the code does that you were given: micro F1, which for one label a place is nothing but accuracy. "
-    "Where does the formula of macro F1 have its sum?"
+    "These are the numbers of the code that you were given: micro F1, which for one label a place is nothing but "
+    "accuracy. Where does the formula of macro F1 have its sum? (It comes out again where each class counts once for "
+    "every place, as in a set of tensors, none of which equals another.)"
 )
 def micro(predictions, labels):
     return mean(p == y for p, y in pairs_of(predictions, labels))

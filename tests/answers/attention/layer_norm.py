@@ -210,9 +210,10 @@ def eps_squared(X, weight, bias, eps):
 @ANSWERS.right
 def by_hypotenuse(X, weight, bias, eps):
     deviation, mean = torch.std_mean(X, -1, correction=0, keepdim=True)
-    return torch.lerp(mean, X, torch.hypot(deviation, torch.tensor(eps, dtype=X.dtype).sqrt()) ** -1).sub(
-        mean
-    ) * weight + bias
+    return (
+        torch.lerp(mean, X, torch.hypot(deviation, torch.tensor(eps, dtype=X.dtype).sqrt()) ** -1).sub(mean) * weight
+        + bias
+    )
 
 
 @ANSWERS.right

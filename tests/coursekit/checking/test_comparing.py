@@ -125,7 +125,16 @@ def test_differences_in_one_column_alone_are_told_as_such():
 
 def test_a_single_number_can_be_compared():
     told = difference("loss", torch.tensor(2.0), torch.tensor(1.0))
-    assert told == "loss differs in 1 of 1 entries, most at []: 2, expected 1"
+    assert told == "loss is 2, expected 1"
+
+
+def test_truth_values_are_told_as_such():
+    assert difference("stop", torch.tensor(True), torch.tensor(False)) == "stop is True, expected False"
+
+
+def test_as_many_digits_are_shown_as_tell_two_numbers_apart():
+    told = difference("n", torch.tensor(108_892_000.0), torch.tensor(108_891_648.0))
+    assert told == "n is 108892000, expected 108891648"
 
 
 def test_an_empty_tensor_agrees_with_an_empty_one():
