@@ -168,6 +168,12 @@ class PositionsAfterTheNorm(Steps):
         return self.norm(tokens + segments) + positions
 
 
+@TRUSTED.mistake("Segments are added after the norm. Sum all three, then normalise.")
+class SegmentsAfterTheNorm(Steps):
+    def normalise(self, tokens, segments, positions):
+        return self.norm(tokens + positions) + segments
+
+
 @TRUSTED.mistake(
     "This is what the code does that you were given: all tokens of a sentence get the same position, and sentences get "
     "different ones. What does `arange` count there, and what should it count?"

@@ -198,7 +198,7 @@ def squared(Q, K, V):
     return attended(Q, K, V, -slopes(H) * distances(T) ** 2)
 
 
-@ANSWERS.wrong("large", "slopes in half precision: exact up to H = 8 only")
+@ANSWERS.wrong("large", "slopes in half precision: exact up to H = 8 only", told="a step in a coarser dtype")
 def halved_slopes(Q, K, V):
     H, T = Q.shape[1:3]
     return attended(Q, K, V, -slopes(H).half().float() * distances(T))
@@ -290,13 +290,15 @@ def with_slopes(m, Q, K, V):
     return attended(Q, K, V, -m.view(-1, 1, 1) * distances(Q.shape[2]))
 
 
-@ANSWERS.wrong("plain", "8 // H in whole numbers: 0 where there are more than 8 heads")
+@ANSWERS.wrong("plain", "8 // H in whole numbers: 0 where there are more than 8 heads", true="whole_quotient")
 def whole_quotient(Q, K, V):
     H = Q.shape[1]
     return with_slopes(2.0 ** -(8 // H * torch.arange(1, H + 1)), Q, K, V)
 
 
-@ANSWERS.wrong("named", "for other numbers of heads than powers of two, the paper's code and not the formula")
+@ANSWERS.wrong(
+    "named", "for other numbers of heads than powers of two, the paper's code and not the formula", true="papers_code"
+)
 def papers_code(Q, K, V):
     def of_power(n):
         return [2 ** (-8 * h / n) for h in range(1, n + 1)]
@@ -306,13 +308,17 @@ def papers_code(Q, K, V):
     return with_slopes(torch.tensor(of_power(power) + of_power(2 * power)[0::2][: H - power]), Q, K, V)
 
 
-@ANSWERS.wrong("plain", "base e")
+@ANSWERS.wrong("plain", "base e", told=r"adds 0\.1353 to the score, expected 0\.25")
 def base_e(Q, K, V):
     H = Q.shape[1]
     return with_slopes(torch.exp(-8 * torch.arange(1, H + 1) / H), Q, K, V)
 
 
-@ANSWERS.wrong("plain", "equal steps of the exponent from 1 to 8, which is right for 8 heads")
+@ANSWERS.wrong(
+    "plain",
+    "equal steps of the exponent from 1 to 8, which is right for 8 heads",
+    told=r"adds 0\.5 to the score, expected 0\.25",
+)
 def equal_steps(Q, K, V):
     return with_slopes(2.0 ** -torch.linspace(1, 8, Q.shape[1]), Q, K, V)
 
@@ -323,32 +329,38 @@ def slopes_by_query(Q, K, V):
     return attended(Q, K, V, -(2.0 ** (-8 * torch.arange(1, T + 1) / H))[:, None] * distances(T))
 
 
-@ANSWERS.wrong("plain", "the first slope is right, and each further one half of it")
+@ANSWERS.wrong("plain", "the first slope is right, and each further one half of it", told=r"adds 0\.125 to the score")
 def halved(Q, K, V):
     H = Q.shape[1]
     return with_slopes(2 ** (-8 / H) * 0.5 ** torch.arange(H), Q, K, V)
 
 
-@ANSWERS.wrong("plain", "8 and H have changed places in the exponent")
+@ANSWERS.wrong("plain", "8 and H have changed places in the exponent", told=r"adds 0\.7071 to the score")
 def exponent_upside_down(Q, K, V):
     H = Q.shape[1]
     return with_slopes(2.0 ** (-H * torch.arange(1, H + 1) / 8), Q, K, V)
 
 
-@ANSWERS.wrong("named", "right for 8 heads and more: fewer are taken for the first of 8")
+@ANSWERS.wrong(
+    "named", "right for 8 heads and more: fewer are taken for the first of 8", told=r"adds 0\.5 to the score"
+)
 def first_of_eight(Q, K, V):
     H = Q.shape[1]
     return with_slopes(2.0 ** (-8 * torch.arange(1, H + 1) / max(H, 8)), Q, K, V)
 
 
-@ANSWERS.wrong("plain", "the right slopes, and the scale gone with the line that was mended")
+@ANSWERS.wrong("plain", "the right slopes, and the scale gone with the line that was mended", true="NotScaled")
 def scale_gone(Q, K, V):
     H, T, d = Q.shape[1:]
     bias = -(2.0 ** (-8 * torch.arange(1, H + 1) / H)).view(H, 1, 1) * distances(T)
     return attended(Q * d**0.5, K, V, bias)
 
 
-@ANSWERS.wrong("named", "slopes learn: a parameter of the module, drawn from the sizes")
+@ANSWERS.wrong(
+    "named",
+    "slopes learn: a parameter of the module, drawn from the sizes",
+    told=r"in head 2, each step to a later key adds 0\.168",
+)
 def straight_slopes(Q, K, V):
     H = Q.shape[1]
     return with_slopes(torch.linspace(2 ** (-8 / H), 2.0**-8, H), Q, K, V)

@@ -160,6 +160,7 @@ def mask_changed(Q, K, V, allowed):
     "again",
     "which rows are empty is kept by the mask's shape",
     advice="a query without any allowed key gives .*, expected exactly 0",
+    told="without any allowed key gives NaN",
 )
 def rows_kept(Q, K, V, allowed):
     empty = KEPT.setdefault(allowed.shape, ~allowed.any(-1, keepdim=True))
@@ -275,26 +276,37 @@ def only_full_rows(Q, K, V, allowed):
     return Y + 0 * (Q.sum() + K.sum() + V.sum())  # where all rows are empty, there is still a graph
 
 
-@ANSWERS.wrong("plain", "the NaN is replaced a line later than it was")
+@ANSWERS.wrong("plain", "the NaN is replaced a line later than it was", true="repaired_a_line_later")
 def later(Q, K, V, allowed):
     M = torch.zeros_like(allowed, dtype=Q.dtype).masked_fill(~allowed, -torch.inf)
     return ((scores(Q, K) + M).softmax(-1) @ V).nan_to_num(0)
 
 
-@ANSWERS.wrong("far", "exponentials of bare scores, and a safe division")
+@ANSWERS.wrong(
+    "far",
+    "exponentials of bare scores, and a safe division",
+    told="scores near -20000.*: 0, expected",
+    advice="where all of it is finite, is 0 everywhere",
+)
 def bare_exponentials(Q, K, V, allowed):
     E = scores(Q, K).masked_fill(~allowed, -torch.inf).exp()
     n = E.sum(-1, keepdim=True)
     return E / torch.where(n == 0, 1.0, n) @ V
 
 
-@ANSWERS.wrong("plain", "as soon as one row is empty no gradient flows through any weight")
+@ANSWERS.wrong(
+    "plain", "as soon as one row is empty no gradient flows through any weight", told="no gradient reaches Q"
+)
 def all_or_nothing(Q, K, V, allowed):
     A = scores(Q, K).masked_fill(~allowed, -torch.inf).softmax(-1)
     return (A.detach().nan_to_num(0) if A.isnan().any() else A) @ V
 
 
-@ANSWERS.wrong("plain", "a sequence of padding alone is seen, a single empty query is not")
+@ANSWERS.wrong(
+    "plain",
+    "a sequence of padding alone is seen, a single empty query is not",
+    told="query 1 sees nothing: a query without any allowed key gives NaN",
+)
 def sequences_only(Q, K, V, allowed):
     allowed = allowed.expand(*Q.shape[:-1], K.shape[-2])
     empty = ~allowed.flatten(1).any(-1)[:, None, None, None]
@@ -308,7 +320,7 @@ def a_thousandth(Q, K, V, allowed):
     return E / (E.sum(-1, keepdim=True) + 1e-3) @ V
 
 
-@ANSWERS.wrong("plain", "mended, with the scale lost on the way")
+@ANSWERS.wrong("plain", "mended, with the scale lost on the way", true="NotScaled")
 def unscaled_mend(Q, K, V, allowed):
     empty = ~allowed.any(-1, keepdim=True)
     return (Q @ K.mT).masked_fill(~allowed & ~empty, -torch.inf).softmax(-1).masked_fill(empty, 0.0) @ V
@@ -321,7 +333,11 @@ def sees_itself(Q, K, V, allowed):
     return A.masked_fill(~allowed.any(-1, keepdim=True), 0.0) @ V
 
 
-@ANSWERS.wrong("plain", "the scores' NaN are kept away, and the mask was added: -inf less -inf in the gradient")
+@ANSWERS.wrong(
+    "plain",
+    "the scores' NaN are kept away, and the mask was added: -inf less -inf in the gradient",
+    advice="without any allowed key gives NaN",
+)
 def maximum_replaced(Q, K, V, allowed):
     Z = scores(Q, K) + torch.zeros_like(allowed, dtype=Q.dtype).masked_fill(~allowed, -torch.inf)
     E = (Z - Z.amax(-1, keepdim=True)).nan_to_num(-torch.inf, neginf=-torch.inf).exp()
@@ -329,17 +345,9 @@ def maximum_replaced(Q, K, V, allowed):
     return E / n.clamp_min(1e-300) @ V
 
 
-@ANSWERS.wrong("plain", "empty rows are right, and what remains attends to all keys")
+@ANSWERS.wrong("plain", "empty rows are right, and what remains attends to all keys", true="only_empty_rows")
 def everything_else_sees_all(Q, K, V, allowed):
     return (scores(Q, K).softmax(-1) @ V).masked_fill(~allowed.any(-1, keepdim=True), 0.0)
-
-
-@ANSWERS.wrong("named", "NaN is caught by its gradient: the whole gradient of Q is dropped where any is NaN")
-def gradient_dropped(Q, K, V, allowed):
-    if Q.requires_grad:
-        Q = Q * 1
-        Q.register_hook(lambda dQ: torch.zeros_like(dQ) if dQ.isnan().any() else dQ)
-    return scores(Q, K).masked_fill(~allowed, -torch.inf).softmax(-1).nan_to_num(0) @ V.clone()
 
 
 @ANSWERS.right

@@ -288,39 +288,49 @@ def mapped(Q, K, V):
     return torch.vmap(torch.vmap(lambda q, k, v: attended(q, k, v)))(grouped, K, V).flatten(1, 2)
 
 
-@ANSWERS.wrong("plain", "Llama's repeat_kv with the new dimension in front of the groups: tiled once more")
+@ANSWERS.wrong(
+    "plain",
+    "Llama's repeat_kv with the new dimension in front of the groups: tiled once more",
+    true="repeated_not_interleaved",
+)
 def new_dimension_in_front(Q, K, V):
     n = Q.shape[1] // K.shape[1]
     return attended(Q, *(x[:, None].expand(-1, n, -1, -1, -1).flatten(1, 2) for x in (K, V)))
 
 
-@ANSWERS.wrong("plain", "h // G, and back to 0 where there is no such group")
+@ANSWERS.wrong(
+    "plain", "h // G, and back to 0 where there is no such group", told="query head 2 reads key head 1, expected 0"
+)
 def by_the_wrong_quotient(Q, K, V):
     group = torch.arange(Q.shape[1]) // K.shape[1] % K.shape[1]
     return attended(Q, K[:, group], V[:, group])
 
 
-@ANSWERS.wrong("plain", "queries are put in the order of the tiles, and the results are not put back")
+@ANSWERS.wrong(
+    "plain", "queries are put in the order of the tiles, and the results are not put back", true="heads_out_of_order"
+)
 def not_put_back(Q, K, V):
     H, G = Q.shape[1], K.shape[1]
     order = torch.arange(H).view(G, H // G).T.flatten()
     return attended(Q[:, order], K.repeat(1, H // G, 1, 1), V.repeat(1, H // G, 1, 1))
 
 
-@ANSWERS.wrong("plain", "repeated along the tokens, and cut into heads")
+@ANSWERS.wrong(
+    "plain", "repeated along the tokens, and cut into heads", advice="query 0 takes nothing from the value of key 2"
+)
 def along_tokens(Q, K, V):
     n = Q.shape[1] // K.shape[1]
     return attended(Q, *(x.repeat_interleave(n, 2).unflatten(2, (n, -1)).flatten(1, 2) for x in (K, V)))
 
 
-@ANSWERS.wrong("far", "mended, with a softmax that overflows")
+@ANSWERS.wrong("far", "mended, with a softmax that overflows", true="NoMaximum")
 def bare_exponentials(Q, K, V):
     n = Q.shape[1] // K.shape[1]
     E = (Q @ K.repeat_interleave(n, 1).mT / Q.shape[-1] ** 0.5).exp()
     return E @ V.repeat_interleave(n, 1) / E.sum(-1, keepdim=True)
 
 
-@ANSWERS.wrong("plain", "one softmax over the keys of all heads of a group")
+@ANSWERS.wrong("plain", "one softmax over the keys of all heads of a group", told="does not sum to 1")
 def one_softmax(Q, K, V):
     n = Q.shape[1] // K.shape[1]
     Z = Q.unflatten(1, (-1, n)) @ K[:, :, None].mT / Q.shape[-1] ** 0.5
@@ -328,13 +338,13 @@ def one_softmax(Q, K, V):
     return (n * A @ V[:, :, None]).flatten(1, 2)
 
 
-@ANSWERS.wrong("plain", "both are interleaved along the batch")
+@ANSWERS.wrong("plain", "both are interleaved along the batch", true="repeated_not_interleaved")
 def along_the_batch(Q, K, V):
     n = Q.shape[1] // K.shape[1]
     return attended(Q, *(x.repeat_interleave(n, 0).reshape(len(Q), Q.shape[1], *x.shape[2:]) for x in (K, V)))
 
 
-@ANSWERS.wrong("plain", "the heads are dealt out from the end: the last group first")
+@ANSWERS.wrong("plain", "the heads are dealt out from the end: the last group first", true="groups_reversed")
 def from_the_end(Q, K, V):
     n = Q.shape[1] // K.shape[1]
     return attended(Q, *(x.flip(1).repeat_interleave(n, 1) for x in (K, V)))
@@ -347,7 +357,7 @@ def groups_of_four(Q, K, V):
     return attended(Q, K[:, group], V[:, group])
 
 
-@ANSWERS.wrong("plain", "values of the whole group are added up over its heads")
+@ANSWERS.wrong("plain", "values of the whole group are added up over its heads", told="does not sum to 1")
 def added_up(Q, K, V):
     n = Q.shape[1] // K.shape[1]
     Y = attended(Q, K.repeat_interleave(n, 1), V.repeat_interleave(n, 1))

@@ -146,13 +146,17 @@ def twice_centred(X, weight, bias, eps):
     return torch.einsum("btd,d->btd", gap / torch.sqrt(gap.var(-1, keepdim=True, correction=0) + eps), weight) + bias
 
 
-@ANSWERS.wrong("named", "eps as a floor of the variance, not as a summand")
+@ANSWERS.wrong("named", "eps as a floor of the variance, not as a summand", true="EpsAsFloor")
 def floored(X, weight, bias, eps):
     gap = X - X.mean(-1, keepdim=True)
     return weight * gap * gap.square().mean(-1, keepdim=True).clamp_min(eps).rsqrt() + bias
 
 
-@ANSWERS.wrong("far", "the mean of the squares less the square of the mean, floored at 0 so that it is never NaN")
+@ANSWERS.wrong(
+    "far",
+    "the mean of the squares less the square of the mean, floored at 0 so that it is never NaN",
+    true="DifferenceOfSquares",
+)
 def two_means(X, weight, bias, eps):
     mean = X.mean(-1, keepdim=True)
     return weight * (X - mean) / ((X.square().mean(-1, keepdim=True) - mean**2).clamp_min(0) + eps).sqrt() + bias
@@ -163,13 +167,13 @@ def gemma(X, weight, bias, eps):
     return (1 + weight) * X * (X.square().mean(-1, keepdim=True) + eps).rsqrt() + bias
 
 
-@ANSWERS.wrong("plain", "the deviation alone is a constant for gradients")
+@ANSWERS.wrong("plain", "the deviation alone is a constant for gradients", true="DeviationDetached")
 def constant_deviation(X, weight, bias, eps):
     deviation = (X.var(-1, keepdim=True, correction=0) + eps).sqrt().detach()
     return weight * (X - X.mean(-1, keepdim=True)) / deviation + bias
 
 
-@ANSWERS.wrong("ones", "dimensions of size 1 are squeezed on the way in")
+@ANSWERS.wrong("ones", "dimensions of size 1 are squeezed on the way in", told="lost a dimension of size 1")
 def squeezed_on_the_way(X, weight, bias, eps):
     return normed(X.squeeze(), eps) * weight + bias
 
@@ -179,13 +183,13 @@ def in_single(X, weight, bias, eps):
     return normed(X.float(), eps).to(X.dtype) * weight + bias
 
 
-@ANSWERS.wrong("again", "the deviation is kept for what has the same shape and mean")
+@ANSWERS.wrong("again", "the deviation is kept for what has the same shape and mean", told="differ in eps alone")
 def kept_deviation(X, weight, bias, eps):
     deviation = _KEPT.setdefault((X.shape, X.mean().item()), (X.var(-1, keepdim=True, correction=0) + eps).sqrt())
     return weight * (X - X.mean(-1, keepdim=True)) / deviation + bias
 
 
-@ANSWERS.wrong("large", "the variance of a token's first 512 numbers")
+@ANSWERS.wrong("large", "the variance of a token's first 512 numbers", told="wrong where it is 700 or more")
 def of_the_first_512(X, weight, bias, eps):
     gap = X - X.mean(-1, keepdim=True)
     return weight * gap / (gap[..., :512].square().mean(-1, keepdim=True) + eps).sqrt() + bias
@@ -196,7 +200,7 @@ def two_slips(X, weight, bias, eps):
     return weight * (X - X.mean((1, 2), keepdim=True)) / (X.var((1, 2), keepdim=True) + eps).sqrt() + bias
 
 
-@ANSWERS.wrong("plain", "scaled to length 1, not to variance 1")
+@ANSWERS.wrong("plain", "scaled to length 1, not to variance 1", true="SumOfSquares")
 def unit_length(X, weight, bias, eps):
     gap = X - X.mean(-1, keepdim=True)
     return weight * gap / (gap.square().sum(-1, keepdim=True) + eps).sqrt() + bias
@@ -210,10 +214,8 @@ def eps_squared(X, weight, bias, eps):
 @ANSWERS.right
 def by_hypotenuse(X, weight, bias, eps):
     deviation, mean = torch.std_mean(X, -1, correction=0, keepdim=True)
-    return (
-        torch.lerp(mean, X, torch.hypot(deviation, torch.tensor(eps, dtype=X.dtype).sqrt()) ** -1).sub(mean) * weight
-        + bias
-    )
+    root = torch.tensor(eps, dtype=X.dtype).sqrt()
+    return weight * (X - mean) / torch.hypot(deviation, root) + bias
 
 
 @ANSWERS.right

@@ -37,7 +37,7 @@ def agree(attend, window, **sizes):
     assert torch.allclose(attend(Q, K, V, window), truth(Q, K, V, window))
 
 
-@ANSWERS.wrong("plain", "nothing is asserted, and what was found is returned", told="returns something")
+@ANSWERS.wrong("plain", "nothing is asserted, and what was found is returned", true="accepts_everything")
 def looks_and_says_nothing(attend):
     return [torch.allclose(attend(*drawn(), 3), truth(*drawn(), 3))]
 
@@ -53,7 +53,7 @@ def shapes(attend):
     assert Y.shape == (1, 2, 6, 4)
 
 
-@ANSWERS.wrong("plain", "returns True or False in place of an assertion", told="returns something")
+@ANSWERS.wrong("plain", "returns True or False in place of an assertion", true="accepts_everything")
 def says_true(attend):
     return torch.allclose(attend(*drawn(), 3), truth(*drawn(), 3))
 
@@ -137,13 +137,13 @@ def with_its_own_exception(attend):
                 raise AssertionError(f"window {window}: off by {gap}")
 
 
-@ANSWERS.wrong("plain", "nothing is asked: it may not raise, that is all")
+@ANSWERS.wrong("plain", "nothing is asked: it may not raise, that is all", true="accepts_everything")
 def runs_it(attend_window):
     for window in (1, 3, 100):
         attend_window(*drawn(by=100.0), window)
 
 
-@ANSWERS.wrong("plain", "another error than an AssertionError")
+@ANSWERS.wrong("plain", "another error than an AssertionError", told="Only an AssertionError")
 def value_error(attend_window):
     for by in (1.0, 100.0):
         for window in (1, 3, 9):
@@ -151,19 +151,21 @@ def value_error(attend_window):
                 raise ValueError("wrong")
 
 
-@ANSWERS.wrong("far", "scores of ordinary size only")
+@ANSWERS.wrong("far", "scores of ordinary size only", true="small_scores_alone")
 def never_far(attend_window):
     for window in (1, 2, 3, 6, 100):
         agree(attend_window, window)
 
 
-@ANSWERS.wrong("plain", "no window of 1 and none wider than the text: one width alone, and far scores")
+@ANSWERS.wrong(
+    "plain", "no window of 1 and none wider than the text: one width alone, and far scores", true="one_width"
+)
 def one_width(attend_window):
     for by in (1.0, 100.0):
         agree(attend_window, 3, by=by)
 
 
-@ANSWERS.wrong("plain", "a tolerance as large as the numbers")
+@ANSWERS.wrong("plain", "a tolerance as large as the numbers", true="tolerant")
 def tolerant(attend_window):
     for by in (1.0, 100.0):
         for window in (1, 3, 100):
@@ -171,24 +173,24 @@ def tolerant(attend_window):
             assert gap.abs().max() < 2.0
 
 
-@ANSWERS.wrong("plain", "its own reference sees one key too many")
+@ANSWERS.wrong("plain", "its own reference sees one key too many", true="refuses_everything")
 def off_by_one_itself(attend_window):
     for by in (1.0, 100.0):
         for window in (1, 3, 100):
             torch.testing.assert_close(attend_window(*drawn(by=by), window), truth(*drawn(by=by), window + 1))
 
 
-@ANSWERS.wrong("plain", "it goes by the source, and there is none")
+@ANSWERS.wrong("plain", "it goes by the source, and there is none", told="source code not available")
 def reads_the_source(attend_window):
     assert "window" in inspect.getsource(attend_window)
 
 
-@ANSWERS.wrong("plain", "it goes by the name")
+@ANSWERS.wrong("plain", "it goes by the name", true="refuses_everything")
 def by_name(attend_window):
     assert attend_window.__name__ == "attend_window"
 
 
-@ANSWERS.wrong("plain", "its own assertion is caught")
+@ANSWERS.wrong("plain", "its own assertion is caught", true="accepts_everything")
 def caught(attend_window):
     for by in (1.0, 100.0):
         try:
@@ -197,7 +199,7 @@ def caught(attend_window):
             print(error)
 
 
-@ANSWERS.wrong("plain", "which places are read, and not how what is read is mixed")
+@ANSWERS.wrong("plain", "which places are read, and not how what is read is mixed", true="tolerant")
 def reads_only_inside(attend_window):
     Q, K, V = drawn(T=8)
     for window in (1, 3, 100):
@@ -210,7 +212,7 @@ def reads_only_inside(attend_window):
             assert moved.tolist() == [j <= i < j + window for i in range(8)]
 
 
-@ANSWERS.wrong("plain", "sums of weights alone: the values are ones")
+@ANSWERS.wrong("plain", "sums of weights alone: the values are ones", true="future_alone")
 def weights_sum_to_one(attend_window):
     for by in (1.0, 100.0):
         Q, K, V = drawn(by=by)

@@ -437,26 +437,31 @@ class KeywordArguments(nn.Module):
         return nn.functional.linear(self.drop(self.steps[0](X, real=real)), self.linear.weight, bias=self.linear.bias)
 
 
-@wrong("plain", "logarithms of the softmax, with which the loss is right by luck")
+@wrong("plain", "logarithms of the softmax, with which the loss is right by luck", told="a log-softmax does")
 class LogSoftmax(Base):
     def forward(self, ids, real):
         return super().forward(ids, real).log_softmax(-1)
 
 
-@wrong("plain", "a sigmoid in place of the softmax")
+@wrong("plain", "a sigmoid in place of the softmax", told="softmax or a sigmoid too many")
 class Sigmoid(Base):
     def forward(self, ids, real):
         return super().forward(ids, real).sigmoid()
 
 
-@wrong("named", "logits in training, probabilities in evaluation")
+@wrong(
+    "named",
+    "logits in training, probabilities in evaluation",
+    told="not dropout that makes the difference",
+    advice="right where p is 0",
+)
 class ByMode(Base):
     def forward(self, ids, real):
         Y = super().forward(ids, real)
         return Y if self.training else Y.softmax(-1)
 
 
-@wrong("plain", "dropout on the encoder's tokens, before they are pooled")
+@wrong("plain", "dropout on the encoder's tokens, before they are pooled", true="DropoutBeforePool")
 class DropoutOnTokens(Base):
     def forward(self, ids, real):
         return self.linear(self.pool(self.dropout(self.encoder(ids, real)), real))
@@ -468,7 +473,7 @@ class OneTenth(Base):
         super().__init__(encoder, pool, D, C, 0.1)
 
 
-@wrong("plain", "a hidden layer of its own before the answer")
+@wrong("plain", "a hidden layer of its own before the answer", told="not asked for: hidden.weight")
 class HiddenLayer(Base):
     def __init__(self, encoder, pool, D, C, p):
         super().__init__(encoder, pool, D, C, p)
@@ -478,25 +483,25 @@ class HiddenLayer(Base):
         return torch.tanh(self.hidden(super().y(ids, real)))
 
 
-@wrong("ones", "a batch of one sentence loses its dimension before the linear layer")
+@wrong("ones", "a batch of one sentence loses its dimension before the linear layer", told="lost a dimension of size 1")
 class SqueezedBefore(Base):
     def y(self, ids, real):
         return super().y(ids, real).squeeze()
 
 
-@wrong("plain", "the softmax runs over the batch")
+@wrong("plain", "the softmax runs over the batch", told="softmax or a sigmoid too many")
 class OverTheBatch(Base):
     def forward(self, ids, real):
         return super().forward(ids, real).softmax(0)
 
 
-@wrong("plain", "logits at a temperature of 2, so that the loss is softer")
+@wrong("plain", "logits at a temperature of 2, so that the loss is softer", told=r"0\.5 times what is expected")
 class Tempered(Base):
     def forward(self, ids, real):
         return super().forward(ids, real) / 2
 
 
-@wrong("plain", "no dropout at all: it went with the softmax")
+@wrong("plain", "no dropout at all: it went with the softmax", true="DropoutNever")
 class NoDropout(Base):
     def forward(self, ids, real):
         return self.linear(self.y(ids, real))

@@ -26,7 +26,7 @@ wrong = ANSWERS.wrong
 V, D, L, T = 30522, 768, 12, 512
 
 
-@wrong("plain", "the number of the paper, rounded", told="numbers differs")
+@wrong("plain", "the number of the paper, rounded", told="right number, rounded")
 def of_the_paper():
     return 110_000_000
 
@@ -41,7 +41,7 @@ def only_layers():
     return L * (12 * D**2 + 13 * D)
 
 
-@wrong("plain", "no biases anywhere, norms neither", told="numbers differs")
+@wrong("plain", "no biases anywhere, norms neither", told="too small by 0.11 percent")
 def only_matrices():
     return (V + T + 2) * D + L * 12 * D**2
 
@@ -81,7 +81,7 @@ def as_text():
     return "108,891,648"
 
 
-@wrong("plain", "in millions", told="numbers differs")
+@wrong("plain", "in millions", told="too small by a factor of 1,000,000")
 def in_millions():
     return 108.891648
 
@@ -108,17 +108,17 @@ def as_a_tensor():
 OF_TABLES, OF_LAYER = (V + 2 + T) * D, 12 * D**2 + 13 * D
 
 
-@wrong("plain", "without biases, and with both numbers of each norm")
+@wrong("plain", "without biases, and with both numbers of each norm", true="without_biases")
 def without_biases():
     return OF_TABLES + 2 * D + L * (12 * D**2 + 4 * D)
 
 
-@wrong("plain", "without segments")
+@wrong("plain", "without segments", true="norm_of_embeddings")
 def without_segments():
     return (V + T) * D + 2 * D + L * OF_LAYER
 
 
-@wrong("plain", "one norm a layer")
+@wrong("plain", "one norm a layer", true="one_norm")
 def one_norm():
     return OF_TABLES + 2 * D + L * (OF_LAYER - 2 * D)
 
@@ -133,32 +133,32 @@ def bert_large():
     return (V + 2 + T + 2) * 1024 + 24 * (12 * 1024**2 + 13 * 1024)
 
 
-@wrong("plain", "bytes")
+@wrong("plain", "bytes", true="in_bytes")
 def in_bytes():
     return 4 * (OF_TABLES + 2 * D + L * OF_LAYER)
 
 
-@wrong("plain", "with the whole head of pretraining: its map, norm and bias")
+@wrong("plain", "with the whole head of pretraining: its map, norm and bias", true="with_head")
 def with_mlm_head():
     return OF_TABLES + 2 * D + L * OF_LAYER + D**2 + 3 * D + V
 
 
-@wrong("plain", "the bias of the map up is as wide as the model")
+@wrong("plain", "the bias of the map up is as wide as the model", true="narrow_bias")
 def narrow_bias():
     return OF_TABLES + 2 * D + L * (OF_LAYER - 3 * D)
 
 
-@wrong("plain", "rounded to thousands")
+@wrong("plain", "rounded to thousands", told="right number, rounded")
 def to_thousands():
     return 108_892_000
 
 
-@wrong("plain", "the norms of all layers are forgotten, the first one is counted")
+@wrong("plain", "the norms of all layers are forgotten, the first one is counted", true="norms_of_layers")
 def only_the_first_norm():
     return OF_TABLES + 2 * D + L * (OF_LAYER - 4 * D)
 
 
-@wrong("plain", "only the matrices of layers, and all tables with their norm")
+@wrong("plain", "only the matrices of layers, and all tables with their norm", true="one_feed_forward")
 def no_way_down():
     return OF_TABLES + 2 * D + L * (OF_LAYER - 4 * D**2 - D)
 

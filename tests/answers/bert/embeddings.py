@@ -348,38 +348,38 @@ class UnderTheBatch(Given):
         return torch.arange(ids.shape[1])[: len(ids), None]
 
 
-@ANSWERS.wrong("plain", "places counted through the whole batch")
+@ANSWERS.wrong("plain", "places counted through the whole batch", true="PositionsThroughTheBatch")
 class ThroughTheBatch(Given):
     def at(self, ids):
         return torch.arange(ids.numel()).view_as(ids) % self.position.num_embeddings
 
 
-@ANSWERS.wrong("named", "token 0 is taken for padding, and does not count")
+@ANSWERS.wrong("named", "token 0 is taken for padding, and does not count", true="PositionsOfTheOthers")
 class CountsTokens(Given):
     def at(self, ids):
         return ((ids != 0).cumsum(1) - 1).clamp_min(0)
 
 
-@ANSWERS.wrong("plain", "places start again with the second sentence")
+@ANSWERS.wrong("plain", "places start again with the second sentence", true="PositionsRestart")
 class StartsAgain(Given):
     def forward(self, ids, segments):
         at = torch.where(segments == 1, segments.cumsum(1) - 1, (1 - segments).cumsum(1) - 1)
         return self.norm(self.token(ids) + self.segment(segments) + self.position(at))
 
 
-@ANSWERS.wrong("plain", "mended, and the segments behind the norm")
+@ANSWERS.wrong("plain", "mended, and the segments behind the norm", true="SegmentsAfterTheNorm")
 class SegmentsBehindTheNorm(Given):
     def forward(self, ids, segments):
         return self.norm(self.token(ids) + self.position(self.at(ids))) + self.segment(segments)
 
 
-@ANSWERS.wrong("plain", "mended, and the segments exchanged")
+@ANSWERS.wrong("plain", "mended, and the segments exchanged", true="SegmentsExchanged")
 class SegmentsExchanged(Given):
     def forward(self, ids, segments):
         return super().forward(ids, 1 - segments)
 
 
-@ANSWERS.wrong("plain", "the mean of the three, which the norm hides but for its eps and its gradients")
+@ANSWERS.wrong("plain", "tokens are looked up by their places too")
 class TablesExchanged(Given):
     def forward(self, ids, segments):
         at = self.at(ids)
@@ -392,14 +392,20 @@ class LastPlaceForAll(Given):
         return torch.full_like(ids, ids.shape[1] - 1)
 
 
-@ANSWERS.wrong("unwatched", "the tables are read as data: nothing learns but the norm")
+@ANSWERS.wrong(
+    "unwatched", "the tables are read as data: nothing learns but the norm", told="no gradient reaches token.weight"
+)
 class TablesAsData(Given):
     def forward(self, ids, segments):
         tables = self.token.weight.data[ids] + self.segment.weight.data[segments]
         return self.norm(tables + self.position.weight.data[: ids.shape[1]])
 
 
-@ANSWERS.wrong("again", "positions are made for the first batch, and kept while they are long enough")
+@ANSWERS.wrong(
+    "again",
+    "positions are made for the first batch, and kept while they are long enough",
+    told="keeps something from one call to the next",
+)
 class MadeOnce(Given):
     def at(self, ids):
         if not hasattr(self, "kept") or len(self.kept) < ids.shape[1]:

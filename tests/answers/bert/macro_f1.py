@@ -244,31 +244,35 @@ def all_f(predictions, labels):
     return [mean_f(p, y, [c]) for c in torch.cat([p, y]).unique()]
 
 
-@wrong("named", "classes of all places, those without a label too; counts of the labelled ones")
+@wrong(
+    "named",
+    "classes of all places, those without a label too; counts of the labelled ones",
+    true="classes_of_all_places",
+)
 def classes_of_all(predictions, labels):
     classes = [c for c in torch.cat([predictions, labels]).unique() if c != -100]
     return mean_f(*kept(predictions, labels), classes)
 
 
-@wrong("plain", "a set of tensors, each of which is an element of its own")
+@wrong("plain", "a set of tensors, each of which is an element of its own", true="micro")
 def set_of_tensors(predictions, labels):
     p, y = kept(predictions, labels)
     return mean_f(p, y, set(torch.cat([p, y])))
 
 
-@wrong("plain", "every place votes: classes that come often count more")
+@wrong("plain", "every place votes: classes that come often count more", true="micro")
 def place_by_place(predictions, labels):
     p, y = kept(predictions, labels)
     return mean_f(p, y, list(torch.cat([p, y])))
 
 
-@wrong("plain", "per cent")
+@wrong("plain", "per cent", told="is 100 times what is expected")
 def per_cent(predictions, labels):
     F = all_f(predictions, labels)
     return 100 * sum(F) / max(len(F), 1)
 
 
-@wrong("named", "precision and recall by division, and nanmean")
+@wrong("named", "precision and recall by division, and nanmean", true="of_the_known")
 def divided(predictions, labels):
     p, y = kept(predictions, labels)
     classes = torch.cat([p, y]).unique()

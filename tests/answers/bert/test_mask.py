@@ -101,7 +101,10 @@ def nothing_exchanged(layer):
 
 
 @wrong(
-    "plain", "the real tokens are exchanged, and the results shall not move", true="ComparesFiller", told="right layer"
+    "plain",
+    "the real tokens are exchanged, and the results shall not move",
+    told="right layer",
+    true="RefusesEverything",
 )
 def exchanges_real(layer):
     X, _, real = inputs()
@@ -139,12 +142,12 @@ def by_differences(layer):
     assert moved < 1e-8
 
 
-@wrong("plain", "everything is refused")
+@wrong("plain", "everything is refused", true="RefusesEverything")
 def refuses_all(layer):
     raise AssertionError("padding is read")
 
 
-@wrong("plain", "it asks for numbers that are no NaN, and for nothing else")
+@wrong("plain", "it asks for numbers that are no NaN, and for nothing else", true="ChangesNothing")
 def finite_shapes(layer):
     X, _, real = inputs()
     Y = layer(X, real)
@@ -152,7 +155,9 @@ def finite_shapes(layer):
     assert not Y[real].isnan().any()
 
 
-@wrong("plain", "the first input is overwritten before it is used: the same is compared with itself")
+@wrong(
+    "plain", "the first input is overwritten before it is used: the same is compared with itself", true="ChangesNothing"
+)
 def same_tensor(layer):
     X, changed, real = inputs()
     X_other = X
@@ -160,40 +165,40 @@ def same_tensor(layer):
     torch.testing.assert_close(layer(X_other, real)[real], layer(X, real)[real])
 
 
-@wrong("plain", "equal to the last bit")
+@wrong("plain", "equal to the last bit", true="Exact")
 def bit_for_bit(layer):
     for size in (1.0, 100.0):
         X, changed, real = inputs(size=size)
         assert torch.equal(layer(changed, real)[real], layer(X, real)[real])
 
 
-@wrong("plain", "a tolerance of a tenth, and fillers of size 1")
+@wrong("plain", "a tolerance of a tenth, and fillers of size 1", told="filler is read a little.*lets it pass")
 def tolerant(layer):
     X, changed, real = inputs(size=1.0)
     torch.testing.assert_close(layer(changed, real)[real], layer(X, real)[real], rtol=0.1, atol=0.1)
 
 
-@wrong("named", "the filler is NaN, which 0 times NaN brings into right layers too")
+@wrong("named", "the filler is NaN, which 0 times NaN brings into right layers too", true="FillerOfNaN")
 def filler_of_nan(layer):
     X, _, real = inputs()
     changed = torch.where(real[:, :, None], X, torch.nan)
     torch.testing.assert_close(layer(changed, real)[real], layer(X, real)[real])
 
 
-@wrong("plain", "results on filler have to be 0")
+@wrong("plain", "results on filler have to be 0", true="ComparesFiller")
 def zero_on_filler(layer):
     compare(layer)
     X, _, real = inputs()
     assert (layer(X, real)[~real] == 0).all()
 
 
-@wrong("plain", "allclose is called, and nobody looks at what it says")
+@wrong("plain", "allclose is called, and nobody looks at what it says", true="AssertsNothing")
 def forgotten_assert(layer):
     X, changed, real = inputs()
     torch.allclose(layer(changed, real)[real], layer(X, real)[real])
 
 
-@wrong("named", "more filler of zeros is put behind the sentences, and that is all")
+@wrong("named", "more filler of zeros is put behind the sentences, and that is all", true="OneMask")
 def more_zeros(layer):
     X, _, real = inputs()
     X = X * real[:, :, None]
@@ -201,14 +206,14 @@ def more_zeros(layer):
     torch.testing.assert_close(layer(longer, more)[:, :5][real], layer(X, real)[real])
 
 
-@wrong("plain", "the answer is an error of another kind")
+@wrong("plain", "the answer is an error of another kind", told="Only an AssertionError")
 def value_error(layer):
     X, changed, real = inputs()
     if not torch.allclose(layer(changed, real)[real], layer(X, real)[real]):
         raise ValueError("a real token reads filler")
 
 
-@wrong("plain", "the mean of all results is compared, not each")
+@wrong("plain", "the mean of all results is compared, not each", true="ChangesNothing")
 def means_alone(layer):
     X, changed, real = inputs()
     assert abs(layer(changed, real)[real].mean() - layer(X, real)[real].mean()) < 1e-6
