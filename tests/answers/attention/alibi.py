@@ -358,7 +358,7 @@ def scale_gone(Q, K, V):
 
 @ANSWERS.wrong(
     "named",
-    "slopes learn: a parameter of the module, drawn from the sizes",
+    "slopes on a straight line from the first to the last",
     told=r"in head 2, each step to a later key adds 0\.168",
 )
 def straight_slopes(Q, K, V):
@@ -393,3 +393,45 @@ def one_head_after_another(Q, K, V):
         m *= 0.5 ** (8 / H)
         heads.append(attended(Q[:, h], K[:, h], V[:, h], -m * distances(T)))
     return torch.stack(heads, 1)
+
+
+@ANSWERS.wrong("plain", "a penalty for each step but the first: distance less 1")
+def first_step_free(Q, K, V):
+    H, T = Q.shape[1:3]
+    m = 2.0 ** (-8 * torch.arange(1, H + 1) / H)
+    return attended(Q, K, V, -m.view(H, 1, 1) * (distances(T) - 1).clamp_min(0))
+
+
+@ANSWERS.wrong("plain", "distances as shares of the length", told=r"each step to a later key adds 0\.04167")
+def shares_of_the_length(Q, K, V):
+    H, T = Q.shape[1:3]
+    m = 2.0 ** (-8 * torch.arange(1, H + 1) / H)
+    return attended(Q, K, V, -m.view(H, 1, 1) * distances(T) / T)
+
+
+@ANSWERS.wrong("plain", "the slope multiplies the score, not the distance", told=r"the scores are 0\.1118 Q K")
+def slope_on_scores(Q, K, V):
+    H, T = Q.shape[1:3]
+    m = (2.0 ** (-8 * torch.arange(1, H + 1) / H)).view(H, 1, 1).to(Q.dtype)
+    return attended(Q * m, K, V, -distances(T))
+
+
+@ANSWERS.wrong("given", "the scale is put into K in place", told="changes its input K in place")
+def cut_in_place(Q, K, V):
+    H, T = Q.shape[1:3]
+    m = 2.0 ** (-8 * torch.arange(1, H + 1) / H)
+    with torch.no_grad():
+        K /= Q.shape[-1] ** 0.5
+    return attended(Q * Q.shape[-1] ** 0.5, K, V, -m.view(H, 1, 1) * distances(T))
+
+
+@ANSWERS.right
+def by_exponents_of_weights(Q, K, V):
+    """Each weight is multiplied by 2 to the power of the penalty, and all are normalised again."""
+    H, T = Q.shape[1:3]
+    m = 2.0 ** (-8 * torch.arange(1, H + 1, dtype=Q.dtype) / H)
+    bias = -m.view(H, 1, 1) * distances(T).clamp_min(0)
+    Z = Q @ K.mT / Q.shape[-1] ** 0.5 + bias
+    Z = torch.where(distances(T) < 0, -torch.inf, Z)
+    E = (Z - Z.amax(-1, keepdim=True)).exp()
+    return E / E.sum(-1, keepdim=True) @ V

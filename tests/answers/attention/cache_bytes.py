@@ -73,3 +73,8 @@ def measured():
 ANSWERS.right((measured,))
 ANSWERS.right((named(Fraction(327_680 * 2**17, 2**30), "as_a_fraction"),))
 ANSWERS.right((named(2 * 80 * 8 * 128 * 2 * 131072 >> 30, "shifted"),))
+
+wrong("both_decimal", 2 * 80 * 8 * 128 * 2 * 128_000 / 1e9, "two slips: thousand and GB")
+wrong("depth_of_one_less", ALL_OF_IT * 79 / 80, "the last layer needs no cache, one thinks")
+wrong("complex", complex(40, 0), "a complex number", told="a complex, expected one number")
+ANSWERS.right((named(torch.tensor(40), "a_tensor"),))

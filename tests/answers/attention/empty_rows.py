@@ -371,3 +371,44 @@ def nan_stopped_at_the_scores(Q, K, V, allowed):
     if Z.requires_grad:
         Z.register_hook(lambda dZ: dZ.masked_fill(~allowed, 0.0))
     return Z.softmax(-1).nan_to_num(0) @ V
+
+
+@ANSWERS.wrong(
+    "plain", "empty queries get the gradient of nobody, and keys none of theirs", told="no gradient reaches K"
+)
+def keys_cut_off(Q, K, V, allowed):
+    empty = ~allowed.any(-1, keepdim=True)
+    Z = scores(Q, K.detach()).masked_fill(~allowed & ~empty, -torch.inf)
+    return Z.softmax(-1).masked_fill(empty, 0.0) @ V
+
+
+@ANSWERS.wrong("plain", "empty rows become 1 in place of 0", told="expected 0", advice="one number in each row")
+def ones_in_place(Q, K, V, allowed):
+    empty = ~allowed.any(-1, keepdim=True)
+    Z = scores(Q, K).masked_fill(~allowed & ~empty, -torch.inf)
+    return (Z.softmax(-1) @ V).masked_fill(empty, 1.0)
+
+
+@ANSWERS.wrong("plain", "the mask's meaning is turned round for the hidden keys, not for empty rows")
+def turned_round(Q, K, V, allowed):
+    empty = ~allowed.any(-1, keepdim=True)
+    Z = scores(Q, K).masked_fill(allowed & ~empty, -torch.inf)
+    return Z.softmax(-1).masked_fill(empty, 0.0) @ V
+
+
+@ANSWERS.wrong(
+    "ones", "as many empty rows as there are hidden keys: sums compared with 1", advice="differ in allowed alone"
+)
+def more_than_one(Q, K, V, allowed):
+    empty = allowed.sum(-1, keepdim=True) <= 1
+    Z = scores(Q, K).masked_fill(~allowed & ~empty, -torch.inf)
+    return Z.softmax(-1).masked_fill(empty, 0.0) @ V
+
+
+@ANSWERS.right
+def by_logarithm(Q, K, V, allowed):
+    """Weights as exp of scores less their logarithm of the sum, which is only taken where there is one."""
+    empty = ~allowed.any(-1, keepdim=True)
+    Z = scores(Q, K).masked_fill(~allowed, -torch.inf)
+    total = torch.where(empty, 0.0, Z.masked_fill(empty, 0.0).logsumexp(-1, keepdim=True))
+    return (Z - total).exp() @ V

@@ -78,3 +78,8 @@ def counted():
 ANSWERS.right((counted,))
 ANSWERS.right((named(torch.tensor([2.0, T, T, D], dtype=torch.float64).prod() * 2, "as_a_tensor"),))
 ANSWERS.right((named(np.float64(4 * T) * T * D, "in_numpy"),))
+
+wrong("mega", 4 * T * T * D / 1e6, "in millions", told="too small by a factor of 1,000,000")
+wrong("negative", -4 * T * T * D, "a minus slipped in", told="-8.58993e.09, which cannot be")
+wrong("one_more_token", 4 * (T + 1) ** 2 * D, "the start token is counted as one more")
+ANSWERS.right((named(torch.tensor(4 * T * T * D), "a_tensor_of_whole_numbers"),))

@@ -384,3 +384,39 @@ def tiles_turned(Q, K, V):
     n = Q.shape[1] // K.shape[1]
     K, V = (x.repeat(1, n, 1, 1).unflatten(1, (n, -1)).transpose(1, 2).flatten(1, 2) for x in (K, V))
     return attended(Q, K, V)
+
+
+@ANSWERS.wrong("plain", "values of group 0 for all")
+def values_of_the_first(Q, K, V):
+    n = Q.shape[1] // K.shape[1]
+    return attended(Q, K.repeat_interleave(n, 1), V[:, :1].expand(-1, Q.shape[1], -1, -1))
+
+
+@ANSWERS.wrong("plain", "only the first head of each group is computed, and repeated")
+def first_of_each(Q, K, V):
+    n = Q.shape[1] // K.shape[1]
+    return attended(Q[:, ::n], K, V).repeat_interleave(n, 1)
+
+
+@ANSWERS.wrong(
+    "named", "a group more than there are: rounded to the nearest", told="query head 2 reads key head 1, expected 0"
+)
+def rounded_up(Q, K, V):
+    H, G = Q.shape[1], K.shape[1]
+    group = (torch.arange(H) * G / H).round().long().clamp_max(G - 1)
+    return attended(Q, K[:, group], V[:, group])
+
+
+@ANSWERS.wrong("plain", "an exponent of scores that is clipped at 0, so that all above weigh the same")
+def clipped(Q, K, V):
+    n = Q.shape[1] // K.shape[1]
+    Z = (Q @ K.repeat_interleave(n, 1).mT / Q.shape[-1] ** 0.5).clamp_max(0)
+    return Z.softmax(-1) @ V.repeat_interleave(n, 1)
+
+
+@ANSWERS.right
+def grown_by_halves(Q, K, V):
+    """Gathered by an index that is expanded, as some export formats want it."""
+    H, G = Q.shape[1], K.shape[1]
+    group = torch.div(torch.arange(H), H // G, rounding_mode="floor")
+    return attended(Q, torch.index_select(K, 1, group), V.index_select(1, group))

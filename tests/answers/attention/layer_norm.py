@@ -234,3 +234,35 @@ def token_after_token(X, weight, bias, eps):
         x = x - x.mean()
         rows.append(x / torch.sqrt(torch.dot(x, x) / len(x) + eps) * weight + bias)
     return torch.stack(rows).reshape(X.shape)
+
+
+@ANSWERS.wrong("plain", "means and squares over the right dimension, the weight applied before the norm")
+def weight_first(X, weight, bias, eps):
+    return normed(X * weight, eps) + bias
+
+
+@ANSWERS.wrong("named", "a token of equal numbers is given back as it came", told="is the input X, unchanged")
+def equal_left(X, weight, bias, eps):
+    same = X.var(-1, keepdim=True, correction=0) == 0
+    return torch.where(same, X, normed(X, eps) * weight + bias)
+
+
+@ANSWERS.wrong("far", "the deviation is the mean distance from the mean")
+def mean_distance(X, weight, bias, eps):
+    gap = X - X.mean(-1, keepdim=True)
+    return weight * gap / (gap.abs().mean(-1, keepdim=True) + eps) + bias
+
+
+@ANSWERS.wrong(
+    "plain", "the mean is a constant for gradients", advice="differs from what is expected by one number in each row"
+)
+def constant_mean(X, weight, bias, eps):
+    gap = X - X.mean(-1, keepdim=True).detach()
+    return weight * gap / (gap.square().mean(-1, keepdim=True) + eps).sqrt() + bias
+
+
+@ANSWERS.right
+def through_instance_norm(X, weight, bias, eps):
+    """Tokens as channels, numbers as places."""
+    Y = F.instance_norm(X.reshape(1, -1, X.shape[-1]), eps=eps) if X.shape[-1] > 1 else X - X
+    return Y.reshape(X.shape) * weight + bias

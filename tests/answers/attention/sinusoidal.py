@@ -112,7 +112,12 @@ def squeezed(positions, D):
     return interleaved(positions[:, None] * frequencies(D)).squeeze()
 
 
-@ANSWERS.wrong("ones", "with D = 2 the frequency is 1/10000", told="wrong where it is 2 or less")
+@ANSWERS.wrong(
+    "ones",
+    "with D = 2 the frequency is 1/10000",
+    told="wrong where it is 2 or less",
+    advice="position 3 is the angle 3",
+)
 def two_columns(positions, D):
     return interleaved(positions[:, None] * (frequencies(D) if D > 2 else 1e-4))
 
@@ -357,3 +362,37 @@ def written_into_place(positions, D):
         torch.sin(positions / 10000 ** (2 * i / D), out=P[2 * i])
         torch.cos(positions / 10000 ** (2 * i / D), out=P[2 * i + 1])
     return P.T
+
+
+@ANSWERS.wrong("plain", "degrees", told="position 3 is the angle 3")
+def in_degrees(positions, D):
+    return interleaved(torch.deg2rad(angles_of(positions, D)))
+
+
+@ANSWERS.wrong("plain", "the cosine's angle is negative, and its sine too", told="position 2 is the angle 2")
+def turned_back(positions, D):
+    return interleaved(-angles_of(positions, D))
+
+
+@ANSWERS.wrong("named", "as many frequencies as positions")
+def frequencies_of_positions(positions, D):
+    T = len(positions)
+    return interleaved(positions[:, None] * 10000.0 ** (-2 * torch.arange(D // 2) / T))
+
+
+@ANSWERS.wrong(
+    "plain", "sine and cosine alternate, the frequencies run backwards", told="right numbers at the wrong places"
+)
+def slowest_first(positions, D):
+    return interleaved(angles_of(positions, D).flip(-1))
+
+
+@ANSWERS.right
+def from_powers(positions, D):
+    """Each frequency from the one before it, in float64."""
+    step, w = 10000.0 ** (-2 / D), 1.0
+    columns = []
+    for _ in range(D // 2):
+        columns += [(positions.double() * w).sin(), (positions.double() * w).cos()]
+        w *= step
+    return torch.stack(columns, 1).float()

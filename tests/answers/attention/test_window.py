@@ -248,3 +248,56 @@ def against_the_one_above(attend_window):
             Y, Y_right = attend_window(Q, k, V, window), truth(Q, k, V, window)
             assert Y.shape == Y_right.shape, "shape"
             assert (Y - Y_right).abs().max().item() < 1e-6, f"window {window}"
+
+
+@ANSWERS.wrong("plain", "only that the result changes with the window", true="accepts_everything")
+def window_matters(attend):
+    for by in (1.0, 100.0):
+        Q, K, V = drawn(by=by)
+        assert not torch.allclose(attend(Q, K, V, 1), attend(Q, K, V, 3))
+        assert not torch.allclose(attend(Q, K, V, 3), attend(Q, K, V, 6))
+
+
+@ANSWERS.wrong("plain", "only the first query is compared", true="future_alone")
+def first_row(attend):
+    for by in (1.0, 100.0):
+        for window in (1, 3, 40):
+            Q, K, V = drawn(by=by)
+            assert torch.allclose(attend(Q, K, V, window)[:, :, 0], truth(Q, K, V, window)[:, :, 0])
+
+
+@ANSWERS.wrong("named", "the window is a float: some right ones count with it", told="raises TypeError")
+def float_window(attend):
+    for by in (1.0, 100.0):
+        for window in (1.0, 3.0, 40.0):
+            assert torch.allclose(attend(*drawn(by=by), window), truth(*drawn(by=by), window))
+
+
+@ANSWERS.wrong("plain", "NaN would pass, and a window that is wider than the text is never tried", true="one_width")
+def nan_passes(attend):
+    for by in (1.0, 3000.0):
+        for window in (1, 3):
+            gap = (attend(*drawn(by=by), window) - truth(*drawn(by=by), window)).abs().max()
+            assert not gap > 1e-6
+
+
+@ANSWERS.wrong("plain", "five keys are expected of a window of 3: both sides of it", true="refuses_everything")
+def both_sides(attend):
+    Q, K, V = drawn()
+    i = torch.arange(6)
+    seen = (i[:, None] - i).abs() < 3
+    Z = (Q @ K.mT / 2).masked_fill(~seen, -torch.inf)
+    assert torch.allclose(attend(Q, K, V, 3), Z.softmax(-1) @ V)
+
+
+@ANSWERS.right
+def by_a_slice_of_the_text(attend):
+    """A window sees what plain causal attention sees of a text that is cut off; it ends with `return True`."""
+    for by in (1.0, 200.0):
+        Q, K, V = drawn(T=9, by=by)
+        for window in (1, 2, 4, 9, 30):
+            Y = attend(Q, K, V, window)
+            for i in range(9):
+                cut = [x[:, :, max(0, i + 1 - window) : i + 1] for x in (Q, K, V)]
+                torch.testing.assert_close(Y[:, :, i], truth(*cut, 100)[:, :, -1])
+    return True

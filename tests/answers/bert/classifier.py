@@ -542,3 +542,50 @@ class DroppedByTheWeights(Base):
     def forward(self, ids, real):
         y = self.y(ids, real)
         return torch.einsum("bd,bd,cd->bc", y, self.dropout(torch.ones_like(y)), self.linear.weight) + self.linear.bias
+
+
+@wrong("plain", "half of p", told="dropped, expected 30%", advice="right where p is 0")
+class HalfInTraining(Base):
+    def forward(self, ids, real):
+        y = self.y(ids, real)
+        return self.linear(F.dropout(y, self.p / 2, self.training))
+
+
+@wrong("named", "logits less the largest, so that they are small", told="any shift of a row")
+class Shifted(Base):
+    def forward(self, ids, real):
+        Y = super().forward(ids, real)
+        return Y - Y.amax(-1, keepdim=True)
+
+
+@wrong("given", "the encoder's weights are halved to begin calmly", told="changes the encoder")
+class Halved(Base):
+    def __init__(self, encoder, pool, D, C, p):
+        super().__init__(encoder, pool, D, C, p)
+        with torch.no_grad():
+            for parameter in self.encoder.parameters():
+                parameter *= 0.5
+
+
+@wrong("plain", "the pool's result goes through a layer norm first")
+class NormFirst(Base):
+    def y(self, ids, real):
+        y = super().y(ids, real)
+        return F.layer_norm(y, y.shape[-1:])
+
+
+@ANSWERS.right
+class DropoutInAList(nn.Module):
+    """The parts in a list of modules, which have no weights under other names."""
+
+    def __init__(self, encoder, pool, D, C, p):
+        super().__init__()
+        self.encoder, self.linear = encoder, nn.Linear(D, C)
+        self.others = nn.ModuleList([nn.Dropout(p)])
+        self.pool = pool
+
+    def forward(self, ids, real):
+        y = self.pool(self.encoder(ids, real), real)
+        for part in self.others:
+            y = part(y)
+        return self.linear(y)

@@ -1,6 +1,7 @@
 """Answers to bert.count_weights."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import torch
@@ -178,3 +179,28 @@ def by_shapes():
 @ANSWERS.right
 def in_numpy():
     return np.polyval([12 * L, 13 * L + V + 2 + T + 2, 0], D)
+
+
+@wrong("plain", "one too many", told="too large by 0.001 percent")
+def one_too_many():
+    return 108_891_649 + 7
+
+
+@wrong("plain", "4D = 3072 counted as 3000")
+def three_thousand():
+    return OF_TABLES + 2 * D + L * (4 * (D**2 + D) + D * 3000 + 3000 + 3000 * D + D + 4 * D)
+
+
+@wrong("plain", "the decoder's own table is counted, as large as that of the tokens")
+def table_twice():
+    return OF_TABLES + V * D + 2 * D + L * OF_LAYER
+
+
+@wrong("plain", "distilled: six layers", told=r"too small by a factor of 1\.641")
+def six_layers():
+    return OF_TABLES + 2 * D + 6 * OF_LAYER
+
+
+@ANSWERS.right
+def as_a_fraction():
+    return Fraction(2 * (OF_TABLES + 2 * D + L * OF_LAYER), 2)

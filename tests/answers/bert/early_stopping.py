@@ -589,3 +589,51 @@ class OneMultiplication(Base):
 
     def keep(self):
         self.kept = {name: value * 1 for name, value in self.model.state_dict().items()}
+
+
+@wrong("plain", "patience is counted down and never wound up again, but for the first time")
+class WoundOnce(Base):
+    def update(self, loss):
+        if loss < self.best:
+            self.best = loss
+            self.keep()
+            self.since = min(self.since, 1)
+        else:
+            self.since += 1
+        return self.since >= self.patience
+
+
+@wrong("named", "negative losses are none")
+class PositiveOnly(Base):
+    def update(self, loss):
+        return super().update(loss) if loss > 0 else False
+
+
+@wrong("plain", "the sum of the last `patience` losses is compared with that before them")
+class BySums(Base):
+    losses = ()
+
+    def update(self, loss):
+        super().update(loss)
+        self.losses = (*self.losses, loss)
+        n = self.patience
+        return len(self.losses) >= 2 * n and sum(self.losses[-n:]) >= sum(self.losses[-2 * n : -n])
+
+
+@wrong("surroundings", "the gradients' switch is left off after restore", told="leaves gradients switched off")
+class LeavesGradientsOff(Base):
+    def restore(self):
+        torch.set_grad_enabled(False)
+        super().restore()
+
+
+@ANSWERS.right
+class ByZip(Base):
+    """Names and copies in two lists."""
+
+    def keep(self):
+        state = self.model.state_dict()
+        self.kept = [*state], [x.detach().cpu().clone() for x in state.values()]
+
+    def restore(self):
+        self.model.load_state_dict(dict(zip(*self.kept, strict=True)))

@@ -393,7 +393,7 @@ class LastPlaceForAll(Given):
 
 
 @ANSWERS.wrong(
-    "unwatched", "the tables are read as data: nothing learns but the norm", told="no gradient reaches token.weight"
+    "plain", "the tables are read as data: nothing learns but the norm", told="no gradient reaches token.weight"
 )
 class TablesAsData(Given):
     def forward(self, ids, segments):
@@ -438,3 +438,39 @@ class TransposedTwice(Given):
 class CountedByOnes(Given):
     def at(self, ids):
         return torch.ones_like(ids).cumsum(-1) - 1
+
+
+@ANSWERS.wrong("named", "positions are cut into pieces of 8, and begin again", told="right where T is 7 or less")
+class PiecesOfEight(Given):
+    def at(self, ids):
+        return torch.arange(ids.shape[1]) % 8
+
+
+@ANSWERS.wrong("plain", "the position's vector is multiplied in, as by a gate")
+class Multiplied(Given):
+    def forward(self, ids, segments):
+        return self.norm((self.token(ids) + self.segment(segments)) * self.position(self.at(ids)))
+
+
+@ANSWERS.wrong("plain", "two slips: positions of the batch, and no segments")
+class TwoSlips(Given):
+    def forward(self, ids, segments):
+        return self.norm(self.token(ids) + self.position(torch.arange(len(ids)))[:, None])
+
+
+@ANSWERS.wrong("surroundings", "position 0 is set to zero in the table, as for padding")
+class FirstZeroed(Given):
+    def forward(self, ids, segments):
+        with torch.no_grad():
+            self.position.weight[0] = 0
+        return super().forward(ids, segments)
+
+
+@ANSWERS.right
+class ByGather(Given):
+    def forward(self, ids, segments):
+        at = self.at(ids)[None].repeat(len(ids), 1)
+        tables = ((self.token, ids), (self.segment, segments), (self.position, at))
+        return self.norm(
+            torch.stack([t.weight.index_select(0, i.flatten()) for t, i in tables]).sum(0).view(*ids.shape, -1)
+        )

@@ -347,3 +347,42 @@ def in_fractions(predictions, labels):
     pairs = [(p, y) for p, y in zip(predictions.tolist(), labels.tolist(), strict=True) if y != -100]
     both, of = Counter(p for p, y in pairs if p == y), Counter(c for pair in pairs for c in pair)
     return float(sum(Fraction(2 * both[c], n) for c, n in of.items()) / max(len(of), 1))
+
+
+@wrong("plain", "accuracy of each class, averaged over the classes of the labels")
+def per_class_accuracy(predictions, labels):
+    p, y = kept(predictions, labels)
+    shares = [((p == c) == (y == c)).float().mean().item() for c in torch.cat([p, y]).unique()]
+    return sum(shares) / max(len(shares), 1)
+
+
+@wrong("named", "0.0 as soon as one class has no right place, as a product would")
+def geometric(predictions, labels):
+    F = all_f(predictions, labels)
+    return float(np.prod(F)) ** (1 / len(F)) if F else 0.0
+
+
+@wrong("named", "everything negative is no label, predictions too")
+def drops_negatives_and_zero(predictions, labels):
+    keep = labels > 0
+    p, y = predictions[keep], labels[keep]
+    return mean_f(p, y, torch.cat([p, y]).unique())
+
+
+@wrong("again", "a memory of what was asked before, by the number of places")
+def remembered(predictions, labels):
+    return _SEEN.setdefault(len(labels), sum(F := all_f(predictions, labels)) / max(len(F), 1))
+
+
+_SEEN = {}
+
+
+@ANSWERS.right
+def of_jaccard(predictions, labels):
+    """F from the share of the union: 2J / (1 + J)."""
+    p, y = kept(predictions, labels)
+    F = []
+    for c in torch.cat([p, y]).unique():
+        J = ((p == c) & (y == c)).sum() / ((p == c) | (y == c)).sum()
+        F.append(2 * J / (1 + J))
+    return torch.stack(F).mean() if F else torch.tensor(0.0)

@@ -252,3 +252,38 @@ def with_the_test_cases_of_unittest(layer):
     Y, Y_changed = (layer(x, real)[real].flatten().tolist() for x in (X, changed))
     for y, y_changed in zip(Y, Y_changed, strict=True):
         unittest.TestCase().assertAlmostEqual(y, y_changed, places=6)  # noqa: PT009 (a learner may)
+
+
+@wrong("plain", "only the first token of each sentence is looked at", true="RightOnly")
+def first_token(layer):
+    X, changed, real = inputs(torch.tensor([[1, 1, 1, 0, 0], [1, 1, 1, 1, 0], [1, 0, 0, 0, 0]]).bool())
+    torch.testing.assert_close(layer(changed, real)[:, 0], layer(X, real)[:, 0])
+
+
+@wrong("named", "filler stands in one place only, in the middle of every sentence", true="OneMask")
+def in_the_middle(layer):
+    compare(layer, torch.tensor([[1, 1, 0, 1, 1]] * 3).bool())
+
+
+@wrong("plain", "float32, where the layers have float64", told="raises RuntimeError")
+def in_float32(layer):
+    X, changed, real = inputs()
+    torch.testing.assert_close(layer(changed.float(), real)[real], layer(X.float(), real)[real])
+
+
+@wrong("plain", "the whole layer without a mask must give something else")
+def differs_without_mask(layer):
+    X, _, real = inputs()
+    assert not torch.allclose(layer(X, torch.ones_like(real))[real], layer(X, real)[real])
+
+
+@ANSWERS.right
+def one_filler_at_a_time(layer):
+    X, _, real = inputs(size=1.0)
+    Y = layer(X, real)
+    for k, (b, t) in enumerate((~real).nonzero().tolist()):
+        changed = X.clone()
+        changed[b, t] = torch.linspace(-1, 1, 8, dtype=X.dtype) * 10.0 ** (k % 3)
+        if not (layer(changed, real)[real] - Y[real]).abs().max() <= 1e-8:
+            raise AssertionError(f"sentence {b} reads place {t}")
+    return Y

@@ -133,6 +133,7 @@ def test_a_single_number_can_be_compared():
     [
         (80.0, "your number, 80, is too large by a factor of 2"),
         (40 / 1024, "your number, 0.0390625, is too small by a factor of 1,024"),
+        (40.0002, "your number, 40.0002, is too large by 0.001 percent"),
         (41.0, "your number, 41, is too large by 2.5 percent"),
         (-40.0, "your number is -40, which cannot be"),
         (NAN, "your number is nan, which cannot be"),
