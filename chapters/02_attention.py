@@ -1552,8 +1552,8 @@ def window_of(Q, K, V, window):
 # core · importance 3 of 5 · 20 minutes · 3 points
 #
 # Write `test_window(attend_window)`. It is handed a function like `window_of` above and raises an AssertionError when
-# that function is wrong. The check hands it right functions, which it must let pass, and wrong ones of six kinds,
-# a new selection of them while grading. A window may be wider than the text, and scores may lie far apart. You may
+# that function is wrong. The check hands it right functions, which it must let pass, and wrong ones of seven kinds,
+# a new selection of them while grading. A window may be 1 or wider than the text, and scores may lie far apart. You may
 # call the function as often as you like. Compare with a tolerance. (Arguments as above, `attend_window(Q, K, V, window)`
 # with Q, K, V (B, H, T, d).)
 #

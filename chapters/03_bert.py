@@ -1652,7 +1652,7 @@ check("bert.fine_tuning", train, evaluate)
 # and then, keep the weights that did best there, and stop when it has not helped for a while.
 #
 # `update(loss)` is told the validation loss and returns True when training should stop, that is, when the last `patience`
-# losses in a row brought no new lowest one. A tie is no improvement. Whoever goes on after True is answered by the same
+# losses in a row brought no new lowest one. A tie is no improvement, NaN neither. Whoever goes on after True is answered by the same
 # rule. `restore()` gives the model all of the `state_dict()` that it had at the lowest loss, weights and buffers; `update`
 # changes nothing in it.
 #

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -47,6 +49,21 @@ def difference(name: str, actual: Tensor, expected: Tensor, tolerance: tuple[flo
     return None if agree.all() else _values(name, actual, expected, agree)
 
 
+def worked_out(found: Tensor, right: Tensor) -> str:
+    """How far a number that was worked out by hand is from the right one, which is the answer and not shown."""
+    a, e = found.item(), right.item()
+    if any(found == torch.tensor(float(f"{e:.{digits}g}"), dtype=found.dtype) for digits in range(2, 7)):
+        return f"{a:.6g} is the right number, rounded: give all of its digits, or the product"
+    if not math.isfinite(a) or a * e <= 0:
+        return f"your number is {a:.6g}, which cannot be"
+    factor, side = max(a / e, e / a), "large" if abs(a) > abs(e) else "small"
+    if factor < 1.5:
+        share = f"{max(100 * (factor - 1), 0.001):.2g}"
+        return f"your number, {a:.6g}, is too {side} by {share!s} percent"
+    times = f"{factor:,.0f}" if factor > 999 else f"{factor:.4g}"
+    return f"your number, {a:.6g}, is too {side} by a factor of {times!s}"
+
+
 def _accepts(actual: torch.dtype, expected: torch.dtype) -> bool:
     if actual == expected:
         return True
@@ -73,13 +90,23 @@ def _not_numbers(name: str, actual: Tensor, expected: Tensor) -> str | None:
 
 def _values(name: str, actual: Tensor, expected: Tensor, agree: Tensor) -> str:
     if not actual.dim():
-        return f"{name} is {actual.item():.6g}, expected {expected.item():.6g}"
+        return f"{name} is {_told_apart(actual, expected)}"
     wrong = ~agree
     gap = (_wide(actual) - _wide(expected.to(actual.device))).abs().nan_to_num(float("inf"))
     worst = torch.unravel_index(gap.where(wrong, -1.0).argmax(), gap.shape)
     at = [int(i) for i in worst]
     text = f"{name} differs in {_count(wrong)}{_rows(wrong)}, most at {at}"
-    return f"{text}: {actual[worst].item():.6g}, expected {expected[worst].item():.6g}"
+    return f"{text}: {_told_apart(actual[worst], expected[worst])}"
+
+
+def _told_apart(actual: Tensor, expected: Tensor) -> str:
+    """Both numbers, with as many digits as it takes to see that they differ."""
+    a, e = (x.item() for x in (actual, expected))
+    if isinstance(a, bool) and isinstance(e, bool):
+        return f"{a}, expected {e}"
+    digits = next((n for n in (6, 9, 12) if f"{a:.{n}g}" != f"{e:.{n}g}"), 17)
+    found, wanted = f"{a:.{digits}g}", f"{e:.{digits}g}"
+    return f"{found!s}, expected {wanted!s}"
 
 
 def _rows(wrong: Tensor) -> str:

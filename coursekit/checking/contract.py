@@ -15,6 +15,8 @@ from torch import Tensor
 from coursekit.checking.calls import Call, probe_of
 
 Outputs = dict[str, Tensor]
+# How an output differs from the expected one, where both are of one shape and kind: a sentence.
+Said = Callable[[Tensor, Tensor], str]
 # A law looks at one case and returns a sentence when it is broken, None when it holds.
 Law = Callable[[dict[str, Any], Outputs], str | None]
 _ELSEWHERE: tuple[Any, ...] = (object(),)  # a library that was not given with its exercise
@@ -76,7 +78,8 @@ class Exercise:
     course's exercise leaves it out: it is `LIBRARY` of `coursekit.library.attention.sdpa`, which is not there while
     grading. `tolerance` overrides `torch.testing`'s (rtol, atol) for a dtype. `ordered=False` where the parts are
     skills of their own, each paid for by itself. `importance` goes from 1, a curiosity, to 5, without which nothing
-    after it can be understood. Raises ValueError where a call cannot be read.
+    after it can be understood. `said` has the sentence for outputs whose difference is not told by their numbers; it
+    may tell no input. Raises ValueError where a call cannot be read.
     """
 
     id: str
@@ -93,6 +96,7 @@ class Exercise:
     measure: Callable[[dict[str, Any], Outputs], Outputs] | None = None
     ordered: bool = True
     tolerance: dict[torch.dtype, tuple[float, float]] = field(default_factory=dict)
+    said: dict[str, Said] = field(default_factory=dict)
     signatures: tuple[Call, ...] = field(init=False)
     written: dict[str, str] = field(init=False)  # results that are text, texts or bytes: names among the outputs, kinds
 
@@ -122,10 +126,11 @@ class Exercise:
     def drawn(self, g: torch.Generator) -> list[Case]:
         """The cases, and the first one a second time: what a call leaves behind, and what is random, shows there.
 
-        Not so where the answer is random, for its probe calls it many times, nor for a value, which is not called.
+        Not so where the answer is random, for its probe calls it many times, nor for a number that is worked out of
+        nothing that is handed in.
         """
         cases = list(self.cases(g))
-        if self.measure is not None or all(call.is_value for call in self.signatures):
+        if self.measure is not None or not any(case.inputs for case in cases):
             return cases
         again = (dataclasses.replace(c.copy(), label=f"{c.label}, called again", again=True) for c in cases[:1])
         return [*cases, *again]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import zlib
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -52,14 +54,15 @@ def load(module: Any, weights: dict[str, Tensor]) -> nn.Module:
     """
     if not isinstance(module, nn.Module):
         raise Wrong(f"the class makes a {type(module).__name__}, expected a torch.nn.Module: derive it from nn.Module")
-    have = {name: tuple(value.shape) for name, value in module.state_dict().items()}
+    # A lazy layer takes the shape of what is loaded.
+    have = {name: None if is_lazy(x) else tuple(x.shape) for name, x in module.state_dict().items()}
     want = {name: tuple(value.shape) for name, value in weights.items()}
     for name in want:
         if name not in have:
             raise Wrong(
                 f"the module has no weight called {name!r}; it has {', '.join(have) or 'none'}{_hidden(module)}"
             )
-        if have[name] != want[name]:
+        if have[name] not in (None, want[name]):
             raise Wrong(f"the weight {name!r} has shape {have[name]}, expected {want[name]}")
     parameters = dict(module.named_parameters(remove_duplicate=False))
     asked_for = {id(parameters[name]) for name in want if name in parameters}
@@ -125,7 +128,7 @@ def number(value: Any, name: str, like: Tensor | None = None) -> Tensor:
     For results that a learner may write as a Python number or as a tensor of one entry. Raises Wrong otherwise.
     """
     plain = value.item() if getattr(value, "shape", None) == () else value
-    if isinstance(plain, bool | int | float):
+    if isinstance(plain, Real):
         dtype = like.dtype if like is not None and like.is_floating_point() else torch.float32
         return torch.tensor(float(plain), dtype=dtype, device=None if like is None else like.device)
     shape = f" of shape {tuple(value.shape)}" if isinstance(value, Tensor) else ""

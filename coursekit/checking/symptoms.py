@@ -36,6 +36,7 @@ class Seen:
     inputs: dict[str, Any]
     tolerance: tuple[float, float]
     shares: bool = False  # in every case each row of the expected output sums to 1
+    many: bool = False  # it differs in three cases or more
     rows: bool = False  # in some case the expected output has more than one dimension
 
     def is_(self, x: Tensor) -> bool:
@@ -85,14 +86,16 @@ def _property(
     exercise: Exercise, cases: Sequence[Case], outcomes: Sequence[Outcome], expected: Sequence[dict[str, Tensor]]
 ) -> str:
     seen = list(_seen(exercise, cases, outcomes, expected))
+    odd = _partly_finite(cases, outcomes, expected)
     for name in dict.fromkeys(one.name for one in seen):
         shares = all(_shares(case, right[name]) for case, right in zip(cases, expected, strict=True) if name in right)
         rows = any(right[name].dim() > 1 for right in expected if name in right)
         mine = [replace(one, shares=shares, rows=rows) for one in seen if one.name == name]
+        mine = [replace(one, many=len(mine) > 2) for one in mine]
         for look in LOOKS:
             looks = [said for one in mine if (said := look(one)) is not None]
             if agreed := [told for told in (looks or [[]])[0] if all(told in other for other in looks)]:
-                return f"{name} {agreed[0]}"
+                return f"{name}, where all of it is finite, {agreed[0]}" if name in odd else f"{name} {agreed[0]}"
     if told := _unmoved(exercise, cases, outcomes, expected):
         return told
     if len(seen) > 1 and all(map(_nearly, seen)):
@@ -101,6 +104,24 @@ def _property(
             "constant (an epsilon), or a large number in place of infinity can make such a difference"
         )
     return ""
+
+
+def _partly_finite(
+    cases: Sequence[Case], outcomes: Sequence[Outcome], expected: Sequence[dict[str, Tensor]]
+) -> set[str]:
+    """Names of outputs that are NaN or infinite in some case, where they should not be: no look is taken at these."""
+    pairs = (
+        (name, (outcome.outputs or {}).get(name), wanted)
+        for case, outcome, right in zip(cases, outcomes, expected, strict=True)
+        if not case.hidden
+        for name, wanted in right.items()
+    )
+    return {n for n, x, wanted in pairs if x is not None and _finite(wanted) and not _finite(x)}
+
+
+def _finite(x: Tensor) -> bool:
+    """Asked of float64: torch cannot answer it for every float8."""
+    return not x.is_floating_point() or bool(x.detach().cpu().double().isfinite().all())
 
 
 def _unlike_before(
@@ -183,7 +204,7 @@ def _seen(
             if not (found.is_floating_point() and wanted.is_floating_point()):
                 continue
             actual, want = found.detach().cpu().double(), wanted.cpu().double()
-            if not actual.isfinite().all():  # asked of float64: torch cannot answer it for every float8
+            if not actual.isfinite().all():
                 continue
             narrow = found.dtype if found.dtype.itemsize < wanted.dtype.itemsize else wanted.dtype
             rtol, atol = exercise.tolerance.get(narrow) or (1e-4, 1e-5)
@@ -247,13 +268,13 @@ def moved(seen: Seen) -> list[str]:
 def scaled(seen: Seen) -> list[str]:
     """A multiple of what is expected, told by the case's sizes where they give it."""
     a, e = seen.actual, seen.expected
-    if a.shape != e.shape or a.numel() < 2 or not (e.abs() > 1e-3).any():
+    if a.shape != e.shape or not (a.numel() > 1 or seen.many) or not (e.abs() > 1e-3).any():
         return []
     factor = float((a * e).sum() / (e * e).sum())
     # A factor of nearly 1 is no multiple: what it is made of can be anything.
     if (
         abs(factor) < 1e-6
-        or math.isclose(factor, 1, abs_tol=NEAR)
+        or math.isclose(factor, 1, abs_tol=NEAR + seen.tolerance[1] / float(e.abs().max()))
         or not bool(close(a, factor * e, seen.tolerance).all())
     ):
         return []
@@ -319,6 +340,16 @@ def sums(seen: Seen) -> list[str] | None:
     return [*(f"{told}, but along dimension {i}" for i in others), told]
 
 
+def chances(seen: Seen) -> list[str]:
+    """Probabilities, or what looks like them, in place of other numbers."""
+    a, e = seen.actual, seen.expected
+    if a.shape != e.shape or a.numel() < 2 or bool(((e >= 0) & (e <= 1)).all()):
+        return []
+    if not bool(((a > 0) & (a < 1)).all()):
+        return []
+    return ["lies between 0 and 1, where it should not: is there a softmax or a sigmoid too many?"]
+
+
 def same_numbers(seen: Seen) -> list[str]:
     a, e = seen.actual, seen.expected
     if a.shape != e.shape or a.numel() < 4:
@@ -350,5 +381,5 @@ def _sums_to_one(x: Tensor, dim: int) -> bool:
 
 LOOKS: tuple[Look, ...] = (
     *(without_ones, constant, an_input, permuted, moved, scaled, offset, before_softmax, same_numbers),
-    *(who_sees_whom, rows, whose_keys, scores, sums, lengths, angles),
+    *(who_sees_whom, rows, whose_keys, scores, sums, lengths, angles, chances),
 )

@@ -78,7 +78,7 @@ def _cases(known: store.Known) -> list[tuple[str, ...]]:
 def _equal(old: Any, new: Any) -> bool:
     """Equal numbers in the same places of memory."""
     if not torch.is_tensor(new):
-        return old == new
+        return old == new or repr(old) == repr(new)  # NaN equals no number, itself neither
     return torch.is_tensor(old) and torch.equal(old, new) and (old.dtype, old.stride()) == (new.dtype, new.stride())
 
 

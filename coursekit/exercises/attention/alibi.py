@@ -17,6 +17,8 @@ def cases(g):
         case("slopes", B=2, H=4, T=6, d=8, e=5),
         case("slopes", B=1, H=8, T=5, d=4, e=3),
         case("slopes", B=2, H=1, T=7, d=3, e=2),
+        case("slopes", B=1, H=3, T=6, d=4, e=2),
+        case("slopes", B=1, H=6, T=5, d=3, e=2, dtype=double),
         case("slopes", B=1, H=2, T=4, d=6, e=3, dtype=double),
         case("slopes", B=1, H=2, T=5, d=4, e=3, dtype=double, scores=-20_000),
         case("slopes", B=1, H=2, T=5, d=4, e=3, dtype=double, apart=FAR, note="scores far apart, a future key on top"),
@@ -24,7 +26,7 @@ def cases(g):
             "slopes", B=1, H=4, T=6, d=5, e=6, V=torch.eye(6).repeat(1, 4, 1, 1), note="V the identity, so that Y is A"
         ),
         case("slopes", B=2, H=16, T=4, d=2, e=3),
-        case("slopes", B=1, H=2, T=300, d=3, e=2),
+        case("slopes", B=1, H=2, T=300, d=3, e=1),
         case("slopes", B=2, H=2, T=1, d=3, e=4),
         case("gradients", B=1, H=4, T=5, d=6, e=3, upstream=True),
     ]

@@ -1,5 +1,6 @@
 """cache_gib(): the KV cache of one full context of Llama 3.1 70B, worked out by hand."""
 
+from coursekit.checking.comparing import worked_out
 from coursekit.checking.contract import Case, Exercise
 
 EXERCISE = Exercise(
@@ -11,4 +12,5 @@ EXERCISE = Exercise(
     importance=3,
     calls=("cache_gib() -> gib: number",),
     cases=lambda g: [Case("number", "GiB of the cache, 80 layers, 8 key/value heads, d=128, 131072 tokens", {})],
+    said={"gib": worked_out},
 )

@@ -29,6 +29,33 @@ def cases(g):
     ]
 
 
+def pairs_of_one_angle(inputs, outputs):
+    """Columns 0 and 1, 2 and 3, ... are a sine and a cosine of one angle."""
+    P = outputs["P"].double()
+    sizes = P[:, 0::2].square() + P[:, 1::2].square()
+    t, i = divmod(int((sizes - 1).abs().argmax()), sizes.shape[1])
+    if abs(sizes[t, i] - 1) < 0.01:
+        return None
+    return (
+        f"in row {t} the squares of columns {2 * i} and {2 * i + 1} add up to {sizes[t, i]:.3g}: those of the sine and "
+        "the cosine of one angle give 1"
+    )
+
+
+def first_angle_is_the_position(inputs, outputs):
+    """The first frequency is 1."""
+    P, turn = outputs["P"].double(), 2 * torch.pi
+    found, wanted = torch.atan2(P[:, 0], P[:, 1]) % turn, inputs["positions"].double() % turn
+    gap = ((found - wanted + torch.pi) % turn - torch.pi).abs()
+    t = int(gap.argmax())
+    if gap[t] < 0.01:
+        return None
+    return (
+        f"columns 0 and 1 of row {t} are the sine and cosine of {found[t]:.3g}: position {inputs['positions'][t]} is "
+        f"the angle {wanted[t]:.3g}, but for whole turns"
+    )
+
+
 EXERCISE = Exercise(
     id="attention.sinusoidal",
     title="Mend this code, sinusoidal positions",
@@ -38,6 +65,7 @@ EXERCISE = Exercise(
     importance=2,
     calls=("sinusoidal_positions(positions, D) -> P",),
     cases=cases,
+    laws=(pairs_of_one_angle, first_angle_is_the_position),
     # An angle of 1000 in float32 is known to 6e-5, and the frequency that it is made with has rounded before.
     tolerance={torch.float32: (0.0, 1e-3)},
 )

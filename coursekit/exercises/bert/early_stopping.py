@@ -27,6 +27,7 @@ def cases(g):
         case("best", 9, "worse, then better than ever by a hair", 0.8, 0.5, 0.7, 0.6, 0.49999, 0.55),
         case("best", 9, "a tie", 0.8, 0.5, 0.6, 0.5, 0.7),
         case("best", 9, "a lowest loss of 0", 0.7, 0.0, 0.3, 0.2),
+        case("best", 9, "a loss that is NaN", 0.8, 0.5, float("nan"), 0.6),
         case("best", 9, "large losses", 7e5, 5e5, 6e5),
         case("best", 9, "two objects in turn", 0.8, 0.5, 0.6, 0.7, two=True),
         case("best", LONG, "many epochs", 0.5, *slowly),

@@ -1,24 +1,7 @@
 """mask_test(layer): raises AssertionError where a real token of layer(X, real) reads filler."""
 
-import torch
-
 from coursekit.checking.contract import Exercise
-from coursekit.checking.probing import unsealed
-
-
-def cases(g):
-    return []  # all of them are drawn in the trusted half
-
-
-def probe(case, mask_test):
-    """Whether the test accepts the layer; it runs without gradients, as most of them would be written."""
-    layer = unsealed(case["source"])["layer"]
-    try:
-        mask_test(layer)
-    except AssertionError:
-        return {"accepted": torch.tensor(False)}
-    return {"accepted": torch.tensor(True)}
-
+from coursekit.checking.testing import SAID, tested
 
 EXERCISE = Exercise(
     id="bert.test_mask",
@@ -28,6 +11,7 @@ EXERCISE = Exercise(
     difficulty="stretch",
     importance=3,
     calls=("mask_test(layer)",),
-    cases=cases,
-    probe=probe,
+    cases=lambda g: [],  # all of them are drawn in the trusted half
+    probe=tested("layer"),
+    said=SAID,
 )

@@ -82,11 +82,30 @@ def slopes_for_eight_heads(Q, K, V):
 
 
 @TRUSTED.mistake(
-    "The exponent -8h/H is rounded to a whole number (`//`): with more than 8 heads it lies between whole numbers."
+    "The exponent -8h/H is rounded to a whole number (`//`): for 3 heads, or for 16, it lies between whole numbers."
 )
 def whole_exponents(Q, K, V):
     m = torch.tensor([2.0 ** (-8 * h // Q.shape[1]) for h in range(1, Q.shape[1] + 1)], dtype=Q.dtype, device=Q.device)
     return attend(Q, K, V, -m[:, None, None] * distance(Q))
+
+
+@TRUSTED.mistake(
+    "8 / H is rounded to a whole number (`//`) before it is multiplied by h: it is right for 1, 2, 4 and 8 heads only."
+)
+def whole_quotient(Q, K, V):
+    h = torch.arange(1, Q.shape[1] + 1, device=Q.device, dtype=Q.dtype)
+    return attend(Q, K, V, -(2 ** -(8 // Q.shape[1] * h))[:, None, None] * distance(Q))
+
+
+@TRUSTED.mistake(
+    "Where H is no power of two these are the slopes of the paper's code, which puts two sequences together. Here the "
+    "formula is asked for any H."
+)
+def papers_code(Q, K, V):
+    H = Q.shape[1]
+    power = 2 ** (H.bit_length() - 1)
+    m = torch.cat([slopes(power, Q), slopes(2 * power, Q)[0::2][: H - power]])
+    return attend(Q, K, V, -m * distance(Q))
 
 
 @TRUSTED.mistake("The penalty is divided by sqrt(d) together with the scores: subtract it after the scaling.")

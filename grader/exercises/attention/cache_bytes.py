@@ -19,7 +19,8 @@ TRUSTED.add_mistake(
 )
 TRUSTED.add_mistake(
     "query_heads",
-    "All 64 query heads are counted: only the 8 key/value heads are kept, which is what sharing is for.",
+    "Eight times too much: all 64 query heads are counted, where only the 8 key/value heads are kept; or bits, where "
+    "bytes are asked.",
     number(320.0),
 )
 TRUSTED.add_mistake("float32", "Each number takes 2 bytes in bfloat16; yours take 4.", number(80.0))
@@ -42,5 +43,11 @@ TRUSTED.add_mistake(
 TRUSTED.add_mistake(
     "mebibytes", "These are MiB, 2^20 bytes; asked are GiB, 2^30 bytes.", number(TOKEN * 131072 / 2**20)
 )
+TRUSTED.add_mistake(
+    "round_thousands",
+    "131,072 tokens are 128 times 1024, not 128 thousand.",
+    number(TOKEN * 128_000 / GIB),
+)
+TRUSTED.add_mistake("another_model", "These are 32 layers, those of the 8B model: here are 80.", number(16.0))
 TRUSTED.add_alternative("as_a_whole_number", number(40))
 TRUSTED.add_alternative("by_token", number(327680 * 131072 / GIB))

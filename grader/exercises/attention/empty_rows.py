@@ -41,6 +41,7 @@ TRUSTED = Trusted(reference, budget="a row may be found in the wrong way, and re
 TRUSTED.add_slips(
     guarded,
     steps.NotScaled,
+    steps.NoMaximum,
     steps.MaskAfterSoftmax,
     steps.ScoreZero,
     steps.FiniteFill,
@@ -72,6 +73,22 @@ def result_repaired(Q, K, V, allowed):
 def weights_repaired(Q, K, V, allowed):
     M = torch.zeros_like(allowed, dtype=Q.dtype).masked_fill(~allowed, -INF)
     return torch.nan_to_num((scores(Q, K) + M).softmax(-1)) @ V
+
+
+@TRUSTED.mistake(
+    "The result is right but gradients are NaN: the NaN is replaced in Y now, a line later than in the code as it was "
+    "given, and flows back through weights and scores all the same. No NaN must ever arise."
+)
+def repaired_a_line_later(Q, K, V, allowed):
+    M = torch.zeros_like(allowed, dtype=Q.dtype).masked_fill(~allowed, -INF)
+    return torch.nan_to_num((scores(Q, K) + M).softmax(-1) @ V)
+
+
+@TRUSTED.mistake(
+    "Queries that are not empty see all keys, hidden ones too: what finds empty rows hides no key in the others yet."
+)
+def only_empty_rows(Q, K, V, allowed):
+    return scores(Q, K).softmax(-1) @ V * allowed.any(-1, keepdim=True)
 
 
 @TRUSTED.mistake(

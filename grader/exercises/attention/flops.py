@@ -31,6 +31,16 @@ TRUSTED.add_mistake(
 TRUSTED.add_mistake(
     "width_squared", "T and d have changed places: T² scores of d products each, not T times d².", number(4 * T * D * D)
 )
+TRUSTED.add_mistake(
+    "causal",
+    "Only what a causal mask leaves is counted: here there is no mask, and every score is computed.",
+    number(2 * T * (T + 1) * D),
+)
+TRUSTED.add_mistake(
+    "one_addition_less",
+    "A sum of n numbers has n - 1 additions, you are right. But the rule here is as many additions as multiplications.",
+    number(T * T * (2 * D - 1) + T * D * (2 * T - 1)),
+)
 TRUSTED.add_mistake("in_billions", "These are billions: write the number itself, 4 T² d.", number(4 * T * T * D / 1e9))
 TRUSTED.add_mistake(
     "projections",

@@ -63,6 +63,12 @@ class NoEps(Steps):
         return variance.sqrt()
 
 
+@wrong("eps is taken for the least variance; it is added to the variance, however large that is.")
+class EpsAsFloor(Steps):
+    def deviation(self, variance, eps):
+        return variance.clamp_min(eps).sqrt()
+
+
 @wrong("You divide by the variance; divide by its root, the standard deviation.")
 class NoRoot(Steps):
     def deviation(self, variance, eps):
@@ -136,6 +142,18 @@ class Detached(Steps):
 
     def variance(self, X, gap):
         return super().variance(X, gap).detach()
+
+
+@wrong("The values are right, but the deviation alone is detached: the gradient of X lacks what passes through it.")
+class DeviationDetached(Steps):
+    def deviation(self, variance, eps):
+        return super().deviation(variance, eps).detach()
+
+
+@wrong("The squares are added up and not averaged: each token gets length 1. The variance is the mean of the squares.")
+class SumOfSquares(Steps):
+    def variance(self, X, gap):
+        return gap.square().sum(-1, keepdim=True)
 
 
 @TRUSTED.alternative

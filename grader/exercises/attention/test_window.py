@@ -2,8 +2,7 @@
 
 import torch
 
-from coursekit.checking.contract import Case
-from coursekit.checking.drawing import sealed
+from coursekit.checking.testing import of_each
 from grader.contract import Trusted
 
 # A wrong one differs from this in one line.
@@ -28,19 +27,19 @@ def written(**parts):
     return SOURCE.format(**(PARTS | parts))
 
 
-RIGHT = (
-    written(),
-    "def attend(Q, K, V, window):\n"
+RIGHT = {
+    "the formula": written(),
+    "by torch's own function": "def attend(Q, K, V, window):\n"
     "    T = Q.shape[-2]\n"
     "    band = torch.ones(T, T, dtype=torch.bool).tril().triu(1 - window)\n"
     "    return torch.nn.functional.scaled_dot_product_attention(Q, K, V, band)\n",
-    "def attend(Q, K, V, window):\n"
+    "a loop over queries": "def attend(Q, K, V, window):\n"
     "    rows = []\n"
     "    for i in range(Q.shape[-2]):\n"
     "        k, v = K[:, :, max(0, i - window + 1) : i + 1], V[:, :, max(0, i - window + 1) : i + 1]\n"
     "        rows.append((Q[:, :, i : i + 1] * Q.shape[-1] ** -0.5 @ k.mT).softmax(-1) @ v)\n"
     "    return torch.cat(rows, -2)\n",
-)
+}
 MUTANTS = {
     "the old end": (
         written(seen="(i - window <= j) & (j <= i)"),
@@ -61,9 +60,15 @@ MUTANTS = {
         written(weights="Z.masked_fill(~seen, 0.0).softmax(-1)"),
         written(weights="(Z + seen).softmax(-1)"),
     ),
+    # No lower ones: scores whose keys are a hundred times as large must be found below them.
     "scores far apart": (
+        written(weights="Z.masked_fill(~seen, -25.0).softmax(-1)"),
         written(weights="Z.masked_fill(~seen, -50.0).softmax(-1)"),
-        written(weights="Z.masked_fill(~seen, -100.0).softmax(-1)"),
+    ),
+    "windows of some widths": (
+        written(seen="(i - max(window, 2) < j) & (j <= i)"),
+        written(seen="(i - min(window, T - 1) < j) & (j <= i)"),
+        written(seen="(i - (window if window < T else 1) < j) & (j <= i)"),
     ),
     "the scores": (
         written(scores="Q @ K.mT"),
@@ -71,19 +76,6 @@ MUTANTS = {
         written(scores="Q @ K.mT / d"),
     ),
 }
-
-
-def drawn(g):
-    right = [Case("right ones", f"a right one ({n})", {"source": sealed(source)}) for n, source in enumerate(RIGHT, 1)]
-    wrong = [
-        Case("wrong ones", f"a wrong one ({label})", {"source": sealed(_one(g, sources))})
-        for label, sources in MUTANTS.items()
-    ]
-    return right + wrong
-
-
-def _one(g, sources):
-    return sources[int(torch.randint(len(sources), (), generator=g))]
 
 
 def expected(Q, K, V, window):
@@ -109,18 +101,21 @@ def reference(attend_window):
     compared(attend_window)
 
 
-TRUSTED = Trusted(reference, cases=drawn)
+TRUSTED = Trusted(reference, cases=of_each(RIGHT, MUTANTS))
 
 
 @TRUSTED.mistake(
     "Your test lets every wrong function pass: nothing in it could fail, or it tries only what all of them get right. "
-    "Compare with what you expect, by `assert`."
+    "Compare with what you expect, by `assert`; what a test returns is not looked at."
 )
 def accepts_everything(attend_window):
     attend_window(*tensors(), 3)
 
 
-@TRUSTED.mistake("Your test refuses everything, right functions too.")
+@TRUSTED.mistake(
+    "Your test refuses every right function. Hand it `window_of` from above: which assertion fails, and is what it "
+    "expects the right number?"
+)
 def refuses_everything(attend_window):
     raise AssertionError("no")
 
@@ -137,15 +132,16 @@ def exact(attend_window):
 
 
 @TRUSTED.mistake(
-    "Only windows as wide as the text, or wider, are tried: there every causal attention is right, whatever it does "
-    "with the window."
+    "Functions that see too much or too little of the past pass your test. In a window as wide as the text, or wider, "
+    "every causal attention is right: try narrow ones."
 )
 def wide_alone(attend_window):
     compared(attend_window, windows=(8, 60))
 
 
 @TRUSTED.mistake(
-    "All scores are 0 in your test: it tells which keys are seen, and not what a function does with scores that differ."
+    "Your test tells which keys are seen, and not how they are weighed (where all scores are 0, say, or only what "
+    "moves is looked at). Let the scores differ, also by a lot, and compare numbers with those of the formula."
 )
 def equal_scores_alone(attend_window):
     Q, K, _ = tensors(0.0)
@@ -155,22 +151,22 @@ def equal_scores_alone(attend_window):
 
 
 @TRUSTED.mistake(
-    "Only small scores are tried: a hidden key with a finite score wins as soon as those that are seen lie far below."
+    "A hidden key with a finite score passes your test: it wins as soon as all keys that are seen lie far below. Try "
+    "keys a hundred times as large."
 )
 def small_scores_alone(attend_window):
     compared(attend_window, scales=(0.2,))
 
 
 @TRUSTED.mistake(
-    "Only a window of 1 is tried: every token gets its own value then, whatever a function does with the scores."
+    "What a function does with scores, and with other keys than a token's own, passes unseen: in a window of 1 every "
+    "token gets its own value. Try wider ones."
 )
 def window_of_one_alone(attend_window):
     compared(attend_window, windows=(1,))
 
 
-@TRUSTED.mistake(
-    "Only the last query is looked at. It has no future, so whether the future is hidden stays unseen: look at all."
-)
+@TRUSTED.mistake("Functions that read the future pass your test. The last query has none: look at all of them.")
 def last_query_alone(attend_window):
     for scale in (1.0, 200.0):
         for window in (2, 3, 60):
@@ -178,9 +174,7 @@ def last_query_alone(attend_window):
             torch.testing.assert_close(attend_window(*inputs)[:, :, -1], expected(*inputs)[:, :, -1])
 
 
-@TRUSTED.mistake(
-    "Your test finds out whether the future is hidden, and not what a query sees of its past: there is an old end too."
-)
+@TRUSTED.mistake("Your test does not find out what a query sees of its past: a window has an old end too.")
 def future_alone(attend_window):
     for scale in (1.0, 200.0):
         Q, K, V = tensors(scale)
@@ -190,6 +184,25 @@ def future_alone(attend_window):
             K_new[:, :, t:] += 1000 * Q[:, :, :1]
             V_new[:, :, t:] -= 5
             torch.testing.assert_close(attend_window(Q, K_new, V_new, 3)[:, :, :t], before[:, :, :t])
+
+
+@TRUSTED.mistake(
+    "Functions whose scores are wrong pass, without their scale for instance: your tolerance is too wide, or you look "
+    "at which keys are read, and not at how much of each. Right functions differ in their last digits only."
+)
+def tolerant(attend_window):
+    for scale in (1.0, 200.0):
+        for window in (1, 2, 3, 60):
+            inputs = (*tensors(scale), window)
+            torch.testing.assert_close(attend_window(*inputs), expected(*inputs), rtol=0.0, atol=2.0)
+
+
+@TRUSTED.mistake(
+    "Some functions are wrong for windows of some widths alone, and pass: try a window of 1, one in between, and one "
+    "that is wider than the text."
+)
+def one_width(attend_window):
+    compared(attend_window, windows=(3,))
 
 
 @TRUSTED.alternative

@@ -67,6 +67,14 @@ class LastKept(Steps):
         self.kept = self.copy()
 
 
+@TRUSTED.mistake(
+    "The weights of the first loss come back: each new lowest loss needs a new copy of what the model is then."
+)
+class FirstKept(Steps):
+    def copy(self):
+        return self.kept or super().copy()
+
+
 @TRUSTED.mistake("Parameters are kept and buffers are not: state_dict() has both, named_parameters() only the first.")
 class WithoutBuffers(Steps):
     def copy(self):
@@ -94,6 +102,15 @@ class HigherIsBetter(Steps):
 class TiesImprove(Steps):
     def better(self, loss):
         return loss <= self.best
+
+
+@TRUSTED.mistake(
+    "A loss that is NaN counts as an improvement: it is neither lower nor higher than any number. Ask whether the loss "
+    "is lower than the best one, not whether it fails to be higher."
+)
+class NanImproves(Steps):
+    def better(self, loss):
+        return not loss >= self.best
 
 
 @TRUSTED.mistake(

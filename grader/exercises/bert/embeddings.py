@@ -80,6 +80,20 @@ class PositionsRestart(Steps):
         return self.position(torch.where(segments == 1, t - (segments == 0).sum(1, keepdim=True), t))
 
 
+@TRUSTED.mistake(
+    "The positions count on from one sentence of the batch to the next: in every sentence they are 0 to T - 1."
+)
+class PositionsThroughTheBatch(Steps):
+    def places(self, ids):
+        return torch.arange(ids.numel(), device=ids.device).view_as(ids) % self.position.num_embeddings
+
+
+@TRUSTED.mistake("Tokens 0 are not counted, as if they were padding: positions are 0 to T - 1 whatever the ids are.")
+class PositionsOfTheOthers(Steps):
+    def places(self, ids):
+        return ((ids != 0).cumsum(1) - 1).clamp_min(0)
+
+
 @TRUSTED.mistake("Every token gets the vector of position 0: look up T different rows, `torch.arange(T)`.")
 class OnePosition(Steps):
     def positions(self, ids, segments):
@@ -152,6 +166,12 @@ class PositionsFixed(Steps):
 class PositionsAfterTheNorm(Steps):
     def normalise(self, tokens, segments, positions):
         return self.norm(tokens + segments) + positions
+
+
+@TRUSTED.mistake("Segments are added after the norm. Sum all three, then normalise.")
+class SegmentsAfterTheNorm(Steps):
+    def normalise(self, tokens, segments, positions):
+        return self.norm(tokens + positions) + segments
 
 
 @TRUSTED.mistake(

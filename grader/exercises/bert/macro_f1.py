@@ -40,7 +40,7 @@ def reference(predictions, labels):
     return mean(f1(*counts) for counts in by_class(pairs_of(predictions, labels)).values())
 
 
-TRUSTED = Trusted(reference)
+TRUSTED = Trusted(reference, budget="classes may be found, weighted, and dropped in several wrong ways")
 
 
 def of_counts(average):
@@ -56,8 +56,9 @@ def of_counts(average):
 
 
 @TRUSTED.mistake(
-    "This is what the code does that you were given: micro F1, which for one label a place is nothing but accuracy. "
-    "Where does the formula of macro F1 have its sum?"
+    "These are the numbers of the code that you were given: micro F1, which for one label a place is nothing but "
+    "accuracy. Where does the formula of macro F1 have its sum? (It comes out again where each class counts once for "
+    "every place, as in a set of tensors, none of which equals another.)"
 )
 def micro(predictions, labels):
     return mean(p == y for p, y in pairs_of(predictions, labels))
@@ -152,6 +153,15 @@ def ignored_as_class(predictions, labels):
 def ignored_as_errors(predictions, labels):
     pairs = list(zip(predictions.tolist(), labels.tolist(), strict=True))
     return mean(f1(*counts) for c, counts in by_class(pairs).items() if c != IGNORED)
+
+
+@TRUSTED.mistake(
+    "Classes count that are predicted only where there is no label: drop these places, then look for classes."
+)
+def classes_of_all_places(predictions, labels):
+    found = by_class(pairs_of(predictions, labels))
+    everywhere = {*predictions.tolist(), *labels.tolist()} - {IGNORED}
+    return ratio(sum(f1(*counts) for counts in found.values()), len(everywhere))
 
 
 @wrong_average("It breaks where no place has a label: it divides by the number of classes, 0. Give 0 there.")

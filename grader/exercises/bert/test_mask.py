@@ -4,8 +4,7 @@ import textwrap
 
 import torch
 
-from coursekit.checking.contract import Case
-from coursekit.checking.drawing import sealed
+from coursekit.checking.testing import of_each
 from grader.contract import Trusted
 
 
@@ -28,21 +27,27 @@ def of(body):
 
 FUSED = "return torch.nn.functional.scaled_dot_product_attention(Q, K, V, attn_mask=real[:, None, None, :])"
 SCORES = "S = Q @ K.mT / 2\n"
-RIGHT = (
-    of(FUSED),
-    of(SCORES + "return S.masked_fill(~real[:, None, None, :], -torch.inf).softmax(-1) @ V"),
-    of("""
+RIGHT = {
+    "by torch's own function": of(FUSED),
+    "the formula": of(SCORES + "return S.masked_fill(~real[:, None, None, :], -torch.inf).softmax(-1) @ V"),
+    "a loop over sentences": of("""
         Y = torch.full_like(Q, 7.0)
         for b in range(len(Q)):
             k, v = K[b][:, real[b]], V[b][:, real[b]]
             Y[b][:, real[b]] = (Q[b][:, real[b]] @ k.mT / 2).softmax(-1) @ v
         return Y
     """),
-    of("""
+    "other numbers on filler": of("""
         Y = torch.nn.functional.scaled_dot_product_attention(Q, K, V, attn_mask=real[:, None, None, :])
         return torch.where(real[:, None, :, None], Y, V.flip(1))
     """),
-    of(
+    "0 on filler": of(FUSED) + "of_all = layer\ndef layer(X, real): return of_all(X, real) * real[:, :, None]\n",
+    # What is taken away from all scores of a row changes no weight, but their last digits.
+    "other last digits": of(
+        SCORES + "S = S - S.mean(-1, keepdim=True).sin()\n"
+        "return S.masked_fill(~real[:, None, None, :], -torch.inf).softmax(-1) @ V"
+    ),
+    "exponentials by hand": of(
         SCORES
         + """
 top = S.masked_fill(~real[:, None, None, :], -1e300).amax(-1, keepdim=True)
@@ -50,7 +55,7 @@ A = (S - top).clamp(max=0).exp() * real[:, None, None, :]
 return A / A.sum(-1, keepdim=True) @ V.masked_fill(~real[:, None, :, None], 0)
 """
     ),
-)
+}
 MUTANTS = {
     "no mask": (of(SCORES + "return S.softmax(-1) @ V"), of("return Q * 0 + V.mean(2, keepdim=True)")),
     "the wrong tokens are hidden": (
@@ -61,6 +66,10 @@ MUTANTS = {
         of(SCORES + "return (S + real[:, None, None, :].double()).softmax(-1) @ V"),
         of(SCORES + "return (S - 5.0 * ~real[:, None, None, :]).softmax(-1) @ V"),
         of(SCORES + "return S.masked_fill(~real[:, None, None, :], 0).softmax(-1) @ V"),
+    ),
+    "filler is read a little": (
+        of(SCORES + "return (S - 9.0 * ~real[:, None, None, :]).softmax(-1) @ V"),
+        of(FUSED + " + 1e-3 * V.mul(~real[:, None, :, None]).mean(2, keepdim=True)"),
     ),
     "after the softmax": (
         of(SCORES + "return (S.softmax(-1) * real[:, None, None, :]) @ V"),
@@ -91,18 +100,6 @@ MUTANTS = {
 }
 
 
-def drawn(g):
-    """Every right layer, and of each kind of wrong one all that there are, in an order of their own."""
-    right = [
-        Case("right ones", f"a right layer ({i + 1})", {"source": sealed(source)}) for i, source in enumerate(RIGHT)
-    ]
-    wrong = []
-    for label, sources in MUTANTS.items():
-        k = int(torch.randint(len(sources), (), generator=g))
-        wrong.append(Case("wrong ones", f"a wrong layer ({label})", {"source": sealed(sources[k])}))
-    return right + wrong
-
-
 class Steps:
     """A test in steps, so that a mistake is written as the one in which it differs."""
 
@@ -122,7 +119,7 @@ class Steps:
         torch.testing.assert_close(changed[self.real], Y[self.real])
 
 
-TRUSTED = Trusted(Steps(), cases=drawn)
+TRUSTED = Trusted(Steps(), cases=of_each(RIGHT, MUTANTS))
 
 
 def slip(sentence):
@@ -133,7 +130,7 @@ def slip(sentence):
     return register
 
 
-@slip("Your test accepts everything: what it asserts, if anything, holds of every layer. Compare two results.")
+@slip("Your test lets every wrong layer pass: nothing in it could fail. Compare two results by `assert`.")
 class AssertsNothing(Steps):
     def compare(self, changed, Y):
         pass
@@ -143,6 +140,25 @@ class AssertsNothing(Steps):
 class ComparesFiller(Steps):
     def compare(self, changed, Y):
         torch.testing.assert_close(changed, Y)
+
+
+@slip(
+    "Your test refuses every right layer, whatever stands on filler: which assertion fails, and does it have to hold?"
+)
+class RefusesEverything(Steps):
+    def compare(self, changed, Y):
+        raise AssertionError
+
+
+@slip("Right layers are refused. Other filler may change the last digits of a sum: compare with a tolerance.")
+class Exact(Steps):
+    def compare(self, changed, Y):
+        assert torch.equal(changed[self.real], Y[self.real])
+
+
+@slip("Right layers are refused, for your filler is NaN: a weight of 0 times NaN is NaN. Try numbers, large ones too.")
+class FillerOfNaN(Steps):
+    sizes = (torch.nan,)
 
 
 @slip("NaN passes: it is neither larger nor smaller than a bound. Ask for a difference below it, or use assert_close.")
@@ -161,7 +177,7 @@ class LeftOnly(Steps):
     real = torch.tensor([[0, 0, 1, 1, 1, 1], [0, 0, 0, 0, 0, 1], [1, 1, 1, 1, 1, 1]]).bool()
 
 
-@slip("No two rows have different masks, so that a layer which takes one row's for all passes: let them differ.")
+@slip("A layer that takes one row's mask for all passes: exchange the filler in rows whose masks differ.")
 class OneMask(Steps):
     real = torch.tensor([[0, 1, 1, 1, 1, 0]] * 3).bool()
 
@@ -171,10 +187,13 @@ class WideTolerance(Steps):
     sizes = (1.0,)
 
     def compare(self, changed, Y):
-        torch.testing.assert_close(changed[self.real], Y[self.real], rtol=0.0, atol=1.0)
+        torch.testing.assert_close(changed[self.real], Y[self.real], rtol=0.0, atol=0.5)
 
 
-@slip("Nothing is changed, or too little to be seen, so the results are the same. Exchange what stands on filler.")
+@slip(
+    "What you compare is the same whatever a layer reads: nothing is exchanged, or too little, or in both, or you look "
+    "at what never moves. Exchange what stands on filler, and compare all numbers of Y[real]."
+)
 class ChangesNothing(Steps):
     sizes = ()
 

@@ -198,7 +198,7 @@ def squared(Q, K, V):
     return attended(Q, K, V, -slopes(H) * distances(T) ** 2)
 
 
-@ANSWERS.wrong("large", "slopes in half precision: exact up to H = 8 only")
+@ANSWERS.wrong("large", "slopes in half precision: exact up to H = 8 only", told="a step in a coarser dtype")
 def halved_slopes(Q, K, V):
     H, T = Q.shape[1:3]
     return attended(Q, K, V, -slopes(H).half().float() * distances(T))
@@ -284,3 +284,154 @@ def one_more_for_all(Q, K, V):
     """Distances from 1: the same number more in each row, which no softmax sees."""
     H, T = Q.shape[1:3]
     return attended(Q, K, V, -slopes(H) * (distances(T) + 1))
+
+
+def with_slopes(m, Q, K, V):
+    return attended(Q, K, V, -m.view(-1, 1, 1) * distances(Q.shape[2]))
+
+
+@ANSWERS.wrong("plain", "8 // H in whole numbers: 0 where there are more than 8 heads", true="whole_quotient")
+def whole_quotient(Q, K, V):
+    H = Q.shape[1]
+    return with_slopes(2.0 ** -(8 // H * torch.arange(1, H + 1)), Q, K, V)
+
+
+@ANSWERS.wrong(
+    "named", "for other numbers of heads than powers of two, the paper's code and not the formula", true="papers_code"
+)
+def papers_code(Q, K, V):
+    def of_power(n):
+        return [2 ** (-8 * h / n) for h in range(1, n + 1)]
+
+    H = Q.shape[1]
+    power = 2 ** math.floor(math.log2(H))
+    return with_slopes(torch.tensor(of_power(power) + of_power(2 * power)[0::2][: H - power]), Q, K, V)
+
+
+@ANSWERS.wrong("plain", "base e", told=r"adds 0\.1353 to the score, expected 0\.25")
+def base_e(Q, K, V):
+    H = Q.shape[1]
+    return with_slopes(torch.exp(-8 * torch.arange(1, H + 1) / H), Q, K, V)
+
+
+@ANSWERS.wrong(
+    "plain",
+    "equal steps of the exponent from 1 to 8, which is right for 8 heads",
+    told=r"adds 0\.5 to the score, expected 0\.25",
+)
+def equal_steps(Q, K, V):
+    return with_slopes(2.0 ** -torch.linspace(1, 8, Q.shape[1]), Q, K, V)
+
+
+@ANSWERS.wrong("plain", "a slope for each query, in place of each head")
+def slopes_by_query(Q, K, V):
+    H, T = Q.shape[1:3]
+    return attended(Q, K, V, -(2.0 ** (-8 * torch.arange(1, T + 1) / H))[:, None] * distances(T))
+
+
+@ANSWERS.wrong("plain", "the first slope is right, and each further one half of it", told=r"adds 0\.125 to the score")
+def halved(Q, K, V):
+    H = Q.shape[1]
+    return with_slopes(2 ** (-8 / H) * 0.5 ** torch.arange(H), Q, K, V)
+
+
+@ANSWERS.wrong("plain", "8 and H have changed places in the exponent", told=r"adds 0\.7071 to the score")
+def exponent_upside_down(Q, K, V):
+    H = Q.shape[1]
+    return with_slopes(2.0 ** (-H * torch.arange(1, H + 1) / 8), Q, K, V)
+
+
+@ANSWERS.wrong(
+    "named", "right for 8 heads and more: fewer are taken for the first of 8", told=r"adds 0\.5 to the score"
+)
+def first_of_eight(Q, K, V):
+    H = Q.shape[1]
+    return with_slopes(2.0 ** (-8 * torch.arange(1, H + 1) / max(H, 8)), Q, K, V)
+
+
+@ANSWERS.wrong("plain", "the right slopes, and the scale gone with the line that was mended", true="NotScaled")
+def scale_gone(Q, K, V):
+    H, T, d = Q.shape[1:]
+    bias = -(2.0 ** (-8 * torch.arange(1, H + 1) / H)).view(H, 1, 1) * distances(T)
+    return attended(Q * d**0.5, K, V, bias)
+
+
+@ANSWERS.wrong(
+    "named",
+    "slopes on a straight line from the first to the last",
+    told=r"in head 2, each step to a later key adds 0\.168",
+)
+def straight_slopes(Q, K, V):
+    H = Q.shape[1]
+    return with_slopes(torch.linspace(2 ** (-8 / H), 2.0**-8, H), Q, K, V)
+
+
+@ANSWERS.right
+def through_sdpa(Q, K, V):
+    H, T = Q.shape[1:3]
+    m = torch.logspace(-8 / H, -8, H, base=2, dtype=Q.dtype)
+    bias = torch.tensor([[j - i if j <= i else -math.inf for j in range(T)] for i in range(T)], dtype=Q.dtype)
+    return F.scaled_dot_product_attention(Q, K, V, attn_mask=m.view(H, 1, 1) * bias)
+
+
+@ANSWERS.right
+def mended_in_one_place(Q, K, V):
+    """The given code, with its slopes raised to the power of 8 / H."""
+    H, T, d = Q.shape[-3:]
+    m = (2.0 ** -torch.arange(1, H + 1, device=Q.device, dtype=Q.dtype)) ** (8 / H)
+    distance = distances(T)
+    Z = Q @ K.mT / math.sqrt(d) - m[:, None, None] * distance
+    return Z.masked_fill(distance < 0, -torch.inf).softmax(-1) @ V
+
+
+@ANSWERS.right
+def one_head_after_another(Q, K, V):
+    """Each slope from the one before it."""
+    H, T = Q.shape[1:3]
+    m, heads = 1.0, []
+    for h in range(H):
+        m *= 0.5 ** (8 / H)
+        heads.append(attended(Q[:, h], K[:, h], V[:, h], -m * distances(T)))
+    return torch.stack(heads, 1)
+
+
+@ANSWERS.wrong("plain", "a penalty for each step but the first: distance less 1")
+def first_step_free(Q, K, V):
+    H, T = Q.shape[1:3]
+    m = 2.0 ** (-8 * torch.arange(1, H + 1) / H)
+    return attended(Q, K, V, -m.view(H, 1, 1) * (distances(T) - 1).clamp_min(0))
+
+
+@ANSWERS.wrong("plain", "distances as shares of the length", told=r"each step to a later key adds 0\.04167")
+def shares_of_the_length(Q, K, V):
+    H, T = Q.shape[1:3]
+    m = 2.0 ** (-8 * torch.arange(1, H + 1) / H)
+    return attended(Q, K, V, -m.view(H, 1, 1) * distances(T) / T)
+
+
+@ANSWERS.wrong("plain", "the slope multiplies the score, not the distance", told=r"the scores are 0\.1118 Q K")
+def slope_on_scores(Q, K, V):
+    H, T = Q.shape[1:3]
+    m = (2.0 ** (-8 * torch.arange(1, H + 1) / H)).view(H, 1, 1).to(Q.dtype)
+    return attended(Q * m, K, V, -distances(T))
+
+
+@ANSWERS.wrong("given", "the scale is put into K in place", told="changes its input K in place")
+def cut_in_place(Q, K, V):
+    H, T = Q.shape[1:3]
+    m = 2.0 ** (-8 * torch.arange(1, H + 1) / H)
+    with torch.no_grad():
+        K /= Q.shape[-1] ** 0.5
+    return attended(Q * Q.shape[-1] ** 0.5, K, V, -m.view(H, 1, 1) * distances(T))
+
+
+@ANSWERS.right
+def by_exponents_of_weights(Q, K, V):
+    """Each weight is multiplied by 2 to the power of the penalty, and all are normalised again."""
+    H, T = Q.shape[1:3]
+    m = 2.0 ** (-8 * torch.arange(1, H + 1, dtype=Q.dtype) / H)
+    bias = -m.view(H, 1, 1) * distances(T).clamp_min(0)
+    Z = Q @ K.mT / Q.shape[-1] ** 0.5 + bias
+    Z = torch.where(distances(T) < 0, -torch.inf, Z)
+    E = (Z - Z.amax(-1, keepdim=True)).exp()
+    return E / E.sum(-1, keepdim=True) @ V

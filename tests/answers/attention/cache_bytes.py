@@ -1,5 +1,9 @@
 """Answers to attention.cache_bytes."""
 
+from fractions import Fraction
+
+import torch
+
 from tests.answers.collection import Answers
 
 ANSWERS = Answers(
@@ -40,3 +44,37 @@ wrong("group_of_8", 2 * 80 * 128 * 2 * 131072 / 2**30, "one head", true="one_hea
 ANSWERS.right((named(40, "forty"),))
 ANSWERS.right((named(2 * 80 * 8 * 128 * 2 * 2**17 / 2**30, "powers_of_two"),))
 ANSWERS.right((named(320 * 1024 * 128 * 1024 / 2**30, "kibibytes_a_token"),))
+
+ALL_OF_IT = 2 * 80 * 8 * 128 * 2 * 131072 / 2**30
+wrong("numbers", ALL_OF_IT / 2, "numbers, not bytes", true="keys_alone")
+wrong("thousands", ALL_OF_IT * 128_000 / 131_072, "128 thousand tokens", true="round_thousands")
+wrong("the_small_model", ALL_OF_IT * 32 / 80, "the 8B model's 32 layers", true="another_model")
+wrong(
+    "short_context",
+    ALL_OF_IT * 8192 / 131_072,
+    "the 8192 tokens of the conversation above",
+    told="too small by a factor of 16",
+)
+wrong("bits", ALL_OF_IT * 8, "bits", true="query_heads")
+wrong("queries_too", ALL_OF_IT + ALL_OF_IT * 64 / 8 / 2, "queries are kept as well")
+wrong("group_for_width", ALL_OF_IT * 8 / 128, "8 for the width too")
+wrong("in_kibibytes", ALL_OF_IT * 2**20, "KiB", told="too large by a factor of 1,048,576")
+wrong("in_tebibytes", ALL_OF_IT / 1024, "TiB", told="too small by a factor of 1,024")
+wrong("overflown", (2 * 80 * 8 * 128 * 2 * 131072 % 2**32) / 2**30, "in whole numbers of 32 bits")
+wrong("one_layers_keys", ALL_OF_IT / 160, "keys of one layer", told="too small by a factor of 160")
+wrong("in_a_list", [ALL_OF_IT], "a list of one number", told="a list of 1, expected one number")
+
+
+def measured():
+    K = torch.empty(80, 8, 131072, 128, dtype=torch.bfloat16, device="meta")
+    return sum(x.numel() * x.element_size() for x in (K, K)) / 2**30
+
+
+ANSWERS.right((measured,))
+ANSWERS.right((named(Fraction(327_680 * 2**17, 2**30), "as_a_fraction"),))
+ANSWERS.right((named(2 * 80 * 8 * 128 * 2 * 131072 >> 30, "shifted"),))
+
+wrong("both_decimal", 2 * 80 * 8 * 128 * 2 * 128_000 / 1e9, "two slips: thousand and GB")
+wrong("depth_of_one_less", ALL_OF_IT * 79 / 80, "the last layer needs no cache, one thinks")
+wrong("complex", complex(40, 0), "a complex number", told="a complex, expected one number")
+ANSWERS.right((named(torch.tensor(40), "a_tensor"),))

@@ -160,6 +160,7 @@ def mask_changed(Q, K, V, allowed):
     "again",
     "which rows are empty is kept by the mask's shape",
     advice="a query without any allowed key gives .*, expected exactly 0",
+    told="without any allowed key gives NaN",
 )
 def rows_kept(Q, K, V, allowed):
     empty = KEPT.setdefault(allowed.shape, ~allowed.any(-1, keepdim=True))
@@ -273,3 +274,141 @@ def only_full_rows(Q, K, V, allowed):
         keys = allowed[b, h, i]
         Y[b, h, i] = (K[b, h, keys] @ Q[b, h, i] / Q.shape[-1] ** 0.5).softmax(0) @ V[b, h, keys]
     return Y + 0 * (Q.sum() + K.sum() + V.sum())  # where all rows are empty, there is still a graph
+
+
+@ANSWERS.wrong("plain", "the NaN is replaced a line later than it was", true="repaired_a_line_later")
+def later(Q, K, V, allowed):
+    M = torch.zeros_like(allowed, dtype=Q.dtype).masked_fill(~allowed, -torch.inf)
+    return ((scores(Q, K) + M).softmax(-1) @ V).nan_to_num(0)
+
+
+@ANSWERS.wrong(
+    "far",
+    "exponentials of bare scores, and a safe division",
+    told="scores near -20000.*: 0, expected",
+    advice="where all of it is finite, is 0 everywhere",
+)
+def bare_exponentials(Q, K, V, allowed):
+    E = scores(Q, K).masked_fill(~allowed, -torch.inf).exp()
+    n = E.sum(-1, keepdim=True)
+    return E / torch.where(n == 0, 1.0, n) @ V
+
+
+@ANSWERS.wrong(
+    "plain", "as soon as one row is empty no gradient flows through any weight", told="no gradient reaches Q"
+)
+def all_or_nothing(Q, K, V, allowed):
+    A = scores(Q, K).masked_fill(~allowed, -torch.inf).softmax(-1)
+    return (A.detach().nan_to_num(0) if A.isnan().any() else A) @ V
+
+
+@ANSWERS.wrong(
+    "plain",
+    "a sequence of padding alone is seen, a single empty query is not",
+    told="query 1 sees nothing: a query without any allowed key gives NaN",
+)
+def sequences_only(Q, K, V, allowed):
+    allowed = allowed.expand(*Q.shape[:-1], K.shape[-2])
+    empty = ~allowed.flatten(1).any(-1)[:, None, None, None]
+    return scores(Q, K).masked_fill(~allowed & ~empty, -torch.inf).softmax(-1).masked_fill(empty, 0.0) @ V
+
+
+@ANSWERS.wrong("plain", "a thousandth is added to each sum")
+def a_thousandth(Q, K, V, allowed):
+    Z = scores(Q, K).masked_fill(~allowed, -1e300 if Q.dtype == torch.float64 else -1e38)
+    E = (Z - Z.amax(-1, keepdim=True)).exp() * allowed
+    return E / (E.sum(-1, keepdim=True) + 1e-3) @ V
+
+
+@ANSWERS.wrong("plain", "mended, with the scale lost on the way", true="NotScaled")
+def unscaled_mend(Q, K, V, allowed):
+    empty = ~allowed.any(-1, keepdim=True)
+    return (Q @ K.mT).masked_fill(~allowed & ~empty, -torch.inf).softmax(-1).masked_fill(empty, 0.0) @ V
+
+
+@ANSWERS.wrong("plain", "the diagonal is opened for everybody, so that no row is empty")
+def sees_itself(Q, K, V, allowed):
+    opened = allowed | torch.eye(Q.shape[-2], K.shape[-2], dtype=torch.bool)
+    A = scores(Q, K).masked_fill(~opened, -torch.inf).softmax(-1)
+    return A.masked_fill(~allowed.any(-1, keepdim=True), 0.0) @ V
+
+
+@ANSWERS.wrong(
+    "plain",
+    "the scores' NaN are kept away, and the mask was added: -inf less -inf in the gradient",
+    advice="without any allowed key gives NaN",
+)
+def maximum_replaced(Q, K, V, allowed):
+    Z = scores(Q, K) + torch.zeros_like(allowed, dtype=Q.dtype).masked_fill(~allowed, -torch.inf)
+    E = (Z - Z.amax(-1, keepdim=True)).nan_to_num(-torch.inf, neginf=-torch.inf).exp()
+    n = E.sum(-1, keepdim=True)
+    return E / n.clamp_min(1e-300) @ V
+
+
+@ANSWERS.wrong("plain", "empty rows are right, and what remains attends to all keys", true="only_empty_rows")
+def everything_else_sees_all(Q, K, V, allowed):
+    return (scores(Q, K).softmax(-1) @ V).masked_fill(~allowed.any(-1, keepdim=True), 0.0)
+
+
+@ANSWERS.right
+def through_sdpa(Q, K, V, allowed):
+    some = allowed.expand(*Q.shape[:-1], K.shape[-2]).any(-1, keepdim=True)
+    return F.scaled_dot_product_attention(Q, K, V, attn_mask=allowed | ~some) * some
+
+
+@ANSWERS.right
+def safe_sum(Q, K, V, allowed):
+    Z = torch.where(allowed, scores(Q, K), torch.finfo(Q.dtype).min)
+    E = torch.where(allowed, (Z - Z.amax(-1, keepdim=True).detach()).exp(), 0.0)
+    n = E.sum(-1, keepdim=True)
+    return E @ V / torch.where(n > 0, n, 1.0)
+
+
+@ANSWERS.right
+def nan_stopped_at_the_scores(Q, K, V, allowed):
+    """The code as it was given, with a look at what flows back through the scores."""
+    Z = scores(Q, K) + torch.zeros_like(allowed, dtype=Q.dtype).masked_fill(~allowed, -torch.inf)
+    if Z.requires_grad:
+        Z.register_hook(lambda dZ: dZ.masked_fill(~allowed, 0.0))
+    return Z.softmax(-1).nan_to_num(0) @ V
+
+
+@ANSWERS.wrong(
+    "plain", "empty queries get the gradient of nobody, and keys none of theirs", told="no gradient reaches K"
+)
+def keys_cut_off(Q, K, V, allowed):
+    empty = ~allowed.any(-1, keepdim=True)
+    Z = scores(Q, K.detach()).masked_fill(~allowed & ~empty, -torch.inf)
+    return Z.softmax(-1).masked_fill(empty, 0.0) @ V
+
+
+@ANSWERS.wrong("plain", "empty rows become 1 in place of 0", told="expected 0", advice="one number in each row")
+def ones_in_place(Q, K, V, allowed):
+    empty = ~allowed.any(-1, keepdim=True)
+    Z = scores(Q, K).masked_fill(~allowed & ~empty, -torch.inf)
+    return (Z.softmax(-1) @ V).masked_fill(empty, 1.0)
+
+
+@ANSWERS.wrong("plain", "the mask's meaning is turned round for the hidden keys, not for empty rows")
+def turned_round(Q, K, V, allowed):
+    empty = ~allowed.any(-1, keepdim=True)
+    Z = scores(Q, K).masked_fill(allowed & ~empty, -torch.inf)
+    return Z.softmax(-1).masked_fill(empty, 0.0) @ V
+
+
+@ANSWERS.wrong(
+    "ones", "as many empty rows as there are hidden keys: sums compared with 1", advice="differ in allowed alone"
+)
+def more_than_one(Q, K, V, allowed):
+    empty = allowed.sum(-1, keepdim=True) <= 1
+    Z = scores(Q, K).masked_fill(~allowed & ~empty, -torch.inf)
+    return Z.softmax(-1).masked_fill(empty, 0.0) @ V
+
+
+@ANSWERS.right
+def by_logarithm(Q, K, V, allowed):
+    """Weights as exp of scores less their logarithm of the sum, which is only taken where there is one."""
+    empty = ~allowed.any(-1, keepdim=True)
+    Z = scores(Q, K).masked_fill(~allowed, -torch.inf)
+    total = torch.where(empty, 0.0, Z.masked_fill(empty, 0.0).logsumexp(-1, keepdim=True))
+    return (Z - total).exp() @ V

@@ -286,3 +286,137 @@ def mapped(Q, K, V):
     """vmap over sequences and groups."""
     grouped = Q.unflatten(1, (K.shape[1], -1))
     return torch.vmap(torch.vmap(lambda q, k, v: attended(q, k, v)))(grouped, K, V).flatten(1, 2)
+
+
+@ANSWERS.wrong(
+    "plain",
+    "Llama's repeat_kv with the new dimension in front of the groups: tiled once more",
+    true="repeated_not_interleaved",
+)
+def new_dimension_in_front(Q, K, V):
+    n = Q.shape[1] // K.shape[1]
+    return attended(Q, *(x[:, None].expand(-1, n, -1, -1, -1).flatten(1, 2) for x in (K, V)))
+
+
+@ANSWERS.wrong(
+    "plain", "h // G, and back to 0 where there is no such group", told="query head 2 reads key head 1, expected 0"
+)
+def by_the_wrong_quotient(Q, K, V):
+    group = torch.arange(Q.shape[1]) // K.shape[1] % K.shape[1]
+    return attended(Q, K[:, group], V[:, group])
+
+
+@ANSWERS.wrong(
+    "plain", "queries are put in the order of the tiles, and the results are not put back", true="heads_out_of_order"
+)
+def not_put_back(Q, K, V):
+    H, G = Q.shape[1], K.shape[1]
+    order = torch.arange(H).view(G, H // G).T.flatten()
+    return attended(Q[:, order], K.repeat(1, H // G, 1, 1), V.repeat(1, H // G, 1, 1))
+
+
+@ANSWERS.wrong(
+    "plain", "repeated along the tokens, and cut into heads", advice="query 0 takes nothing from the value of key 2"
+)
+def along_tokens(Q, K, V):
+    n = Q.shape[1] // K.shape[1]
+    return attended(Q, *(x.repeat_interleave(n, 2).unflatten(2, (n, -1)).flatten(1, 2) for x in (K, V)))
+
+
+@ANSWERS.wrong("far", "mended, with a softmax that overflows", true="NoMaximum")
+def bare_exponentials(Q, K, V):
+    n = Q.shape[1] // K.shape[1]
+    E = (Q @ K.repeat_interleave(n, 1).mT / Q.shape[-1] ** 0.5).exp()
+    return E @ V.repeat_interleave(n, 1) / E.sum(-1, keepdim=True)
+
+
+@ANSWERS.wrong("plain", "one softmax over the keys of all heads of a group", told="does not sum to 1")
+def one_softmax(Q, K, V):
+    n = Q.shape[1] // K.shape[1]
+    Z = Q.unflatten(1, (-1, n)) @ K[:, :, None].mT / Q.shape[-1] ** 0.5
+    A = Z.transpose(2, 3).flatten(3).softmax(-1).unflatten(-1, (n, -1)).transpose(2, 3)
+    return (n * A @ V[:, :, None]).flatten(1, 2)
+
+
+@ANSWERS.wrong("plain", "both are interleaved along the batch", true="repeated_not_interleaved")
+def along_the_batch(Q, K, V):
+    n = Q.shape[1] // K.shape[1]
+    return attended(Q, *(x.repeat_interleave(n, 0).reshape(len(Q), Q.shape[1], *x.shape[2:]) for x in (K, V)))
+
+
+@ANSWERS.wrong("plain", "the heads are dealt out from the end: the last group first", true="groups_reversed")
+def from_the_end(Q, K, V):
+    n = Q.shape[1] // K.shape[1]
+    return attended(Q, *(x.flip(1).repeat_interleave(n, 1) for x in (K, V)))
+
+
+@ANSWERS.wrong("named", "a group has H / G = 4 heads, as in Llama 3 8B, where H allows it")
+def groups_of_four(Q, K, V):
+    H, G = Q.shape[1], K.shape[1]
+    group = (torch.arange(H) // 4).clamp_max(G - 1) if H % 4 == 0 else torch.arange(H) * G // H
+    return attended(Q, K[:, group], V[:, group])
+
+
+@ANSWERS.wrong("plain", "values of the whole group are added up over its heads", told="does not sum to 1")
+def added_up(Q, K, V):
+    n = Q.shape[1] // K.shape[1]
+    Y = attended(Q, K.repeat_interleave(n, 1), V.repeat_interleave(n, 1))
+    return Y.unflatten(1, (-1, n)).sum(2, keepdim=True).expand(-1, -1, n, -1, -1).flatten(1, 2)
+
+
+@ANSWERS.right
+def tiled_and_put_back(Q, K, V):
+    H, G = Q.shape[1], K.shape[1]
+    order = torch.arange(H).view(G, H // G).T.flatten()
+    return attended(Q[:, order], K.repeat(1, H // G, 1, 1), V.repeat(1, H // G, 1, 1))[:, order.argsort()]
+
+
+@ANSWERS.right
+def by_a_matrix(Q, K, V):
+    """Who reads whom as a matrix of ones, (H, G)."""
+    H, G = Q.shape[1], K.shape[1]
+    reads = torch.kron(torch.eye(G, dtype=Q.dtype), torch.ones(H // G, 1, dtype=Q.dtype))
+    return attended(Q, *(torch.einsum("hg,bgsd->bhsd", reads, x) for x in (K, V)))
+
+
+@ANSWERS.right
+def tiles_turned(Q, K, V):
+    n = Q.shape[1] // K.shape[1]
+    K, V = (x.repeat(1, n, 1, 1).unflatten(1, (n, -1)).transpose(1, 2).flatten(1, 2) for x in (K, V))
+    return attended(Q, K, V)
+
+
+@ANSWERS.wrong("plain", "values of group 0 for all")
+def values_of_the_first(Q, K, V):
+    n = Q.shape[1] // K.shape[1]
+    return attended(Q, K.repeat_interleave(n, 1), V[:, :1].expand(-1, Q.shape[1], -1, -1))
+
+
+@ANSWERS.wrong("plain", "only the first head of each group is computed, and repeated")
+def first_of_each(Q, K, V):
+    n = Q.shape[1] // K.shape[1]
+    return attended(Q[:, ::n], K, V).repeat_interleave(n, 1)
+
+
+@ANSWERS.wrong(
+    "named", "a group more than there are: rounded to the nearest", told="query head 2 reads key head 1, expected 0"
+)
+def rounded_up(Q, K, V):
+    H, G = Q.shape[1], K.shape[1]
+    group = (torch.arange(H) * G / H).round().long().clamp_max(G - 1)
+    return attended(Q, K[:, group], V[:, group])
+
+
+@ANSWERS.wrong("plain", "an exponent of scores that is clipped at 0, so that all above weigh the same")
+def clipped(Q, K, V):
+    n = Q.shape[1] // K.shape[1]
+    Z = (Q @ K.repeat_interleave(n, 1).mT / Q.shape[-1] ** 0.5).clamp_max(0)
+    return Z.softmax(-1) @ V.repeat_interleave(n, 1)
+
+
+@ANSWERS.right
+def grown_by_halves(Q, K, V):
+    """Gathered by an index that is expanded, as some export formats want it."""
+    H, G = Q.shape[1], K.shape[1]
+    group = torch.div(torch.arange(H), H // G, rounding_mode="floor")
+    return attended(Q, torch.index_select(K, 1, group), V.index_select(1, group))

@@ -144,3 +144,125 @@ def twice_centred(X, weight, bias, eps):
     gap = X - X.mean(-1, keepdim=True)
     gap = gap - gap.mean(-1, keepdim=True)
     return torch.einsum("btd,d->btd", gap / torch.sqrt(gap.var(-1, keepdim=True, correction=0) + eps), weight) + bias
+
+
+@ANSWERS.wrong("named", "eps as a floor of the variance, not as a summand", true="EpsAsFloor")
+def floored(X, weight, bias, eps):
+    gap = X - X.mean(-1, keepdim=True)
+    return weight * gap * gap.square().mean(-1, keepdim=True).clamp_min(eps).rsqrt() + bias
+
+
+@ANSWERS.wrong(
+    "far",
+    "the mean of the squares less the square of the mean, floored at 0 so that it is never NaN",
+    true="DifferenceOfSquares",
+)
+def two_means(X, weight, bias, eps):
+    mean = X.mean(-1, keepdim=True)
+    return weight * (X - mean) / ((X.square().mean(-1, keepdim=True) - mean**2).clamp_min(0) + eps).sqrt() + bias
+
+
+@ANSWERS.wrong("plain", "Gemma's norm: no mean, and the weight counted from 1")
+def gemma(X, weight, bias, eps):
+    return (1 + weight) * X * (X.square().mean(-1, keepdim=True) + eps).rsqrt() + bias
+
+
+@ANSWERS.wrong("plain", "the deviation alone is a constant for gradients", true="DeviationDetached")
+def constant_deviation(X, weight, bias, eps):
+    deviation = (X.var(-1, keepdim=True, correction=0) + eps).sqrt().detach()
+    return weight * (X - X.mean(-1, keepdim=True)) / deviation + bias
+
+
+@ANSWERS.wrong("ones", "dimensions of size 1 are squeezed on the way in", told="lost a dimension of size 1")
+def squeezed_on_the_way(X, weight, bias, eps):
+    return normed(X.squeeze(), eps) * weight + bias
+
+
+@ANSWERS.wrong("named", "Llama's habit: statistics in float32, whatever came in")
+def in_single(X, weight, bias, eps):
+    return normed(X.float(), eps).to(X.dtype) * weight + bias
+
+
+@ANSWERS.wrong("again", "the deviation is kept for what has the same shape and mean", told="differ in eps alone")
+def kept_deviation(X, weight, bias, eps):
+    deviation = _KEPT.setdefault((X.shape, X.mean().item()), (X.var(-1, keepdim=True, correction=0) + eps).sqrt())
+    return weight * (X - X.mean(-1, keepdim=True)) / deviation + bias
+
+
+@ANSWERS.wrong("large", "the variance of a token's first 512 numbers", told="wrong where it is 700 or more")
+def of_the_first_512(X, weight, bias, eps):
+    gap = X - X.mean(-1, keepdim=True)
+    return weight * gap / (gap[..., :512].square().mean(-1, keepdim=True) + eps).sqrt() + bias
+
+
+@ANSWERS.wrong("plain", "two slips: D - 1, and one mean for the whole sequence")
+def two_slips(X, weight, bias, eps):
+    return weight * (X - X.mean((1, 2), keepdim=True)) / (X.var((1, 2), keepdim=True) + eps).sqrt() + bias
+
+
+@ANSWERS.wrong("plain", "scaled to length 1, not to variance 1", true="SumOfSquares")
+def unit_length(X, weight, bias, eps):
+    gap = X - X.mean(-1, keepdim=True)
+    return weight * gap / (gap.square().sum(-1, keepdim=True) + eps).sqrt() + bias
+
+
+@ANSWERS.wrong("named", "1/sqrt as a power of the sum, with eps squared")
+def eps_squared(X, weight, bias, eps):
+    return weight * normed(X, eps * eps) + bias
+
+
+@ANSWERS.right
+def by_hypotenuse(X, weight, bias, eps):
+    deviation, mean = torch.std_mean(X, -1, correction=0, keepdim=True)
+    root = torch.tensor(eps, dtype=X.dtype).sqrt()
+    return weight * (X - mean) / torch.hypot(deviation, root) + bias
+
+
+@ANSWERS.right
+def by_pairs(X, weight, bias, eps):
+    """The variance is half the mean square of all differences between two numbers of a token."""
+    pairs = X[..., :, None] - X[..., None, :]
+    return torch.addcmul(bias, pairs.mean(-1), weight / (pairs.square().mean((-2, -1)) / 2 + eps).sqrt()[..., None])
+
+
+@ANSWERS.right
+def token_after_token(X, weight, bias, eps):
+    """Counted from a token's first number, so that nothing is large."""
+    rows = []
+    for x in X.reshape(-1, X.shape[-1]):
+        x = x - x[0]
+        x = x - x.mean()
+        rows.append(x / torch.sqrt(torch.dot(x, x) / len(x) + eps) * weight + bias)
+    return torch.stack(rows).reshape(X.shape)
+
+
+@ANSWERS.wrong("plain", "means and squares over the right dimension, the weight applied before the norm")
+def weight_first(X, weight, bias, eps):
+    return normed(X * weight, eps) + bias
+
+
+@ANSWERS.wrong("named", "a token of equal numbers is given back as it came", told="is the input X, unchanged")
+def equal_left(X, weight, bias, eps):
+    same = X.var(-1, keepdim=True, correction=0) == 0
+    return torch.where(same, X, normed(X, eps) * weight + bias)
+
+
+@ANSWERS.wrong("far", "the deviation is the mean distance from the mean")
+def mean_distance(X, weight, bias, eps):
+    gap = X - X.mean(-1, keepdim=True)
+    return weight * gap / (gap.abs().mean(-1, keepdim=True) + eps) + bias
+
+
+@ANSWERS.wrong(
+    "plain", "the mean is a constant for gradients", advice="differs from what is expected by one number in each row"
+)
+def constant_mean(X, weight, bias, eps):
+    gap = X - X.mean(-1, keepdim=True).detach()
+    return weight * gap / (gap.square().mean(-1, keepdim=True) + eps).sqrt() + bias
+
+
+@ANSWERS.right
+def through_instance_norm(X, weight, bias, eps):
+    """Tokens as channels, numbers as places."""
+    Y = F.instance_norm(X.reshape(1, -1, X.shape[-1]), eps=eps) if X.shape[-1] > 1 else X - X
+    return Y.reshape(X.shape) * weight + bias

@@ -91,7 +91,7 @@ def whole_angles(positions, D):
     return interleaved(positions[:, None] // (10000 ** (torch.arange(0, D, 2) / D)).long())
 
 
-@ANSWERS.wrong("plain", "base 1000 and halves")
+@ANSWERS.wrong("plain", "base 1000 and halves", told="squares of columns 0 and 1 add up to 0")
 def two_slips(positions, D):
     angles = positions[:, None] * 1000.0 ** (-torch.arange(0, D, 2) / D)
     return torch.cat([angles.sin(), angles.cos()], -1)
@@ -112,7 +112,12 @@ def squeezed(positions, D):
     return interleaved(positions[:, None] * frequencies(D)).squeeze()
 
 
-@ANSWERS.wrong("ones", "with D = 2 the frequency is 1/10000", told="wrong where it is 2 or less")
+@ANSWERS.wrong(
+    "ones",
+    "with D = 2 the frequency is 1/10000",
+    told="wrong where it is 2 or less",
+    advice="position 3 is the angle 3",
+)
 def two_columns(positions, D):
     return interleaved(positions[:, None] * (frequencies(D) if D > 2 else 1e-4))
 
@@ -128,7 +133,10 @@ def in_half(positions, D):
 
 
 @ANSWERS.wrong(
-    "large", "no more than 64 frequencies: the columns after the 128th are 0", told="wrong where it is 140 or more"
+    "large",
+    "no more than 64 frequencies: the columns after the 128th are 0",
+    told="wrong where it is 140 or more",
+    advice="squares of columns 128 and 129 add up to 0",
 )
 def columns_to_128(positions, D):
     P = interleaved(positions[:, None] * frequencies(D))
@@ -162,7 +170,7 @@ def first_table(positions, D):
     return TABLES["P"][positions][:, :D]
 
 
-@ANSWERS.wrong("again", "kept by the number of positions and D")
+@ANSWERS.wrong("again", "kept by the number of positions and D", told="position 7 is the angle")
 def kept_by_length(positions, D):
     key = len(positions), D
     if key not in TABLES:
@@ -183,12 +191,12 @@ def full_turns(positions, D):
     return interleaved(2 * math.pi * positions[:, None] * frequencies(D))
 
 
-@ANSWERS.wrong("plain", "positions are divided by the largest one")
+@ANSWERS.wrong("plain", "positions are divided by the largest one", told="is the angle")
 def normalised(positions, D):
     return interleaved((positions / positions.max().clamp(min=1))[:, None] * frequencies(D))
 
 
-@ANSWERS.wrong("plain", "positions are added up")
+@ANSWERS.wrong("plain", "positions are added up", told="position 3 is the angle 3")
 def added_up(positions, D):
     return interleaved(positions.cumsum(0)[:, None] * frequencies(D))
 
@@ -262,3 +270,129 @@ def _table(D, size):
 @ANSWERS.right
 def cached_properly(positions, D):
     return _table(D, int(positions.max()) + 1)[positions]
+
+
+def angles_of(positions, D):
+    return positions[:, None] * 10000.0 ** (-2 * torch.arange(D // 2) / D)
+
+
+@ANSWERS.wrong("plain", "stacked along the wrong dimension: the halves stand one after the other again", true="halves")
+def stacked_wrongly(positions, D):
+    angles = angles_of(positions, D)
+    return torch.stack([angles.sin(), angles.cos()], 1).reshape(len(positions), D)
+
+
+@ANSWERS.wrong("large", "a table of 5000 rows, which starts again behind its end", told="one position beyond 6000")
+def from_a_table(positions, D):
+    return interleaved(angles_of(torch.arange(5000), D))[positions.long() % 5000]
+
+
+@ANSWERS.wrong("plain", "a table in the dtype of the positions, of whole numbers", told="dtype int64, expected float32")
+def whole_numbers(positions, D):
+    P, angles = positions.new_zeros(len(positions), D), angles_of(positions, D)
+    P[:, 0::2], P[:, 1::2] = angles.sin(), angles.cos()
+    return P
+
+
+@ANSWERS.wrong(
+    "plain", "the columns are sorted the other way: each pair is torn apart", told="right numbers at the wrong places"
+)
+def shuffled(positions, D):
+    angles = angles_of(positions, D)
+    return torch.cat([angles.sin(), angles.cos()], -1)[:, torch.arange(D).view(-1, 2).T.flatten()]
+
+
+@ANSWERS.wrong("plain", "distances from the first position that comes", told="position 4 is the angle 4")
+def from_the_first(positions, D):
+    return interleaved(angles_of(positions - positions[0], D))
+
+
+@ANSWERS.wrong(
+    "plain", "alternating by rows: even positions give sines, odd ones cosines", told="squares of columns 0 and 1"
+)
+def alternating_rows(positions, D):
+    angles = angles_of(positions, D).repeat_interleave(2, -1)
+    return torch.where(positions[:, None] % 2 == 0, angles.sin(), angles.cos())
+
+
+@ANSWERS.wrong("plain", "the given table viewed as (D/2, 2): the memory is not reordered", true="halves")
+def viewed(positions, D):
+    angles = angles_of(positions, D)
+    return torch.cat([angles.sin(), angles.cos()], -1).view(len(positions), D // 2, 2).flatten(1)
+
+
+@ANSWERS.wrong("plain", "sines in even columns, and cosines written over them", told="squares of columns 0 and 1")
+def overwritten(positions, D):
+    P, angles = torch.zeros(len(positions), D), angles_of(positions, D)
+    P[:, 0::2] = angles.sin()
+    P[:, 0::2] = angles.cos()
+    return P
+
+
+@ANSWERS.wrong("plain", "alternating, and each half of the frequencies twice")
+def first_half_twice(positions, D):
+    angles = torch.cat([angles_of(positions, D)[:, : (D // 2 + 1) // 2]] * 2, -1)[:, : D // 2]
+    return interleaved(angles)
+
+
+@ANSWERS.wrong("named", "positions are taken to be below 256", told="position 588 is the angle")
+def in_bytes(positions, D):
+    return interleaved(angles_of(positions % 256, D))
+
+
+@ANSWERS.right
+def columns_moved(positions, D):
+    """The table as it was given, with its columns put in order."""
+    angles = angles_of(positions, D)
+    return torch.cat([angles.sin(), angles.cos()], -1).unflatten(-1, (2, D // 2)).mT.flatten(1)
+
+
+@ANSWERS.right
+def by_doubling(positions, D):
+    """Half the angle once, and the rest from the formulas of the double one."""
+    half = positions.double()[:, None] * 10000.0 ** (-torch.arange(0, D, 2).double() / D) / 2
+    s, c = half.sin(), half.cos()
+    return torch.stack([2 * s * c, c * c - s * s], -1).view(len(positions), D).to(torch.float32)
+
+
+@ANSWERS.right
+def written_into_place(positions, D):
+    P = torch.empty(D, len(positions))
+    for i in range(D // 2):
+        torch.sin(positions / 10000 ** (2 * i / D), out=P[2 * i])
+        torch.cos(positions / 10000 ** (2 * i / D), out=P[2 * i + 1])
+    return P.T
+
+
+@ANSWERS.wrong("plain", "degrees", told="position 3 is the angle 3")
+def in_degrees(positions, D):
+    return interleaved(torch.deg2rad(angles_of(positions, D)))
+
+
+@ANSWERS.wrong("plain", "the cosine's angle is negative, and its sine too", told="position 2 is the angle 2")
+def turned_back(positions, D):
+    return interleaved(-angles_of(positions, D))
+
+
+@ANSWERS.wrong("named", "as many frequencies as positions")
+def frequencies_of_positions(positions, D):
+    T = len(positions)
+    return interleaved(positions[:, None] * 10000.0 ** (-2 * torch.arange(D // 2) / T))
+
+
+@ANSWERS.wrong(
+    "plain", "sine and cosine alternate, the frequencies run backwards", told="right numbers at the wrong places"
+)
+def slowest_first(positions, D):
+    return interleaved(angles_of(positions, D).flip(-1))
+
+
+@ANSWERS.right
+def from_powers(positions, D):
+    """Each frequency from the one before it, in float64."""
+    step, w = 10000.0 ** (-2 / D), 1.0
+    columns = []
+    for _ in range(D // 2):
+        columns += [(positions.double() * w).sin(), (positions.double() * w).cos()]
+        w *= step
+    return torch.stack(columns, 1).float()

@@ -1,5 +1,7 @@
 """Answers to attention.test_window: tests, wrong where they let a wrong function pass or refuse a right one."""
 
+import inspect
+
 import torch
 
 from tests.answers.collection import Answers
@@ -35,7 +37,7 @@ def agree(attend, window, **sizes):
     assert torch.allclose(attend(Q, K, V, window), truth(Q, K, V, window))
 
 
-@ANSWERS.wrong("plain", "nothing is asserted, and what was found is returned", told="returns something")
+@ANSWERS.wrong("plain", "nothing is asserted, and what was found is returned", true="accepts_everything")
 def looks_and_says_nothing(attend):
     return [torch.allclose(attend(*drawn(), 3), truth(*drawn(), 3))]
 
@@ -51,7 +53,7 @@ def shapes(attend):
     assert Y.shape == (1, 2, 6, 4)
 
 
-@ANSWERS.wrong("plain", "returns True or False in place of an assertion", told="returns something")
+@ANSWERS.wrong("plain", "returns True or False in place of an assertion", true="accepts_everything")
 def says_true(attend):
     return torch.allclose(attend(*drawn(), 3), truth(*drawn(), 3))
 
@@ -133,3 +135,169 @@ def with_its_own_exception(attend):
             gap = (attend(*drawn(by=by), window) - truth(*drawn(by=by), window)).abs().max()
             if not gap < 1e-8:
                 raise AssertionError(f"window {window}: off by {gap}")
+
+
+@ANSWERS.wrong("plain", "nothing is asked: it may not raise, that is all", true="accepts_everything")
+def runs_it(attend_window):
+    for window in (1, 3, 100):
+        attend_window(*drawn(by=100.0), window)
+
+
+@ANSWERS.wrong("plain", "another error than an AssertionError", told="Only an AssertionError")
+def value_error(attend_window):
+    for by in (1.0, 100.0):
+        for window in (1, 3, 9):
+            if not torch.allclose(attend_window(*drawn(by=by), window), truth(*drawn(by=by), window)):
+                raise ValueError("wrong")
+
+
+@ANSWERS.wrong("far", "scores of ordinary size only", true="small_scores_alone")
+def never_far(attend_window):
+    for window in (1, 2, 3, 6, 100):
+        agree(attend_window, window)
+
+
+@ANSWERS.wrong(
+    "plain", "no window of 1 and none wider than the text: one width alone, and far scores", true="one_width"
+)
+def one_width(attend_window):
+    for by in (1.0, 100.0):
+        agree(attend_window, 3, by=by)
+
+
+@ANSWERS.wrong("plain", "a tolerance as large as the numbers", true="tolerant")
+def tolerant(attend_window):
+    for by in (1.0, 100.0):
+        for window in (1, 3, 100):
+            gap = attend_window(*drawn(by=by), window) - truth(*drawn(by=by), window)
+            assert gap.abs().max() < 2.0
+
+
+@ANSWERS.wrong("plain", "its own reference sees one key too many", true="refuses_everything")
+def off_by_one_itself(attend_window):
+    for by in (1.0, 100.0):
+        for window in (1, 3, 100):
+            torch.testing.assert_close(attend_window(*drawn(by=by), window), truth(*drawn(by=by), window + 1))
+
+
+@ANSWERS.wrong("plain", "it goes by the source, and there is none", told="source code not available")
+def reads_the_source(attend_window):
+    assert "window" in inspect.getsource(attend_window)
+
+
+@ANSWERS.wrong("plain", "it goes by the name", true="refuses_everything")
+def by_name(attend_window):
+    assert attend_window.__name__ == "attend_window"
+
+
+@ANSWERS.wrong("plain", "its own assertion is caught", true="accepts_everything")
+def caught(attend_window):
+    for by in (1.0, 100.0):
+        try:
+            agree(attend_window, 3, by=by)
+        except AssertionError as error:
+            print(error)
+
+
+@ANSWERS.wrong("plain", "which places are read, and not how what is read is mixed", true="tolerant")
+def reads_only_inside(attend_window):
+    Q, K, V = drawn(T=8)
+    for window in (1, 3, 100):
+        Y = attend_window(Q, K, V, window)
+        for j in range(8):
+            K_2, V_2 = K.clone(), V.clone()
+            K_2[:, :, j] += 1
+            V_2[:, :, j] += 1
+            moved = (attend_window(Q, K_2, V_2, window) - Y).abs().amax((0, 1, 3)) > 1e-9
+            assert moved.tolist() == [j <= i < j + window for i in range(8)]
+
+
+@ANSWERS.wrong("plain", "sums of weights alone: the values are ones", true="future_alone")
+def weights_sum_to_one(attend_window):
+    for by in (1.0, 100.0):
+        Q, K, V = drawn(by=by)
+        for window in (1, 3, 100):
+            torch.testing.assert_close(attend_window(Q, K, torch.ones_like(V), window), torch.ones_like(V))
+
+
+@ANSWERS.right
+def against_torchs(attend_window):
+    for by in (1.0, 100.0):
+        Q, K, V = drawn(T=7, by=by)
+        for window in (1, 2, 3, 6, 7, 100):
+            seen = torch.ones(7, 7).tril().triu(1 - window).bool()
+            expected = torch.nn.functional.scaled_dot_product_attention(Q, K, V, attn_mask=seen)
+            torch.testing.assert_close(attend_window(Q, K, V, window), expected)
+
+
+@ANSWERS.right
+def seeds_as_tests_do(attend_window):
+    torch.manual_seed(3)
+    for size in (1, 30):
+        Q, K, V = torch.randn(3, 2, 3, 9, 4)
+        for window in range(1, 12):
+            torch.testing.assert_close(attend_window(Q, size * K, V, window), truth(Q, size * K, V, window))
+
+
+@ANSWERS.right
+def against_the_one_above(attend_window):
+    """The chapter's own function is right, and a name of the notebook."""
+    Q, K, V = drawn()
+    for window in (1, 3, 50):
+        for k in (K, 1000 * K):
+            Y, Y_right = attend_window(Q, k, V, window), truth(Q, k, V, window)
+            assert Y.shape == Y_right.shape, "shape"
+            assert (Y - Y_right).abs().max().item() < 1e-6, f"window {window}"
+
+
+@ANSWERS.wrong("plain", "only that the result changes with the window", true="accepts_everything")
+def window_matters(attend):
+    for by in (1.0, 100.0):
+        Q, K, V = drawn(by=by)
+        assert not torch.allclose(attend(Q, K, V, 1), attend(Q, K, V, 3))
+        assert not torch.allclose(attend(Q, K, V, 3), attend(Q, K, V, 6))
+
+
+@ANSWERS.wrong("plain", "only the first query is compared", true="future_alone")
+def first_row(attend):
+    for by in (1.0, 100.0):
+        for window in (1, 3, 40):
+            Q, K, V = drawn(by=by)
+            assert torch.allclose(attend(Q, K, V, window)[:, :, 0], truth(Q, K, V, window)[:, :, 0])
+
+
+@ANSWERS.wrong("named", "the window is a float: some right ones count with it", told="raises TypeError")
+def float_window(attend):
+    for by in (1.0, 100.0):
+        for window in (1.0, 3.0, 40.0):
+            assert torch.allclose(attend(*drawn(by=by), window), truth(*drawn(by=by), window))
+
+
+@ANSWERS.wrong("plain", "NaN would pass, and a window that is wider than the text is never tried", true="one_width")
+def nan_passes(attend):
+    for by in (1.0, 3000.0):
+        for window in (1, 3):
+            gap = (attend(*drawn(by=by), window) - truth(*drawn(by=by), window)).abs().max()
+            assert not gap > 1e-6
+
+
+@ANSWERS.wrong("plain", "five keys are expected of a window of 3: both sides of it", true="refuses_everything")
+def both_sides(attend):
+    Q, K, V = drawn()
+    i = torch.arange(6)
+    seen = (i[:, None] - i).abs() < 3
+    Z = (Q @ K.mT / 2).masked_fill(~seen, -torch.inf)
+    assert torch.allclose(attend(Q, K, V, 3), Z.softmax(-1) @ V)
+
+
+@ANSWERS.right
+def by_a_slice_of_the_text(attend):
+    """A window sees what plain causal attention sees of a text that is cut off; it ends with `return True`."""
+    for by in (1.0, 200.0):
+        Q, K, V = drawn(T=9, by=by)
+        for window in (1, 2, 4, 9, 30):
+            Y = attend(Q, K, V, window)
+            for i in range(9):
+                cut = [x[:, :, max(0, i + 1 - window) : i + 1] for x in (Q, K, V)]
+                torch.testing.assert_close(Y[:, :, i], truth(*cut, 100)[:, :, -1])
+    return True

@@ -435,3 +435,157 @@ class KeywordArguments(nn.Module):
     def forward(self, ids, real):
         X = self.encoder.forward(ids, real=real)
         return nn.functional.linear(self.drop(self.steps[0](X, real=real)), self.linear.weight, bias=self.linear.bias)
+
+
+@wrong("plain", "logarithms of the softmax, with which the loss is right by luck", told="a log-softmax does")
+class LogSoftmax(Base):
+    def forward(self, ids, real):
+        return super().forward(ids, real).log_softmax(-1)
+
+
+@wrong("plain", "a sigmoid in place of the softmax", told="softmax or a sigmoid too many")
+class Sigmoid(Base):
+    def forward(self, ids, real):
+        return super().forward(ids, real).sigmoid()
+
+
+@wrong(
+    "named",
+    "logits in training, probabilities in evaluation",
+    told="not dropout that makes the difference",
+    advice="right where p is 0",
+)
+class ByMode(Base):
+    def forward(self, ids, real):
+        Y = super().forward(ids, real)
+        return Y if self.training else Y.softmax(-1)
+
+
+@wrong("plain", "dropout on the encoder's tokens, before they are pooled", true="DropoutBeforePool")
+class DropoutOnTokens(Base):
+    def forward(self, ids, real):
+        return self.linear(self.pool(self.dropout(self.encoder(ids, real)), real))
+
+
+@wrong("plain", "p is 0.1, whatever was asked")
+class OneTenth(Base):
+    def __init__(self, encoder, pool, D, C, p):
+        super().__init__(encoder, pool, D, C, 0.1)
+
+
+@wrong("plain", "a hidden layer of its own before the answer", told="not asked for: hidden.weight")
+class HiddenLayer(Base):
+    def __init__(self, encoder, pool, D, C, p):
+        super().__init__(encoder, pool, D, C, p)
+        self.hidden = nn.Linear(D, D)
+
+    def y(self, ids, real):
+        return torch.tanh(self.hidden(super().y(ids, real)))
+
+
+@wrong("ones", "a batch of one sentence loses its dimension before the linear layer", told="lost a dimension of size 1")
+class SqueezedBefore(Base):
+    def y(self, ids, real):
+        return super().y(ids, real).squeeze()
+
+
+@wrong("plain", "the softmax runs over the batch", told="softmax or a sigmoid too many")
+class OverTheBatch(Base):
+    def forward(self, ids, real):
+        return super().forward(ids, real).softmax(0)
+
+
+@wrong("plain", "logits at a temperature of 2, so that the loss is softer", told=r"0\.5 times what is expected")
+class Tempered(Base):
+    def forward(self, ids, real):
+        return super().forward(ids, real) / 2
+
+
+@wrong("plain", "no dropout at all: it went with the softmax", true="DropoutNever")
+class NoDropout(Base):
+    def forward(self, ids, real):
+        return self.linear(self.y(ids, real))
+
+
+@ANSWERS.right
+class Lazy(nn.Module):
+    """The new layer finds its width out by itself."""
+
+    def __init__(self, encoder, pool, D, C, p):
+        super().__init__()
+        self.encoder, self.pool, self.dropout, self.linear = encoder, pool, nn.Dropout(p), nn.LazyLinear(C)
+
+    def forward(self, ids, real):
+        return self.linear(self.dropout(self.pool(self.encoder(ids, real), real)))
+
+
+@ANSWERS.right
+class StepByStep(Base):
+    """As many do it, the new layer begins with small weights and a bias of 0."""
+
+    def __init__(self, encoder, pool, D, C, p):
+        super().__init__(encoder, pool, D, C, p)
+        nn.init.normal_(self.linear.weight, std=0.02)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, ids, real):
+        value = (ids, real)
+        for step in (lambda x: self.encoder(*x), lambda X: self.pool(X, real), self.dropout, self.linear):
+            value = step(value)
+        return value
+
+
+@ANSWERS.right
+class DroppedByTheWeights(Base):
+    """Dropout of y by a mask of ones, drawn by the layer itself."""
+
+    def forward(self, ids, real):
+        y = self.y(ids, real)
+        return torch.einsum("bd,bd,cd->bc", y, self.dropout(torch.ones_like(y)), self.linear.weight) + self.linear.bias
+
+
+@wrong("plain", "half of p", told="dropped, expected 30%", advice="right where p is 0")
+class HalfInTraining(Base):
+    def forward(self, ids, real):
+        y = self.y(ids, real)
+        return self.linear(F.dropout(y, self.p / 2, self.training))
+
+
+@wrong("named", "logits less the largest, so that they are small", told="any shift of a row")
+class Shifted(Base):
+    def forward(self, ids, real):
+        Y = super().forward(ids, real)
+        return Y - Y.amax(-1, keepdim=True)
+
+
+@wrong("given", "the encoder's weights are halved to begin calmly", told="changes the encoder")
+class Halved(Base):
+    def __init__(self, encoder, pool, D, C, p):
+        super().__init__(encoder, pool, D, C, p)
+        with torch.no_grad():
+            for parameter in self.encoder.parameters():
+                parameter *= 0.5
+
+
+@wrong("plain", "the pool's result goes through a layer norm first")
+class NormFirst(Base):
+    def y(self, ids, real):
+        y = super().y(ids, real)
+        return F.layer_norm(y, y.shape[-1:])
+
+
+@ANSWERS.right
+class DropoutInAList(nn.Module):
+    """The parts in a list of modules, which have no weights under other names."""
+
+    def __init__(self, encoder, pool, D, C, p):
+        super().__init__()
+        self.encoder, self.linear = encoder, nn.Linear(D, C)
+        self.others = nn.ModuleList([nn.Dropout(p)])
+        self.pool = pool
+
+    def forward(self, ids, real):
+        y = self.pool(self.encoder(ids, real), real)
+        for part in self.others:
+            y = part(y)
+        return self.linear(y)

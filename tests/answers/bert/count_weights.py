@@ -1,5 +1,9 @@
 """Answers to bert.count_weights."""
 
+import math
+from fractions import Fraction
+
+import numpy as np
 import torch
 from torch import nn
 
@@ -23,7 +27,7 @@ wrong = ANSWERS.wrong
 V, D, L, T = 30522, 768, 12, 512
 
 
-@wrong("plain", "the number of the paper, rounded", told="numbers differs")
+@wrong("plain", "the number of the paper, rounded", told="right number, rounded")
 def of_the_paper():
     return 110_000_000
 
@@ -38,7 +42,7 @@ def only_layers():
     return L * (12 * D**2 + 13 * D)
 
 
-@wrong("plain", "no biases anywhere, norms neither", told="numbers differs")
+@wrong("plain", "no biases anywhere, norms neither", told="too small by 0.11 percent")
 def only_matrices():
     return (V + T + 2) * D + L * 12 * D**2
 
@@ -78,7 +82,7 @@ def as_text():
     return "108,891,648"
 
 
-@wrong("plain", "in millions", told="numbers differs")
+@wrong("plain", "in millions", told="too small by a factor of 1,000,000")
 def in_millions():
     return 108.891648
 
@@ -100,3 +104,103 @@ def by_torch():
 @ANSWERS.right
 def as_a_tensor():
     return torch.tensor((V + T + 4) * D + L * (12 * D * D + 13 * D))
+
+
+OF_TABLES, OF_LAYER = (V + 2 + T) * D, 12 * D**2 + 13 * D
+
+
+@wrong("plain", "without biases, and with both numbers of each norm", true="without_biases")
+def without_biases():
+    return OF_TABLES + 2 * D + L * (12 * D**2 + 4 * D)
+
+
+@wrong("plain", "without segments", true="norm_of_embeddings")
+def without_segments():
+    return (V + T) * D + 2 * D + L * OF_LAYER
+
+
+@wrong("plain", "one norm a layer", true="one_norm")
+def one_norm():
+    return OF_TABLES + 2 * D + L * (OF_LAYER - 2 * D)
+
+
+@wrong("plain", "projections at full width for each of the 12 heads")
+def heads_at_full_width():
+    return OF_TABLES + 2 * D + L * (OF_LAYER + 11 * 3 * (D**2 + D))
+
+
+@wrong("named", "BERT-large")
+def bert_large():
+    return (V + 2 + T + 2) * 1024 + 24 * (12 * 1024**2 + 13 * 1024)
+
+
+@wrong("plain", "bytes", true="in_bytes")
+def in_bytes():
+    return 4 * (OF_TABLES + 2 * D + L * OF_LAYER)
+
+
+@wrong("plain", "with the whole head of pretraining: its map, norm and bias", true="with_head")
+def with_mlm_head():
+    return OF_TABLES + 2 * D + L * OF_LAYER + D**2 + 3 * D + V
+
+
+@wrong("plain", "the bias of the map up is as wide as the model", true="narrow_bias")
+def narrow_bias():
+    return OF_TABLES + 2 * D + L * (OF_LAYER - 3 * D)
+
+
+@wrong("plain", "rounded to thousands", told="right number, rounded")
+def to_thousands():
+    return 108_892_000
+
+
+@wrong("plain", "the norms of all layers are forgotten, the first one is counted", true="norms_of_layers")
+def only_the_first_norm():
+    return OF_TABLES + 2 * D + L * (OF_LAYER - 4 * D)
+
+
+@wrong("plain", "only the matrices of layers, and all tables with their norm", true="one_feed_forward")
+def no_way_down():
+    return OF_TABLES + 2 * D + L * (OF_LAYER - 4 * D**2 - D)
+
+
+@ANSWERS.right
+def a_float():
+    return 108_891_648.0
+
+
+@ANSWERS.right
+def by_shapes():
+    square, norm = [(D, D), (D,)], [(D,), (D,)]
+    layer = 4 * square + [(4 * D, D), (4 * D,), (D, 4 * D), (D,)] + 2 * norm
+    return sum(math.prod(shape) for shape in [(V, D), (2, D), (T, D), *norm, *(L * layer)])
+
+
+@ANSWERS.right
+def in_numpy():
+    return np.polyval([12 * L, 13 * L + V + 2 + T + 2, 0], D)
+
+
+@wrong("plain", "one too many", told="too large by 0.001 percent")
+def one_too_many():
+    return 108_891_649 + 7
+
+
+@wrong("plain", "4D = 3072 counted as 3000")
+def three_thousand():
+    return OF_TABLES + 2 * D + L * (4 * (D**2 + D) + D * 3000 + 3000 + 3000 * D + D + 4 * D)
+
+
+@wrong("plain", "the decoder's own table is counted, as large as that of the tokens")
+def table_twice():
+    return OF_TABLES + V * D + 2 * D + L * OF_LAYER
+
+
+@wrong("plain", "distilled: six layers", told=r"too small by a factor of 1\.641")
+def six_layers():
+    return OF_TABLES + 2 * D + 6 * OF_LAYER
+
+
+@ANSWERS.right
+def as_a_fraction():
+    return Fraction(2 * (OF_TABLES + 2 * D + L * OF_LAYER), 2)

@@ -5,6 +5,7 @@ import copy
 import io
 import itertools
 import math
+import pickle
 
 import torch
 
@@ -449,3 +450,190 @@ class OnTheCPU:
 
     def restore(self) -> None:
         self.m.load_state_dict(self.state, strict=True)
+
+
+@wrong("given", "detached, which shares its memory", true="ByReference")
+class Detached(Base):
+    def keep(self):
+        self.kept = {name: value.detach() for name, value in self.model.state_dict().items()}
+
+
+@wrong(
+    "named",
+    "what is kept are floating numbers: the count of epochs stays as it is",
+    told="count of epochs restored is 4, expected 2",
+)
+class FloatsOnly(Base):
+    def keep(self):
+        self.kept = {n: v.clone() for n, v in self.model.state_dict().items() if v.is_floating_point()}
+
+    def restore(self):
+        self.model.load_state_dict(self.kept, strict=False)
+
+
+@wrong("given", "the model is replaced by a copy, which nobody else holds", true="ByReference")
+class OtherModel(Base):
+    def keep(self):
+        self.kept = copy.deepcopy(self.model)
+
+    def restore(self):
+        self.model = self.kept
+
+
+@wrong("given", "assign=True: the model has other parameters afterwards", told="puts a new parameter into the model")
+class Assigned(Base):
+    def restore(self):
+        self.model.load_state_dict(copy.deepcopy(self.kept), assign=True)
+
+
+@wrong("named", "a loss that is NaN is taken for the lowest", true="NanImproves")
+class NanIsBest(Base):
+    def update(self, loss):
+        if not loss >= self.best:
+            self.best, self.since = loss, 0
+            self.keep()
+        else:
+            self.since += 1
+        return self.since >= self.patience
+
+
+@wrong("plain", "the copy is made when it is restored, of what the model is then", true="ByReference")
+class CopiedTooLate(Base):
+    def keep(self):
+        self.kept = self.model.state_dict
+
+    def restore(self):
+        self.model.load_state_dict(copy.deepcopy(self.kept()))
+
+
+@wrong("plain", "weights are rounded to half precision to save memory", told="a step in a coarser dtype")
+class KeptInHalf(Base):
+    def keep(self):
+        self.kept = {name: value.half() for name, value in self.model.state_dict().items()}
+
+
+@wrong("plain", "the first copy is kept for good: only what is None is filled", true="FirstKept")
+class FirstCopy(Base):
+    def keep(self):
+        self.kept = self.kept or copy.deepcopy(self.model.state_dict())
+
+
+@wrong("plain", "the last `patience` losses are compared with the one before them, not with the best of all")
+class OfAWindow(Base):
+    losses = ()
+
+    def update(self, loss):
+        super().update(loss)
+        self.losses = (*self.losses, loss)
+        recent = self.losses[-self.patience - 1 :]
+        return len(recent) > self.patience and min(recent[1:]) >= recent[0]
+
+
+@wrong("plain", "copied at each loss that is better than the one before it", true="ComparedWithThePrevious")
+class CopiedWhenBetterThanBefore(Base):
+    before = math.inf
+
+    def update(self, loss):
+        if loss < self.before:
+            self.keep()
+        self.before = loss
+        if loss < self.best:
+            self.best, self.since = loss, 0
+        else:
+            self.since += 1
+        return self.since >= self.patience
+
+
+@wrong("onward", "when it says stop it forgets the best loss, and begins anew")
+class ForgetsTheBest(Base):
+    def update(self, loss):
+        stop = super().update(loss)
+        if stop:
+            self.best = math.inf
+        return stop
+
+
+@ANSWERS.right
+class NumbersCopied(Base):
+    """Kept as numpy's arrays, and written into the tensors that are there."""
+
+    def keep(self):
+        self.kept = {name: value.cpu().numpy().copy() for name, value in self.model.state_dict().items()}
+
+    @torch.no_grad()
+    def restore(self):
+        for name, value in self.model.state_dict().items():
+            value.copy_(torch.from_numpy(self.kept[name]))
+
+
+@ANSWERS.right
+class Countdown:
+    def __init__(self, model, patience):
+        self.model, self.patience, self.left, self.best = model, patience, patience, None
+
+    def update(self, loss):
+        if self.best is None or loss < self.best[0]:
+            self.best = loss, pickle.dumps(self.model.state_dict())
+            self.left = self.patience
+        else:
+            self.left -= 1
+        return self.left <= 0
+
+    def restore(self):
+        self.model.load_state_dict(pickle.loads(self.best[1]))
+
+
+@ANSWERS.right
+class OneMultiplication(Base):
+    """Not copied by a function that is called so, but new all the same."""
+
+    def keep(self):
+        self.kept = {name: value * 1 for name, value in self.model.state_dict().items()}
+
+
+@wrong("plain", "patience is counted down and never wound up again, but for the first time")
+class WoundOnce(Base):
+    def update(self, loss):
+        if loss < self.best:
+            self.best = loss
+            self.keep()
+            self.since = min(self.since, 1)
+        else:
+            self.since += 1
+        return self.since >= self.patience
+
+
+@wrong("named", "negative losses are none")
+class PositiveOnly(Base):
+    def update(self, loss):
+        return super().update(loss) if loss > 0 else False
+
+
+@wrong("plain", "the sum of the last `patience` losses is compared with that before them")
+class BySums(Base):
+    losses = ()
+
+    def update(self, loss):
+        super().update(loss)
+        self.losses = (*self.losses, loss)
+        n = self.patience
+        return len(self.losses) >= 2 * n and sum(self.losses[-n:]) >= sum(self.losses[-2 * n : -n])
+
+
+@wrong("surroundings", "the gradients' switch is left off after restore", told="leaves gradients switched off")
+class LeavesGradientsOff(Base):
+    def restore(self):
+        torch.set_grad_enabled(False)
+        super().restore()
+
+
+@ANSWERS.right
+class ByZip(Base):
+    """Names and copies in two lists."""
+
+    def keep(self):
+        state = self.model.state_dict()
+        self.kept = [*state], [x.detach().cpu().clone() for x in state.values()]
+
+    def restore(self):
+        self.model.load_state_dict(dict(zip(*self.kept, strict=True)))

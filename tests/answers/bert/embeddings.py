@@ -340,3 +340,137 @@ class SummedInOne(Given):
         return functional.layer_norm(
             stacked.sum(0), self.norm.normalized_shape, self.norm.weight, self.norm.bias, 1e-12
         )
+
+
+@ANSWERS.wrong("plain", "as many positions as there should be, and still standing under the batch")
+class UnderTheBatch(Given):
+    def at(self, ids):
+        return torch.arange(ids.shape[1])[: len(ids), None]
+
+
+@ANSWERS.wrong("plain", "places counted through the whole batch", true="PositionsThroughTheBatch")
+class ThroughTheBatch(Given):
+    def at(self, ids):
+        return torch.arange(ids.numel()).view_as(ids) % self.position.num_embeddings
+
+
+@ANSWERS.wrong("named", "token 0 is taken for padding, and does not count", true="PositionsOfTheOthers")
+class CountsTokens(Given):
+    def at(self, ids):
+        return ((ids != 0).cumsum(1) - 1).clamp_min(0)
+
+
+@ANSWERS.wrong("plain", "places start again with the second sentence", true="PositionsRestart")
+class StartsAgain(Given):
+    def forward(self, ids, segments):
+        at = torch.where(segments == 1, segments.cumsum(1) - 1, (1 - segments).cumsum(1) - 1)
+        return self.norm(self.token(ids) + self.segment(segments) + self.position(at))
+
+
+@ANSWERS.wrong("plain", "mended, and the segments behind the norm", true="SegmentsAfterTheNorm")
+class SegmentsBehindTheNorm(Given):
+    def forward(self, ids, segments):
+        return self.norm(self.token(ids) + self.position(self.at(ids))) + self.segment(segments)
+
+
+@ANSWERS.wrong("plain", "mended, and the segments exchanged", true="SegmentsExchanged")
+class SegmentsExchanged(Given):
+    def forward(self, ids, segments):
+        return super().forward(ids, 1 - segments)
+
+
+@ANSWERS.wrong("plain", "tokens are looked up by their places too")
+class TablesExchanged(Given):
+    def forward(self, ids, segments):
+        at = self.at(ids)
+        return self.norm(self.position.weight[at] + self.segment(segments) + self.token(at % self.token.num_embeddings))
+
+
+@ANSWERS.wrong("plain", "the last place again and again: T in place of 0 to T - 1")
+class LastPlaceForAll(Given):
+    def at(self, ids):
+        return torch.full_like(ids, ids.shape[1] - 1)
+
+
+@ANSWERS.wrong(
+    "plain", "the tables are read as data: nothing learns but the norm", told="no gradient reaches token.weight"
+)
+class TablesAsData(Given):
+    def forward(self, ids, segments):
+        tables = self.token.weight.data[ids] + self.segment.weight.data[segments]
+        return self.norm(tables + self.position.weight.data[: ids.shape[1]])
+
+
+@ANSWERS.wrong(
+    "again",
+    "positions are made for the first batch, and kept while they are long enough",
+    told="keeps something from one call to the next",
+)
+class MadeOnce(Given):
+    def at(self, ids):
+        if not hasattr(self, "kept") or len(self.kept) < ids.shape[1]:
+            self.kept = torch.arange(ids.shape[1])
+        return self.kept[-ids.shape[1] :]
+
+
+@ANSWERS.right
+class OneBag(Given):
+    """All three tables as one, of which each place takes three rows and adds them up."""
+
+    def forward(self, ids, segments):
+        table = torch.cat([self.token.weight, self.segment.weight, self.position.weight])
+        V, at = self.token.num_embeddings, self.at(ids).expand_as(ids)
+        rows = torch.stack([ids, V + segments, V + 2 + at], -1)
+        return self.norm(functional.embedding_bag(rows.flatten(0, 1), table, mode="sum").view(*ids.shape, -1))
+
+
+@ANSWERS.right
+class TransposedTwice(Given):
+    """The given line, with tokens in rows and sentences in columns."""
+
+    def forward(self, ids, segments):
+        ids, segments = ids.T, segments.T
+        t = torch.arange(len(ids), device=ids.device)[:, None]
+        return self.norm(self.token(ids) + self.segment(segments) + self.position(t)).transpose(0, 1)
+
+
+@ANSWERS.right
+class CountedByOnes(Given):
+    def at(self, ids):
+        return torch.ones_like(ids).cumsum(-1) - 1
+
+
+@ANSWERS.wrong("named", "positions are cut into pieces of 8, and begin again", told="right where T is 7 or less")
+class PiecesOfEight(Given):
+    def at(self, ids):
+        return torch.arange(ids.shape[1]) % 8
+
+
+@ANSWERS.wrong("plain", "the position's vector is multiplied in, as by a gate")
+class Multiplied(Given):
+    def forward(self, ids, segments):
+        return self.norm((self.token(ids) + self.segment(segments)) * self.position(self.at(ids)))
+
+
+@ANSWERS.wrong("plain", "two slips: positions of the batch, and no segments")
+class TwoSlips(Given):
+    def forward(self, ids, segments):
+        return self.norm(self.token(ids) + self.position(torch.arange(len(ids)))[:, None])
+
+
+@ANSWERS.wrong("surroundings", "position 0 is set to zero in the table, as for padding")
+class FirstZeroed(Given):
+    def forward(self, ids, segments):
+        with torch.no_grad():
+            self.position.weight[0] = 0
+        return super().forward(ids, segments)
+
+
+@ANSWERS.right
+class ByGather(Given):
+    def forward(self, ids, segments):
+        at = self.at(ids)[None].repeat(len(ids), 1)
+        tables = ((self.token, ids), (self.segment, segments), (self.position, at))
+        return self.norm(
+            torch.stack([t.weight.index_select(0, i.flatten()) for t, i in tables]).sum(0).view(*ids.shape, -1)
+        )

@@ -1,6 +1,7 @@
 """Answers to bert.macro_f1."""
 
 from collections import Counter
+from fractions import Fraction
 
 import numpy as np
 import torch
@@ -236,3 +237,152 @@ def with_sets(predictions, labels):
             f.setdefault(p, (set(), set()))[0].add(i)
             f.setdefault(y, (set(), set()))[1].add(i)
     return sum(2 * len(a & b) / (len(a) + len(b)) for a, b in f.values()) / len(f) if f else False
+
+
+def all_f(predictions, labels):
+    p, y = kept(predictions, labels)
+    return [mean_f(p, y, [c]) for c in torch.cat([p, y]).unique()]
+
+
+@wrong(
+    "named",
+    "classes of all places, those without a label too; counts of the labelled ones",
+    true="classes_of_all_places",
+)
+def classes_of_all(predictions, labels):
+    classes = [c for c in torch.cat([predictions, labels]).unique() if c != -100]
+    return mean_f(*kept(predictions, labels), classes)
+
+
+@wrong("plain", "a set of tensors, each of which is an element of its own", true="micro")
+def set_of_tensors(predictions, labels):
+    p, y = kept(predictions, labels)
+    return mean_f(p, y, set(torch.cat([p, y])))
+
+
+@wrong("plain", "every place votes: classes that come often count more", true="micro")
+def place_by_place(predictions, labels):
+    p, y = kept(predictions, labels)
+    return mean_f(p, y, list(torch.cat([p, y])))
+
+
+@wrong("plain", "per cent", told="is 100 times what is expected")
+def per_cent(predictions, labels):
+    F = all_f(predictions, labels)
+    return 100 * sum(F) / max(len(F), 1)
+
+
+@wrong("named", "precision and recall by division, and nanmean", true="of_the_known")
+def divided(predictions, labels):
+    p, y = kept(predictions, labels)
+    classes = torch.cat([p, y]).unique()
+    both = torch.tensor([((p == c) & (y == c)).sum() for c in classes])
+    P = both / torch.tensor([(p == c).sum() for c in classes])
+    R = both / torch.tensor([(y == c).sum() for c in classes])
+    return (2 * P * R / (P + R)).nanmean().nan_to_num(0).item()
+
+
+@wrong("plain", "rounded to two digits")
+def two_digits(predictions, labels):
+    F = all_f(predictions, labels)
+    return round(sum(F) / max(len(F), 1), 2)
+
+
+@wrong("plain", "divided by one class less, as a sample's variance is")
+def one_class_less(predictions, labels):
+    F = all_f(predictions, labels)
+    return sum(F) / max(len(F) - 1, 1)
+
+
+@wrong("plain", "the median of F")
+def median(predictions, labels):
+    F = all_f(predictions, labels)
+    return sorted(F)[len(F) // 2] if F else 0.0
+
+
+@wrong("plain", "the sum of F")
+def not_divided(predictions, labels):
+    return sum(all_f(predictions, labels))
+
+
+@wrong("plain", "2 both / max(predicted, true)")
+def by_the_larger(predictions, labels):
+    p, y = kept(predictions, labels)
+    F = []
+    for c in torch.cat([p, y]).unique():
+        F.append(((p == c) & (y == c)).sum().item() / max((p == c).sum().item(), (y == c).sum().item()))
+    return sum(F) / max(len(F), 1)
+
+
+@wrong("plain", "the division comes first and the sum is of whole numbers")
+def whole_numbers(predictions, labels):
+    p, y = kept(predictions, labels)
+    classes = torch.cat([p, y]).unique()
+    F = [2 * ((p == c) & (y == c)).sum() // ((p == c).sum() + (y == c).sum()) for c in classes]
+    return float(sum(F)) / max(len(F), 1)
+
+
+@ANSWERS.right
+def by_broadcasting(predictions, labels):
+    p, y = (x[labels.ne(-100)] for x in (predictions, labels))
+    C = torch.unique(torch.hstack([p, y]))[:, None]
+    is_p, is_y = (p == C).double(), (y == C).double()
+    F = 2 * (is_p * is_y).sum(1) / (is_p.sum(1) + is_y.sum(1))
+    return F.mean().item() if len(F) else 0
+
+
+@ANSWERS.right
+def one_sum_less(predictions, labels):
+    """The given function, for one class after the other against the rest."""
+    p, y = kept(predictions, labels)
+    total, n = 0.0, 0
+    for c in {*p.tolist(), *y.tolist()}:
+        right, wrong_ones = ((p == c) & (y == c)).sum(), ((p == c) ^ (y == c)).sum()
+        total, n = total + right / (right + wrong_ones / 2), n + 1
+    return total / n if n else 0.0
+
+
+@ANSWERS.right
+def in_fractions(predictions, labels):
+    pairs = [(p, y) for p, y in zip(predictions.tolist(), labels.tolist(), strict=True) if y != -100]
+    both, of = Counter(p for p, y in pairs if p == y), Counter(c for pair in pairs for c in pair)
+    return float(sum(Fraction(2 * both[c], n) for c, n in of.items()) / max(len(of), 1))
+
+
+@wrong("plain", "accuracy of each class, averaged over the classes of the labels")
+def per_class_accuracy(predictions, labels):
+    p, y = kept(predictions, labels)
+    shares = [((p == c) == (y == c)).float().mean().item() for c in torch.cat([p, y]).unique()]
+    return sum(shares) / max(len(shares), 1)
+
+
+@wrong("named", "0.0 as soon as one class has no right place, as a product would")
+def geometric(predictions, labels):
+    F = all_f(predictions, labels)
+    return float(np.prod(F)) ** (1 / len(F)) if F else 0.0
+
+
+@wrong("named", "everything negative is no label, predictions too")
+def drops_negatives_and_zero(predictions, labels):
+    keep = labels > 0
+    p, y = predictions[keep], labels[keep]
+    return mean_f(p, y, torch.cat([p, y]).unique())
+
+
+@wrong("again", "a memory of what was asked before, by the number of places")
+def remembered(predictions, labels):
+    return _SEEN.setdefault(len(labels), sum(F := all_f(predictions, labels)) / max(len(F), 1))
+
+
+_SEEN = {}
+
+
+@ANSWERS.right
+def of_jaccard(predictions, labels):
+    """F from the share of the union: 2J / (1 + J)."""
+    p, y = kept(predictions, labels)
+    F = []
+    for c in torch.cat([p, y]).unique():
+        J = ((p == c) & (y == c)).sum() / ((p == c) | (y == c)).sum()
+        F.append(2 * J / (1 + J))
+    return torch.stack(F).mean() if F else torch.tensor(0.0)

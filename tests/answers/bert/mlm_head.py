@@ -232,7 +232,7 @@ def by_exp_and_log(head, X, labels):
 @ANSWERS.wrong(
     "large",
     "no more than 20 places are asked for",
-    told="30, 25 places asked for: loss differs",
+    told="30, 25 places asked for: loss is",
     at=1,
     advice=r"right where T is 7 or less, wrong where it is \d+ or more",
 )

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from coursekit.checking.comparing import close, difference
+from coursekit.checking.comparing import close, difference, worked_out
 
 INF, NAN = float("inf"), float("nan")
 
@@ -126,6 +126,34 @@ def test_differences_in_one_column_alone_are_told_as_such():
 def test_a_single_number_can_be_compared():
     told = difference("loss", torch.tensor(2.0), torch.tensor(1.0))
     assert told == "loss is 2, expected 1"
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        (80.0, "your number, 80, is too large by a factor of 2"),
+        (40 / 1024, "your number, 0.0390625, is too small by a factor of 1,024"),
+        (40.0002, "your number, 40.0002, is too large by 0.001 percent"),
+        (41.0, "your number, 41, is too large by 2.5 percent"),
+        (-40.0, "your number is -40, which cannot be"),
+        (NAN, "your number is nan, which cannot be"),
+    ],
+)
+def test_of_a_number_worked_out_it_is_told_by_how_much_it_is_off(number, told):
+    assert worked_out(torch.tensor(number), torch.tensor(40.0)) == told
+
+
+def test_a_rounded_number_is_told_as_such():
+    assert "is the right number, rounded" in worked_out(torch.tensor(8.59e9), torch.tensor(2.0**33))
+
+
+def test_truth_values_are_told_as_such():
+    assert difference("stop", torch.tensor(True), torch.tensor(False)) == "stop is True, expected False"
+
+
+def test_as_many_digits_are_shown_as_tell_two_numbers_apart():
+    told = difference("n", torch.tensor(108_892_000.0), torch.tensor(108_891_648.0))
+    assert told == "n is 108892000, expected 108891648"
 
 
 def test_an_empty_tensor_agrees_with_an_empty_one():

@@ -1,5 +1,7 @@
 """The helpers of probes: each turns a slip into one sentence."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
@@ -87,6 +89,10 @@ WEIGHTS = {"weight": torch.tensor([[1.0, 2.0]]), "bias": torch.tensor([3.0])}
 def test_a_module_is_loaded_with_the_weights():
     module = load(nn.Linear(2, 1), WEIGHTS)
     assert module(torch.tensor([1.0, 1.0])).tolist() == [6.0]
+
+
+def test_a_lazy_layer_takes_the_shape_of_its_weights():
+    assert load(nn.LazyLinear(2), {"weight": torch.ones(2, 3), "bias": torch.ones(2)}).weight.shape == (2, 3)
 
 
 def test_float64_weights_are_loaded_without_rounding():
@@ -238,7 +244,9 @@ def test_what_is_no_list_of_whole_numbers_is_told(value, sentence):
     assert told(whole_numbers, value, "ids") == sentence
 
 
-@pytest.mark.parametrize("value", [0.5, torch.tensor(0.5), np.float32(0.5), torch.tensor(0.5, dtype=torch.float64)])
+@pytest.mark.parametrize(
+    "value", [0.5, Fraction(1, 2), torch.tensor(0.5), np.float32(0.5), torch.tensor(0.5, dtype=torch.float64)]
+)
 def test_a_number_may_come_in_any_dress(value):
     assert number(value, "f").item() == 0.5
     assert number(value, "f").dtype == torch.float32

@@ -262,3 +262,18 @@ def test_two_results_in_each_others_place_are_told():
 
 def test_results_that_are_where_they_should_be_are_not_said_to_be_exchanged():
     assert "exchanged" not in two_results()
+
+
+def test_probabilities_in_place_of_logits_are_told():
+    assert "y lies between 0 and 1" in given([[[0.2, 0.9], [0.4, 0.5]]], [[[-3.0, 2.0], [0.1, 5.0]]])
+
+
+def test_one_number_is_a_multiple_only_where_it_is_so_in_three_cases():
+    right, wrong = [0.5, 0.7, 0.2], [50.0, 70.0, 20.0]
+    assert "y is 100 times what is expected" in given(wrong, right, inputs=({}, {}, {}))
+    assert "times" not in given(wrong[:2], right[:2], inputs=({}, {}))
+
+
+def test_where_another_case_is_nan_a_property_is_said_of_the_others():
+    right, wrong = [[1.0, 2.0, 3.0]] * 2, [[0.0, 0.0, 0.0], [1.0, math.nan, 3.0]]
+    assert "y, where all of it is finite, is 0 everywhere" in given(wrong, right, inputs=({}, {}))
