@@ -37,7 +37,7 @@ def each(labels, word_ids, row=row_of):
     return [row(words, ids) for words, ids in zip(labels, word_ids, strict=True)]
 
 
-@wrong("plain", "`if i` is false for word 0", true="word_zero_lost")
+@wrong("plain", "`if i` is false for word 0", true="WordZeroLost")
 def truthy(labels, word_ids):
     def row(words, ids):
         return [words[i] if i and i != before else -100 for before, i in itertools.pairwise([None, *ids])]
@@ -45,34 +45,36 @@ def truthy(labels, word_ids):
     return filled(each(labels, word_ids, row))
 
 
-@wrong("plain", "every piece has its word's label, label_all_tokens of old scripts", true="every_piece")
+@wrong("plain", "every piece has its word's label, label_all_tokens of old scripts", true="EveryPiece")
 def all_pieces(labels, word_ids):
     return filled([[-100 if i is None else w[i] for i in ids] for w, ids in zip(labels, word_ids, strict=True)])
 
 
-@wrong("plain", "the rectangle is filled up with 0", true="padded_with_0")
+@wrong("plain", "the rectangle is filled up with 0", true="PaddedWithZero")
 def zeros(labels, word_ids):
     return filled(each(labels, word_ids), 0)
 
 
-@wrong("plain", "pad_sequence with its own padding value, 0", true="padded_with_0")
+@wrong("plain", "pad_sequence with its own padding value, 0", true="PaddedWithZero")
 def by_default(labels, word_ids):
     return pad_sequence([torch.tensor(row) for row in each(labels, word_ids)], batch_first=True)
 
 
-@wrong("plain", "the last piece carries the label", true="last_piece")
+@wrong("plain", "the last piece carries the label", true="LastPiece")
 def last_pieces(labels, word_ids):
     rows = each(labels, [ids[::-1] for ids in word_ids])
     return filled([row[::-1] for row in rows])
 
 
-@wrong("plain", "special tokens are outside, class 0", true="special_tokens_are_0")
+@wrong("plain", "special tokens are outside, class 0", true="SpecialTokensAreZero")
 def specials_are_outside(labels, word_ids):
-    rows = each(labels, word_ids)
-    return filled([[0 if i is None else y for y, i in zip(row, ids, strict=True)] for row, ids in zip(rows, word_ids, strict=True)])  # fmt: skip
+    def row(words, ids):
+        return [0 if i is None else y for y, i in zip(row_of(words, ids), ids, strict=True)]
+
+    return filled(each(labels, word_ids, row))
 
 
-@wrong("plain", "later pieces are outside, class 0", true="later_pieces_are_0")
+@wrong("plain", "later pieces are outside, class 0", true="LaterPiecesAreZero")
 def later_are_outside(labels, word_ids):
     def row(words, ids):
         pairs = itertools.pairwise([None, *ids])
@@ -81,7 +83,7 @@ def later_are_outside(labels, word_ids):
     return filled(each(labels, word_ids, row))
 
 
-@wrong("named", "the word before is remembered from one sentence to the next", true="not_forgotten")
+@wrong("named", "the word before is remembered from one sentence to the next", true="NotForgotten")
 def never_forgotten(labels, word_ids):
     before, rows = None, []
     for words, ids in zip(labels, word_ids, strict=True):
@@ -92,7 +94,7 @@ def never_forgotten(labels, word_ids):
     return filled(rows)
 
 
-@wrong("named", "words that any sentence has shown are done", true="seen_in_any_sentence")
+@wrong("named", "words that any sentence has shown are done", true="SeenInAnySentence")
 def one_set(labels, word_ids):
     seen, rows = {None}, []
     for words, ids in zip(labels, word_ids, strict=True):
@@ -103,7 +105,7 @@ def one_set(labels, word_ids):
     return filled(rows)
 
 
-@wrong("named", "labels are taken in order, at each new word the next one", true="labels_in_order")
+@wrong("named", "labels are taken in order, at each new word the next one", true="LabelsInOrder")
 def one_after_another(labels, word_ids):
     def row(words, ids):
         left = iter(words)
@@ -112,22 +114,22 @@ def one_after_another(labels, word_ids):
     return filled(each(labels, word_ids, row))
 
 
-@wrong("named", "without special tokens the first and the last token lose their labels", true="ends_are_special")
+@wrong("named", "without special tokens the first and the last token lose their labels")
 def within(labels, word_ids):
     return filled([[-100, *row[1:-1], -100][: len(row)] for row in each(labels, word_ids)])
 
 
-@wrong("named", "a word of label -100 gets 0, the smallest class", true="unlabelled_are_0")
+@wrong("named", "a word of label -100 gets 0, the smallest class", true="UnlabelledAreZero")
 def clamped(labels, word_ids):
     return filled(each([[max(y, 0) for y in words] for words in labels], word_ids))
 
 
-@wrong("named", "words of class 0 are taken for words without a label", true="class_0_lost")
+@wrong("named", "words of class 0 are taken for words without a label", true="ClassZeroLost")
 def or_ignored(labels, word_ids):
     return filled(each([[y or -100 for y in words] for words in labels], word_ids))
 
 
-@wrong("named", "a new word begins where the label changes", true="labels_compared")
+@wrong("named", "a new word begins where the label changes", true="LabelsCompared")
 def changes_of_the_label(labels, word_ids):
     def row(words, ids):
         all_of_them = [-100 if i is None else words[i] for i in ids]
@@ -136,7 +138,7 @@ def changes_of_the_label(labels, word_ids):
     return filled(each(labels, word_ids, row))
 
 
-@wrong("named", "only words of one piece have a label", true="whole_words_only")
+@wrong("named", "only words of one piece have a label")
 def one_piece(labels, word_ids):
     def row(words, ids):
         return [words[i] if i is not None and ids.count(i) == 1 else -100 for i in ids]
@@ -144,7 +146,7 @@ def one_piece(labels, word_ids):
     return filled(each(labels, word_ids, row))
 
 
-@wrong("onward", "token t has label t - 1: right up to the first word of several pieces", true="by_place")
+@wrong("onward", "token t has label t - 1: right up to the first word of several pieces", true="ByPlace")
 def by_place(labels, word_ids):
     def row(words, ids):
         first = next((t for t, i in enumerate(ids) if i is not None), 0)
@@ -155,7 +157,7 @@ def by_place(labels, word_ids):
     return filled(each(labels, word_ids, row))
 
 
-@wrong("onward", "what comes after a special token in the middle is dropped", true="stops_at_a_special_token")
+@wrong("onward", "what comes after a special token in the middle is dropped")
 def up_to_the_next_special(labels, word_ids):
     def row(words, ids):
         first = next((t for t, i in enumerate(ids) if i is not None), len(ids))
@@ -165,7 +167,7 @@ def up_to_the_next_special(labels, word_ids):
     return filled(each(labels, word_ids, row))
 
 
-@wrong("ones", "one sentence loses its dimension", told=r"lost a dimension of size 1")
+@wrong("ones", "one sentence loses its dimension", told=r"has shape \(7,\), expected \(1, 7\)")
 def squeezed(labels, word_ids):
     return filled(each(labels, word_ids)).squeeze()
 
@@ -202,7 +204,7 @@ def replaced(labels, word_ids):
 ROWS, KEPT = [], {}
 
 
-@wrong("again", "rows are collected in a list that outlives the call", told="called again|has shape")
+@wrong("again", "rows are collected in a list that outlives the call", told="keeps something from one call to the next")
 def collected(labels, word_ids):
     ROWS.extend(each(labels, word_ids))
     return filled(ROWS)
@@ -229,7 +231,7 @@ def as_floats(labels, word_ids):
     return filled(each(labels, word_ids)).float()
 
 
-@wrong("plain", "one label further, for [CLS]", true="one_label_back")
+@wrong("plain", "one label further, for [CLS]", true="OneLabelBack")
 def off_by_one(labels, word_ids):
     def row(words, ids):
         return row_of([*words[-1:], *words[:-1]], ids)
@@ -237,14 +239,14 @@ def off_by_one(labels, word_ids):
     return filled(each(labels, word_ids, row))
 
 
-@wrong("plain", "filler on the left", true="padded_on_the_left")
+@wrong("plain", "filler on the left", true="PaddedOnTheLeft")
 def on_the_left(labels, word_ids):
     rows = each(labels, word_ids)
     T = max(map(len, rows))
     return torch.tensor([[-100] * (T - len(row)) + row for row in rows])
 
 
-@wrong("plain", "two slips of the given code are left: word 0, and the padding", true="word_zero_lost padded_with_0")
+@wrong("plain", "two slips of the given code are left: word 0, and the padding", true="LaterMended")
 def two_left(labels, word_ids):
     def row(words, ids):
         return [words[i] if i and i != before else -100 for before, i in itertools.pairwise([None, *ids])]
@@ -252,7 +254,7 @@ def two_left(labels, word_ids):
     return filled(each(labels, word_ids, row), 0)
 
 
-@wrong("plain", "two slips of the given code are left: all pieces, and word 0", true="every_piece word_zero_lost")
+@wrong("plain", "two slips of the given code are left: all pieces, and word 0", true="FillerMended")
 def two_others_left(labels, word_ids):
     return filled([[w[i] if i else -100 for i in ids] for w, ids in zip(labels, word_ids, strict=True)])
 
