@@ -2530,9 +2530,9 @@ for name, row in (("words", met), ("labels", met_labels), ("tokens", cut_up.toke
 # Return int64 labels (B, T) for the tokens. A word's first piece has the word's label. Special tokens, later pieces, and
 # filler on the right have -100. $T$ is the length of the longest row.
 #
-# The function below has three slips, and what it prints shows them. In your cell it must also stand other tokenizers. Special
-# tokens may be anywhere or missing, and of a long text that was cut, only some words have tokens. The pieces of a word
-# always stand together.
+# The function below has three slips, and what it prints shows them. Yours must also serve other tokenizers. Special tokens
+# may be anywhere or missing, and of a long text that was cut, only some words have tokens. The pieces of a word always
+# stand together.
 #
 # <details><summary>Hint 1</summary>
 #
@@ -2586,8 +2586,8 @@ def word_labels(labels: list[list[int]], word_ids: list[list[int | None]]) -> In
 check("bert.word_labels", word_labels)
 
 # %% [markdown]
-# The head learns from speeches before 1990 and is tested on those since 1995, so that no document is in both, and the
-# names have changed. The encoder stays frozen and a linear layer learns, from the vectors of the tokens at one of three
+# The head learns from speeches before 1990 and is tested on those since 1995, so that no document is in both, and new
+# names have come up. The encoder stays frozen and a linear layer learns, from the vectors of the tokens at one of three
 # depths. Only the first token of each word is asked. The control is a dictionary. It gives each word the label that it
 # mostly had in the training sentences, and a small letter to a word that it does not know.
 
