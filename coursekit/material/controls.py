@@ -1,4 +1,4 @@
-"""Controls: what is to be had without the idea that is tested. Counting words, and a linear classifier."""
+"""Controls: what is to be had without the idea that is tested. Counting words, a linear classifier, a dictionary."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 PENALTIES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
@@ -74,3 +74,17 @@ def _fitted(X: Tensor, labels: Tensor, penalty: float) -> tuple[Tensor, Tensor]:
     with torch.enable_grad():
         optimizer.step(closure)
     return w.detach(), b.detach()
+
+
+def dictionary(
+    known: Iterable[str], labels: Iterable[int], new: Sequence[str]
+) -> tuple[Int[Tensor, " m"], Bool[Tensor, " m"]]:
+    """For each new word the label that it mostly had among the known ones, and whether it is one of them.
+
+    A word that is not gets 0, and so does one that had 0 and another label equally often.
+    """
+    had: dict[str, Counter[int]] = {}
+    for word, label in zip(known, labels, strict=True):
+        had.setdefault(word, Counter({0: 0}))[label] += 1
+    mostly = [had[word].most_common(1)[0][0] if word in had else 0 for word in new]
+    return torch.tensor(mostly), torch.tensor([word in had for word in new])

@@ -6,6 +6,7 @@ A run's numbers move with the processor, its threads and torch's version; a sent
 from __future__ import annotations
 
 import inspect
+import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -75,7 +76,29 @@ def _depth(*found: float) -> bool:
     return ahead[0] == 0 and ahead[-1] > 3 and abs(found[-1] - found[-3]) < 5
 
 
+def _capitals(*found: float) -> list[list[float]]:
+    """F of the capitals by row (the dictionary, three depths): all words, words in training, words never seen."""
+    rows = [list(found[i : i + 3]) for i in range(0, len(found), 3)]
+    return rows if len(rows) == 4 else [[math.nan] * 3] * 4
+
+
+def _hard_to_beat(*found: float) -> bool:
+    (_, held, new), *heads = _capitals(*found)
+    return new == 0 and max(seen for _, seen, _ in heads) < held + 4
+
+
+def _before_the_layers(*found: float) -> bool:
+    _, before, middle, _ = _capitals(*found)
+    return 45 < before[2] < middle[2] - 3
+
+
+def _after_the_layers(*found: float) -> bool:
+    dictionary, _, middle, last = _capitals(*found)
+    return last[1] < dictionary[1] - 5 and last[2] < middle[2] - 5
+
+
 EPOCH = r"\n *[\d.]+ +# +# +[\d.]+% +[\d.]+"
+CAPITALS = r"(?:the dictionary|(?:before|after) [a-z ]+?) +# ± *[\d.]+ +# ± *[\d.]+ +# ± *[\d.]+\n"
 WITH_ANSWER = r"exact match [\d.]+, token F1 [\d.]+ +\(with an answer #"
 
 CLAIMS = (
@@ -134,6 +157,9 @@ CLAIMS = (
     Claim("03_bert", "On new things the reader does well", "things never seen +" + WITH_ANSWER, lambda new: new > 0.6),
     Claim("03_bert", "more than half of what was right is now lost", "(?:never seen|distraction) +" + WITH_ANSWER,
           lambda new, distracted: distracted < new / 2),
+    Claim("03_bert", "On words that it holds the dictionary is hard to beat", CAPITALS, _hard_to_beat),
+    Claim("03_bert", "Two thirds of the layers find more", CAPITALS, _before_the_layers),
+    Claim("03_bert", "There even the dictionary does better on the words that it holds", CAPITALS, _after_the_layers),
     Claim("03_bert", "the last layers add fewer right answers", r"layer \d: as it came #%, fine-tuned #%", _depth),
     Claim("03_bert", "The loss is still near", r"validation loss #, accuracy", lambda loss: abs(loss - 0.693) < 0.04),
 )  # fmt: skip

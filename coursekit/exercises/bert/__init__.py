@@ -24,5 +24,6 @@ CHAPTER = Chapter(
         "bert.early_stopping",
         "bert.macro_f1",
         "bert.spans",
+        "bert.word_labels",
     ),
 )

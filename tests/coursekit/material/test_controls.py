@@ -2,7 +2,7 @@
 
 import torch
 
-from coursekit.material.controls import counted_words, linear_classifier, standardised
+from coursekit.material.controls import counted_words, dictionary, linear_classifier, standardised
 from coursekit.material.vocabulary import join
 
 TEXTS = ["A good film!", "a good story", "no good at all", "a dull film!"]
@@ -46,3 +46,19 @@ def test_the_penalty_is_the_one_that_does_best_on_the_validation_split():
 def test_neighbours_are_joined_from_the_left():
     assert join(list("aaab"), ("a", "a")) == ["aa", "a", "b"]
     assert join(["th", "e"], ("t", "h")) == ["th", "e"]
+
+
+def test_a_dictionary_gives_each_word_what_it_mostly_had():
+    said, held = dictionary(["nation", "iraq", "nation", "nation"], [1, 1, 0, 1], ["iraq", "nation"])
+    assert said.tolist() == [1, 1]
+    assert held.all()
+
+
+def test_a_word_that_the_dictionary_does_not_hold_gets_0():
+    said, held = dictionary(["iraq"], [1], ["obama", "iraq"])
+    assert said.tolist() == [0, 1]
+    assert held.tolist() == [False, True]
+
+
+def test_a_word_that_had_both_labels_equally_often_gets_0():
+    assert dictionary(["nation", "nation"], [1, 0], ["nation"])[0].tolist() == [0]

@@ -1,0 +1,83 @@
+"""word_labels(labels, word_ids): the labels of words on the first pieces of these words, -100 elsewhere."""
+
+import dataclasses
+
+import torch
+
+from coursekit.checking.contract import Case, Exercise
+from coursekit.checking.drawing import some
+
+IGNORED = -100
+CLASSES = range(1, 90)
+LONG = 530
+
+
+def cases(g):
+    def case(part, label, rows, labels=None, times=1):
+        """Rows are sentences, a letter a token: "-" is a special token, "a" a piece of word 0, "b" of word 1."""
+        word_ids = [[None if c == "-" else ord(c) - ord("a") for c in row] for row in rows.split() * times]
+        return drawn(part, label, word_ids, labels)
+
+    def drawn(part, label, word_ids, labels=None):
+        """No two words of a sentence have one label, and none has the label 0, unless `labels` says so."""
+        words = [1 + max((i for i in ids if i is not None), default=-1) for ids in word_ids]
+        given = [labels(n) if labels else some(g, CLASSES, n) for n in words]
+        return Case(part, label, {"labels": given, "word_ids": word_ids})
+
+    def among(*values):
+        """Labels of which the first few are these, in any order again and again."""
+        return lambda n: [y for _ in range(n) for y in some(g, values, len(values))][:n]
+
+    def pieces(tokens):
+        """Word ids of a sentence of so many tokens: words of one to three pieces between two special tokens."""
+        lengths = torch.randint(1, 4, (tokens,), generator=g)
+        inside = torch.arange(tokens).repeat_interleave(lengths)[: tokens - 2].tolist()
+        return [None, *inside, None]
+
+    def many(n):
+        return torch.randint(1, 50_000, (n,), generator=g).tolist()
+
+    def other(case, label, **given):
+        """The same but for one argument."""
+        return dataclasses.replace(case, label=label, inputs=case.inputs | given)
+
+    mixed = case("first pieces", "words of one, two and three pieces", "-abbcccd- -aabcdde- -aaabcde-")
+    again = [some(g, CLASSES, len(words)) for words in mixed.inputs["labels"]]
+    cut_again = case("first pieces", "the same labels, other tokens", "-aabbccd- -abccdde- -abccdee-")
+    batch = "-abbc- -aab- -abcddde- -a-"
+    return [
+        case("first pieces", "words of one piece", "-abcd- -abcd-"),
+        mixed,
+        other(mixed, "the same tokens, other labels", labels=again),
+        other(cut_again, cut_again.label, labels=mixed.inputs["labels"]),
+        case("first pieces", "a batch of one sentence", "-aabbc-"),
+        case("first pieces", "neighbours of the same class", "-aabcd- -abbcd-", lambda n: some(g, CLASSES, 1) * n),
+        case("first pieces", "class 0 among others", "-aabcdd- -abccde-", among(0, 3, 0, 8)),
+        case("first pieces", "words without a label", "-aabcdd- -abccde-", among(IGNORED, 2, IGNORED, 5)),
+        case("first pieces", "words without a token", "-abbe- -aace-"),
+        case("first pieces", "cut before the last words", "-abbc- -aabc-", lambda n: some(g, CLASSES, n + 3)),
+        case("first pieces", "a window that begins with word 3", "-deef- -ddef-"),
+        case("first pieces", "no special tokens", "aab abb abc"),
+        case("first pieces", "no special tokens, sentences of one word", "aa aa aa"),
+        case("first pieces", "special tokens in the middle and in front", "-ab-cdd- ---abbc- -aa--bc-"),
+        case("first pieces", "one token", "a"),
+        case("padding", "sentences of unlike length", batch),
+        case("padding", "the longest sentence comes last", "-ab- -a- -aabbcd-"),
+        case("padding", "a sentence without words", "-- -abcc-"),
+        case("padding", "no special tokens, unlike length", "aab a abbbc a"),
+        case("padding", "forty sentences", batch, times=10),
+        drawn("padding", f"a sentence of {LONG} tokens", [pieces(9), pieces(LONG)], many),
+        drawn("padding", "many classes", [pieces(12), pieces(20)], many),
+    ]
+
+
+EXERCISE = Exercise(
+    id="bert.word_labels",
+    title="Mend the word labels",
+    parts={"first pieces": 1, "padding": 1},
+    minutes=10,
+    difficulty="stretch",
+    importance=3,
+    calls=("word_labels(labels, word_ids) -> token labels",),
+    cases=cases,
+)

@@ -1,0 +1,305 @@
+"""Answers to bert.word_labels."""
+
+import itertools
+
+import numpy as np
+import torch
+from torch.nn.utils.rnn import pad_sequence
+
+from tests.answers.collection import Answers
+
+ANSWERS = Answers(
+    "bert.word_labels",
+    spared={
+        "far": "labels are names, and no arithmetic is done with them",
+        "dependence": "nothing is drawn",
+        "unwatched": "one tensor is compared",
+    },
+)
+wrong = ANSWERS.wrong
+
+
+def filled(rows, value=-100):
+    T = max(map(len, rows))
+    return torch.tensor([row + [value] * (T - len(row)) for row in rows])
+
+
+def row_of(words, ids):
+    """The tutorial's loop over the tokens of one sentence."""
+    row, before = [], None
+    for i in ids:
+        row.append(-100 if i is None or i == before else words[i])
+        before = i
+    return row
+
+
+def each(labels, word_ids, row=row_of):
+    return [row(words, ids) for words, ids in zip(labels, word_ids, strict=True)]
+
+
+@wrong("plain", "`if i` is false for word 0", true="WordZeroLost")
+def truthy(labels, word_ids):
+    def row(words, ids):
+        return [words[i] if i and i != before else -100 for before, i in itertools.pairwise([None, *ids])]
+
+    return filled(each(labels, word_ids, row))
+
+
+@wrong("plain", "every piece has its word's label, label_all_tokens of old scripts", true="EveryPiece")
+def all_pieces(labels, word_ids):
+    return filled([[-100 if i is None else w[i] for i in ids] for w, ids in zip(labels, word_ids, strict=True)])
+
+
+@wrong("plain", "the rectangle is filled up with 0", true="PaddedWithZero")
+def zeros(labels, word_ids):
+    return filled(each(labels, word_ids), 0)
+
+
+@wrong("plain", "pad_sequence with its own padding value, 0", true="PaddedWithZero")
+def by_default(labels, word_ids):
+    return pad_sequence([torch.tensor(row) for row in each(labels, word_ids)], batch_first=True)
+
+
+@wrong("plain", "the last piece carries the label", true="LastPiece")
+def last_pieces(labels, word_ids):
+    rows = each(labels, [ids[::-1] for ids in word_ids])
+    return filled([row[::-1] for row in rows])
+
+
+@wrong("plain", "special tokens are outside, class 0", true="SpecialTokensAreZero")
+def specials_are_outside(labels, word_ids):
+    def row(words, ids):
+        return [0 if i is None else y for y, i in zip(row_of(words, ids), ids, strict=True)]
+
+    return filled(each(labels, word_ids, row))
+
+
+@wrong("plain", "later pieces are outside, class 0", true="LaterPiecesAreZero")
+def later_are_outside(labels, word_ids):
+    def row(words, ids):
+        pairs = itertools.pairwise([None, *ids])
+        return [-100 if i is None else 0 if i == before else words[i] for before, i in pairs]
+
+    return filled(each(labels, word_ids, row))
+
+
+@wrong("named", "the word before is remembered from one sentence to the next", true="NotForgotten")
+def never_forgotten(labels, word_ids):
+    before, rows = None, []
+    for words, ids in zip(labels, word_ids, strict=True):
+        rows.append([])
+        for i in ids:
+            rows[-1].append(words[i] if i is not None and i != before else -100)
+            before = i
+    return filled(rows)
+
+
+@wrong("named", "words that any sentence has shown are done", true="SeenInAnySentence")
+def one_set(labels, word_ids):
+    seen, rows = {None}, []
+    for words, ids in zip(labels, word_ids, strict=True):
+        rows.append([])
+        for i in ids:
+            rows[-1].append(-100 if i in seen else words[i])
+            seen.add(i)
+    return filled(rows)
+
+
+@wrong("named", "labels are taken in order, at each new word the next one", true="LabelsInOrder")
+def one_after_another(labels, word_ids):
+    def row(words, ids):
+        left = iter(words)
+        return [-100 if i is None or i == before else next(left) for before, i in itertools.pairwise([None, *ids])]
+
+    return filled(each(labels, word_ids, row))
+
+
+@wrong("named", "without special tokens the first and the last token lose their labels")
+def within(labels, word_ids):
+    return filled([[-100, *row[1:-1], -100][: len(row)] for row in each(labels, word_ids)])
+
+
+@wrong("named", "a word of label -100 gets 0, the smallest class", true="UnlabelledAreZero")
+def clamped(labels, word_ids):
+    return filled(each([[max(y, 0) for y in words] for words in labels], word_ids))
+
+
+@wrong("named", "words of class 0 are taken for words without a label", true="ClassZeroLost")
+def or_ignored(labels, word_ids):
+    return filled(each([[y or -100 for y in words] for words in labels], word_ids))
+
+
+@wrong("named", "a new word begins where the label changes", true="LabelsCompared")
+def changes_of_the_label(labels, word_ids):
+    def row(words, ids):
+        all_of_them = [-100 if i is None else words[i] for i in ids]
+        return [y if y != before else -100 for before, y in itertools.pairwise([None, *all_of_them])]
+
+    return filled(each(labels, word_ids, row))
+
+
+@wrong("named", "only words of one piece have a label")
+def one_piece(labels, word_ids):
+    def row(words, ids):
+        return [words[i] if i is not None and ids.count(i) == 1 else -100 for i in ids]
+
+    return filled(each(labels, word_ids, row))
+
+
+@wrong("onward", "token t has label t - 1: right up to the first word of several pieces", true="ByPlace")
+def by_place(labels, word_ids):
+    def row(words, ids):
+        first = next((t for t, i in enumerate(ids) if i is not None), 0)
+        row = row_of(words, ids)
+        shifted = dict(enumerate(words, first))
+        return [shifted.get(t, -100) if y != -100 else y for t, y in enumerate(row)]
+
+    return filled(each(labels, word_ids, row))
+
+
+@wrong("onward", "what comes after a special token in the middle is dropped")
+def up_to_the_next_special(labels, word_ids):
+    def row(words, ids):
+        first = next((t for t, i in enumerate(ids) if i is not None), len(ids))
+        end = next((t for t in range(first, len(ids)) if ids[t] is None), len(ids))
+        return row_of(words, ids[:end]) + [-100] * (len(ids) - end)
+
+    return filled(each(labels, word_ids, row))
+
+
+@wrong("ones", "one sentence loses its dimension", told=r"has shape \(7,\), expected \(1, 7\)")
+def squeezed(labels, word_ids):
+    return filled(each(labels, word_ids)).squeeze()
+
+
+@wrong("large", "cut at 512 tokens", told=r"has shape \(\d+, 512\)")
+def cut(labels, word_ids):
+    return filled(each(labels, word_ids))[:, :512]
+
+
+@wrong("large", "filled up to 128 at least", told=r"has shape \(\d+, 128\)")
+def wide(labels, word_ids):
+    return filled([*each(labels, word_ids), [-100] * 128])[:-1]
+
+
+@wrong("large", "labels are kept in 8 bits", told="many classes")
+def small_numbers(labels, word_ids):
+    return filled(each(labels, word_ids)).to(torch.int8).long()
+
+
+@wrong("given", "-100 is put behind the caller's labels, for the index -1", told="changes its input labels")
+def appended(labels, word_ids):
+    for words in labels:
+        words.append(-100)
+    return filled(each(labels, word_ids))
+
+
+@wrong("given", "None becomes -1 in the caller's lists", told="changes its input word_ids")
+def replaced(labels, word_ids):
+    for ids in word_ids:
+        ids[:] = [-1 if i is None else i for i in ids]
+    return filled(each([[*words, -100] for words in labels], word_ids))
+
+
+ROWS, KEPT = [], {}
+
+
+@wrong("again", "rows are collected in a list that outlives the call", told="keeps something from one call to the next")
+def collected(labels, word_ids):
+    ROWS.extend(each(labels, word_ids))
+    return filled(ROWS)
+
+
+@wrong("again", "kept by the word ids, whatever the labels are", told="differ in labels alone")
+def kept(labels, word_ids):
+    return KEPT.setdefault(str(word_ids), filled(each(labels, word_ids))).clone()
+
+
+@wrong("surroundings", "the default dtype is changed so that full makes whole numbers of -100", told="default dtype")
+def default_dtype(labels, word_ids):
+    torch.set_default_dtype(torch.float64)
+    return filled(each(labels, word_ids))
+
+
+@wrong("plain", "a list of lists", told="it returned a list")
+def as_lists(labels, word_ids):
+    return filled(each(labels, word_ids)).tolist()
+
+
+@wrong("plain", "a float tensor", told="has dtype float32, expected int64")
+def as_floats(labels, word_ids):
+    return filled(each(labels, word_ids)).float()
+
+
+@wrong("plain", "one label further, for [CLS]", true="OneLabelBack")
+def off_by_one(labels, word_ids):
+    def row(words, ids):
+        return row_of([*words[-1:], *words[:-1]], ids)
+
+    return filled(each(labels, word_ids, row))
+
+
+@wrong("plain", "filler on the left", true="PaddedOnTheLeft")
+def on_the_left(labels, word_ids):
+    rows = each(labels, word_ids)
+    T = max(map(len, rows))
+    return torch.tensor([[-100] * (T - len(row)) + row for row in rows])
+
+
+@wrong("plain", "two slips of the given code are left: word 0, and the padding", true="LaterMended")
+def two_left(labels, word_ids):
+    def row(words, ids):
+        return [words[i] if i and i != before else -100 for before, i in itertools.pairwise([None, *ids])]
+
+    return filled(each(labels, word_ids, row), 0)
+
+
+@wrong("plain", "two slips of the given code are left: all pieces, and word 0", true="FillerMended")
+def two_others_left(labels, word_ids):
+    return filled([[w[i] if i else -100 for i in ids] for w, ids in zip(labels, word_ids, strict=True)])
+
+
+@ANSWERS.right
+def by_first_place(labels, word_ids):
+    Y = torch.full((len(word_ids), max(map(len, word_ids))), -100)
+    for b, ids in enumerate(word_ids):
+        for word in {*ids} - {None}:
+            Y[b, ids.index(word)] = labels[b][word]
+    return Y
+
+
+@ANSWERS.right
+def by_groups(labels, word_ids):
+    rows = []
+    for words, ids in zip(labels, word_ids, strict=True):
+        row = []
+        for word, group in itertools.groupby(ids):
+            n = len([*group])
+            row += [-100] * n if word is None else [words[word]] + [-100] * (n - 1)
+        rows.append(torch.tensor(row, dtype=torch.long))
+    return pad_sequence(rows, batch_first=True, padding_value=-100)
+
+
+@ANSWERS.right
+def with_a_set_for_each(labels, word_ids):
+    def row(words, ids):
+        left = dict(enumerate(words))
+        return [left.pop(i, -100) for i in ids]
+
+    return filled(each(labels, word_ids, row))
+
+
+@ANSWERS.right
+def columns(labels, word_ids):
+    rows = each(labels, word_ids)
+    return torch.tensor([*itertools.zip_longest(*rows, fillvalue=-100)]).T
+
+
+@ANSWERS.right
+def by_numpy(labels, word_ids):
+    Y = np.full((len(labels), max(map(len, word_ids))), -100)
+    for b, ids in enumerate(word_ids):
+        numbers = np.array([-1 if i is None else i for i in ids])
+        first = np.diff(numbers, prepend=-1) != 0
+        Y[b, : len(ids)] = np.where(first & (numbers >= 0), np.array([*labels[b], -100])[numbers], -100)
+    return torch.from_numpy(Y)
