@@ -72,12 +72,18 @@ def _not_numbers(name: str, actual: Tensor, expected: Tensor) -> str | None:
 
 
 def _values(name: str, actual: Tensor, expected: Tensor, agree: Tensor) -> str:
+    if not actual.dim():
+        return f"{name} is {_told(actual)}, expected {_told(expected)}"
     wrong = ~agree
     gap = (_wide(actual) - _wide(expected.to(actual.device))).abs().nan_to_num(float("inf"))
     worst = torch.unravel_index(gap.where(wrong, -1.0).argmax(), gap.shape)
     at = [int(i) for i in worst]
     text = f"{name} differs in {_count(wrong)}{_rows(wrong)}, most at {at}"
-    return f"{text}: {actual[worst].item():.6g}, expected {expected[worst].item():.6g}"
+    return f"{text}: {_told(actual[worst])}, expected {_told(expected[worst])}"
+
+
+def _told(x: Tensor) -> str:
+    return str(x.item()) if x.dtype == torch.bool else f"{x.item():.6g}"
 
 
 def _rows(wrong: Tensor) -> str:

@@ -22,7 +22,8 @@ def finding(exercise: Exercise, case: Case, outcome: Outcome, expected: Outputs)
         return LEFT_BEHIND[outcome.left[0]]
     for name, right in expected.items():
         if told := _difference(exercise, name, outcome.outputs[name], right):
-            return _unrevealed(name, outcome.outputs[name], right) if case.hidden else told
+            kept = case.hidden or _worked_out(case, right)
+            return _unrevealed(name, outcome.outputs[name], right) if kept else told
     broken = ((law, told) for law in exercise.laws if (told := law(case.inputs, outcome.outputs)))
     return next((unrevealed(law, told) if case.hidden else told for law, told in broken), "")
 
@@ -32,6 +33,11 @@ def _difference(exercise: Exercise, name: str, actual: Tensor, right: Tensor) ->
     if kind and actual.dim() == 1 and actual.dtype == right.dtype:
         return written_difference(name, kind, actual, right)
     return difference(name, actual, right, exercise.tolerance.get(right.dtype))
+
+
+def _worked_out(case: Case, right: Tensor) -> bool:
+    """Whether the result is the number that was asked for: told once, it would answer the exercise."""
+    return not case.inputs and not right.dim()
 
 
 def _unrevealed(name: str, actual: Tensor, right: Tensor) -> str:

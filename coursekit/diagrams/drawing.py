@@ -11,6 +11,7 @@ that id in `texts/figures/`. Whatever does not fit is an error, so that a diagra
 
 from __future__ import annotations
 
+import base64
 import functools
 import re
 from dataclasses import dataclass, field
@@ -29,6 +30,8 @@ ROW, BOX, GAP = 64, 44, 26  # heights of a row and of a box, and what lies at le
 FONT, SMALL = 14, 12
 MARGIN = 10
 _INDEX = re.compile(r"_(\w+)([^\w]?)")
+# Which of two is seen where style sheets are let in: see `Diagram._repr_html_`.
+_DRAWN, _FLAT = "coursekit-drawn", "coursekit-flat"
 _INK = "var(--jp-ui-font-color1, #222)"
 _FAINT = "var(--jp-ui-font-color2, #666)"
 _PAPER = "var(--jp-layout-color0, #fff)"
@@ -149,7 +152,12 @@ class Diagram:
         return self.alt
 
     def _repr_html_(self) -> str:
-        return self.svg()
+        """The SVG element, which follows the theme; a page that strips it and style sheets shows it as an image."""
+        svg = self.svg()
+        data = base64.b64encode(svg.encode()).decode("ascii")
+        flat = f'<img class="{_FLAT}" src="data:image/svg+xml;base64,{data}" alt="{escape(self.alt)}" width="{WIDTH}"'
+        style = f"<style>.{_DRAWN}{{display:block!important}}.{_FLAT}{{display:none}}</style>"
+        return f'{style}<div class="{_DRAWN}" hidden>{svg}</div>{flat} style="max-width:100%;background:#fff">'
 
     def svg(self) -> str:
         """The diagram as an SVG element. Raises DoesNotFit."""

@@ -7,7 +7,7 @@ import pytest
 from coursekit import beside
 from coursekit.beside import UnknownText
 from coursekit.diagrams import all_diagrams, diagram
-from coursekit.diagrams.drawing import WIDTH, Diagram, DoesNotFit
+from coursekit.diagrams.drawing import _DRAWN, _FLAT, WIDTH, Diagram, DoesNotFit
 from coursekit.figures import all_descriptions
 
 
@@ -56,6 +56,13 @@ def test_an_index_is_set_low_and_small(d):
 def test_colours_are_the_readers_theme(d):
     d.tensor("X", at=(0, 0))
     assert "var(--jp-ui-font-color1, #222)" in d.svg()
+
+
+def test_where_style_sheets_are_stripped_an_image_is_left_with_the_description(d):
+    d.tensor("X", at=(0, 0))
+    html = d._repr_html_()
+    assert f'<div class="{_DRAWN}" hidden>{d.svg()}</div><img class="{_FLAT}" src="data:image/svg+xml;base64,' in html
+    assert 'alt="A &amp; B, 2 of them."' in html
 
 
 def test_a_label_that_is_cut_off_is_refused(d):

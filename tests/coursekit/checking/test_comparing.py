@@ -125,7 +125,11 @@ def test_differences_in_one_column_alone_are_told_as_such():
 
 def test_a_single_number_can_be_compared():
     told = difference("loss", torch.tensor(2.0), torch.tensor(1.0))
-    assert told == "loss differs in 1 of 1 entries, most at []: 2, expected 1"
+    assert told == "loss is 2, expected 1"
+
+
+def test_a_single_truth_is_told_in_words():
+    assert difference("accepted", torch.tensor(True), torch.tensor(False)) == "accepted is True, expected False"
 
 
 def test_an_empty_tensor_agrees_with_an_empty_one():
