@@ -2298,10 +2298,10 @@ for name, finder in finders.items():
 
 # %% [markdown]
 # With two maps nearly all of the weight lies on the next person. With one map most people find the next one, and some
-# look at themselves, as all tokens did in section 4. It cannot be otherwise. With one map the names of two neighbours
-# match alike in both directions. If everybody matched the next person better than the one before, then, added up once
-# round the circle, the matches with the next would be greater than those with the one before. But they are the same
-# pairs of neighbours.
+# look at themselves, as nearly every token did in section 4. Not everybody can find the next one. With one map the names
+# of two neighbours match alike in both directions. If everybody matched the next person better than the one before,
+# then, added up once round the circle, the matches with the next would be greater than those with the one before. But
+# both are sums over the same pairs of neighbours.
 
 # %%
 finder = finders["two maps"]

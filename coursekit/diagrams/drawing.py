@@ -105,7 +105,7 @@ class Diagram:
 
     id: str
     columns: int
-    rows: int = 0
+    rows: float = 0
     measured: dict[str, Any] = field(default_factory=dict)
     boxes: list[Box] = field(default_factory=list)
     arrows: list[Arrow] = field(default_factory=list)
@@ -129,7 +129,7 @@ class Diagram:
         width = span * column - GAP / 2 if span else 24 + max(_wide(label, FONT), _wide(note, SMALL))
         x, y = MARGIN + (at[0] + 0.5 + (max(span, 1) - 1) / 2) * column, MARGIN + (at[1] + 0.5) * ROW
         self.boxes.append(Box(label, note, kind, x, y, max(width, BOX)))
-        self.rows = max(self.rows, int(-(-(at[1] + 1) // 1)))
+        self.rows = max(self.rows, at[1] + 1)
         return self.boxes[-1]
 
     def arrow(self, source: Box, target: Box, label: str = "", *, dashed: bool = False, bend: float = 0) -> None:
@@ -156,8 +156,8 @@ class Diagram:
         svg = self.svg()
         data = base64.b64encode(svg.encode()).decode("ascii")
         flat = f'<img class="{_FLAT}" src="data:image/svg+xml;base64,{data}" alt="{escape(self.alt)}" width="{WIDTH}"'
-        style = f"<style>.{_DRAWN}{{display:block!important}}.{_FLAT}{{display:none}}</style>"
-        return f'{style}<div class="{_DRAWN}" hidden>{svg}</div>{flat} style="max-width:100%;background:#fff">'
+        style = f"<style>.{_DRAWN}{{display:block!important}}.{_FLAT}{{display:none!important}}</style>"
+        return f'{style}<div class="{_DRAWN}" hidden="hidden">{svg}</div>{flat} style="max-width:100%;background:#fff">'
 
     def svg(self) -> str:
         """The diagram as an SVG element. Raises DoesNotFit."""

@@ -57,7 +57,7 @@ class Heads:
         title = escape(translated(self.title))
         return (
             f'<div id="{name}" role="group" aria-label="{title}"><style>{_style(name, len(heads))}</style>'
-            f'<p>{title}</p>{tabs}<div class="views" hidden>{tables}</div></div>'
+            f'<p>{title}</p>{tabs}<div class="views" hidden="hidden">{tables}</div></div>'
         )
 
     def _largest(self, h: int) -> str:
