@@ -43,7 +43,7 @@
 # It takes about eight hours in six sittings of 75 to 85 minutes. Your progress is kept, so stop where you
 # like. You need matrix products, the chain rule, PyTorch tensors with autograd, and `nn.Module`.
 #
-# **Sitting 1 of 6**, 75 minutes, sections 1 to 3. Do [[attention.softmax]] and [[attention.sdpa]], on which
+# **Sitting 1 of 6**, 75 minutes, sections 1 to 3. Do exercises [[attention.softmax]] and [[attention.sdpa]], on which
 # everything else stands. The slider at the end of section 3 may be left out.
 
 # %% tags=["parameters"]
@@ -69,8 +69,9 @@ profile, device = ck.profile(profile), ck.device(device)
 # Every head has its own habit. We let the computer find the head in which *him* looks hardest at *brother*
 # and *them* at *keys*. (That is picking the prettiest of many. Hold the thought, we come back to it.)
 #
-# The encoder reads [[term: token | a piece of text with an entry in the vocabulary: here mostly whole words]]s.
-# It adds two of its own, *[CLS]* before the sentence and *[SEP]* behind it.
+# The encoder reads [[term: token | a piece of text with an entry in the vocabulary: here mostly whole words]]s,
+# pieces of text that have an entry in its vocabulary, here mostly whole words. It adds two of its own, *[CLS]*
+# before the sentence and *[SEP]* behind it.
 
 # %%
 from coursekit.material.models import attentions
@@ -98,8 +99,8 @@ show(fig, "attention.pronouns", him=him, them=them)
 # Read it row by row. A row is a [[term: query | the token that looks, and the vector it asks with]], a token
 # that looks. A column is a [[term: key | a token that is looked at, and the vector it is found by]], a token
 # that is looked at. Bright means a large [[term: attention weight | what share of a query's mix comes from a
-# key: positive, and each query's weights sum to 1]], and each row sums to 1. No rule about pronouns was
-# written into this model.
+# key: positive, and each query's weights sum to 1]]. It says how much of its attention a query gives to a key, and
+# each row sums to 1. No rule about pronouns was written into this model.
 #
 # What does a token do with its weights? It mixes the others into itself. So the same word gets a different
 # vector in a different sentence.
@@ -142,7 +143,7 @@ came_out("attention.bank", round(likeness["cash"][-1].item(), 2))
 # A Python dictionary answers when the key fits exactly. Suppose four weather stations stand north, east,
 # south and west of you, and you ask for the north-north-east. No key fits. A good answer compares your
 # query $q$ with every key $k_j$, turns the likenesses into weights $a_j$, and mixes the
-# [[term: value | what a key hands over when it is found]]s $v_j$.
+# [[term: value | what a key hands over when it is found]]s $v_j$, the temperatures that the stations hand over.
 #
 # $$z_j = q \cdot k_j, \qquad a = \operatorname{softmax}(z), \qquad y = \sum_j a_j v_j$$
 
@@ -161,6 +162,7 @@ for strength in (0, 1, 3, 30):
 # learn where to look.
 #
 # Everything rests on the [[term: softmax | turns any numbers, the scores or logits, into positive ones that sum to 1]].
+# It turns any numbers, the **scores** (or logits), into positive ones that sum to 1.
 #
 # [[formula: Softmax | z (..., S), the result likewise; it sums to 1 over the last dimension]]
 #
@@ -213,6 +215,11 @@ came_out("attention.overflow", sum(bool(a.isfinite().all()) for a in typed))
 # One maximum for the whole tensor is not enough: a row that lies 1000 below it would underflow to 0/0. Each
 # slice along `dim` needs its own.
 # </details>
+# <details><summary>Hint 3</summary>
+#
+# `x.amax(dim, keepdim=True)` keeps the dimension with size 1, so that it broadcasts against `x`. The sum wants the
+# same argument.
+# </details>
 
 # %% exercise="attention.softmax"
 def softmax(x: Float[Tensor, "..."], dim: int) -> Float[Tensor, "..."]:
@@ -241,11 +248,11 @@ show(fig, "attention.saturation", flat=flat)
 
 # %% [markdown]
 # We multiplied five fixed scores by a factor $c$. On the left the softmax is an average, on the right a
-# hard choice. On the right its derivative is zero as well. (Its size is the
-# [[term: Frobenius norm | the root of the sum of all squared entries of a matrix]] of the matrix of
-# derivatives, the [[term: Jacobian | the matrix of the derivatives of each output with respect to each input]].)
-# The softmax has **saturated**. Whatever it chose, it can no longer learn to choose otherwise. Keep that
-# picture in mind.
+# hard choice, and there its derivative is next to zero. (The derivatives of five weights with respect to five scores
+# are a matrix, the [[term: Jacobian | the matrix of the derivatives of each output with respect to each input]].
+# Its size is the root of the sum of its squared entries, the
+# [[term: Frobenius norm | the root of the sum of all squared entries of a matrix]].)
+# The softmax has **saturated**. Whatever it chose, it can hardly learn to choose otherwise.
 
 # %%
 quiz("attention.softmax")
@@ -297,6 +304,11 @@ print("result ", tuple(attention_in_loops(Q, K, V).shape), "= one value for each
 # The matrix product `@` works on the last two dimensions and repeats over the others. `.mT` swaps the last
 # two.
 # </details>
+# <details><summary>Hint 3</summary>
+#
+# $d$ is the width of one query, `Q.shape[-1]`, neither $e$ nor the width of the whole model. Divide the scores by its
+# square root, and take the softmax over the keys, the last dimension of the scores.
+# </details>
 
 # %% exercise="attention.sdpa"
 def scaled_dot_product_attention(
@@ -342,7 +354,7 @@ print("your weights and the encoder's own differ by less than 1e-05")
 #
 # ### Why divide by $\sqrt d$?
 # A score is a sum of $d$ products. If the entries of $q$ and $k$ are independent with mean 0 and variance
-# 1, each product has variance 1, so the score has variance $d$ and a
+# 1, each product has variance 1, so the score has variance $d$. Its typical distance from 0 is the root of that, a
 # [[term: standard deviation | the spread of numbers around their mean, the root of the variance]] of $\sqrt d$.
 #
 # [[formula: Variance of a score | q, k (d), independent entries of mean 0 and variance 1]]
@@ -352,8 +364,8 @@ print("your weights and the encoder's own differ by less than 1e-05")
 # %% [markdown]
 # Now **break it on purpose**. Multiplying $Q$ by $\sqrt d$ cancels the scale. We measure the spread of the
 # raw scores, and the [[term: entropy | how evenly weights are spread: log2(S) bits when all S keys are equal, 0 for a single one]]
-# of the weights in bits. 6 bits means that all 64 keys are looked at equally, 0 bits that one key gets
-# everything.
+# of the weights, which says in bits how evenly they are spread. 6 bits means that all 64 keys are looked at equally,
+# 0 bits that one key gets everything.
 
 # %%
 predict("attention.entropy")
@@ -365,19 +377,12 @@ def entropy(A):
 
 torch.manual_seed(seed)
 eye = torch.eye(64)[None, None]                                   # as values: we want the weights
-widths, bits = [2**n for n in range(1, 11)], {"with the scale": [], "without": []}
-for d in widths:
+for d in (4, 64, 1024):
     Q, K = torch.randn(2, 1, 1, 64, d)
-    bits["with the scale"].append(entropy(attend(Q, K, eye)))
-    bits["without"].append(entropy(attend(Q * math.sqrt(d), K, eye)))
-    if d in (4, 64, 1024):
-        told = ", ".join(f"{values[-1]:.2f} bits {name}" for name, values in bits.items())
-        print(f"d = {d:4}: raw scores spread by {(Q @ K.mT).std():5.2f}; {told}")
-came_out("attention.entropy", round(bits["without"][-1], 2))
-
-# %%
-fig = curves(widths, bits, x_label="head width d (log scale)", y_label="entropy (bits)", log="x", marker="o")
-show(fig, "attention.entropy", least=min(bits["with the scale"]), last=bits["without"][-1])
+    scaled, unscaled = entropy(attend(Q, K, eye)), entropy(attend(Q * math.sqrt(d), K, eye))
+    spread = (Q @ K.mT).std()
+    print(f"d = {d:4}: raw scores spread by {spread:5.2f}; {scaled:.2f} bits with the scale, {unscaled:.2f} bits without")
+came_out("attention.entropy", round(unscaled, 2))
 
 # %% [markdown]
 # <details><summary>What happened</summary>
@@ -387,7 +392,7 @@ show(fig, "attention.entropy", least=min(bits["with the scale"]), last=bits["wit
 # above what that does to its derivative. In section 7 you will watch it fail to learn.
 # </details>
 #
-# Here, turn the width yourself.
+# Here, turn the width yourself. The right panel has all widths at once.
 
 # %%
 from coursekit.widgets import scale_entropy
@@ -400,12 +405,12 @@ quiz("attention.scale")
 # %% [markdown]
 # ## 4. One vector, three roles
 #
-# **Sitting 2 of 6**, 75 minutes, sections 4 and 5. Do [[attention.masks]]. [[attention.empty_rows]] may wait
-# until a NaN bites you.
+# **Sitting 2 of 6**, 75 minutes, sections 4 and 5. Do exercise [[attention.masks]];
+# [[attention.empty_rows]] may wait until a NaN bites you.
 #
 # A token is one vector $x$, and it plays three parts. It **asks**, it is **found**, and it **hands something
-# over**. These are different jobs. *him* asks for a male person; as a key it offers "I am a pronoun"; what it
-# hands over is again something else. So a head learns three linear maps, the
+# over**. These are different jobs. In our head, say, *him* asks for a male person; as a key it might offer "I am a
+# pronoun"; and what it hands over is again something else. So a head learns three linear maps, the
 # [[term: projection | a learned linear map of a token: into a query, a key or a value]]s.
 #
 # [[formula: Projections of one head | x (D), W_Q, W_K (d, D), W_V (e, D), q, k (d), v (e)]]
@@ -436,7 +441,7 @@ for name, (Q, K) in ways_to_ask.items():
     print(f"{name:28} 'him' looks at {tokens[a.argmax()]!r:9} {a.max():.0%}; at 'brother' {a[pairs[0][1]]:.0%}")
     if name.startswith("one map"):
         favourite = tokens[a.argmax()]
-        came_out("attention.roles", favourite if favourite in ("brother", "him", "[CLS]") else "another")
+came_out("attention.roles", favourite if favourite in ("brother", "him", "[CLS]") else "another")
 
 # %% [markdown]
 # <details><summary>What happened</summary>
@@ -463,7 +468,8 @@ show(heatmap(panels, row_labels=tokens, column_labels=tokens), "attention.roles"
 # Cross-attention came first. Bahdanau et al. (2015, [1409.0473](https://arxiv.org/abs/1409.0473)) let each word
 # of a translation look back at the sentence that is translated. Before, a recurrent network had to squeeze
 # the sentence into one vector, and a word $n$ tokens back lay $n$ steps away. With attention it lies one step
-# away, and all steps are computed at once.
+# away. Their network was still recurrent, and a small network scored each pair. Vaswani et al. (2017) scored with a
+# dot product and left the recurrence out, so that all tokens of a text are computed at once.
 
 # %% tags=["nbval-check-output"]
 torch.manual_seed(seed)
@@ -483,9 +489,9 @@ quiz("attention.roles")
 # Two kinds of key must be invisible. The first is **padding**. Sentences in a batch are filled up to equal
 # length, and the filler means nothing. The
 # [[term: padding mask | which positions of a batch hold tokens and which filler; `attention_mask` in most libraries]]
-# says which is which. The second is **the future**. A model that learns to predict the next token must not read it,
-# so it wears a [[term: causal mask | no query sees a key that comes after it]]. Both are one matrix of
-# Booleans, or one matrix $M$ that is added to the scores.
+# says which is which. The second is **the future**. A model that learns to predict the next token must not read it.
+# Under a [[term: causal mask | no query sees a key that comes after it]] no query sees a key that comes after it.
+# Either is one matrix of Booleans, or one matrix $M$ that is added to the scores.
 #
 # [[formula: Masked attention | Q (B, H, T, d), K (B, H, S, d), M (T, S) or broadcast to (B, H, T, S)]]
 #
@@ -557,6 +563,11 @@ came_out("attention.after_softmax", round(ways["weight 0 after the softmax"].sum
 # `real` is (B, S) and the scores are (B, H, T, S): insert dimensions of size 1 for heads and queries with
 # `None`.
 # </details>
+# <details><summary>Hint 3</summary>
+#
+# Compare positions, a column of query positions, `torch.arange(S - T, S)[:, None]`, with a row of key positions. The
+# result is (T, S) and broadcasts. Make it on `Q.device`.
+# </details>
 
 # %% exercise="attention.masks"
 def masked_attention(
@@ -602,9 +613,10 @@ after = masked(Q, K, V, real, True)
 print("positions that changed:", (before != after).any(-1).any(1)[0].tolist())
 
 # %% [markdown]
-# In a model that generates text, the pronoun head would still find its nouns, since they stand to the left.
-# The first row has no choice, *[CLS]* sees only itself. And a good mask is a law that you can test. We changed
-# the last token's key and value, and **nothing** before it changed, not even by a rounding error.
+# Under the mask the pronoun head still finds its nouns, since they stand to the left. (We masked this one layer. What
+# it reads comes from layers that saw everything.) The first row has no choice, *[CLS]* sees only itself. And a good
+# mask is a law that you can test. We changed the last token's key and value, and **nothing** before it changed, not
+# even by a rounding error.
 
 # %% [markdown]
 # ### The row that sees nothing
@@ -663,6 +675,11 @@ def zero_or_nan(Q, K, V, allowed):
 # Give an empty row something harmless to look at, so that its softmax is finite. Then throw the result
 # away.
 # </details>
+# <details><summary>Hint 3</summary>
+#
+# For an empty row, leave all its scores unmasked. After the softmax, fill its weights with 0. `masked_fill` passes no
+# gradient to what it fills.
+# </details>
 
 # %% exercise="attention.empty_rows"
 def masked_attention_or_zero(
@@ -702,8 +719,9 @@ quiz("attention.mask")
 # %% [markdown]
 # ## 6. Many heads
 #
-# **Sitting 3 of 6**, 80 minutes, sections 6 and 7. Do [[attention.heads]], [[attention.multihead]] and the
-# question about a heat map. [[attention.backward]] is for those who want to know what autograd does.
+# **Sitting 3 of 6**, 80 minutes, sections 6 and 7. Do exercises [[attention.heads]] and
+# [[attention.multihead]] and the question about a heat map. Exercise [[attention.backward]] is for those who want to
+# know what autograd does.
 #
 # One head computes one average per token. But *him* may want to know who is meant **and** which verb it
 # belongs to, and one average cannot keep the two apart. So $H$ heads work side by side, each with its own
@@ -761,6 +779,11 @@ diagram("attention.split")
 #
 # After cutting you have `(B, T, H, d)`. `transpose` moves a dimension past another.
 # </details>
+# <details><summary>Hint 3</summary>
+#
+# `reshape` copies when the memory does not allow a view; `view` raises an error instead. On the way back transpose
+# first, and reshape afterwards.
+# </details>
 
 # %% exercise="attention.heads"
 def split_heads(X: Float[Tensor, "B T D"], H: int) -> Float[Tensor, "B H T d"]:
@@ -812,6 +835,12 @@ print("a loop over slices and one call over heads agree")
 #
 # The big matrix holds the weights of queries, keys and values, in this order, on top of each other.
 # Multiply once, then `chunk(3, dim=-1)`.
+# </details>
+# <details><summary>Hint 3</summary>
+#
+# In `forward`, project, chunk, split each of the three into heads, compute scores with the scale $\sqrt{D/H}$, mask
+# them when there is a mask, softmax, mix, merge, `out_proj`. `nn.functional.linear(X, weight, bias)` is
+# $XW^\top + b$.
 # </details>
 
 # %% exercise="attention.multihead"
@@ -886,9 +915,9 @@ show(fig, "attention.habits", left=strengths[0], right=strengths[1], first=stren
 # %% [markdown]
 # Twelve heads in each layer leave room for specialists. The number in a title is the strength of the habit, in
 # the first three an average over the sentence, in the last over its two pronouns. The first head is exact, 1.00
-# already in the very first layer. The third rests on *[CLS]*. Weights must sum to 1, so a head with nothing to
-# say parks them where they do no harm. Clark et al. (2019) describe such heads in BERT; Xiao et al. (2024) call
-# the parking place an [[term: attention sink | a token on which heads park weight that they have no use for]].
+# already in the very first layer. The third rests on *[CLS]*. Weights must sum to 1, and it is
+# thought that a head with nothing to say parks them where they do no harm. Clark et al. (2019) describe such heads in
+# BERT; Xiao et al. (2024) call the parking place an [[term: attention sink | a token on which heads park weight that they have no use for]].
 
 # %% [markdown]
 # Explore. Type a sentence and pick a layer. All its heads are drawn small, and a click (or an arrow key) opens
@@ -911,7 +940,7 @@ for word in ("big", "small"):
     trophy[word] = row
     print(f"too {word}: 'it' gives " + ", ".join(f"{noun} {row[labels.index(noun)]:.2f}" for noun in nouns))
 labels[-3] = "big / small"
-fig = heatmap(torch.stack([*trophy.values()]), row_labels=[f"it, too {word}" for word in trophy],
+fig = heatmap(torch.stack([*trophy.values()]), rows="", row_labels=[f"it, too {word}" for word in trophy],
               column_labels=labels, numbers=".2f")
 fig.set_size_inches(8.4, 2.6)
 measured = {f"{word}_{noun}": row[labels.index(noun)].item() for word, row in trophy.items() for noun in nouns}
@@ -955,13 +984,18 @@ show(fig, "attention.trophy", **measured)
 # ## 7. The way back
 #
 # Autograd has done the backward pass for us so far. Write it once by hand, and you know why the saturated
-# softmax stops learning, and what FlashAttention has to recompute. With $Z = QK^\top/\sqrt d$, $A =
-# \operatorname{softmax}(Z)$ and $Y = AV$, the matrix products are the easy part.
+# softmax stops learning, and what the fast kernels of section 9 compute twice. Let $dY$ be the gradient of the loss with
+# respect to $Y$, and likewise for the others. With $Z = QK^\top/\sqrt d$, $A = \operatorname{softmax}(Z)$ and $Y = AV$,
+# the matrix products are the easy part.
+#
+# [[formula: The mix, backwards | dY (B, H, T, e), A, dA (B, H, T, S), V, dV (B, H, S, e)]]
 #
 # $$dV = A^\top dY, \qquad dA = dY\,V^\top$$
 #
-# The softmax couples all entries of a row, because they share a sum. For one row $a =
-# \operatorname{softmax}(z)$ its Jacobian gives
+# The softmax couples all entries of a row, because they share a sum. Raise one score $z_k$ a little. Its own
+# exponential grows, and so does the sum under every fraction, by the share $a_k$. By the quotient rule
+# $\partial a_j / \partial z_k$ is $a_j - a_j a_k$ where $j = k$, and $-a_j a_k$ elsewhere. For the whole row, and
+# multiplied by the $da$ that comes back,
 #
 # [[formula: Softmax, backwards | a, z, da, dz (S), one row of A, Z, dA, dZ]]
 #
@@ -985,8 +1019,6 @@ print("the formula agrees with autograd:", torch.allclose(a * (da - a @ da), z.g
 # ### Exercise [[attention.backward]]: The backward pass of attention, by hand
 # stretch · importance 3 of 5 · 40 minutes · 3 points
 #
-# [[formula: Attention, backwards | dY (B, H, T, e), dA, dZ (B, H, T, S), dQ (B, H, T, d), dK (B, H, S, d), dV (B, H, S, e)]]
-#
 # $$dV = A^\top dY, \qquad dA = dY\,V^\top, \qquad dZ = A \circ (dA - \langle A, dA \rangle), \qquad
 # dQ = \; ?, \qquad dK = \; ?$$
 #
@@ -1002,6 +1034,11 @@ print("the formula agrees with autograd:", torch.allclose(a * (da - a @ da), z.g
 #
 # $\langle a, da \rangle$ is one number per query: the product, summed over the keys. Keep the dimension, so
 # that it broadcasts.
+# </details>
+# <details><summary>Hint 3</summary>
+#
+# Shapes tell you where the transpose goes. $dZ$ is (T, S), $K$ is (S, d), and $dQ$ must be (T, d). The scale appears
+# once in $dQ$ and once in $dK$.
 # </details>
 
 # %% exercise="attention.backward"
@@ -1026,9 +1063,10 @@ check("attention.backward", attention_backward)
 
 # %% [markdown]
 # Train with it. Sixteen queries of width 256 must learn which of sixteen keys to read. Query $i$ wants the
-# value of key $i - 1$. Nothing learns but $Q$, by plain gradient descent with **your** gradients. Then we
-# remove the scale. To be fair, each may choose the best of four
-# [[term: learning rate | the factor on the gradient in each step of training]]s.
+# value of key $i - 1$ (the first one, that of the last key). Nothing learns but $Q$, by plain gradient descent with
+# **your** gradients. Then we remove the scale. To be fair, each may choose the best of four
+# [[term: learning rate | the factor on the gradient in each step of training]]s, the factor on the gradient in each
+# step.
 
 # %%
 predict("attention.unscaled")
@@ -1074,8 +1112,8 @@ quiz("attention.backward")
 # %% [markdown]
 # ## 8. Where am I?
 #
-# **Sitting 4 of 6**, 80 minutes, section 8. Do [[attention.rotary]], which most models of today use. Of
-# [[attention.sinusoidal]] and [[attention.alibi]] choose one, if time is short.
+# **Sitting 4 of 6**, 80 minutes, section 8. Do exercise [[attention.rotary]], which most models of today
+# use. Of [[attention.sinusoidal]] and [[attention.alibi]] choose one, if time is short.
 #
 # "Dog bites man" and "man bites dog" hold the same words. Suppose we shuffle the tokens before attention,
 # without any mask.
@@ -1092,7 +1130,7 @@ same = torch.allclose(attend(shuffled, shuffled, shuffled), attend(X_six, X_six,
 print("shuffling first and shuffling afterwards give the same:", same)
 
 # %%
-came_out("attention.shuffled", "The same vectors, shuffled." if same else "Other vectors.")
+came_out("attention.shuffled", "the same vectors, shuffled" if same else "other vectors")
 
 # %% [markdown]
 # <details><summary>What happened</summary>
@@ -1102,8 +1140,9 @@ came_out("attention.shuffled", "The same vectors, shuffled." if same else "Other
 # causal mask gives a hint of it, for the tenth token sees ten keys.)
 # </details>
 #
-# We have to put order in. There are three good ways. We can add it to the tokens, turn the queries and keys,
-# or change the scores.
+# We have to put order in. Three ways need nothing learned. We can add it to the tokens, turn the queries and keys,
+# or change the scores. (BERT, GPT-2 and our encoder learn a vector for each place instead, and have none beyond the
+# last place that they trained with. Chapter 3 builds that.)
 #
 # ### First way: add a position
 # Counting 0, 1, 2, ... as one number would swamp the word. Writing the number in binary is better, with many
@@ -1133,7 +1172,7 @@ show(fig, "attention.sinusoids")
 
 # %%
 def sines_then_cosines(positions, D):
-    """Sinusoidal positions without loops. Each entry is right, and loaded weights babble."""
+    """Sinusoidal positions without loops. Every entry is right, and loaded weights babble."""
     i = torch.arange(D // 2, device=positions.device)
     angles = positions[:, None] * 10000.0 ** (-2 * i / D)         # (T, D/2)
     return torch.cat([angles.sin(), angles.cos()], -1)            # (T, D)
@@ -1142,9 +1181,9 @@ def sines_then_cosines(positions, D):
 # ### Exercise [[attention.sinusoidal]]: Mend this code, sinusoidal positions
 # core · importance 2 of 5 · 10 minutes · 2 points
 #
-# `sines_then_cosines` is how the first library of transformers wrote them, and not what the paper says
-# (Vaswani et al. 2017, section 3.5). Mend it, here under the name `sinusoidal_positions`, so that it agrees with
-# the loops. The positions are integers in any order, may repeat and need not start at 0. $D$ is even. The
+# `sines_then_cosines` puts all sines before all cosines, as the library of the paper's own authors did
+# (tensor2tensor). The paper alternates them (Vaswani et al. 2017, section 3.5). Mend the function, here under the name
+# `sinusoidal_positions`, so that it agrees with the loops. The positions are integers in any order, may repeat and need not start at 0. $D$ is even. The
 # result is `float32`, on the device of the positions.
 #
 # <details><summary>Hint 1</summary>
@@ -1155,6 +1194,11 @@ def sines_then_cosines(positions, D):
 #
 # Sine and cosine alternate: 0, 2, 4, ... are sines and 1, 3, 5, ... cosines. Slices with a step of 2 reach
 # them.
+# </details>
+# <details><summary>Hint 3</summary>
+#
+# Either fill `P[:, 0::2]` and `P[:, 1::2]` of a fresh table, or stack sines and cosines along a new last dimension and
+# flatten the last two.
 # </details>
 
 # %% exercise="attention.sinusoidal"
@@ -1215,7 +1259,7 @@ came_out("attention.turned", max(scores.count(one) for one in scores))
 # </details>
 #
 # This is [[term: RoPE | rotary position embedding: queries and keys are turned by an angle that grows with the position]],
-# the rotary position embedding of Su et al. (2021), in most open models since Llama. A head of width $d$ has
+# the rotary position embedding of Su et al. (2021), which most open models since Llama use. A head of width $d$ has
 # $d/2$ such pairs, and each turns at its own speed.
 #
 # [[formula: Rotary positions | x one query or key (d), p its position, i = 0 ... d/2 - 1]]
@@ -1240,6 +1284,11 @@ came_out("attention.turned", max(scores.count(one) for one in scores))
 #
 # Take the even entries `x[..., 0::2]` and the odd entries `x[..., 1::2]`, and apply the two rows of the
 # matrix.
+# </details>
+# <details><summary>Hint 3</summary>
+#
+# Put the two results back in turns. Stack them along a new last dimension, then flatten it away. Do it in an inner
+# function, and call that on $Q$ and on $K$. Keep the inputs' dtype.
 # </details>
 
 # %% exercise="attention.rotary"
@@ -1283,8 +1332,8 @@ show(fig, "attention.rotary", near=from_0[0].item(), far=from_0[200:].mean().ite
 # positions. Here, where query and key are equal, far keys score lower on average, with ripples.
 #
 # A warning for your practice. Llama's published code turns neighbours $(2i, 2i+1)$, as we do; the Hugging
-# Face version turns halves, $(i, i + d/2)$, and permutes the weights to match. Load the one's weights into
-# the other's code and you get a model that babbles without any error.
+# Face version turns halves, $(i, i + d/2)$, and permutes the weights to match. Load the weights of one
+# into the code of the other, and you get a model that babbles without any error.
 #
 # Which distances can the pairs tell apart? The fast ones see neighbours; the slow ones never finish a turn
 # within the context. Turn the base and the context. Longer contexts want a larger base, and Llama 3 uses
@@ -1332,6 +1381,10 @@ def alibi_for_eight_heads(Q, K, V):
 # The slopes need shape (H, 1, 1) to meet distances of shape (T, T). For $H = 8$ they are 1/2, 1/4, ...,
 # 1/256.
 # </details>
+# <details><summary>Hint 3</summary>
+#
+# Only the line of $m$ is wrong. With $h = 1 \dots H$ as a tensor of the dtype of $Q$, the exponent is $-8h/H$.
+# </details>
 
 # %% exercise="attention.alibi"
 def alibi_attention(
@@ -1372,8 +1425,8 @@ quiz("attention.positions")
 # %% [markdown]
 # ## 9. What does it cost?
 #
-# **Sitting 5 of 6**, 85 minutes, section 9. Work out [[attention.cache_bytes]] and [[attention.flops]], and do
-# [[attention.grouped_query]]. [[attention.blockwise]] is the challenge of this chapter; leave it for a long evening.
+# **Sitting 5 of 6**, 85 minutes, section 9. Do exercises [[attention.cache_bytes]], [[attention.grouped_query]]
+# and [[attention.flops]]. The challenge of this chapter is [[attention.blockwise]]; leave it for a long evening.
 #
 # A model that generates writes one token after the other. Each new token asks with its own query, and looks at
 # the keys and values of all tokens before it. These do not change any more, so they need not be computed again.
@@ -1497,6 +1550,11 @@ def tiled_groups(Q, K, V):
 #
 # `repeat` tiles (0, 1, 2, 0, 1, 2), `repeat_interleave` repeats each (0, 0, 1, 1, 2, 2).
 # </details>
+# <details><summary>Hint 3</summary>
+#
+# Without copies: view $Q$ as (B, G, H/G, T, d), give $K$ and $V$ a dimension of size 1 in that place, attend, and
+# flatten dimensions 1 and 2 of the result.
+# </details>
 
 # %% exercise="attention.grouped_query"
 def grouped_query_attention(
@@ -1610,7 +1668,7 @@ show(fig, "attention.window", widest=(reach[0, 0, -1] > 0).sum().item())
 # %% [markdown]
 # ### How many multiplications?
 # A product of a $(T \times d)$ and a $(d \times S)$ matrix takes $T S d$ multiplications and as many additions,
-# $2TSd$ [[term: FLOP | a floating-point operation: one addition or one multiplication]]s.
+# $2TSd$ [[term: FLOP | a floating-point operation: one addition or one multiplication]]s, floating-point operations.
 
 # %% [markdown]
 # ### Exercise [[attention.flops]]: Work out this number, the FLOPs of a head
@@ -1648,8 +1706,8 @@ check("attention.flops", head_flops)
 # Between the two products lies $A$, with $T^2$ entries. At 32,768 tokens that is 4 GiB per head in
 # `float32`. But we only want $Y = AV$. Could we read the keys in blocks, and forget each block? The softmax
 # seems to forbid it, because its maximum and its sum need all scores. The way around is to keep running
-# numbers and repair them when the maximum grows. Milakov and Gimelshein (2018) keep the maximum $m$ and the sum
-# $n$ so; Rabe and Staats (2021, [2112.05682](https://arxiv.org/abs/2112.05682)) add the mix $y$.
+# numbers and repair them when the maximum grows. Milakov and Gimelshein (2018) do so with the maximum $m$ and the sum
+# $n$; Rabe and Staats (2021, [2112.05682](https://arxiv.org/abs/2112.05682)) add the mix $y$.
 #
 # [[formula: Online softmax | z_j one score, v_j (e) its value, m, n numbers, y (e); the result is y / n]]
 #
@@ -1689,6 +1747,12 @@ diagram("attention.blocks")
 #
 # Two nested loops, `range(0, T, block)` and `range(0, S, block)`. A slice that runs over the end is cut for
 # you. $m$ and $n$ have shape (B, H, rows, 1), $y$ has (B, H, rows, e).
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# The first block of keys holds key 0, which every query may see, so $m$ is finite from then on. For `causal` compare
+# the positions of the block's own rows and columns; a mask for all $T \times S$ would be the large tensor that we came
+# to avoid. Collect the results in a list.
 # </details>
 
 # %% exercise="attention.blockwise"
@@ -1748,7 +1812,7 @@ show(fig, "attention.memory", T=lengths[-1], plain=memory["plain"][-1], blocks=m
 
 # %% [markdown]
 # Twice the length, four times the memory, that is the plain formula. In blocks nothing is larger than the
-# result itself. It is the same function, to the last digits, and not an approximation.
+# result itself, once a text is a few blocks long. It is the same function, up to rounding, and not an approximation.
 #
 # And the time? Your blocks do the same multiplications, in Python. `F.scaled_dot_product_attention` is what
 # practitioners type. It chooses a kernel for the machine at hand, in blocks where it can.
@@ -1780,7 +1844,7 @@ came_out("attention.slower", "slower" if ratio > 1.1 else "faster" if ratio < 0.
 # All three do the same arithmetic, $4T^2d$ FLOPs a head, and reach very different speeds. In Python each small step
 # costs its call, which weighs most on short texts. Against it stands what a block saves, the way of a large table to the
 # slow memory and back. Which of the two wins is a matter of the machine and of $T$. The kernel has the saving without the
-# cost. That is the point of it, and the gap is widest on a GPU. Your own numbers stand above.
+# cost, and that is the point of it. Your own numbers stand above. (Until your check passes they are the library's.)
 # </details>
 
 # %%
@@ -1789,8 +1853,8 @@ quiz("attention.blockwise")
 # %% [markdown]
 # ## 10. A block
 #
-# **Sitting 6 of 6**, 85 minutes, sections 10 and 11. Do [[attention.layer_norm]] and [[attention.block]], and look at
-# the table of section 11, which answers the question of this chapter.
+# **Sitting 6 of 6**, 85 minutes, sections 10 and 11. Do exercises [[attention.layer_norm]] and
+# [[attention.block]], and look at the table of section 11, which answers the question of this chapter.
 #
 # A transformer is a stack of equal **blocks**. You may have seen one written as
 #
@@ -1798,12 +1862,12 @@ quiz("attention.blockwise")
 #
 # **That is only half a block.** Attention mixes tokens, but what it hands over is an average of linear maps. What
 # was fetched is worked on in the second half, a
-# [[term: feed-forward network | two linear maps with a curve between them, for each token on its own (FFN, MLP)]].
-# Most of the weights are there.
+# [[term: feed-forward network | two linear maps with a curve between them, for each token on its own (FFN, MLP)]]. It is
+# two linear maps with a curve between them, for each token on its own. Most of the weights are there.
 
 # %% [markdown]
-# Three small parts are new. The [[term: residual | what comes in is added to what a layer gives: X + f(X)]] adds what
-# comes in to what a layer gives. **GELU** is the curve between the two linear maps, $x$ times the probability that
+# Three small parts are new. With a [[term: residual | what comes in is added to what a layer gives: X + f(X)]] a layer
+# gives $X + f(X)$, and what comes in goes on beside what was made of it. **GELU** is the curve between the two linear maps, $x$ times the probability that
 # a standard normal number is smaller than $x$ (Hendrycks and Gimpel 2016,
 # [1606.08415](https://arxiv.org/abs/1606.08415)).
 #
@@ -1811,9 +1875,9 @@ quiz("attention.blockwise")
 #
 # $$\operatorname{FFN}(x) = W_2 \operatorname{GELU}(W_1 x + b_1) + b_2, \qquad \operatorname{GELU}(x) = x\,\Phi(x)$$
 #
-# And [[term: layer norm | each token's numbers are shifted to mean 0 and scaled to variance 1]] keeps the size of a
-# token's numbers in hand, however many layers add to them (Ba et al. 2016,
-# [1607.06450](https://arxiv.org/abs/1607.06450)).
+# And [[term: layer norm | each token's numbers are shifted to mean 0 and scaled to variance 1]] shifts a token's numbers
+# to mean 0 and scales them to variance 1, so that their size stays in hand however many layers add to them (Ba et al.
+# 2016, [1607.06450](https://arxiv.org/abs/1607.06450)).
 
 # %% [markdown]
 # ### Exercise [[attention.layer_norm]]: Layer norm
@@ -1870,11 +1934,16 @@ print(f"before: mean {X[0, 0].mean():.0f}, deviation {X[0, 0].std():.0f}; "
 # %% [markdown]
 # Models of today mostly leave out the mean and $\beta$. What remains is
 # [[term: RMSNorm | layer norm without the mean: each token divided by the root of the mean of its squares]], $x$ divided by
-# the root of the mean of its squares (Zhang and Sennrich 2019, [1910.07467](https://arxiv.org/abs/1910.07467)).
-#
+# the root of the mean of its squares (Zhang and Sennrich 2019, [1910.07467](https://arxiv.org/abs/1910.07467)). And most
+# multiply the curve by a third linear map of $x$, a gate ([[term: SwiGLU | a feed-forward network whose curve is multiplied
+# by a third linear map, a gate]]; Shazeer 2020, [2002.05202](https://arxiv.org/abs/2002.05202)).
+
+# %% [markdown]
 # The norm has two places. In 2017 it came after the sum ([[term: post-norm | the norm acts on the sum X + f(X), as in
-# BERT]]). Nearly every model since GPT-2 puts it in front of the branch ([[term: pre-norm | the norm acts on what a
-# branch reads, X + f(Norm(X))]]), which trains more calmly (Xiong et al. 2020).
+# BERT]]). Most models that generate, from GPT-2 on, put it in front of the branch ([[term: pre-norm | the norm acts on
+# what a branch reads, X + f(Norm(X))]]), which trains more calmly (Xiong et al. 2020). Then nothing but sums happens to
+# $X$ on its way through all blocks. It is called the [[term: residual stream | X on its way through a pre-norm stack:
+# every branch reads from it and adds to it]], from which each branch reads and to which it adds.
 
 # %%
 diagram("attention.block")
@@ -1903,6 +1972,11 @@ diagram("attention.block")
 #
 # In post-norm the normalised sum goes on. In pre-norm the stream itself is never normalised, only what a
 # branch reads.
+# </details>
+# <details><summary>Hint 3</summary>
+#
+# Write a small inner function for the feed-forward network, with `nn.functional.gelu` between the two linear maps.
+# The second half reads the result of the first, and adds to it.
 # </details>
 
 # %% exercise="attention.block"
@@ -1992,9 +2066,9 @@ for k in alike.argsort(descending=True).tolist():
     print(f"{alike[k]:5.2f}  {shelf[k]}")
 
 # %% [markdown]
-# Your attention in your blocks, loaded with the encoder's weights, **is** the encoder. All that was left are the
-# embeddings below and an average above. Its sentence vectors are made for search, so put your own question into
-# the cell above.
+# Your attention in your blocks, loaded with the encoder's weights, **is** the encoder. Besides its weights we took
+# only the embeddings from it. Its sentence vectors are made for search. Nobody on the shelf says *locked*, and yet both sentences
+# about doors and keys come before the river and the interest rates. Put your own question into the cell above.
 #
 # ### Break it on purpose
 # What is each part for? We leave one part out of all six blocks, and ask how much of a sentence's vector is left,
@@ -2028,8 +2102,8 @@ came_out("attention.parts", round(left["attention"], 2))
 #
 # Without attention about half of each vector is left. The words alone, unmixed, say much of what a short sentence
 # is about. The feed-forward networks carry as much. Without residuals or without norms nothing is left, and the
-# last column tells why. The sentences become alike, without norms up to the last digit, because a few numbers grow
-# from layer to layer until they drown all others.
+# last column tells why. The sentences have become alike. Without norms the vectors grow from layer to layer, and what
+# they grow by is nearly the same for all sentences.
 # </details>
 #
 # Why do the residuals matter so much? We send 16 random tokens through a stack of fresh attention layers and measure
@@ -2053,7 +2127,7 @@ def spreads(kept):
 
 depth = {"attention with residual": spreads(1), "attention without": spreads(0)}
 for name, found in depth.items():
-    print(f"{name:24} {found[0]:.2f} after 1 layer, {found[5]:.6f} after 6 layers")
+    print(f"{name:24} {found[0]:.2f} after 1 layer, {found[5]:.1g} after 6 layers")
 
 # %%
 fig = curves(range(1, layers + 1), depth, x_label="layers", y_label="spread of the tokens (log scale)", log="y")
@@ -2105,18 +2179,22 @@ class Finder(nn.Module):
             nn.init.normal_(W.weight, std=D**-0.5)                # so that a query's entries have variance 1
         self.out = nn.Linear(D, OBJECTS)
 
-    def forward(self, names, things):
-        T = names.shape[1]
+    def look(self, names, things):
+        """The weights A (B, T, T) and the values V (B, T, D)."""
+        B, T = names.shape
         P = place(torch.arange(T, device=names.device), self.D)   # (T, D)
         X = self.name(names) + (0 if self.without == "positions" else P)
         X_seen = X + self.thing(things)                           # (B, T, D)
-        Q, K, V = self.W_Q(X), self.W_K(X_seen), self.W_V(X_seen)
-        if self.without == "a map for keys":
-            K = self.W_Q(X_seen)
-        Q = Q * {"the scale": self.D**0.5, "looking": 0}.get(self.without, 1)
+        Q = self.W_Q(X) * {"the scale": self.D**0.5, "looking": 0}.get(self.without, 1)
+        K = (self.W_Q if self.without == "a map for keys" else self.W_K)(X_seen)
         before = torch.ones(T, T, dtype=torch.bool, device=Q.device).tril(-1)
-        allowed = before | (self.without == "the mask")
-        return self.out(safe(Q[:, None], K[:, None], V[:, None], allowed)[:, 0])  # (B, T, OBJECTS)
+        eye = torch.eye(T, device=Q.device).expand(B, 1, T, T)    # as values: we want the weights
+        A = safe(Q[:, None], K[:, None], eye, before | (self.without == "the mask"))[:, 0]
+        return A, self.W_V(X_seen)
+
+    def forward(self, names, things):
+        A, V = self.look(names, things)
+        return self.out(A @ V)                                    # (B, T, OBJECTS)
 
 # %% [markdown]
 # We train it by filling in all events of many rounds at once, as language models are trained. Then we ask in two ways. **As
@@ -2167,7 +2245,7 @@ for without_what in ck.track(left_out, "layers"):
     table[without_what] = [[100 * share for share in column] for column in zip(*runs_of, strict=True)]
     told = "   ".join(f"{sum(c) / len(c):4.0f}% ({min(c):.0f} to {max(c):.0f})" for c in table[without_what])
     print(f"{without_what:16} {told}")
-print(f"by chance        {100 / OBJECTS:.0f}%")
+print(f"by chance        {100 / OBJECTS:4.0f}%")
 came_out("attention.peeking", round(sum(table["the mask"][1]) / len(seeds)))
 
 # %% [markdown]
@@ -2195,32 +2273,52 @@ show(fig, "attention.answer", chance=100 / OBJECTS, **measured)
 # %% [markdown]
 # So this is the answer. A token finds others by **matching**, with a query against keys. Take the looking away and an
 # average is left that knows little. Matching is **learned**, in two maps, because what is asked for (the next person) is
-# not what asks. With one map for both, names match alike in both directions, and the neighbour on the wrong side draws as
-# much weight as the right one. It needs
-# **positions** to prefer the latest of several, the **scale** to stay able to learn, and a **mask** so that what it learns
-# holds when the answer is not on the page. (One layer, one game, three seeds. What heads of large models learn is a field
-# of its own, see below.)
+# not what asks. It needs **positions** to prefer the latest of several, the **scale** to stay able to learn, and a
+# **mask** so that what it learns holds when the answer is not on the page. (One layer, one game, three seeds. What heads
+# of large models learn is a field of its own, see below.)
+#
+# What does the layer with one map look at? We count, in new rounds, whose events get the weight.
 
 # %%
-finder = trained("nothing", seed)
-names, objects, counts = circle(1, 14, torch.Generator().manual_seed(seed + 1))
+@torch.no_grad()
+def weight_on(k, model, names, things):
+    """How much weight (B, T) each event gives to those of the person k places further round the circle."""
+    A = model.look(names, things)[0]                              # (B, T, T)
+    return (A * (names[:, None] == (names[:, :, None] + k) % NAMES)).sum(-1)
+
+
+names, objects, counts = (x.to(device) for x in circle(rounds, 20, torch.Generator().manual_seed(seed + 1)))
+finders = {"two maps": trained("nothing", seed), "one map": trained("a map for keys", seed)}
+for name, finder in finders.items():
+    on_next, on_self, on_last = (weight_on(k, finder, names, objects) for k in (1, 0, -1))
+    means = [f"{on[counts].mean():.0%}" for on in (on_next, on_self, on_last)]
+    print(f"{name}: {means[0]} on the next person, {means[1]} on oneself, {means[2]} on the one before")
+    each = [f"{on_next[counts & (names == n)].mean():.0%}" for n in range(NAMES)]
+    print("   on the next person, for each who asks:", *each)
+
+# %% [markdown]
+# With two maps nearly all of the weight lies on the next person. With one map most people find the next one, and some
+# look at themselves, as nearly every token did in section 4. Not everybody can find the next one. With one map the names
+# of two neighbours match alike in both directions. If everybody matched the next person better than the one before,
+# then, added up once round the circle, the matches with the next would be greater than those with the one before. But
+# both are sums over the same pairs of neighbours.
+
+# %%
+finder = finders["two maps"]
+names, objects, counts = (x.to(device) for x in circle(1, 14, torch.Generator().manual_seed(seed + 1)))
 with torch.no_grad():
-    X = (finder.name(names.to(device)) + place(torch.arange(14, device=device), 128))[:, None]
-    X_seen = X + finder.thing(objects.to(device))[:, None]
-    past = torch.ones(14, 14, dtype=torch.bool, device=device).tril(-1)
-    A_found = safe(finder.W_Q(X), finder.W_K(X_seen), torch.eye(14, device=device)[None, None], past)[0, 0]
+    A_found = finder.look(names, objects)[0][0]                   # (T, T)
 who = names[0].tolist()
 wanted = {i: max(j for j in range(i) if who[j] == (who[i] + 1) % NAMES) for i in range(14) if counts[0, i]}
 hit = sum(A_found[i].argmax().item() == j for i, j in wanted.items())
-print(f"in {hit} of the {len(wanted)} events that count, most weight is on the latest event of the next person")
-
-# %%
 events = [f"{person}: {thing}" for person, thing in zip(who, objects[0].tolist(), strict=True)]
 fig = heatmap(A_found, rows="who asks (person: thing)", row_labels=events, column_labels=events)
+fig.axes[0].scatter([*wanted.values()], [*wanted], **marked)
 show(fig, "attention.found", asked=len(wanted), hit=hit)
 
 # %% [markdown]
-# Read one row. Person 7 needs what person 0 held last, and of all events of person 0 the latest is the brightest. Where
+# One round, event by event. Squares mark the latest event of the next person, in the rows that could be foreseen. Read
+# the last row. Person 7 needs what person 0 held last, and of all events of person 0 the latest is the brightest. Where
 # people sit was in no input. The layer has found the circle, and the order in time, in a loss that asked for things only.
 
 # %%

@@ -2645,8 +2645,9 @@ for _ in range(3):                                                # each learns 
         found_f.setdefault(name, []).append([f_of_capitals(labels[w] == 1, y_new[w] == 1) for w in which])
 print(f"F of the capitals (%)    {'all words':>14}{'in training':>14}{'never seen':>14}")
 averages = {name: torch.tensor(runs).mean(0) for name, runs in found_f.items()}
-for name, mean in averages.items():
-    print(f"{name:25}" + "".join(f"{m:8.1f} ±{s:4.1f}" for m, s in zip(mean, torch.tensor(found_f[name]).std(0), strict=True)))
+for name, average in averages.items():
+    spread = torch.tensor(found_f[name]).std(0)
+    print(f"{name:25}" + "".join(f"{m:8.1f} ±{s:4.1f}" for m, s in zip(average, spread, strict=True)))
 came_out("bert.capitals", max(depths, key=lambda name: averages[name][2]).capitalize())
 
 # %%

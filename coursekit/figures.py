@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import itertools
+import math
 import os
 import re
 import sys
@@ -160,7 +161,7 @@ def heatmap(
     across = min(per_row, len(floats))
     down = -(-len(floats) // across)
     with rc_context(STYLE):
-        fig = Figure(figsize=_heatmap_size(floats, across, down, row_labels), layout="constrained")
+        fig = Figure(figsize=_heatmap_size(floats, across, down, row_labels), layout="compressed")
         grid = fig.subplots(down, across, squeeze=False)
         for ax in grid.flat[len(floats) :]:
             ax.set_axis_off()
@@ -173,6 +174,8 @@ def heatmap(
             _name_axis(grid.flat[k].yaxis, rows, A.shape[0], row_labels, k % across == 0)
             if numbers:
                 _write_numbers(grid.flat[k], A, numbers, image)
+            if names and max(A.shape) <= 16:
+                _rule_cells(grid.flat[k], A.shape)
         if names:
             patches = [Patch(color=image.cmap(image.norm(k)), label=name) for k, name in enumerate(names)]
             fig.legend(handles=patches, loc="outside right center", title="" if len(names) == 2 else unit)
@@ -181,6 +184,13 @@ def heatmap(
         else:
             fig.colorbar(image, ax=grid, shrink=0.9, label=unit)
     return fig
+
+
+def _rule_cells(ax: Any, shape: tuple[int, int]) -> None:
+    """Lines between the cells, so that rows and columns can be counted."""
+    for n, line in zip(shape, (ax.axhline, ax.axvline), strict=True):
+        for k in range(1, n):
+            line(k - 0.5, color="white", linewidth=0.5)
 
 
 def _write_numbers(ax: Any, A: Any, form: str, image: Any) -> None:
@@ -239,7 +249,7 @@ def draw_curves(
             draw(at, label=label, **next(look))
     ax.set(xlabel=x_label, ylabel=y_label, title=title)
     if "x" in log:
-        ax.set_xscale("log", base=2)
+        ax.set_xscale("log", base=2 if all(math.frexp(one)[0] == 0.5 for one in x) else 10)  # powers of two?
     if "y" in log:
         ax.set_yscale("log")
     if len(ax.lines) > 1:

@@ -1,8 +1,5 @@
 """Diagrams of boxes, arrows and shapes, drawn as SVG in the colours of the reader's theme.
 
-A notebook gets two pictures of it, light and dark, of which a style sheet shows one. JupyterLab takes SVG and style
-sheets out of a notebook that was opened and not run; pictures stay, and then the light one is shown, on white.
-
     d = Diagram("attention.head", columns=3)
     X = d.tensor("X", "(T, D)", at=(0, 1))
     Q = d.tensor("Q", "(T, d)", at=(1, 0))
@@ -33,15 +30,11 @@ ROW, BOX, GAP = 64, 44, 26  # heights of a row and of a box, and what lies at le
 FONT, SMALL = 14, 12
 MARGIN = 10
 _INDEX = re.compile(r"_(\w+)([^\w]?)")
+# Which of two is seen where style sheets are let in: see `Diagram._repr_html_`.
+_DRAWN, _FLAT = "coursekit-drawn", "coursekit-flat"
 _INK = "var(--jp-ui-font-color1, #222)"
 _FAINT = "var(--jp-ui-font-color2, #666)"
 _PAPER = "var(--jp-layout-color0, #fff)"
-_LIGHT = {_INK: "#222", _FAINT: "#666", _PAPER: "#fff"}
-_DARK = {_INK: "#eee", _FAINT: "#aaa", _PAPER: "#111"}
-_ONE_OF_TWO = (
-    "<style>body[data-jp-theme-light='false'] .ck-light {display: none !important} "
-    "body[data-jp-theme-light='false'] .ck-dark {display: inline !important}</style>"
-)
 # What a box stands for: its fill (which mixes with the page, light or dark), and whether its corners are round.
 _KINDS = {
     "tensor": ("rgba(0, 114, 178, 0.16)", 3),
@@ -159,16 +152,12 @@ class Diagram:
         return self.alt
 
     def _repr_html_(self) -> str:
-        return (
-            _ONE_OF_TWO + self._image("light", _LIGHT, "background:#fff") + self._image("dark", _DARK, "display:none")
-        )
-
-    def _image(self, theme: str, colours: dict[str, str], style: str) -> str:
-        """The diagram as a picture in fixed colours, for a picture cannot ask the page for its own."""
-        svg = functools.reduce(lambda drawn, name: drawn.replace(name, colours[name]), colours, self.svg())
-        source = f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
-        look = f"max-width:100%;height:auto;{style}"
-        return f'<img class="ck-{theme}" src="{source}" width="{WIDTH}" alt="{escape(self.alt)}" style="{look}">'
+        """The SVG element, which follows the theme; a page that strips it and style sheets shows it as an image."""
+        svg = self.svg()
+        data = base64.b64encode(svg.encode()).decode("ascii")
+        flat = f'<img class="{_FLAT}" src="data:image/svg+xml;base64,{data}" alt="{escape(self.alt)}" width="{WIDTH}"'
+        style = f"<style>.{_DRAWN}{{display:block!important}}.{_FLAT}{{display:none!important}}</style>"
+        return f'{style}<div class="{_DRAWN}" hidden="hidden">{svg}</div>{flat} style="max-width:100%;background:#fff">'
 
     def svg(self) -> str:
         """The diagram as an SVG element. Raises DoesNotFit."""

@@ -43,7 +43,7 @@ class Heads:
         return {"text/html": self.html(), "text/plain": self.alt}
 
     def html(self) -> str:
-        """Thumbnails, and a table for each head of which one is seen."""
+        """Thumbnails, and a table for each head of which one is seen: none where a page strips style sheets."""
         name = f"heads-{zlib.crc32(self.alt.encode()):08x}"
         heads = range(len(self.A))
         tabs = "".join(
@@ -57,7 +57,7 @@ class Heads:
         title = escape(translated(self.title))
         return (
             f'<div id="{name}" role="group" aria-label="{title}"><style>{_style(name, len(heads))}</style>'
-            f'<p>{title}</p>{tabs}<div class="views">{tables}</div></div>'
+            f'<p>{title}</p>{tabs}<div class="views" hidden="hidden">{tables}</div></div>'
         )
 
     def _largest(self, h: int) -> str:
@@ -102,8 +102,9 @@ def _style(name: str, heads: int) -> str:
         "border:2px solid transparent;border-radius:4px}"
         f"#{name} input:checked+label{{border-color:{line}}}"
         f"#{name} input:focus-visible+label{{outline:2px solid var(--jp-brand-color1, #0072B2)}}"
-        f"#{name} .views>div{{display:none}}{seen}{{display:block}}"
-        f"#{name} table{{border-collapse:collapse;margin-top:6px;font-size:12px}}#{name} caption{{text-align:left}}"
+        f"#{name} .views{{display:block!important}}#{name} .views>div{{display:none}}{seen}{{display:block}}"
+        f"#{name} table{{border-collapse:collapse;margin-top:6px;font-size:12px}}#{name} caption{{text-align:left;"
+        f"white-space:nowrap}}#{name} tr{{background:none!important}}"
         f"#{name} td,#{name} th{{padding:0;border:0;background:none}}"
         f"#{name} th{{font-weight:normal;text-align:right;padding-right:4px}}"
         f"#{name} td{{width:20px;height:20px;min-width:20px}}"

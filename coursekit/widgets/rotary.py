@@ -26,7 +26,9 @@ def rotary_frequencies() -> None:
     live(
         draw_rotary,
         {
-            "base": ipywidgets.FloatLogSlider(10_000.0, min=2, max=7, step=0.1, **labelled("base")),
+            "base": ipywidgets.FloatLogSlider(
+                10_000, min=2, max=7, step=0.1, readout_format=",.0f", **labelled("base")
+            ),
             "d": ipywidgets.SelectionSlider(options=[16, 32, 64, 128, 256], value=128, **labelled("head width d")),
             "context": ipywidgets.SelectionSlider(options=contexts, value=8192, **labelled("context (tokens)")),
         },
@@ -48,8 +50,9 @@ def draw_rotary(base: Any, d: Any, context: Any) -> Picture | Notice:
         left.set(xlabel="pair i", ylabel="tokens per turn (log scale)", yscale="log")
         left.set_title(f"{slow} of {d // 2} pairs never finish a turn")
         left.legend()
-        p = torch.linspace(0, context, 400)
         chosen = sorted({d // 4, (3 * d) // 8, d // 2 - 1})
+        points = 16 * context / waves[chosen[0]].item()  # fewer in a turn would draw a slow wave that is not there
+        p = torch.linspace(0, context, min(max(400, round(points)), 100_000))
         lines = {f"pair {i}": (2 * math.pi * p / waves[i]).cos() for i in chosen}
         draw_curves(right, p, lines, x_label="position p (tokens)", y_label="cos(p θ)", title="three pairs, turning")
     return picture(

@@ -23,11 +23,12 @@ DIVISORS = {"√d": 0.5, "1 (no scale)": 0.0, "d": 1.0}
 
 def scale_entropy() -> None:
     """Display a query's weights over 64 keys, with controls for the head width and the divisor."""
+    beside = {"description_width": "9em", "button_width": "7em"}  # three in one row
     live(
         draw_scale,
         {
             "d": ipywidgets.SelectionSlider(options=WIDTHS, value=64, **labelled("head width d")),
-            "divisor": ipywidgets.ToggleButtons(options=list(DIVISORS), **labelled("divide scores by")),
+            "divisor": ipywidgets.ToggleButtons(options=list(DIVISORS), **labelled("divide scores by", style=beside)),
         },
     )
 

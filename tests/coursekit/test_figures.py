@@ -158,6 +158,12 @@ def test_curves_draw_tensors_that_carry_gradients():
     assert isinstance(curves(torch.arange(3), {"y": y}, x_label="x", y_label="y", log="x"), Figure)
 
 
+@pytest.mark.parametrize(("x", "base"), [([2, 8, 64], 2), ([100, 1000, 4000], 10)])
+def test_a_logarithmic_axis_counts_in_powers_of_what_was_measured(x, base):
+    fig = curves(x, {"y": x}, x_label="x", y_label="y", log="x")
+    assert fig.axes[0].xaxis.get_transform().base == base
+
+
 def test_a_figure_of_pyplot_is_closed_and_not_shown_twice():
     import matplotlib.pyplot as plt
 

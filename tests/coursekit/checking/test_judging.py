@@ -287,6 +287,15 @@ def test_of_public_cases_found_and_expected_values_are_told():
     assert "31.4159, expected 62.8318" in judged(lambda x: x).text()
 
 
+@pytest.mark.parametrize("worked_out", [62.0, 40.0])
+def test_a_number_to_work_out_is_not_told(worked_out):
+    of = exercise(parts={"number": 1}, calls=("memory() -> gib: number",), probe=None, laws=())
+    case = Case("number", "of one context", {})
+    text = judge(of, [case], [observe(of, (lambda: worked_out,), case)], [{"gib": torch.tensor(41.5)}], []).text()
+    assert "gib differs from what is expected" in text
+    assert "41.5" not in text
+
+
 def test_points_and_the_name_are_the_same_of_hidden_cases():
     open_, hidden = judged(without_sign), judged(without_sign, hidden=True)
     assert (points(open_), open_.mistake) == (points(hidden), hidden.mistake)
