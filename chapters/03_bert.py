@@ -2636,12 +2636,12 @@ torch.manual_seed(seed)
 found_f = {}
 for _ in range(3):                                                # each learns from another two thirds of the sentences
     part = torch.isin(line_of, torch.randperm(n_lines, generator=g)[: 2 * n_lines // 3])
-    mostly, held = dictionary(itertools.compress(known, part), y[part].tolist(), new)
+    mostly, in_dictionary = dictionary(itertools.compress(known, part), y[part].tolist(), new)
     said_by = {"the dictionary": mostly}
     for k, name in enumerate(depths):
         said_by[name] = capitals(X[part][:, k], y[part], X_new[:, k])
     for name, labels in said_by.items():
-        which = (torch.ones_like(held), held, ~held)
+        which = (torch.ones_like(in_dictionary), in_dictionary, ~in_dictionary)
         found_f.setdefault(name, []).append([f_of_capitals(labels[w] == 1, y_new[w] == 1) for w in which])
 print(f"F of the capitals (%)    {'all words':>14}{'in training':>14}{'never seen':>14}")
 averages = {name: torch.tensor(runs).mean(0) for name, runs in found_f.items()}
@@ -2658,7 +2658,7 @@ def with_capitals(line, labels):
 
 
 guessed = said_by["after two thirds of them"]
-for k in new_line_of[(y_new == 1) & ~held].unique()[:3].tolist():  # lines in which a word never seen has a capital
+for k in new_line_of[(y_new == 1) & ~in_dictionary].unique()[:3].tolist():  # lines in which a word never seen has a capital
     here = new_line_of == k
     flags = iter(guessed[here].tolist())
     print(with_capitals(later[k], [label if label == -100 else next(flags) for label in words_and_labels(later[k])[1]]))
@@ -2817,9 +2817,9 @@ trainer = Trainer(
     eval_dataset=examples(movies.validation[:n_held]), compute_metrics=metrics,
     data_collator=DataCollatorWithPadding(encoder.tokenizer), processing_class=encoder.tokenizer)
 trainer.remove_callback(PrinterCallback)                          # it prints dicts as they are
-finished, held = trainer.train(), trainer.evaluate()
+finished, evaluated = trainer.train(), trainer.evaluate()
 print(f"{finished.global_step} steps, mean loss {finished.training_loss:.3f}")
-print(f"validation loss {held['eval_loss']:.3f}, accuracy {held['eval_accuracy']:.1%} of {n_held}")
+print(f"validation loss {evaluated['eval_loss']:.3f}, accuracy {evaluated['eval_accuracy']:.1%} of {n_held}")
 
 # %%
 with quiet():
