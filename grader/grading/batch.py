@@ -7,8 +7,9 @@ stopped: what is stored is not graded again, what is written is not written agai
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -81,8 +82,9 @@ def run(
     state.mkdir(mode=0o700, exist_ok=True)
     lock = FileLock(state / f"{batch.assignment}.lock", timeout=0)
     try:
-        with lock:
-            return [_told(line, progress) for line in _lines(batch, folders, runner, jobs, scheduler)]
+        # Closed whatever happens: whoever reads what we print may be gone, and workers would wait for jobs for ever.
+        with lock, contextlib.closing(_lines(batch, folders, runner, jobs, scheduler)) as lines:
+            return [_told(line, progress) for line in lines]
     except Timeout:
         raise Busy(f"another run is grading {batch.assignment}: wait for it, or end it") from None
 
@@ -94,7 +96,7 @@ def _told(line: Line, progress: Progress) -> Line:
 
 def _lines(
     batch: Batch, folders: dict[str, Path], runner: Runner, jobs: int, scheduler: Scheduler | None
-) -> Iterator[Line]:
+) -> Generator[Line]:
     store = Store(batch.course / STATE / "results")
     waiting: list[Job] = []
     for student, folder in folders.items():
@@ -110,9 +112,11 @@ def _lines(
             waiting.append(job)
         else:
             yield _recorded(batch, job, stored, not batch.written(job))
-    grading = _grading(batch, waiting, runner, jobs, scheduler)
     # One thread writes to the gradebook while the next submission is graded.
-    with ThreadPoolExecutor(1) as writer:
+    with (
+        ThreadPoolExecutor(1) as writer,
+        contextlib.closing(_grading(batch, waiting, runner, jobs, scheduler)) as grading,
+    ):
         written: deque[Future[Line]] = deque()
         for job, result in grading:
             if isinstance(result, Graded):
@@ -127,19 +131,20 @@ def _lines(
 
 def _grading(
     batch: Batch, jobs: Sequence[Job], runner: Runner, workers: int, scheduler: Scheduler | None
-) -> Iterator[tuple[Job, Result]]:
+) -> Generator[tuple[Job, Result]]:
     """Results in the order in which they come: from a cluster, from processes of this machine, or from this process."""
     if not jobs:
-        return iter(())
+        return
     if scheduler:
         environment = grades_made_by(batch.assignment)
         work = partial(_on_cluster, unprotected=batch.unprotected, limits=batch.limits, environment=environment)
-        return cluster.spread(jobs, work, scheduler)
-    if workers > 1:
+        yield from cluster.spread(jobs, work, scheduler)
+    elif workers > 1:
         lent = runner.ready()
         work = partial(_in_worker, unprotected=batch.unprotected, limits=batch.limits, parent=lent)
-        return spread(jobs, work, workers)
-    return _inline(batch, jobs, runner)
+        yield from spread(jobs, work, workers)
+    else:
+        yield from _inline(batch, jobs, runner)
 
 
 def _reset(batch: Batch, student: str, error: BaseException) -> Line:
@@ -173,7 +178,7 @@ def _recorded(batch: Batch, job: Job, result: Graded, write: bool) -> Line:
 Result = Graded | BaseException
 
 
-def _inline(batch: Batch, jobs: Sequence[Job], runner: Runner) -> Iterator[tuple[Job, Result]]:
+def _inline(batch: Batch, jobs: Sequence[Job], runner: Runner) -> Generator[tuple[Job, Result]]:
     """One kernel at a time; while it runs, the next inputs are drawn and the answers of the last one judged."""
     kernel = ThreadPoolExecutor(1)
     begun: deque[tuple[Job, Callable[[], Graded] | Exception]] = deque()

@@ -99,6 +99,20 @@ def test_a_disturbed_run_ends_like_an_undisturbed_one(tmp_path):
         wild.close()
 
 
+def test_a_reader_that_leaves_ends_grading_and_its_workers(tmp_path):
+    """As in `grade ... | head -1`: nothing can be printed any more, not even why."""
+    room = filled(tmp_path, 4)
+    try:
+        pipe, same = subprocess.PIPE, subprocess.STDOUT
+        process = room.start("grader", "grade", SLUG, "--jobs", "2", stdout=pipe, stderr=same)
+        assert process.stdout.readline().startswith("1/4 ")
+        process.stdout.close()
+        assert process.wait(timeout=300) != 0
+        assert results(room)
+    finally:
+        room.close()
+
+
 def interruptible():
     """Have Ctrl-C interrupt a child even where this process was started in the background, which ignores it."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
