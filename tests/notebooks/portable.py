@@ -81,7 +81,8 @@ def test_the_public_tensors_are_the_committed_ones(setting):
 
 
 def test_the_gate_holds():
-    python(PLAIN, "-m", "grader", "gate", "--seeds", "1", "--jobs", "1")
+    nothing_remembered = {"CI": "true"}  # what was proved with other arithmetic proves nothing here
+    python(PLAIN | nothing_remembered, "-m", "grader", "gate", "--turn", "1", "--jobs", "1")
 
 
 def python(setting, *arguments):
