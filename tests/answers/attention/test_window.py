@@ -165,7 +165,7 @@ def one_width(attend_window):
         agree(attend_window, 3, by=by)
 
 
-@ANSWERS.wrong("plain", "a tolerance as large as the numbers", true="tolerant")
+@ANSWERS.wrong("plain", "a tolerance as large as the numbers", told="lets it pass, and it is wrong")
 def tolerant(attend_window):
     for by in (1.0, 100.0):
         for window in (1, 3, 100):
@@ -199,7 +199,7 @@ def caught(attend_window):
             print(error)
 
 
-@ANSWERS.wrong("plain", "which places are read, and not how what is read is mixed", true="tolerant")
+@ANSWERS.wrong("plain", "which places are read, and not how what is read is mixed", told="lets it pass, and it is wrong")
 def reads_only_inside(attend_window):
     Q, K, V = drawn(T=8)
     for window in (1, 3, 100):
