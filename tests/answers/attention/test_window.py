@@ -199,7 +199,7 @@ def caught(attend_window):
             print(error)
 
 
-@ANSWERS.wrong("plain", "which places are read, and not how what is read is mixed", told="lets it pass, and it is wrong")
+@ANSWERS.wrong("plain", "which places are read, and not how what is read is mixed", told="lets it pass")
 def reads_only_inside(attend_window):
     Q, K, V = drawn(T=8)
     for window in (1, 3, 100):
