@@ -151,13 +151,16 @@ def _write(page, cell, source):
 
 
 def _run(page, cell):
-    """Run one cell and wait until its prompt holds a number again."""
-    cell.locator(".jp-InputArea .cm-content").click()
-    _execute(page, "notebook:run-cell")
-    page.wait_for_function(
-        "() => { const nb = window.jupyterapp.shell.currentWidget.content;"
-        " return /^\\[\\d+\\]:$/.test(nb.activeCell.node.querySelector('.jp-InputPrompt').textContent) }"
+    """Run one cell to its end. What went wrong in it ends the test."""
+    prompt, errors = cell.evaluate(
+        "async node => { const notebook = window.jupyterapp.shell.currentWidget.content;"
+        " notebook.activeCellIndex = notebook.widgets.findIndex(cell => cell.node === node);"
+        " await window.jupyterapp.commands.execute('notebook:run-cell');"
+        " const { executionCount, outputs } = notebook.activeCell.model;"
+        " return [executionCount, outputs.toJSON().filter(output => output.output_type === 'error')] }"
     )
+    assert prompt, f"the cell did not run: {cell.inner_text()}"
+    assert not errors, errors
 
 
 def _execute(page, command, arguments=None):
