@@ -52,16 +52,17 @@ def _mean(X, real):
     return (X * real[:, :, None]).sum(1) / real.sum(1, keepdim=True)
 
 
-def _tools(model):
+def _tools(model, fused=True):
+    """AdamW as the chapter and Trainer have it: one kernel for all weights."""
     trained = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=1e-5)
+    optimizer = torch.optim.AdamW(trained, lr=1e-5, fused=fused)
     return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
 
 
-def _course(model, batches):
+def _course(model, batches, fused=True):
     from grader.exercises.bert.fine_tuning import train_as_in_the_chapter
 
-    train_as_in_the_chapter(model, batches, *_tools(model), 1.0, torch.device("cpu"))
+    train_as_in_the_chapter(model, batches, *_tools(model, fused), 1.0, torch.device("cpu"))
 
 
 def _trainer(model, data, collate, size):
@@ -98,9 +99,12 @@ def _padded(examples):
 def fine_tuning() -> list[tuple[str, float, float]]:
     """Sentences per second of one epoch: median over rounds, in which the ways take turns."""
     model, batches, single = _examples()
+    as_they_come = [tuple(_padded(single[i : i + BATCH]).values()) for i in range(0, SENTENCES, BATCH)]
     ready = [dict(zip(("ids", "real", "labels"), batch, strict=True)) for batch in batches]
     ways = {
         "the course's train": lambda m: _course(m, batches),
+        "the same, AdamW not fused": lambda m: _course(m, batches, fused=False),
+        "the same, batches as they come": lambda m: _course(m, as_they_come),
         "Trainer, the same batches": lambda m: _trainer(m, ready, lambda one: one[0], 1),
         "Trainer, its own batches": lambda m: _trainer(m, single, _padded, BATCH),
     }

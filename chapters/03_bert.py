@@ -1844,7 +1844,7 @@ def fine_tune(classifier, frozen, rate, epochs):
     """Train with our own loop, look at the validation split twice an epoch, end with the best weights."""
     freeze(classifier, frozen)
     steps = epochs * len(train_batches)
-    optimizer = torch.optim.AdamW(groups_of(parts_of(classifier), rate, 0.9, 0.01))
+    optimizer = torch.optim.AdamW(groups_of(parts_of(classifier), rate, 0.9, 0.01), fused=True)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: share(step, steps // 10, steps))
     stopping = Stopping(classifier, patience=2)
     g = torch.Generator().manual_seed(seed)

@@ -202,27 +202,11 @@ def _write_numbers(ax: Any, A: Any, form: str, image: Any) -> None:
         ax.text(j, i, format(value, form), ha="center", va="center", fontsize=size, color="white" if dark else "black")
 
 
-def curves(
-    x: Any,
-    lines: Mapping[str, Any],
-    *,
-    x_label: str,
-    y_label: str,
-    title: str = "",
-    log: str = "",
-    marker: str = "",
-    size: tuple[float, float] = (6.4, 3.2),
-    levels: Mapping[str, float] | None = None,
-    places: Mapping[str, float] | None = None,
-) -> Figure:
-    """Each of `lines` (label -> values) over `x`; `log` names the logarithmic axes: "x", "y" or "xy".
-
-    `levels` (label -> y) are baselines across, `places` (label -> x) upright lines; neither has marks.
-    """
-    look: dict[str, Any] = {"title": title, "log": log, "marker": marker, "levels": levels, "places": places}
+def curves(x: Any, lines: Mapping[str, Any], *, size: tuple[float, float] = (6.4, 3.2), **look: Any) -> Figure:
+    """Each of `lines` (label -> values) over `x`, with the look that `draw_curves` lists."""
     with rc_context(STYLE):
         fig = Figure(figsize=size, layout="constrained")
-        draw_curves(fig.subplots(), x, lines, x_label=x_label, y_label=y_label, **look)
+        draw_curves(fig.subplots(), x, lines, **look)
     return fig
 
 
@@ -239,7 +223,10 @@ def draw_curves(
     levels: Mapping[str, float] | None = None,
     places: Mapping[str, float] | None = None,
 ) -> None:
-    """The same as `curves`, on axes that exist already."""
+    """Each of `lines` (label -> values) over `x`; `log` names the logarithmic axes: "x", "y" or "xy".
+
+    `levels` (label -> y) are baselines across, `places` (label -> x) upright lines; neither has marks.
+    """
     looks = [{"color": colour, "linestyle": dash} for colour, dash in zip(COLOURS, DASHES, strict=True)]
     look = itertools.cycle(looks)
     for label, y in lines.items():

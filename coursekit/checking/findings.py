@@ -21,10 +21,11 @@ def finding(exercise: Exercise, case: Case, outcome: Outcome, expected: Outputs)
     if outcome.left:
         return LEFT_BEHIND[outcome.left[0]]
     for name, right in expected.items():
-        if told := _difference(exercise, name, outcome.outputs[name], right):
-            says = name in exercise.said and outcome.outputs[name].shape == right.shape
-            hide = (case.hidden or _worked_out(case, right)) and not says
-            return _unrevealed(name, outcome.outputs[name], right) if hide else told
+        actual = outcome.outputs[name]
+        if told := _difference(exercise, name, actual, right):
+            if said := _said(exercise, name, actual, right):
+                return said
+            return _unrevealed(name, actual, right) if case.hidden or _worked_out(case, right) else told
     broken = ((law, told) for law in exercise.laws if (told := law(case.inputs, outcome.outputs)))
     return next((unrevealed(law, told) if case.hidden else told for law, told in broken), "")
 
@@ -33,10 +34,13 @@ def _difference(exercise: Exercise, name: str, actual: Tensor, right: Tensor) ->
     kind = exercise.written.get(name)
     if kind and actual.dim() == 1 and actual.dtype == right.dtype:
         return written_difference(name, kind, actual, right)
-    told = difference(name, actual, right, exercise.tolerance.get(right.dtype))
+    return difference(name, actual, right, exercise.tolerance.get(right.dtype))
+
+
+def _said(exercise: Exercise, name: str, actual: Tensor, right: Tensor) -> str | None:
+    """What the exercise itself says of a wrong output, of hidden cases too: it reveals nothing of them."""
     say = exercise.said.get(name)
-    alike = actual.shape == right.shape and actual.dtype == right.dtype
-    return say(actual, right) if told and say and alike else told
+    return say(actual, right) if say and actual.shape == right.shape and actual.dtype == right.dtype else None
 
 
 def _worked_out(case: Case, right: Tensor) -> bool:
