@@ -23,11 +23,11 @@ ABBREVIATED = re.compile(r"(?:\b(?:Mr|Mrs|Ms|Dr|St|Gen|Sen|Rep|Jr|Sr|No|Nos|Vol|
 END = re.compile(r"""[.!?][."')\]]*(?=\s+["'(\[]*[A-Z0-9])""")
 
 
-def documents(package: Path) -> Iterator[tuple[str, list[str]]]:
-    """The title and the sentences of each document."""
+def documents(package: Path, since: int = FIRST_YEAR) -> Iterator[tuple[str, list[str]]]:
+    """The title and the sentences of each document: the addresses since that year, and Moby-Dick."""
     for path in sorted((package / "sotu" / "data").glob("*.txt")):
         year, *name = path.stem.split("_")[:-1]
-        if int(year) >= FIRST_YEAR:
+        if int(year) >= since:
             yield f"{year} {' '.join(name).title()}", sentences(clean(path.read_text(encoding="utf-8")))
     for number in range(1, 136):
         text = (package / "moby-dick" / "data" / f"chapter_{number}.txt").read_text(encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,12 @@ TOKENIZER = File(
     sha256="83c2dd0fa5900a059f662a949e8acf9308b9b9b1d85f13137db265c703bed173",
     script="prepare.tokenizer",
 )
+BYTE_PAIRS = File(
+    name="byte_pairs.json",
+    sha256="0d94ee9f9b7ace7ee622431bd7db8243e13017b07b69e85d25e43654419374ef",
+    script="prepare.byte_pairs",
+)
+END_OF_TEXT = "<|endoftext|>"
 MOVIE_SNIPPETS = File(
     name="movie_snippets.txt",
     sha256="4dfed4184602d9cef5011a256e1152e88bfb8b97e4a65edb97e619063b324d75",
@@ -42,6 +49,26 @@ def prose() -> dict[str, list[str]]:
     return {title.removeprefix("# "): sentences for title, *sentences in lines}
 
 
+def prose_texts() -> tuple[list[str], list[str]]:
+    """The documents of the prose to train on and those held out, each one text, a sentence a line.
+
+    Held out are the addresses of the years and the chapters of Moby-Dick whose number can be divided by 8. Raises
+    AssetError.
+    """
+    sides: tuple[list[str], list[str]] = ([], [])
+    for title, sentences in prose().items():
+        sides[is_held_out(title)].append("\n".join(sentences))
+    return sides
+
+
+def is_held_out(title: str) -> bool:
+    """Whether no model of this course is trained on the document."""
+    number = re.search(r"\d+", title)
+    if number is None:
+        raise ValueError(f"a document's title has a year or a chapter's number: found {title!r}")
+    return int(number.group()) % 8 == 0
+
+
 def prose_tokenizer() -> transformers.PreTrainedTokenizerFast:
     """A WordPiece tokenizer learned from the prose: 4,096 tokens, lower case, [CLS] first and [SEP] last.
 
@@ -52,6 +79,18 @@ def prose_tokenizer() -> transformers.PreTrainedTokenizerFast:
     special = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
     inputs = ["input_ids", "token_type_ids", "attention_mask"]
     return PreTrainedTokenizerFast(tokenizer_file=str(checked_file(TOKENIZER)), model_input_names=inputs, **special)
+
+
+def byte_pairs() -> transformers.PreTrainedTokenizerFast:
+    """GPT-2's kind of tokenizer, learned from the prose: any text comes back byte for byte from its tokens.
+
+    3,072 tokens: <|endoftext|>, the 256 bytes, and 2,815 that were merged. Called like every tokenizer of
+    transformers. Raises AssetError. Source: Radford et al. 2019, section 2.2.
+    """
+    from transformers import PreTrainedTokenizerFast  # here, since it takes a second to import
+
+    options = {"bos_token": END_OF_TEXT, "eos_token": END_OF_TEXT, "clean_up_tokenization_spaces": False}
+    return PreTrainedTokenizerFast(tokenizer_file=str(checked_file(BYTE_PAIRS)), **options)
 
 
 @dataclass(frozen=True)
