@@ -1,0 +1,11 @@
+"""Chapter 04, GPT."""
+
+from coursekit.checking.contract import Chapter
+
+CHAPTER = Chapter(
+    slug="04_gpt",
+    title="GPT",
+    preload=("transformers.models.gpt2.modeling_gpt2",),
+    exercises=(
+    ),
+)

@@ -1,0 +1,1 @@
+"""What stands in for exercises of this chapter."""

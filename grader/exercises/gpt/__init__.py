@@ -1,0 +1,1 @@
+"""Chapter 03, BERT: the trusted halves."""
