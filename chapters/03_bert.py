@@ -2701,7 +2701,7 @@ predict("bert.depth")
 # %%
 from coursekit.figures import clouds
 
-n = 16 if profile == "smoke" else 300
+n = 16 if profile == "smoke" else 200
 looked_at, shown = movies.train[:n], test[:n]
 
 

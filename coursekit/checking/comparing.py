@@ -59,9 +59,9 @@ def worked_out(found: Tensor, right: Tensor) -> str:
     factor, side = max(a / e, e / a), "large" if abs(a) > abs(e) else "small"
     if factor < 1.5:
         share = f"{max(100 * (factor - 1), 0.001):.2g}"
-        return f"your number, {a:.6g}, is too {side} by {share} percent"
+        return f"your number, {a:.6g}, is too {side} by {share!s} percent"
     times = f"{factor:,.0f}" if factor > 999 else f"{factor:.4g}"
-    return f"your number, {a:.6g}, is too {side} by a factor of {times}"
+    return f"your number, {a:.6g}, is too {side} by a factor of {times!s}"
 
 
 def _accepts(actual: torch.dtype, expected: torch.dtype) -> bool:
@@ -106,7 +106,7 @@ def _told_apart(actual: Tensor, expected: Tensor) -> str:
         return f"{a}, expected {e}"
     digits = next((n for n in (6, 9, 12) if f"{a:.{n}g}" != f"{e:.{n}g}"), 17)
     found, wanted = f"{a:.{digits}g}", f"{e:.{digits}g}"
-    return f"{found}, expected {wanted}"
+    return f"{found!s}, expected {wanted!s}"
 
 
 def _rows(wrong: Tensor) -> str:

@@ -51,7 +51,7 @@ def symptom(
 
     With it, in which sizes the wrong cases differ from all right ones.
     """
-    for of_all in (_unlike_before, _exchanged):
+    for of_all in (_unlike_before, _exchanged, _empty):
         if told := of_all(exercise, cases, outcomes, expected):
             return told
     shown = [outcome for case, outcome in zip(cases, outcomes, strict=True) if not case.hidden]
@@ -155,6 +155,20 @@ def _exchanged(
         }
         pairs = swapped if pairs is None else pairs & swapped
     return next((f"{a} and {b} are exchanged: each is what the other should be" for a, b in sorted(pairs or ())), "")
+
+
+def _empty(
+    exercise: Exercise, cases: Sequence[Case], outcomes: Sequence[Outcome], expected: Sequence[dict[str, Tensor]]
+) -> str:
+    """All that comes back is always empty, and should not be: of one list among others a probe has its own reasons."""
+    found = [
+        outcome.outputs and right and all(outcome.outputs[n].numel() == 0 < x.numel() for n, x in right.items())
+        for case, outcome, right in zip(cases, outcomes, expected, strict=True)
+        if not case.hidden
+    ]
+    if not found or not all(found):
+        return ""
+    return f"{next(iter(expected[0]))} is empty (gone through a second time, a generator, `map` or `zip` gives nothing)"
 
 
 def _equal(x: Tensor, y: Tensor) -> bool:

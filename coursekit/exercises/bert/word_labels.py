@@ -10,12 +10,36 @@ from coursekit.checking.drawing import some
 IGNORED = -100
 CLASSES = range(1, 90)
 LONG = 530
+FAR = 1500  # Python keeps one object for each small number, its newer versions up to 1024: no `is` is right of this one
+
+
+def each_word_is_labelled_once(case, outputs):
+    """Of the pieces of a word one has a label, and none where the word has none."""
+    Y = outputs["token labels"].tolist()
+    for b, (words, ids) in enumerate(zip(case["labels"], case["word_ids"], strict=True)):
+        for i in (i for i in dict.fromkeys(ids) if i is not None):
+            pieces = [y for y, j in zip(Y[b], ids, strict=False) if j == i]
+            n, wanted = sum(y != IGNORED for y in pieces), int(words[i] != IGNORED)
+            if n != wanted:
+                of = f"{len(pieces)} piece{'s' * (len(pieces) > 1)}"
+                return f"word {i} of sentence {b} (label {words[i]}) has a label on {n} of {of}, expected on {wanted}"
+    return None
+
+
+def only_words_are_labelled(case, outputs):
+    """Special tokens and filler have none."""
+    for b, (y, ids) in enumerate(zip(outputs["token labels"].tolist(), case["word_ids"], strict=True)):
+        for t, found in enumerate(y):
+            if found != IGNORED and (t >= len(ids) or ids[t] is None):
+                what = "filler" if t >= len(ids) else "a special token"
+                return f"token {t} of sentence {b} is {what}, and has the label {found}"
+    return None
 
 
 def cases(g):
-    def case(part, label, rows, labels=None, times=1):
-        """Rows are sentences, a letter a token: "-" is a special token, "a" a piece of word 0, "b" of word 1."""
-        word_ids = [[None if c == "-" else ord(c) - ord("a") for c in row] for row in rows.split() * times]
+    def case(part, label, rows, labels=None, times=1, first=0):
+        """Rows are sentences, a letter a token: "-" is a special token, "a" a piece of the first word."""
+        word_ids = [[None if c == "-" else ord(c) - ord("a") + first for c in row] for row in rows.split() * times]
         return drawn(part, label, word_ids, labels)
 
     def drawn(part, label, word_ids, labels=None):
@@ -37,6 +61,9 @@ def cases(g):
     def many(n):
         return torch.randint(1, 50_000, (n,), generator=g).tolist()
 
+    def far(n):
+        return [0] * FAR + some(g, CLASSES, n - FAR)
+
     def other(case, label, **given):
         """The same but for one argument."""
         return dataclasses.replace(case, label=label, inputs=case.inputs | given)
@@ -57,9 +84,11 @@ def cases(g):
         case("first pieces", "words without a token", "-abbe- -aace-"),
         case("first pieces", "cut before the last words", "-abbc- -aabc-", lambda n: some(g, CLASSES, n + 3)),
         case("first pieces", "a window that begins with word 3", "-deef- -ddef-"),
-        case("first pieces", "no special tokens", "aab abb abc"),
+        case("first pieces", f"a window that begins with word {FAR}", "-aabc- -abbc-", far, first=FAR),
+        case("first pieces", "no special tokens", "aabc abbc abcd"),
         case("first pieces", "no special tokens, sentences of one word", "aa aa aa"),
-        case("first pieces", "special tokens in the middle and in front", "-ab-cdd- ---abbc- -aa--bc-"),
+        case("first pieces", "one special token in the middle", "-ab-cdd- -aab-cc-"),
+        case("first pieces", "special tokens side by side", "---abbc-- -aa---bc-"),
         case("first pieces", "one token", "a"),
         case("padding", "sentences of unlike length", batch),
         case("padding", "the longest sentence comes last", "-ab- -a- -aabbcd-"),
@@ -80,4 +109,5 @@ EXERCISE = Exercise(
     importance=3,
     calls=("word_labels(labels, word_ids) -> token labels",),
     cases=cases,
+    laws=(each_word_is_labelled_once, only_words_are_labelled),
 )

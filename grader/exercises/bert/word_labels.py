@@ -55,7 +55,7 @@ class Steps:
         return row + filler
 
 
-TRUSTED = Trusted(reference, budget="the given code has three slips, and whoever mends one or two has the others left")
+TRUSTED = Trusted(reference, budget="the given code has three slips: seven mistakes are what of it is left")
 TRUSTED.add_alternative("in_steps", Steps())
 (wrong_step,) = TRUSTED.one_by_one(lambda steps: steps())
 
@@ -133,6 +133,37 @@ class NotForgotten(Steps):
             [self.label(words, before, i) for before, i in itertools.pairwise([end, *ids])]
             for words, ids, end in zip(labels, word_ids, ends, strict=False)
         ]
+
+
+@wrong_step(
+    "The first token of a sentence is compared with its last one: `ids[t - 1]` is `ids[-1]` there, and `roll` begins "
+    "again at the end. A sentence that is one word, without special tokens, loses its label. Nothing stands before a "
+    "first token."
+)
+class FirstAfterLast(Steps):
+    def row(self, words, ids):
+        return [self.label(words, before, i) for before, i in itertools.pairwise([*ids[-1:], *ids])]
+
+
+@wrong_step(
+    "Numbers of words are compared as objects (`is`). Python keeps one object for each small number, and not for each "
+    "large one: in a long text two pieces of one word seem to be of two words. Compare with `==`; `is` is for None."
+)
+class SameObject(Steps):
+    def is_later(self, before, i):
+        return i is before
+
+
+@wrong_step(
+    "All rows are one and the same list, which holds the labels of all sentences: `[row] * B` is B times that list. "
+    "Make a row for each sentence (`[[-100] * T for _ in range(B)]`)."
+)
+class OneListForAll(Steps):
+    def rows(self, labels, word_ids):
+        rows = [[self.of_filler] * max(map(len, word_ids))] * len(word_ids)
+        for kept, row in zip(rows, super().rows(labels, word_ids), strict=True):
+            kept[: len(row)] = [old if new == IGNORED else new for old, new in zip(kept, row, strict=False)]
+        return rows
 
 
 @wrong_step(

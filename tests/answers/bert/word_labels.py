@@ -114,7 +114,11 @@ def one_after_another(labels, word_ids):
     return filled(each(labels, word_ids, row))
 
 
-@wrong("named", "without special tokens the first and the last token lose their labels")
+@wrong(
+    "named",
+    "without special tokens the first and the last token lose their labels",
+    told="no special tokens: word 0 of sentence 0 .* on 0 of 2 pieces",
+)
 def within(labels, word_ids):
     return filled([[-100, *row[1:-1], -100][: len(row)] for row in each(labels, word_ids)])
 
@@ -138,7 +142,7 @@ def changes_of_the_label(labels, word_ids):
     return filled(each(labels, word_ids, row))
 
 
-@wrong("named", "only words of one piece have a label")
+@wrong("named", "only words of one piece have a label", told=r"word 1 of sentence 0 .* on 0 of 2 pieces, expected on 1")
 def one_piece(labels, word_ids):
     def row(words, ids):
         return [words[i] if i is not None and ids.count(i) == 1 else -100 for i in ids]
@@ -146,7 +150,12 @@ def one_piece(labels, word_ids):
     return filled(each(labels, word_ids, row))
 
 
-@wrong("onward", "token t has label t - 1: right up to the first word of several pieces", true="ByPlace")
+@wrong(
+    "onward",
+    "token t has label t - 1: right up to the first word of several pieces",
+    true="ByPlace",
+    advice="word 3 of sentence 0 .* on 0 of 1 piece",
+)
 def by_place(labels, word_ids):
     def row(words, ids):
         first = next((t for t, i in enumerate(ids) if i is not None), 0)
@@ -157,7 +166,11 @@ def by_place(labels, word_ids):
     return filled(each(labels, word_ids, row))
 
 
-@wrong("onward", "what comes after a special token in the middle is dropped")
+@wrong(
+    "onward",
+    "what comes after a special token in the middle is dropped",
+    told="one special token in the middle: word 2 of sentence 0 .* on 0 of 1 piece",
+)
 def up_to_the_next_special(labels, word_ids):
     def row(words, ids):
         first = next((t for t, i in enumerate(ids) if i is not None), len(ids))
@@ -182,7 +195,7 @@ def wide(labels, word_ids):
     return filled([*each(labels, word_ids), [-100] * 128])[:-1]
 
 
-@wrong("large", "labels are kept in 8 bits", told="many classes")
+@wrong("large", "labels are kept in 8 bits", told="many classes", advice="has a label on 0 of . pieces?, expected on 1")
 def small_numbers(labels, word_ids):
     return filled(each(labels, word_ids)).to(torch.int8).long()
 
@@ -201,7 +214,7 @@ def replaced(labels, word_ids):
     return filled(each([[*words, -100] for words in labels], word_ids))
 
 
-ROWS, KEPT = [], {}
+ROWS, KEPT, PLACES = [], {}, {}
 
 
 @wrong("again", "rows are collected in a list that outlives the call", told="keeps something from one call to the next")
@@ -259,6 +272,118 @@ def two_others_left(labels, word_ids):
     return filled([[w[i] if i else -100 for i in ids] for w, ids in zip(labels, word_ids, strict=True)])
 
 
+@wrong("large", "the same object, not the same number: Python keeps one 5 for all, and not one 1500", true="SameObject")
+def the_same_object(labels, word_ids):
+    def row(words, ids):
+        return [-100 if i is None or i is before else words[i] for before, i in itertools.pairwise([None, *ids])]
+
+    return filled(each(labels, word_ids, row))
+
+
+@wrong("named", "what stands before the first token is taken to be the last, ids[-1]", true="FirstAfterLast")
+def before_the_first_the_last(labels, word_ids):
+    def row(words, ids):
+        return [-100 if i is None or i == ids[t - 1] else words[i] for t, i in enumerate(ids)]
+
+    return filled(each(labels, word_ids, row))
+
+
+@wrong("plain", "one list in every row of the table, and only labels are written", true="OneListForAll")
+def one_list_for_all(labels, word_ids):
+    Y = [[-100] * max(map(len, word_ids))] * len(word_ids)
+    for b, ids in enumerate(word_ids):
+        for t, i in enumerate(ids):
+            if i is not None and i not in ids[:t]:
+                Y[b][t] = labels[b][i]
+    return torch.tensor(Y)
+
+
+@wrong("plain", "one list in every row of the table, and every place is written", advice="has a label on 0 of 2 pieces")
+def one_list_written_over(labels, word_ids):
+    Y = [[-100] * max(map(len, word_ids))] * len(word_ids)
+    for kept, row in zip(Y, each(labels, word_ids), strict=True):
+        kept[: len(row)] = row
+    return torch.tensor(Y)
+
+
+@wrong(
+    "named",
+    "neighbouring special tokens are one token",
+    told=r"special tokens side by side: .* shape \(2, 7\), expected \(2, 9\)",
+)
+def one_of_each_group(labels, word_ids):
+    def row(words, ids):
+        groups = [(i, len([*group])) for i, group in itertools.groupby(ids)]
+        return [y for i, n in groups for y in ([-100] if i is None else [words[i], *[-100] * (n - 1)])]
+
+    return filled(each(labels, word_ids, row))
+
+
+@wrong("plain", "a column a sentence", told=r"has shape \(6, 2\), expected \(2, 6\)")
+def a_column_a_sentence(labels, word_ids):
+    return torch.tensor([*itertools.zip_longest(*each(labels, word_ids), fillvalue=-100)])
+
+
+@wrong(
+    "plain",
+    "the longest sentence comes first, as for packing",
+    advice="word 1 of sentence 0 .* on 2 of 2",
+)
+def longest_first(labels, word_ids):
+    return filled(sorted(each(labels, word_ids), key=len, reverse=True))
+
+
+@wrong("plain", "T is a multiple of 8, as pad_to_multiple_of makes it", told=r"has shape \(2, 8\), expected \(2, 6\)")
+def multiple_of_eight(labels, word_ids):
+    Y = filled(each(labels, word_ids))
+    return torch.nn.functional.pad(Y, (0, -Y.shape[1] % 8), value=-100)
+
+
+@wrong("plain", "columns in which nobody has a label are cut off", told=r"has shape \(2, 4\), expected \(2, 6\)")
+def without_empty_columns(labels, word_ids):
+    Y = filled(each(labels, word_ids))
+    return Y[:, (Y != -100).any(0)]
+
+
+@wrong(
+    "named",
+    "nobody looks whether the first token had the word already: it is taken for a special one",
+    told="no special tokens: word 0 of sentence 0 .* on 2 of 2 pieces, expected on 1",
+)
+def first_token_passed_over(labels, word_ids):
+    def row(words, ids):
+        return [-100 if i is None or i in ids[1:t] else words[i] for t, i in enumerate(ids)]
+
+    return filled(each(labels, word_ids, row))
+
+
+@wrong("named", "a window's first word is taken for word 0", told="a window that begins with word")
+def counted_from_the_window(labels, word_ids):
+    def row(words, ids):
+        first = min((i for i in ids if i is not None), default=0)
+        return row_of(words, [None if i is None else i - first for i in ids])
+
+    return filled(each(labels, word_ids, row))
+
+
+@wrong(
+    "again",
+    "the places of first pieces are kept by the sentences' lengths",
+    told="kept what an earlier call",
+)
+def places_kept_by_shape(labels, word_ids):
+    kept = [[i if y != -100 else None for i, y in zip(ids, row_of(ids, ids), strict=True)] for ids in word_ids]
+    kept = PLACES.setdefault(tuple(map(len, word_ids)), kept)
+    return filled([[dict(enumerate(w)).get(i, -100) for i in ids] for w, ids in zip(labels, kept, strict=True)])
+
+
+@wrong("plain", "map is gone through for T, and gives nothing the second time", told="is empty")
+def map_gone_through_twice(labels, word_ids):
+    rows = map(row_of, labels, word_ids)
+    T = max(map(len, rows))
+    return torch.tensor([row + [-100] * (T - len(row)) for row in rows], dtype=torch.int64)
+
+
 @ANSWERS.right
 def by_first_place(labels, word_ids):
     Y = torch.full((len(word_ids), max(map(len, word_ids))), -100)
@@ -303,3 +428,42 @@ def by_numpy(labels, word_ids):
         first = np.diff(numbers, prepend=-1) != 0
         Y[b, : len(ids)] = np.where(first & (numbers >= 0), np.array([*labels[b], -100])[numbers], -100)
     return torch.from_numpy(Y)
+
+
+@ANSWERS.right
+def sparse(labels, word_ids):
+    first = {(b, i): t for b, ids in enumerate(word_ids) for t, i in reversed([*enumerate(ids)]) if i is not None}
+    places = torch.tensor([(b, t) for (b, _), t in first.items()], dtype=torch.int64).reshape(-1, 2).T
+    values = torch.tensor([labels[b][i] + 100 for b, i in first], dtype=torch.int64)
+    return torch.sparse_coo_tensor(places, values, (len(word_ids), max(map(len, word_ids)))).to_dense() - 100
+
+
+@ANSWERS.right
+def gathered(labels, word_ids):
+    def table(rows):
+        return pad_sequence([torch.tensor(row, dtype=torch.int64) for row in rows], batch_first=True, padding_value=-1)
+
+    ids = table([[-1 if i is None else i for i in row] for row in word_ids])
+    first = ids.diff(prepend=ids.new_full((len(ids), 1), -1)).ne(0) & (ids >= 0)
+    words = table([[*row, -100] for row in labels])
+    return words.gather(1, ids.clamp(min=0)).where(first, torch.tensor(-100))
+
+
+@ANSWERS.right
+def by_unique(labels, word_ids):
+    Y = np.full((len(word_ids), max(map(len, word_ids))), torch.nn.CrossEntropyLoss().ignore_index, np.int64)
+    for y, words, ids in zip(Y, labels, word_ids, strict=True):
+        found, at = np.unique([-1 if i is None else i for i in ids], return_index=True)
+        y[at[found >= 0]] = np.array(words, np.int64)[found[found >= 0]]
+    return torch.from_numpy(Y)
+
+
+@ANSWERS.right
+def only_upwards(labels, word_ids):
+    """Word ids never fall within a sentence."""
+
+    def row(words, ids):
+        reached = itertools.accumulate((-1 if i is None else i for i in ids), max, initial=-1)
+        return [-100 if i is None or i <= before else words[i] for before, i in zip(reached, ids, strict=False)]
+
+    return filled(each(labels, word_ids, row))

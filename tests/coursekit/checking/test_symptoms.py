@@ -55,6 +55,7 @@ def softmax(x):
         (lambda x: x.softmax(-1).mT, "y has dimensions -2 and -1 exchanged"),
         (lambda x: x.softmax(-1)[None], "y has a dimension of size 1 too many"),
         (lambda x: torch.zeros_like(x), "y is 0 everywhere"),
+        (lambda x: x[:0], "y is empty (gone through a second time, a generator, `map` or `zip` gives nothing)"),
         (lambda x: x.softmax(-1) + 0.25, "y is too large by 0.25 everywhere"),
         (
             lambda x: x.softmax(-1).view(-1).sort().values.view(x.shape),
