@@ -10,9 +10,9 @@ def noted(optimizer: torch.optim.Optimizer) -> list[tuple[float, float]]:
     steps: list[tuple[float, float]] = []
 
     def note(optimizer, args, kwargs):
-        trained = [p for group in optimizer.param_groups for p in group["params"]]
-        norm = sum((p.grad.double() ** 2).sum().item() for p in trained if p.grad is not None) ** 0.5
-        steps.append((norm, optimizer.param_groups[0]["lr"]))
+        groups = optimizer.param_groups
+        grads = (p.grad.double() for group in groups for p in group["params"] if p.grad is not None)
+        steps.append((sum((grad**2).sum().item() for grad in grads) ** 0.5, groups[0]["lr"]))
 
     optimizer.register_step_pre_hook(note)
     return steps

@@ -9,7 +9,7 @@ from torch.nn.functional import gelu
 tanh_gelu = functools.partial(gelu, approximate="tanh")
 
 
-class Block(nn.Module):
+class Layer(nn.Module):
     """torch's pre-norm layer, its weights under the names of the exercise."""
 
     def __init__(self, D, H):
@@ -28,8 +28,9 @@ class Block(nn.Module):
 class Library(nn.Module):
     def __init__(self, V, T, D, H, L):
         super().__init__()
-        self.tokens, self.positions = nn.Embedding(V, D), nn.Embedding(T, D)
-        self.blocks = nn.ModuleList(Block(D, H) for _ in range(L))
+        self.tokens = nn.Embedding(V, D)
+        self.positions = nn.Embedding(T, D)
+        self.blocks = nn.ModuleList([Layer(D, H) for _ in range(L)])
         self.norm = nn.LayerNorm(D)
 
     def forward(self, ids):

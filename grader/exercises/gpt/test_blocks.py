@@ -47,6 +47,14 @@ MUTANTS = {
         written(x="ids[at].T", y="ids[at + 1].T"),
         written(x="ids[at].flatten()", y="ids[at + 1].flatten()"),
     ),
+    # Each y follows its x in the text, and the places of a row do not.
+    "what x holds": (
+        written(
+            s="torch.randint(N - 1, (B * T,), generator=generator)", x="ids[s].view(B, T)", y="ids[s + 1].view(B, T)"
+        ),
+        written(x="ids[at].flip(1)", y="ids[at + 1].flip(1)"),
+        written(x="ids[at.roll(1, 1)]", y="ids[at.roll(1, 1) + 1]"),
+    ),
     "how far the targets are shifted": (
         written(y="ids[at]"),
         written(y="ids[(at + 2).clamp(max=N - 1)]"),
