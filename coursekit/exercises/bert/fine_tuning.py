@@ -9,6 +9,7 @@ from coursekit.checking.contract import Case, Exercise
 from coursekit.checking.drawing import normal
 from coursekit.checking.elsewhere import Elsewhere, Here, needed_here
 from coursekit.checking.probing import number, several
+from coursekit.exercises.stepping import NORMS, norms_are_clipped, noted
 
 V, D, C, LONGEST, MANY = 11, 4, 3, 6, 24
 NAMES = ("ids", "real", "labels")
@@ -128,7 +129,7 @@ def _trained(case, train, model, batches, device):
         "steps of the optimizer": torch.tensor(len(steps), device=device),
         "calls with dropout switched off": torch.tensor(at_rest, device=device),
         "rate of each step": torch.tensor([rate for _, rate in steps], **like),
-        "norm of all gradients at each step": torch.tensor([norm for norm, _ in steps], **like),
+        NORMS: torch.tensor([norm for norm, _ in steps], **like),
         **_weights(case, model),
         "mean loss": losses[0] if len(losses) == 1 else torch.stack(losses),
         "rate afterwards": torch.tensor([group["lr"] for group in optimizer.param_groups], **like),
@@ -150,15 +151,7 @@ def _optimizer(case, model):
         optimizer = torch.optim.AdamW(groups, lr=0.1, eps=1e-2)
     else:
         optimizer = torch.optim.SGD(groups, lr=0.5, momentum=0.5)
-    steps = []
-
-    def note(optimizer, args, kwargs):
-        trained = [p for group in groups for p in group["params"]]
-        norm = sum((p.grad.double() ** 2).sum().item() for p in trained if p.grad is not None) ** 0.5
-        steps.append((norm, optimizer.param_groups[0]["lr"]))
-
-    optimizer.register_step_pre_hook(note)
-    return optimizer, steps
+    return optimizer, noted(optimizer)
 
 
 def _batches(case):
@@ -175,14 +168,6 @@ def _labels(batches):
     """The labels that a list of batches holds, on the CPU."""
     labels = [batch[2].cpu().as_subclass(torch.Tensor) for batch in batches]
     return torch.cat(labels) if labels else torch.zeros(0).long()
-
-
-def norms_are_clipped(inputs, outputs):
-    """All gradients together: a clip for each group, or none, shows even where other slips came before."""
-    worst = max(outputs["norm of all gradients at each step"].tolist(), default=0.0) if "clip" in inputs else 0.0
-    if worst > inputs.get("clip", 0.0) * (1 + 1e-4):
-        return f"at a step of the optimizer the norm of all gradients is {worst:.4g}, above clip = {inputs['clip']:g}"
-    return None
 
 
 EXERCISE = Exercise(

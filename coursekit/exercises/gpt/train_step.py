@@ -1,0 +1,175 @@
+"""train_step(...): one step of the optimiser from several micro-batches, equal to that of one large batch."""
+
+from functools import partial
+
+import torch
+from torch import nn
+
+from coursekit.checking.contract import Case, Exercise
+from coursekit.checking.drawing import normal
+from coursekit.checking.probing import Wrong, number
+from coursekit.exercises.stepping import NORMS, norms_are_clipped, noted
+
+V, D, LONGEST = 7, 4, 6
+NONE = -100  # in place of a target
+KEPT = "graphs that are kept when the model runs again"
+
+
+def cases(g):
+    def case(part, label, *steps, clip, dtype=torch.float32, apart=1.0, **given):
+        """A step is a list of micro-batches, and each of these a list of rows: so many targets in so many places."""
+        rows = [row for step in steps for micro in step for row in micro]
+        y = torch.full((len(rows), LONGEST), NONE)
+        for b, (count, T) in enumerate(rows):
+            y[b, torch.randperm(T, generator=g)[:count]] = torch.randint(V, (count,), generator=g)
+        inputs = {
+            "sizes": [[len(micro) for micro in step] for step in steps],
+            "widths": [[micro[0][1] for micro in step] for step in steps],
+            "x": torch.randint(V, (len(rows), LONGEST), generator=g),
+            "y": y,
+            "tokens.weight": normal(g, V, D, dtype=dtype),
+            "positions.weight": normal(g, LONGEST, D, dtype=dtype),
+            "out.weight": apart * normal(g, V, D, dtype=dtype),
+            "out.bias": normal(g, V, dtype=dtype),
+        }
+        return Case(part, label, inputs | {"clip": clip} | given)
+
+    def full(*counts, T=5):
+        """One row for each of these numbers of targets."""
+        return [(count, T) for count in counts]
+
+    one, clip, more = (partial(case, part) for part in ("one step", "clipping", "several"))
+    double = torch.float64
+    uneven = [full(5, 4), full(1, 0)]
+    return [
+        one("9 and 1 targets", uneven, clip=1e3),
+        one("6, 2 and 4 targets, texts of unequal length", [full(6, T=6), full(2, T=2), full(3, 1, T=3)], clip=1e3),
+        one("a micro-batch without targets", [full(3, 4), full(0, 0), full(1)], clip=1e3, dtype=double),
+        one("one micro-batch of one target", [full(1, T=1)], clip=1e3, dtype=double),
+        one("gradients are left from before", [full(4), full(2, 2)], clip=1e3, left=True),
+        one("10 micro-batches of one text", [full(1 + i % 5) for i in range(10)], clip=1e3, dtype=double),
+        one("logits far apart", [full(5, 3), full(2)], clip=1e3, dtype=double, apart=200.0),
+        clip("5 and 2 targets, clip 0.1", [full(3, 2), full(2)], clip=0.1),
+        clip("4, 4 and 1 targets, clip 0.2, float64", [full(4), full(4), full(1)], clip=0.2, dtype=double),
+        more("3 steps with momentum", uneven, [full(5)], [full(2), full(1), full(4, 4)], clip=0.3, dtype=double),
+        more("3 steps of AdamW", uneven, [full(1), full(4, 5)], uneven, clip=0.5, optimizer="adamw"),
+    ]
+
+
+class Noted(torch.autograd.Function):
+    """The identity, which counts how many graphs wait for their backward pass."""
+
+    @staticmethod
+    def forward(ctx, x, waiting):
+        ctx.waiting = waiting
+        waiting.append(1)
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx, grad):
+        ctx.waiting.append(-1)
+        return grad, None
+
+
+class Model(nn.Module):
+    """Logits from the mean of a text's past, which notes how it is called. Its position vectors are frozen."""
+
+    def __init__(self):
+        super().__init__()
+        self.tokens, self.positions = nn.Embedding(V, D), nn.Embedding(LONGEST, D)
+        self.out = nn.Linear(D, V)
+        self.positions.requires_grad_(False)
+        self.waiting, self.kept = [], []
+
+    def forward(self, x):
+        self.kept.append(sum(self.waiting))
+        h = self.tokens(x) + self.positions.weight[: x.shape[1]]
+        past = torch.arange(1, x.shape[1] + 1, device=x.device)[:, None]
+        h = torch.tanh(h.cumsum(1) / past)
+        return self.out(Noted.apply(h, self.waiting) if h.requires_grad else h)
+
+
+def probe(case, train_step):
+    """What the calls give and leave behind: steps, rates, norms, weights and losses.
+
+    How the model was called and what still has a graph only this process can see. Where it matters for the result,
+    the numbers that follow from it are handed over too.
+    """
+    model = Model().to(case["x"].device, case["out.bias"].dtype)
+    model.load_state_dict({name: x for name, x in case.items() if "." in name})
+    optimizer, steps = _optimizer(case, model)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 / (1 + step))
+    if "left" in case:
+        for p in model.parameters():
+            p.grad = torch.ones_like(p) if p.requires_grad else None
+    taken, losses, graphs = [], [], []
+    for micro_batches in _micro_batches(case):
+        given, before = [*micro_batches], len(steps)
+        loss = train_step(model, optimizer, schedule, micro_batches, case["clip"])
+        if [*map(id, micro_batches)] != [*map(id, given)]:
+            raise Wrong("the list of micro-batches is not what it was before the call")
+        taken.append(len(steps) - before)
+        losses.append(number(loss, "the mean loss of a target", model.out.bias).detach())
+        graphs.append(isinstance(loss, torch.Tensor) and loss.requires_grad)
+    like = {"dtype": model.out.bias.dtype, "device": case["x"].device}
+    return {
+        "steps of the optimizer in each call": torch.tensor(taken, device=like["device"]),
+        "rate of each step": torch.tensor([rate for _, rate in steps], **like),
+        KEPT: torch.tensor(max(model.kept, default=0), device=like["device"]),
+        NORMS: torch.tensor([norm for norm, _ in steps], **like),
+        **{f"{name} afterwards": p.detach() for name, p in model.named_parameters()},
+        "rate afterwards": torch.tensor([group["lr"] for group in optimizer.param_groups], **like),
+        "mean loss of each call": torch.stack(losses),
+        "the loss that is returned has a graph": torch.tensor(graphs, device=like["device"]),
+    }
+
+
+def _optimizer(case, model):
+    """An optimiser with two groups, and what its steps are watched for."""
+    groups = [{"params": list(part.parameters())} for part in (model.tokens, model.out)]
+    if case.get("optimizer") == "adamw":
+        # A large eps: without it, rounding decides the sign of a step where the gradient is near 0.
+        optimizer = torch.optim.AdamW(groups, lr=0.1, eps=1e-2)
+    else:
+        optimizer = torch.optim.SGD(groups, lr=0.5, momentum=0.5)
+    return optimizer, noted(optimizer)
+
+
+def _micro_batches(case):
+    """For each step its list of (x, y), each cut to the width of its texts."""
+    rows = 0
+    for sizes, widths in zip(case["sizes"], case["widths"], strict=True):
+        micro_batches = []
+        for B, T in zip(sizes, widths, strict=True):
+            micro_batches.append(tuple(case[name][rows : rows + B, :T] for name in ("x", "y")))
+            rows += B
+        yield micro_batches
+
+
+def kept_said(found, right):
+    return (
+        f"the model runs again while graphs still wait for backward(), at most {int(found)} of them: memory should "
+        "hold one at a time"
+    )
+
+
+def graph_said(found, right):
+    return "the loss that is returned still has its graph: return a number (.item())"
+
+
+EXERCISE = Exercise(
+    id="gpt.train_step",
+    title="Mend this code, a step from micro-batches",
+    parts={"one step": 2, "clipping": 1, "several": 1},
+    minutes=30,
+    difficulty="core",
+    importance=5,
+    calls=("train_step(model, optimizer, schedule, micro_batches, clip)",),
+    cases=cases,
+    probe=probe,
+    laws=(norms_are_clipped,),
+    said={KEPT: kept_said, "the loss that is returned has a graph": graph_said},
+    # torch's clip_grad_norm_ adds 1e-6 to the norm, the equation does not: gradients differ by a millionth of a norm
+    # near 1, and weights by what a few steps make of it.
+    tolerance={torch.float32: (1e-5, 2e-5), torch.float64: (1e-5, 2e-5)},
+)
