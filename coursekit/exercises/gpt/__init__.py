@@ -13,5 +13,6 @@ CHAPTER = Chapter(
         "gpt.loss",
         "gpt.train_step",
         "gpt.filter",
+        "gpt.penalise",
     ),
 )
