@@ -14,5 +14,6 @@ CHAPTER = Chapter(
         "gpt.train_step",
         "gpt.filter",
         "gpt.penalise",
+        "gpt.cache",
     ),
 )

@@ -1,0 +1,138 @@
+"""Cache and forward_cached: the logits of new tokens behind a past whose keys and values are kept, padding and all."""
+
+from contextlib import nullcontext
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from coursekit.checking.contract import Exercise
+from coursekit.checking.drawing import places
+from coursekit.checking.laws import Count, as_measurements
+from coursekit.checking.probing import Wrong
+from coursekit.exercises.gpt.decoder import far, shapes
+from coursekit.exercises.gpt.init import Tree
+
+
+def cases(g):
+    double = torch.float64
+
+    def case(part, rows, chunks, V, T, D, H, L, note="", dtype=torch.float32, **given):
+        """Rows as pictures, "x" for a token and "." for padding; whatever id stands there, it is no token."""
+        real = places(rows)
+        B, n = real.shape
+        ids = torch.randint(V, (B, n), generator=g)
+        told = ", ".join(filter(None, [f"{'+'.join(map(str, chunks))} tokens", note]))
+        sizes = {"B": B, "n": n, "V": V, "T": T, "D": D, "H": H, "L": L}
+        given = {"ids": ids, "real": real, "chunks": list(chunks), "watched": False, "room": n} | given
+        return shapes(L).cases(g)(part, **sizes, **given, dtype=dtype, note=told)
+
+    small, deep = {"V": 8, "T": 9, "D": 8, "H": 2, "L": 1}, {"V": 7, "T": 8, "D": 6, "H": 2, "L": 2}
+    padded = "xxxxxx ..xxxx ...xxx"
+    return [
+        case("prefill", "xxxxx xxxxx", (5,), **small),
+        case("prefill", "x", (1,), **small, room=4),
+        case("prefill", "xxxx", (4,), **deep, dtype=double, room=9),
+        case("prefill", "xxx xxx", (3,), V=5, T=3, D=8, H=8, L=2),
+        case("one at a time", "xxxxxx xxxxxx", (3, 1, 1, 1), **deep),
+        case("one at a time", "xxxx", (1, 1, 1, 1), **small, dtype=double),
+        case("one at a time", "xxxxx xxxxx", (2, 1, 1, 1), **small, room=8, two=True, note="two caches in turn"),
+        case("chunks and padding", "xxxxxx", (3, 2, 1), **small),
+        case("chunks and padding", padded, (6,), **deep, note="padding"),
+        case("chunks and padding", padded, (4, 1, 1), **deep, room=8, dtype=double, note="padding"),
+        case("chunks and padding", "..xxx", (3, 2), **small, note="padding"),
+        case("chunks and padding", "..xx..xx .xxx.xxx xxxxxxxx", (4, 4), **deep, note="both chunks padded"),
+        case("chunks and padding", "..xxx xxxxx", (4, 1), **small, dtype=double, **far(g), note="padding, far apart"),
+        case("memory", "x" * 70, (68, 1, 1), V=3, T=70, D=8, H=1, L=1, watched=True),
+    ]
+
+
+def probe(case, Cache, forward_cached):
+    """The logits of all real tokens, chunk after chunk; and the largest tensor that a call for one token makes."""
+    model = _model(case)
+    cache = _room(Cache, case)
+    other = _room(Cache, case) if "two" in case else None
+    logits, largest, n = [], 0, 0
+    for t in case["chunks"]:
+        ids, real = case["ids"][:, n : n + t], case["real"][:, : n + t]
+        with NewTensors() if case["watched"] and t == 1 else nullcontext() as made:
+            logits.append(_called(forward_cached, model, ids, cache, real))
+        largest = max(largest, made.elements if made else 0)
+        if other is not None:
+            _called(forward_cached, model, (ids + 1) % case["V"], other, real)
+        n += t
+    found = {"logits": torch.cat(logits, 1).where(case["real"][..., None], 0.0)}
+    if case["watched"]:
+        found |= as_measurements({"largest": largest, "keys": case["n"] * case["D"]}, case["ids"].device)
+    return found
+
+
+def _model(case):
+    """Its weights are the case's own tensors, so that a change of one is a change of an input, and told as such."""
+    model = Tree(case | {"head": False}, case["L"])
+    model.load_state_dict({name: x for name, x in case.items() if "." in name}, assign=True)
+    return model
+
+
+def _room(Cache, case):
+    like = case["norm.weight"]
+    return Cache(case["L"], case["B"], case["H"], case["room"], case["D"] // case["H"], like.dtype, like.device)
+
+
+@torch.no_grad()
+def _called(forward_cached, model, ids, cache, real):
+    logits = forward_cached(model, ids, cache, real)
+    if logits.shape != (want := (*ids.shape, len(model.tokens.weight))):
+        raise Wrong(f"logits has shape {tuple(logits.shape)}, expected {want}: those of every new token")
+    return logits
+
+
+class NewTensors(TorchDispatchMode):
+    """`with NewTensors() as made: ...` leaves in `made.elements` the size of the largest memory that was taken.
+
+    What looks into memory that was there, or writes into it, takes none.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.elements = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        there = {_memory(x) for x in tree_leaves((args, kwargs)) if isinstance(x, torch.Tensor)}
+        for x in tree_leaves(result):
+            if isinstance(x, torch.Tensor) and _memory(x) not in there:
+                self.elements = max(self.elements, x.untyped_storage().nbytes() // x.element_size())
+        return result
+
+
+def _memory(x):
+    return x.untyped_storage().data_ptr()
+
+
+# Where it is watched there is one head, so that all scores are an eighth of the keys, which are d = 8 wide. Keys that
+# are copied are told from a past that is computed again, where the network is 4 d wide.
+NOTHING_OF_THE_PASTS_SIZE = Count(
+    "largest",
+    "a call for one token makes a tensor of {n:.0f} numbers, and all keys of a layer are {of:.0f}: compute the new "
+    "token alone, and write into the room that the cache has",
+    "watched",
+    lambda n, of, p: n > of / 2,
+    lambda one, other: (one[0] > 2.5 * one[1]) == (other[0] > 2.5 * other[1]),
+    "keys",
+)
+
+EXERCISE = Exercise(
+    id="gpt.cache",
+    title="A cache",
+    parts={"prefill": 1, "one at a time": 1, "chunks and padding": 1, "memory": 1},
+    minutes=45,
+    difficulty="core",
+    importance=5,
+    calls=("Cache(L, B, H, S, d, dtype, device)", "forward_cached(model, ids, cache, real) -> logits"),
+    cases=cases,
+    probe=probe,
+    laws=(NOTHING_OF_THE_PASTS_SIZE,),
+    # Logits add up many products that partly cancel.
+    tolerance={torch.float32: (1e-5, 3e-5)},
+)
