@@ -6,5 +6,13 @@ CHAPTER = Chapter(
     slug="04_gpt",
     title="GPT",
     preload=("transformers.models.gpt2.modeling_gpt2",),
-    exercises=("gpt.test_blocks", "gpt.init", "gpt.decoder", "gpt.loss", "gpt.train_step", "gpt.llama_block"),
+    exercises=(
+        "gpt.test_blocks",
+        "gpt.init",
+        "gpt.decoder",
+        "gpt.loss",
+        "gpt.train_step",
+        "gpt.llama_block",
+        "gpt.route",
+    ),
 )
