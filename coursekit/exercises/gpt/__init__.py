@@ -14,5 +14,6 @@ CHAPTER = Chapter(
         "gpt.train_step",
         "gpt.llama_block",
         "gpt.route",
+        "gpt.latent",
     ),
 )
