@@ -15,5 +15,8 @@ CHAPTER = Chapter(
         "gpt.filter",
         "gpt.penalise",
         "gpt.cache",
+        "gpt.llama_block",
+        "gpt.route",
+        "gpt.latent",
     ),
 )

@@ -1,0 +1,113 @@
+"""LatentAttention(D, H, d, c, r): attention whose cache holds a latent vector and one rotary key for each token."""
+
+import contextlib
+
+import torch
+
+from coursekit.checking.contract import Exercise
+from coursekit.checking.drawing import Shapes, normal
+from coursekit.checking.probing import LargestTensor, Wrong, gradients, leaves, load, returned
+
+HEADS = Shapes(
+    "x: B T D, q.weight: HQ D, down.weight: CR D, up_k.weight: HD c, up_v.weight: HD c, out.weight: D HD, dY: B T D",
+    told="B T D H d c r",
+)
+LONG = 200  # tokens in the cache of the case that watches memory
+
+
+def cases(g):
+    draw, double = HEADS.cases(g), torch.float64
+
+    def case(part, B, T, D, H, d, c, r, **given):
+        widths = {"HQ": H * (d + r), "CR": c + r, "HD": H * d}
+        return draw(part, B=B, T=T, D=D, H=H, d=d, c=c, r=r, **widths, stepwise=part == "steps", **given)
+
+    texts = [
+        {"B": 2, "T": 5, "D": 4, "H": 3, "d": 4, "c": 5, "r": 2},
+        {"B": 1, "T": 4, "D": 5, "H": 2, "d": 3, "c": 4, "r": 4, "dtype": double},
+        {"B": 2, "T": 1, "D": 5, "H": 1, "d": 1, "c": 1, "r": 2, "dtype": double, "note": "one token, one head"},
+        {"B": 1, "T": 3, "D": 3, "H": 8, "d": 2, "c": 3, "r": 6, "dtype": double, "note": "many heads"},
+    ]
+    far = {"B": 1, "T": 4, "D": 5, "H": 2, "d": 3, "c": 4, "r": 2, "dtype": double, "note": "scores far apart"}
+    return [
+        *(case("plain", **sizes) for sizes in texts),
+        apart(case("plain", **far)),
+        case("plain", 1, 40, 2, H=1, d=2, c=3, r=2, note="a long text"),
+        case("plain", 2, 3, 2, H=2, d=3, c=2, r=2, dtype=double, upstream=True),
+        *(case("steps", **sizes) for sizes in texts),
+        apart(case("steps", **far)),
+        # The keys of one head are larger than the cache would be if each head had its own.
+        case("steps", 1, 2, 3, H=2, d=24, c=4, r=2, kept=normal(g, 1, LONG, 6), note=f"{LONG} tokens in the cache"),
+    ]
+
+
+def apart(case):
+    """Scores that differ by more than exp can tell, by what is not rotary in them."""
+    H, d, r = (case.inputs[name] for name in "Hdr")
+    case.inputs["q.weight"] *= torch.tensor(([2000.0] * d + [1.0] * r) * H, dtype=torch.float64)[:, None]
+    return case
+
+
+def probe(case, LatentAttention):
+    """The plain form and its gradients, or one step after another."""
+    made = LatentAttention(*(case[name] for name in ("D", "H", "d", "c", "r")))
+    model = load(made, {name: x for name, x in case.items() if name.endswith(".weight")})
+    if not callable(getattr(model, "step", None)):
+        raise Wrong("the class has no method step(self, x, cache)")
+    if case["stepwise"]:
+        return _steps(case, model)
+    with torch.no_grad():
+        model(case["x"][:, :1])  # nothing may be kept from an earlier call
+    if "dY" not in case:
+        return {"Y": returned(model(case["x"]), "Y")}
+    (x,) = leaves(case["x"])
+    Y = returned(model(x), "Y")
+    return {"Y": Y} | gradients(Y, {"x": x, **dict(model.named_parameters())}, case["dY"])
+
+
+def _steps(case, model):
+    """All tokens in turn, from a cache that is empty or given; then another way on from the cache behind the first."""
+    x = case["x"]
+    caches = [case["kept"] if "kept" in case else x.new_empty(len(x), 0, case["c"] + case["r"])]
+    found, watch = [], LargestTensor() if "kept" in case else contextlib.nullcontext()
+    for t, behind in [*((t, t) for t in range(x.shape[1])), (0, 1)]:
+        now = x[:, t : t + 1]
+        with torch.no_grad(), watch:
+            y, cache = returned(model.step(now, caches[behind]), "y", "cache")
+        if y.shape != now.shape:
+            raise Wrong(f"step returned y of shape {tuple(y.shape)}, expected {tuple(now.shape)}, that of x")
+        found.append(y)
+        caches.append(cache)
+    return {
+        "y of each step": torch.cat(found, 1),
+        "last rows of the cache behind all tokens": caches[-2][:, -x.shape[1] :],
+        "last rows of the cache on the other way": caches[-1][:, -2:],
+        "_largest": torch.tensor(getattr(watch, "elements", 0)),
+    }
+
+
+def keys_are_not_rebuilt(inputs, outputs):
+    """In a long text no step makes what is as large as the keys of one head. A NumPy array is not seen."""
+    if "kept" not in inputs or outputs["_largest"] < LONG * inputs["d"]:
+        return None
+    return (
+        f"a step makes a tensor of {outputs['_largest']:,} numbers, as large as the keys of a head: bring the query "
+        "into the latent space, and only the mixture back"
+    )
+
+
+EXERCISE = Exercise(
+    id="gpt.latent",
+    title="A latent cache",
+    parts={"plain": 1, "steps": 1},
+    minutes=45,
+    difficulty="challenge",
+    importance=2,
+    calls=("LatentAttention(D, H, d, c, r)",),
+    cases=cases,
+    probe=probe,
+    laws=(keys_are_not_rebuilt,),
+    ordered=False,
+    # `turn` computes angles in float32, and gradients of weights add up many products.
+    tolerance={torch.float32: (1e-5, 3e-5), torch.float64: (1e-5, 3e-5)},
+)
