@@ -237,7 +237,7 @@ def test_a_right_answer_in_a_narrower_dtype_is_told_as_that_and_as_no_other_mist
             Y[:, :, t] = right(Q[:, :, t : t + 1], K, V)[:, :, 0]
         return Y
 
-    verdict = check(ID, in_loops)
+    verdict = check(ID, in_loops, device="cpu")
     assert verdict.mistake == ""
     assert "has dtype float32, expected float64" in verdict.text()
 
