@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from coursekit.checking import checks
 from coursekit.checking.checks import check, use
 from coursekit.exercises import find
 from coursekit.record.scores import known_scores
@@ -218,6 +219,21 @@ def test_a_stub_or_a_refused_check_is_no_try(objects, tmp_path, monkeypatch):
     check(ID, lambda Q, K, V: V)
     check(ID, *objects)
     assert known_scores()[ID].attempts == 1
+
+
+@pytest.mark.parametrize(("answer", "devices"), [(lambda Q, K, V: V, ["cpu"]), (right, ["cpu", "cuda"])])
+def test_only_an_answer_that_is_right_on_the_cpu_comes_to_a_gpu(monkeypatch, answer, devices):
+    """On a GPU an index out of range ends all that the process does there, right answers to come among it."""
+    asked, judged = [], checks.verdict_on
+
+    def played(exercise, objects, known, device):
+        asked.append(device.type)
+        return judged(exercise, objects, known, torch.device("cpu"))
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(checks, "verdict_on", played)
+    check(ID, answer)
+    assert asked == devices
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
