@@ -17,7 +17,6 @@ from coursekit.checking import store
 from coursekit.checking.checks import verdict_on
 from coursekit.checking.contract import Exercise
 from coursekit.checking.judging import KnownMistake, judge
-from coursekit.checking.report import Verdict
 from grader.contract import Trusted
 from grader.drawing import draw, known_mistakes
 from grader.proving.seeds import SECRET
