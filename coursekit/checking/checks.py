@@ -38,8 +38,9 @@ def check(exercise_id: str, *objects: Any, device: str | torch.device | None = N
     """The verdict on the learner's `objects`: points as text, the report as HTML.
 
     `check("attention.sdpa", scaled_dot_product_attention)`. Bad calls and errors in the learner's code are told
-    in the report, never raised. `device` is where the inputs live: a CUDA GPU where there is one, else the CPU
-    (other accelerators have no float64). The best score is kept for `progress()`.
+    in the report, never raised. The inputs live on `device`; by default on the CPU, as in grading, and those of an
+    answer that is right there also on a CUDA GPU where there is one (other accelerators have no float64). The best
+    score is kept for `progress()`.
     """
     try:
         exercise = find(exercise_id)
@@ -51,8 +52,9 @@ def check(exercise_id: str, *objects: Any, device: str | torch.device | None = N
         refusal = _refusal(exercise, objects)
         handover.hand_over(exercise, objects, refusal.refused if refusal else "")
         return Verdict(exercise.id, exercise.title, refused="handed over to the grader")
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    verdict = _refusal(exercise, objects) or _tried(exercise, objects, device)
+    # The CPU first: an index out of range is an error there, and on a GPU the end of this process's work with it.
+    devices = [device] if device else ["cpu", "cuda"][: 1 + torch.cuda.is_available()]
+    verdict = _refusal(exercise, objects) or _tried(exercise, objects, [torch.device(name) for name in devices])
     _passed.pop(exercise_id, None)
     if verdict.full:
         _passed[exercise_id] = objects
@@ -141,18 +143,23 @@ def _is_wrong_batch(exercise: Exercise, call: Call, case: Case, outcome: Outcome
     return all(len(outputs.get(name, ())) == len(given) for outputs in (outcome.outputs, right))
 
 
-def _judged(exercise: Exercise, objects: tuple[Any, ...], device: torch.device) -> Verdict:
+def _judged(exercise: Exercise, objects: tuple[Any, ...], devices: list[torch.device]) -> Verdict:
+    """The verdict on the first device on which the objects are not right, or on the last."""
     try:
         known = store.load(exercise.id)
     except store.StoreError as error:
         return refused(exercise, str(error))
-    return verdict_on(exercise, objects, known, device)
+    for device in devices:
+        verdict = verdict_on(exercise, objects, known, device)
+        if not verdict.full:
+            break
+    return verdict
 
 
-def _tried(exercise: Exercise, objects: tuple[Any, ...], device: torch.device) -> Verdict:
+def _tried(exercise: Exercise, objects: tuple[Any, ...], devices: list[torch.device]) -> Verdict:
     """The verdict on objects that can be called, or why the cells as they stand cannot be checked."""
     why, remarks = session.trouble(exercise, objects, chapter_of(exercise.id).slug)
-    judged = refused(exercise, why) if why else _with_section(_judged(exercise, objects, device))
+    judged = refused(exercise, why) if why else _with_section(_judged(exercise, objects, devices))
     return replace(judged, remarks=remarks)
 
 

@@ -12,7 +12,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     gate = commands.add_parser("gate", help="prove that every mistake is rejected and every right answer accepted")
     gate.add_argument("--all", action="store_true", help="mistakes on all secret seeds, and nothing is remembered")
     gate.add_argument("--turn", type=int, choices=range(1, 5), help="the mistakes' seeds of this turn, not of the day")
-    gate.add_argument("--device", default="cpu", help="where the learner's code runs (default: %(default)s)")
+    gate.add_argument("--device", default="cpu", help="where right answers run (default: %(default)s)")
     gate.set_defaults(run=_gate)
     tensors = commands.add_parser("tensors", help="write the public reference tensors")
     tensors.set_defaults(run=_tensors)

@@ -80,7 +80,8 @@ def run(
     where: Path | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Gated:
-    """The gate over the public tensors and the secret seeds, for all exercises or the given ones, on one device.
+    """The gate over the public tensors and the secret seeds, for all exercises or the given ones; right answers run on
+    `device`.
 
     `where` is the folder of proofs that are remembered; with None nothing is. `say` gets a line as each exercise is
     done. Raises UnknownExercise, Unready, and StoreError where tensors are missing, before anything is proved.

@@ -17,7 +17,6 @@ from coursekit.checking import store
 from coursekit.checking.checks import verdict_on
 from coursekit.checking.contract import Exercise
 from coursekit.checking.judging import KnownMistake, judge
-from coursekit.checking.report import Verdict
 from grader.contract import Trusted
 from grader.drawing import draw, known_mistakes
 from grader.proving.seeds import SECRET
@@ -123,9 +122,12 @@ class _Proof:
             self.tell(f"the untouched stub is not told as such ({where}): {v.text()}")
 
     def _wrong(self, where: str, known: store.Known, seen: Sequence[KnownMistake]) -> None:
-        """`seen` is what the mistakes have just done on these cases, on the CPU; none where they are left out."""
+        """`seen` is what the mistakes have just done on these cases, none where they are left out.
+
+        On the CPU, whatever the device: there a check judges first, and one index out of range ends all work on a GPU.
+        """
         for mistake in seen:
-            v = self._verdict(mistake, known)
+            v = judge(self.exercise, known.cases, mistake.outcomes, known.expected, known.mistakes)
             if v.full:
                 self.spared.add(mistake.name)
                 self.tell(f"mistake {mistake.name} gets full marks ({where})")
@@ -133,12 +135,6 @@ class _Proof:
                 self.unnamed.add(mistake.name)
             if not v.full and v.mistake != mistake.name:
                 self.tell(f"mistake {mistake.name} is taken for {v.mistake or 'none'} ({where})")
-
-    def _verdict(self, mistake: KnownMistake, known: store.Known) -> Verdict:
-        if self.device.type == "cpu":
-            return judge(self.exercise, known.cases, mistake.outcomes, known.expected, known.mistakes)
-        objects = next(m.objects for m in self.secret.mistakes if m.name == mistake.name)
-        return verdict_on(self.exercise, objects, known, self.device)
 
     def tally(self, seconds: float) -> Tally:
         names = {m.name for m in self.secret.mistakes}

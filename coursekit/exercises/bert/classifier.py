@@ -92,7 +92,8 @@ def probe(case, Classifier):
         return {"training": logits(True), "evaluation": logits(False), "training again": logits(True)}
     logits(True, turn=1)  # nothing of it may be kept
     Y = logits(True)
-    modes = {"training mode of the encoder, afterwards": torch.tensor([m.training for m in encoder.modules()])}
+    mode = torch.tensor([m.training for m in encoder.modules()], device=case["ids"].device)
+    modes = {"training mode of the encoder, afterwards": mode}
     if "dY" not in case:
         return {"logits": Y} | modes
     sources = {name: trained(module, name) for name in ("encoder.token.weight", "linear.weight", "linear.bias")}

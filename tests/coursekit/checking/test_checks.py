@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from coursekit.checking import checks
 from coursekit.checking.checks import check, use
 from coursekit.exercises import find
 from coursekit.record.scores import known_scores
@@ -220,6 +221,21 @@ def test_a_stub_or_a_refused_check_is_no_try(objects, tmp_path, monkeypatch):
     assert known_scores()[ID].attempts == 1
 
 
+@pytest.mark.parametrize(("answer", "devices"), [(lambda Q, K, V: V, ["cpu"]), (right, ["cpu", "cuda"])])
+def test_only_an_answer_that_is_right_on_the_cpu_comes_to_a_gpu(monkeypatch, answer, devices):
+    """On a GPU an index out of range ends all that the process does there, right answers to come among it."""
+    asked, judged = [], checks.verdict_on
+
+    def played(exercise, objects, known, device):
+        asked.append(device.type)
+        return judged(exercise, objects, known, torch.device("cpu"))
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(checks, "verdict_on", played)
+    check(ID, answer)
+    assert asked == devices
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 def test_a_check_runs_on_a_gpu():
     assert check(ID, right, device="cuda").full
@@ -237,7 +253,7 @@ def test_a_right_answer_in_a_narrower_dtype_is_told_as_that_and_as_no_other_mist
             Y[:, :, t] = right(Q[:, :, t : t + 1], K, V)[:, :, 0]
         return Y
 
-    verdict = check(ID, in_loops)
+    verdict = check(ID, in_loops, device="cpu")
     assert verdict.mistake == ""
     assert "has dtype float32, expected float64" in verdict.text()
 
