@@ -15,5 +15,6 @@ CHAPTER = Chapter(
         "gpt.filter",
         "gpt.penalise",
         "gpt.cache",
+        "gpt.beams",
     ),
 )
