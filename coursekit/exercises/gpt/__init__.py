@@ -16,5 +16,6 @@ CHAPTER = Chapter(
         "gpt.penalise",
         "gpt.cache",
         "gpt.beams",
+        "gpt.speculate",
     ),
 )
