@@ -17,5 +17,6 @@ CHAPTER = Chapter(
         "gpt.cache",
         "gpt.beams",
         "gpt.speculate",
+        "gpt.draft_gain",
     ),
 )
