@@ -141,7 +141,10 @@ class StartRepeated(Search):
         return [([], 0.0)] * self.width
 
 
-@slip("The width is not used: in each round only the best continuation is kept, which is greedy.")
+@slip(
+    "One text comes back, where `width` are asked for. If it is the only one that is kept in each round, the search is "
+    "greedy: keep the best `width` continuations."
+)
 class Greedy(Search):
     def best(self, texts):
         return super().best(texts)[:1]
