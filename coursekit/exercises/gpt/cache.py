@@ -110,15 +110,15 @@ def _memory(x):
     return x.untyped_storage().data_ptr()
 
 
-# Where it is watched there is one head, so that all scores are an eighth of the keys, which are d = 8 wide. Keys that
-# are copied are told from a past that is computed again, where the network is 4 d wide.
+# Where it is watched there is one head, so that all scores are an eighth of the keys, which are d = 8 wide. A copy of
+# keys, or of keys and values, is told from what is larger, such as a network 4 d wide that reads the past again.
 NOTHING_OF_THE_PASTS_SIZE = Count(
     "largest",
     "a call for one token makes a tensor of {n:.0f} numbers, and all keys of a layer are {of:.0f}: compute the new "
     "token alone, and write into the room that the cache has",
     "watched",
     lambda n, of, p: n > of / 2,
-    lambda one, other: (one[0] > 2.5 * one[1]) == (other[0] > 2.5 * other[1]),
+    lambda one, other: max(one[0], other[0]) < max(2.5 * one[1], 1.25 * min(one[0], other[0])),
     "keys",
 )
 

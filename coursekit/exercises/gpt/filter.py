@@ -10,7 +10,7 @@ from coursekit.checking.probing import Wrong
 
 # A threshold is so many of 101 parts, and the weights of a row sum to 100 at most: no token lies on a boundary.
 PARTS = 101
-ROWS = 500  # of each kind, in one call of `draw`
+ROWS = 400  # of each kind, in one call of `draw`
 SETTINGS = ("temperature", "top_k", "top_p", "min_p")
 
 
@@ -73,6 +73,7 @@ def cases(g):
         drawing("", (50, 0, 30, 0, 20), (0, 10, 0, 90, 0), dtype=double),
         drawing("logits far from 0", (60, 25, 15), (10, 45, 45), shift=800.0),
         drawing("one row", (30, 70), each=1),
+        drawing("many rows", (70, 20, 9, 1), each=8000),
         drawing("", [1] * 9 + [0] * 400, [0] * 400 + [1] * 9, each=20),
     ]
 
@@ -125,7 +126,7 @@ def measure(case, outputs):
     spread = (n * chances * (1 - chances)).sqrt()
     off = ((counts - n * chances).abs() / spread.clamp_min(1)) * (chances > 0)
     worst = off.flatten().argmax() if n > 1 else torch.tensor(0)
-    same = (chances**2).sum(1)  # how often two draws are equal
+    same = ((counts / n) ** 2).sum(1)  # how often two draws are equal, whatever was drawn from
     sigma = (n * (same * (1 - same)).sum()).sqrt().clamp_min(1)
     found = {
         "again": (first != again).sum(),
@@ -133,10 +134,11 @@ def measure(case, outputs):
         "removed": (chances.expand(n, -1, -1).gather(2, ids[..., None]) == 0).sum(),
         "rows": first.numel(),
         "off": off.max() if n > 1 else 0,
-        "share": counts.flatten()[worst] / n,
+        "frequency": counts.flatten()[worst] / n,
         "chance": chances.flatten()[worst],
         "repeated": ((first == second).sum() - n * same.sum()) / sigma if n > 1 else 0,
         "equal": (first == second).sum(),
+        "frozen": n > 1 and (first == second).all(),
         "neighbours": ((first[1:] == first[:-1]).sum() - (n - 1) * same.sum()) / sigma if n > 1 else 0,
     }
     return as_measurements(found, first.device)
@@ -159,6 +161,7 @@ EXERCISE = Exercise(
         none("outside", "{n:.0f} ids lie outside of 0 ... V - 1", when="counted"),
         none("removed", "{n:.0f} of {rows:.0f} ids are tokens whose logit is -inf: their probability is 0", "counted"),
         none("again", "{n:.0f} ids differ between two calls with equal seeds: draw from `generator`", "counted"),
+        none("frozen", "the next call with the same generator gives the same ids again, in all rows", "counted"),
         at_most(
             *("repeated", 6),
             "the next call with the same generator gives the same id in {equal:.0f} of {rows:.0f} rows: more than "
@@ -172,7 +175,7 @@ EXERCISE = Exercise(
         ),
         at_most(
             *("off", 6),
-            "a token is drawn in {share:.1%} of the rows where its probability, softmax(logits), is {chance:.1%}",
+            "a token is drawn in {frequency:.1%} of the rows where its probability, softmax(logits), is {chance:.1%}",
             "counted",
         ),
     ),

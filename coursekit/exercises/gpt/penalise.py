@@ -35,6 +35,7 @@ def cases(g):
 
     long = torch.randint(4, (400,), generator=g).tolist()
     digits = {"ids": [12, 31, 2, 3, 1], "stops": [[2, 31], [31, 2, 31]]}
+    large = {"ids": [65_541, 7, 261, 7, 5, 7, 9], "stops": [[5, 7]]}
     return [
         penalty(2, 8, 6, 1.3),
         penalty(3, 7, 9, 1.8, dtype=double),
@@ -59,6 +60,7 @@ def cases(g):
         stop("there are no stops", (0, 1, 2, 1)),
         stop("the text is empty", (), (0,), (1, 2)),
         Case("stops", "ids that look alike when written", digits),
+        Case("stops", "ids that are equal in their last bytes", large),
         stop("a text of 440 ids, a stop of 40", [*long, *[7, 8] * 20], [7, 8] * 20, [4] * 9),
     ]
 

@@ -210,10 +210,10 @@ class Growing(Room):
 
 
 @slip(
-    "The values are right, but the cache grows by copying: `torch.cat` moves the whole past for every new token. Take "
-    "the room for S tokens when the cache is made, and write into it."
+    "The values are right, but a call for one token copies the past: `torch.cat` and `torch.stack` do, an index of "
+    "places and `.contiguous()` too. Take the room for S tokens when the cache is made, write into it and read slices."
 )
-class GrowsByCopying(Steps):
+class CopiesThePast(Steps):
     Cache = Growing
 
     def keep(self, cache, layer, k, v):
@@ -222,8 +222,8 @@ class GrowsByCopying(Steps):
 
 
 @slip(
-    "The values are right, but all tokens are computed anew in each call: the cache holds ids or embeddings. Keep keys "
-    "and values, and compute the new tokens alone."
+    "The values are right, but a call for one token makes a tensor of all places against all: the scores of tokens "
+    "that are computed anew, or a mask with a row for each. Compute the new tokens alone, and their rows of the mask."
 )
 class AllAnew(Steps):
     def __call__(self, model, ids, cache, real):

@@ -1,0 +1,103 @@
+"""beam_search(step, start, width, length_power, end, T): the best texts that a search of this width finds."""
+
+from collections.abc import Sequence
+
+import torch
+
+from coursekit.checking.contract import Case, Exercise, dtype_name
+from coursekit.checking.probing import Wrong, number, several, whole_numbers
+
+NOTHING = -1  # behind the end of a text
+
+
+def cases(g):
+    def case(part, width, T, power, V=5, end=0, start=(2, 3), note="", dtype=torch.float32, sure=0.0, apart=1.0):
+        """What follows depends on how many tokens were written and on the last one; `sure` makes the end likelier."""
+        logits = apart * torch.randn(T, V, V, generator=g, dtype=torch.float64)
+        logits[..., end] += sure
+        # Rounded to a power of two, for processors do not agree on the last bits of a logarithm.
+        table = ((logits.log_softmax(-1) * 2**30).round() / 2**30).to(dtype)
+        words = [f"width={width}", f"T={T}", f"V={V}", f"length_power={power}", note]
+        words += [dtype_name(dtype)] if dtype == torch.float64 else []
+        given = {"table": table, "start": list(start), "width": width, "length_power": power, "end": end, "T": T}
+        return Case(part, ", ".join(filter(None, words)), given)
+
+    double = torch.float64
+    return [
+        case("search", 3, 4, 0.0, sure=-2.0),
+        case("search", 1, 5, 0.0, V=6, end=4, sure=-1.0, note="one beam"),
+        case("search", 200, 3, 0.0, V=4, end=3, start=(1,), dtype=double, note="every text"),
+        case("search", 9, 1, 0.0, V=6, end=2, note="one token"),
+        case("search", 4, 6, 0.0, end=2, start=(2, 1, 2), sure=-1.0, note="the prompt holds the end"),
+        case("search", 2, 9, 0.0, V=4, end=1, sure=-9.0, dtype=double, note="nothing ends"),
+        case("search", 90, 3, 0.0, V=4, apart=300.0, dtype=double, note="every text, probabilities far apart"),
+        case("length", 3, 6, 1.0, sure=0.5),
+        case("length", 4, 7, 0.7, V=6, end=3, sure=1.0, dtype=double),
+        case("length", 2, 8, 1.6, V=4, end=1, sure=0.5),
+        case("length", 5, 5, 1.0, end=4, sure=2.0, note="most texts end soon"),
+        case("length", 4, 12, 0.5, V=7, apart=2.5, sure=0.5, dtype=double, note="mostly sure of the next token"),
+        case("length", 300, 3, 1.0, V=5, end=2, sure=0.5, dtype=double, note="every text"),
+        case("length", 6, 40, 0.8, V=8, end=7, start=(6,) * 5, sure=-1.0, dtype=double, note="long texts"),
+    ]
+
+
+def probe(case, beam_search):
+    """The texts that are found, best first, and their scores."""
+    step = Step(case)
+    found = beam_search(step, case["start"], case["width"], case["length_power"], case["end"], case["T"])
+    if not isinstance(found, list | tuple):
+        raise Wrong(f"it returned a {type(found).__name__}, expected a list of pairs: the ids of a text, its score")
+    if step.problem:
+        raise Wrong(step.problem)
+    texts, scores = [], []
+    for pair in found:
+        ids, score = several(pair, "ids", "score")
+        texts.append(whole_numbers(ids, "ids"))
+        scores.append(number(score, "the score of a text", case["table"]).detach())
+    rows = torch.full((len(texts), max(map(len, texts), default=0)), NOTHING)
+    for row, text in zip(rows, texts, strict=True):
+        row[: len(text)] = text
+    like = case["table"]
+    return {
+        "length of each text": torch.tensor([len(text) for text in texts], device=like.device),
+        f"ids of the texts, {NOTHING} behind their ends": rows.to(like.device),
+        "scores": torch.stack(scores) if scores else like.new_zeros(0),
+    }
+
+
+class Step:
+    """What is handed to the search; it notes the first thing that no search of this kind should ask."""
+
+    def __init__(self, case):
+        self.case, self.problem = case, ""
+
+    def __call__(self, texts):
+        if not isinstance(texts, Sequence) or not all(isinstance(text, list | tuple) for text in texts):
+            raise Wrong("step takes a list of texts, each a list of ids, prompt included")
+        if not texts:
+            raise Wrong("step was called with no text at all: stop when none is open")
+        return torch.stack([self._follows([*text]) for text in texts])
+
+    def _follows(self, text):
+        start, end, T = (self.case[name] for name in ("start", "end", "T"))
+        n = len(start)
+        if text[:n] != start:
+            raise Wrong("step was given a text that does not begin with the prompt: give it prompt and new tokens")
+        if len(text) - n >= T:
+            raise Wrong("step was given a text that has T new tokens already")
+        if end in text[n:]:
+            self.problem = self.problem or "step was given a text that has ended: such a text is not continued"
+        return self.case["table"][len(text) - n, text[-1]].clone()
+
+
+EXERCISE = Exercise(
+    id="gpt.beams",
+    title="Beam search",
+    parts={"search": 2, "length": 1},
+    minutes=30,
+    difficulty="core",
+    importance=3,
+    calls=("beam_search(step, start, width, length_power, end, T)",),
+    cases=cases,
+    probe=probe,
+)

@@ -1,0 +1,208 @@
+"""Speculative sampling: Leviathan et al. 2023, algorithm 1; Chen et al. 2023, algorithm 2.
+
+Token x_i, drawn from q_i, is accepted where u_i < p_i(x_i) / q_i(x_i). At the first rejection the last token is drawn
+from (p_i - q_i)+ / sum (p_i - q_i)+; after k acceptances one more from p_{k+1}. Every token is then distributed as p.
+"""
+
+import torch
+
+from grader.contract import Trusted
+
+
+def reference(target, draft, tokens, uniforms, chances, draw):
+    p, q = chances(target), chances(draft)
+    ids = []
+    for i, x in enumerate(tokens):
+        if uniforms[i] >= p[i, x] / q[i, x]:
+            rest = (p[i] - q[i]).clamp_min(0)
+            return [*ids, draw(rest / rest.sum())]
+        ids.append(x)
+    return [*ids, draw(p[len(tokens)])]
+
+
+TRUSTED = Trusted(reference)
+
+
+class Steps:
+    """The same in steps: a mistake is written as the one in which it differs."""
+
+    def __call__(self, target, draft, tokens, uniforms, chances, draw):
+        p, q = self.p(target, chances), self.q(draft, chances)
+        ids = []
+        for i, x in enumerate(tokens):
+            if self.accepts(p[i], q[i], x, uniforms, i):
+                ids.append(x)
+            else:
+                ids += self.rejected(x, draw(self.rest(p, q, i)))
+                if self.stops():
+                    return ids
+        return ids + self.free(p, q, draw)
+
+    def p(self, target, chances):
+        return chances(target)
+
+    def q(self, draft, chances):
+        return chances(draft)
+
+    def accepts(self, p, q, x, uniforms, i):
+        return uniforms[i] < p[x] / q[x]
+
+    def rejected(self, x, drawn):
+        return [drawn]
+
+    def rest(self, p, q, i):
+        return self.normalised(self.residual(p[i], q[i]))
+
+    def residual(self, p, q):
+        return (p - q).clamp_min(0)
+
+    def normalised(self, rest):
+        return rest / rest.sum()
+
+    def stops(self):
+        return True
+
+    def free(self, p, q, draw):
+        return [draw(p[-1])]
+
+
+(slip,) = TRUSTED.one_by_one(lambda steps: lambda *given: steps()(*given))
+
+
+@slip("All drafted tokens are accepted, so the text is the small model's: accept token i where u < p / q.")
+class AcceptsAlways(Steps):
+    def accepts(self, p, q, x, uniforms, i):
+        return True
+
+
+@slip("The quotient is upside down: a token is accepted with probability p / q, target over draft.")
+class UpsideDown(Steps):
+    def accepts(self, p, q, x, uniforms, i):
+        return uniforms[i] < q[x] / p[x]
+
+
+@slip(
+    "A token is accepted when the target holds it to be the likeliest. That changes the distribution: rare tokens "
+    "would never come. Compare the uniform number with p / q."
+)
+class AcceptsWhatTheTargetWouldSay(Steps):
+    def accepts(self, p, q, x, uniforms, i):
+        return x == p.argmax()
+
+
+@slip("The uniform number is compared with p alone. The token was drawn from q already, so with p / q.")
+class AcceptsWithP(Steps):
+    def accepts(self, p, q, x, uniforms, i):
+        return uniforms[i] < p[x]
+
+
+@slip("The first uniform number decides for all tokens: each has one of its own, `uniforms[i]`.")
+class FirstUniformForAll(Steps):
+    def accepts(self, p, q, x, uniforms, i):
+        return uniforms[0] < p[x] / q[x]
+
+
+@slip(
+    "A token that the target never chooses is accepted when the uniform number is 0: the comparison is `<`, and 0 < 0 "
+    "is false."
+)
+class AcceptsAtZero(Steps):
+    def accepts(self, p, q, x, uniforms, i):
+        return uniforms[i] <= p[x] / q[x]
+
+
+@slip(
+    "The draft's probabilities are a plain softmax, though its tokens were drawn after temperature and filter. The q "
+    "of the quotient is the one that was drawn from, `chances(draft)`, else the result is not the target's."
+)
+class DraftUnfiltered(Steps):
+    def q(self, draft, chances):
+        return draft.softmax(-1)
+
+
+@slip("The target's probabilities are a plain softmax: its temperature and filter are part of what you want to draw.")
+class TargetUnfiltered(Steps):
+    def p(self, target, chances):
+        return target.softmax(-1)
+
+
+@slip(
+    "`chances` is not used, so temperature and filter are lost: both models' probabilities are what it gives, not a "
+    "plain softmax."
+)
+class BothUnfiltered(TargetUnfiltered, DraftUnfiltered):
+    pass
+
+
+@slip(
+    "After a rejection the token is drawn from the target as it is. What the draft gives too often would come too "
+    "often still: draw from what p has more than q, (p - q)+, divided by its sum."
+)
+class DrawnFromTheTarget(Steps):
+    def residual(self, p, q):
+        return p
+
+
+@slip("What is left after a rejection is not normalised: divide (p - q)+ by its sum.")
+class NotNormalised(Steps):
+    def normalised(self, rest):
+        return rest
+
+
+@slip("The size of p - q is taken where it should be cut off at 0: where the draft gave too much, nothing is left.")
+class Absolute(Steps):
+    def residual(self, p, q):
+        return (p - q).abs()
+
+
+@slip("p and q are exchanged in what is left: it is what the *target* has more than the draft, (p - q)+.")
+class DraftMinusTarget(Steps):
+    def residual(self, p, q):
+        return (q - p).clamp_min(0)
+
+
+@slip("Tokens after a rejection are looked at as well. They were drafted behind a token that is not there: stop.")
+class GoesOn(Steps):
+    def stops(self):
+        return False
+
+
+@slip("The rejected token stays in the text, in front of the one that takes its place.")
+class RejectedTokenStays(Steps):
+    def rejected(self, x, drawn):
+        return [x, drawn]
+
+
+@slip(
+    "When all tokens are accepted the one more is missing: the target has already looked at the place behind them, so "
+    "draw from its last row."
+)
+class NoFreeToken(Steps):
+    def free(self, p, q, draw):
+        return []
+
+
+@TRUSTED.alternative
+def all_at_once(target, draft, tokens, uniforms, chances, draw):
+    """The number accepted by a cumulated product; a row of zeros as the draft's opinion behind the last token."""
+    k = len(tokens)
+    p, q = chances(target), torch.cat([chances(draft), torch.zeros_like(target[:1])])
+    x = torch.tensor(tokens, dtype=torch.int64, device=target.device)[:, None]
+    accepted = uniforms * q[:k].gather(1, x)[:, 0] < p[:k].gather(1, x)[:, 0]
+    n = int(accepted.int().cumprod(0).sum())
+    rest = torch.relu(p[n] - q[n])
+    return [*tokens[:n], draw(rest / rest.sum())]
+
+
+@TRUSTED.alternative
+def with_lists(target, draft, tokens, uniforms, chances, draw):
+    """Row by row, in Python's floats."""
+    ids = list(tokens)
+    for i, u in enumerate(uniforms.tolist()):
+        p, q = chances(target[i : i + 1])[0].tolist(), chances(draft[i : i + 1])[0].tolist()
+        if u < min(1.0, p[ids[i]] / q[ids[i]]):
+            continue
+        more = [max(a - b, 0.0) for a, b in zip(p, q, strict=True)]
+        total = sum(more)
+        return [*ids[:i], draw(target.new_tensor([m / total for m in more]))]
+    return [*ids, draw(chances(target[-1:])[0])]
