@@ -15,5 +15,6 @@ CHAPTER = Chapter(
         "gpt.llama_block",
         "gpt.route",
         "gpt.latent",
+        "gpt.muon",
     ),
 )
