@@ -16,5 +16,6 @@ CHAPTER = Chapter(
         "gpt.route",
         "gpt.latent",
         "gpt.muon",
+        "gpt.chat",
     ),
 )
