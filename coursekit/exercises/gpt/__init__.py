@@ -17,5 +17,6 @@ CHAPTER = Chapter(
         "gpt.latent",
         "gpt.muon",
         "gpt.chat",
+        "gpt.translate",
     ),
 )
