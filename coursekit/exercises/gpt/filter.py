@@ -45,6 +45,7 @@ def cases(g):
     double, many = torch.float64, [2] * 30 + [1] * 40 + [0] * 230
     return [
         case("top-k", steep, flat, temperature=0.7),
+        case("top-k", flat, steep, temperature=1.6),
         case("top-k", steep, flat, even, k=3, dtype=double),
         case("top-k", tied, twins, k=3, note="ties"),
         case("top-k", flat, steep, k=50, temperature=1.7, note="k above V"),

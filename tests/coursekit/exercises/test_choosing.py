@@ -39,7 +39,7 @@ def test_logits_of_another_shape_than_the_new_tokens_are_told():
         ([2, 3], "step takes a list of texts"),
         ([[3]], "does not begin with the prompt"),
         ([[2, 3, 0]], "a text that has ended"),
-        ([[2, 3, 1, 1, 1, 1]], "has T new tokens already"),
+        ([[2, 3, 1, 1, 1, 1, 1]], "has T new tokens already"),
     ],
 )
 def test_what_a_beam_search_asks_in_vain_is_told(texts, words):
