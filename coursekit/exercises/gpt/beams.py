@@ -24,14 +24,15 @@ def cases(g):
 
     double = torch.float64
     return [
-        case("search", 3, 4, 0.0, sure=-2.0),
-        case("search", 1, 5, 0.0, V=6, end=4, sure=-1.0, note="one beam"),
+        case("search", 3, 5, 0.0, sure=-2.0),
+        case("search", 1, 5, 0.0, V=6, sure=-1.0, note="one beam"),
+        case("search", 3, 5, 0.0, V=6, start=(1, 4, 1), apart=3.0, dtype=double, note="another prompt"),
         case("search", 200, 3, 0.0, V=4, end=3, start=(1,), dtype=double, note="every text"),
         case("search", 9, 1, 0.0, V=6, end=2, note="one token"),
-        case("search", 4, 6, 0.0, end=2, start=(2, 1, 2), sure=-1.0, note="the prompt holds the end"),
-        case("search", 2, 9, 0.0, V=4, end=1, sure=-9.0, dtype=double, note="nothing ends"),
+        case("search", 3, 5, 0.0, end=2, sure=-1.0, note="the prompt holds the end"),
+        case("search", 3, 9, 0.0, V=4, sure=-9.0, dtype=double, note="nothing ends"),
         case("search", 90, 3, 0.0, V=4, apart=300.0, dtype=double, note="every text, probabilities far apart"),
-        case("length", 3, 6, 1.0, sure=0.5),
+        case("length", 3, 5, 1.0, sure=0.5),
         case("length", 4, 7, 0.7, V=6, end=3, sure=1.0, dtype=double),
         case("length", 2, 8, 1.6, V=4, end=1, sure=0.5),
         case("length", 5, 5, 1.0, end=4, sure=2.0, note="most texts end soon"),

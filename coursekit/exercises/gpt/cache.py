@@ -21,14 +21,16 @@ def cases(g):
         """Rows as pictures, "x" for a token and "." for padding; whatever id stands there, it is no token."""
         real = places(rows)
         B, n = real.shape
-        ids = torch.randint(V, (B, n), generator=g)
+        ids = given.pop("ids", None)
+        ids = torch.randint(V, (B, n), generator=g) if ids is None else ids
         told = ", ".join(filter(None, [f"{'+'.join(map(str, chunks))} tokens", note]))
         sizes = {"B": B, "n": n, "V": V, "T": T, "D": D, "H": H, "L": L}
         given = {"ids": ids, "real": real, "chunks": list(chunks), "watched": False, "room": n} | given
         return shapes(L).cases(g)(part, **sizes, **given, dtype=dtype, note=told)
 
     small, deep = {"V": 8, "T": 9, "D": 8, "H": 2, "L": 1}, {"V": 7, "T": 8, "D": 6, "H": 2, "L": 2}
-    padded = "xxxxxx ..xxxx ...xxx"
+    padded = case("chunks and padding", "xxxxxx ..xxxx ...xxx", (6,), **deep, note="padding")
+    less = {"ids": padded.inputs["ids"], "note": "the same ids, less padding"}
     return [
         case("prefill", "xxxxx xxxxx", (5,), **small),
         case("prefill", "x", (1,), **small, room=4),
@@ -38,8 +40,8 @@ def cases(g):
         case("one at a time", "xxxx", (1, 1, 1, 1), **small, dtype=double),
         case("one at a time", "xxxxx xxxxx", (2, 1, 1, 1), **small, room=8, two=True, note="two caches in turn"),
         case("chunks and padding", "xxxxxx", (3, 2, 1), **small),
-        case("chunks and padding", padded, (6,), **deep, note="padding"),
-        case("chunks and padding", padded, (4, 1, 1), **deep, room=8, dtype=double, note="padding"),
+        padded,
+        case("chunks and padding", "xxxxxx .xxxxx ..xxxx", (4, 1, 1), **deep, room=8, dtype=double, **less),
         case("chunks and padding", "..xxx", (3, 2), **small, note="padding"),
         case("chunks and padding", "..xx..xx .xxx.xxx xxxxxxxx", (4, 4), **deep, note="both chunks padded"),
         case("chunks and padding", "..xxx xxxxx", (4, 1), **small, dtype=double, **far(g), note="padding, far apart"),

@@ -45,6 +45,7 @@ def cases(g):
     double, many = torch.float64, [2] * 30 + [1] * 40 + [0] * 230
     return [
         case("top-k", steep, flat, temperature=0.7),
+        case("top-k", flat, steep, temperature=1.6),
         case("top-k", steep, flat, even, k=3, dtype=double),
         case("top-k", tied, twins, k=3, note="ties"),
         case("top-k", flat, steep, k=50, temperature=1.7, note="k above V"),
@@ -99,11 +100,12 @@ def _drawn(case, draw):
 
     def call():
         ids = draw(logits.clone(), g)
-        if ids.shape != logits.shape[:1] or ids.dtype != torch.int64 or ids.device != logits.device:
-            found = (tuple(ids.shape), ids.dtype, str(ids.device))
-            want = (tuple(logits.shape[:1]), torch.int64, str(logits.device))
+        if ids.shape != logits.shape[:1] or ids.device != logits.device:
+            found, want = ((tuple(x.shape), str(x.device)) for x in (ids, logits[:, 0]))
             raise Wrong(f"the ids are {found}, expected {want}: one id for each row")
-        return ids
+        if ids.dtype == torch.bool or ids.is_floating_point() or ids.is_complex():
+            raise Wrong(f"the ids are {dtype_name(ids.dtype)}, expected integers")
+        return ids.to(torch.int64)
 
     drawn = []
     for setting in (case["seed"], None, case["seed"]):

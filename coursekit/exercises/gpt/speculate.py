@@ -79,9 +79,9 @@ def probe(case, speculate):
         return p / p.sum(-1, keepdim=True)
 
     def draw(p):
-        if not isinstance(p, torch.Tensor) or p.shape != (want := case["target"].shape[1:]):
-            shape = tuple(p.shape) if isinstance(p, torch.Tensor) else type(p).__name__
-            raise Wrong(f"draw was given {shape}, expected the probabilities of all tokens, {tuple(want)}")
+        found, want = tuple(p.shape) if isinstance(p, torch.Tensor) else type(p).__name__, (case["target"].shape[1],)
+        if found != want:
+            raise Wrong(f"draw was given {found}, expected the probabilities of all tokens, {want}")
         asked.append(p.detach().clone())
         return case["drawn"]
 
