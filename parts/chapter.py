@@ -1,0 +1,1010 @@
+# ---
+# jupyter:
+#   coursekit:
+#     title: GPT
+#     question: It only ever guesses the next token. Why does that write, translate and answer, and how is it made fast?
+#     goals:
+#       - Turn text into blocks, a decoder into a loss, and a loss into a trained model (sections 2 to 5).
+#       - Choose tokens by temperature, top-k, top-p and min-p, and say exactly which ones stay (section 6).
+#       - Generate with a cache, in batches, with beams and with drafts, and prove what changed and what did not (sections 7 to 9).
+#       - Read today's designs as small changes to your own code (section 10).
+#       - Measure what guessing is good for, with a control (sections 11 to 13).
+#     minutes: 600
+#     prerequisites:
+#       - attention, masks and blocks, as in chapter 2
+#       - PyTorch modules, optimisers and the cross-entropy loss
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # GPT
+# **It only ever guesses the next token. Why does that write, translate and answer, and how is it made fast?**
+#
+# A language model of this kind gets some text and says how likely each token is to come next. That is all it ever
+# does. Everything else is what we do with its guesses. In this chapter you build such a model, train it for two
+# minutes, load one that was trained for hours, and then spend most of your time on what happens *around* the guess.
+
+# %% [markdown]
+# When you have finished this chapter you will be able to
+# 1. turn text into blocks, a decoder into a loss, and a loss into a trained model (sections 2 to 5);
+# 2. choose tokens by temperature, top-k, top-p and min-p, and say exactly which ones stay (section 6);
+# 3. generate with a cache, in batches, with beams and with drafts, and prove what changed and what did not (sections 7 to 9);
+# 4. read today's designs as small changes to your own code (section 10);
+# 5. measure what guessing is good for, with a control (sections 11 to 13).
+
+# %% [markdown]
+# You need attention, masks and blocks, as in chapter 2, and PyTorch modules, optimisers and the cross-entropy loss.
+# The chapter takes about ten hours in eight sittings, and your progress is kept.
+#
+# | sitting | sections | minutes | must be done | may be left out |
+# |---|---|---|---|---|
+# | 1 | 1, 2 | 50 | section 1 | exercise [[gpt.test_blocks]] |
+# | 2 | 3 | 80 | exercise [[gpt.decoder]] | exercise [[gpt.init]] |
+# | 3 | 4, 5 | 85 | exercises [[gpt.loss]], [[gpt.train_step]] | the ablations |
+# | 4 | 6 | 75 | exercise [[gpt.filter]] | exercise [[gpt.penalise]] |
+# | 5 | 7 | 70 | exercise [[gpt.cache]] | |
+# | 6 | 8, 9 | 85 | exercise [[gpt.speculate]] | exercises [[gpt.beams]], [[gpt.draft_gain]] |
+# | 7 | 10 | 90 | exercise [[gpt.llama_block]] | exercises [[gpt.latent]], [[gpt.muon]] |
+# | 8 | 11 to 13 | 80 | exercise [[gpt.chat]], section 13 | exercise [[gpt.translate]] |
+
+# %% tags=["parameters"]
+profile = "fast"  # "smoke" takes seconds; "full" wants a GPU and gpt2; the prose tells of "fast"
+device = "auto"
+seed = 0
+
+# %% tags=["setup"]
+import math
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+import coursekit as ck
+from coursekit import came_out, check, diagram, predict, progress, quiz, show, use
+from coursekit.figures import curves
+profile, device = ck.profile(profile), ck.device(device)
+
+# %% [markdown]
+# ## 1. Watch it guess
+# **Sitting 1 of 8**, 50 minutes. Section 1 must be done, exercise [[gpt.test_blocks]] may be left out.
+#
+# Here is a real one, SmolLM2 with 135 million numbers (Allal et al. 2025). We give it the beginning of a sentence and
+# print its guesses, the most likely first.
+
+# %%
+predict("gpt.paris")
+
+# %%
+from coursekit.material.decoders import load_assistant
+
+assistant = load_assistant(device)
+
+
+@torch.no_grad()
+def next_logits(text):
+    """The logits (V) of the token that follows a text."""
+    ids = torch.tensor([assistant.tokenizer(text)["input_ids"]], device=device)  # (1, T)
+    return assistant.model(ids).logits[0, -1].cpu()
+
+
+begun = ["The capital of France is", "The opposite of hot is", "The keys to the cabinet", "To be, or not to be"]
+for text in begun:
+    p, ids = next_logits(text).softmax(-1).topk(4)
+    guesses = [f"{assistant.tokenizer.decode(i)!r} {share:.0%}" for share, i in zip(p.tolist(), ids.tolist(), strict=True)]
+    print(f"{text} ...", *guesses, sep="   ")
+    if text == begun[0]:
+        came_out("gpt.paris", round(100 * p[0].item()))
+
+# %% [markdown]
+# Nobody asked it a question, and yet it knows a capital, an opposite, and that *keys* want *are*. Such knowledge pays in
+# the guessing game, because what comes next depends on it. The quotation from *Hamlet* has one continuation that is much
+# likelier than all others, the cabinet has many. A guess is never one token. It is a probability for each of 49,152.
+#
+# Models like this one are called [[term: autoregressive | a model that makes each token depend on those before it, and its
+# own output its next input]]. They give a whole text a probability too, because of the chain rule.
+#
+# [[formula: Chain rule | tokens x_1, ..., x_T, one factor for each]]
+#
+# $$p(x_1, \dots, x_T) = \prod_{t=1}^{T} p(x_t \mid x_1, \dots, x_{t-1})$$
+#
+# So one pass over a text tells how surprising each of its tokens was. Move the pointer over a token to see what the
+# model would have said in its place, and try a text of your own.
+
+# %%
+from coursekit.widgets import watch_it_think
+
+watch_it_think(assistant, "The capital of France is Paris. The capital of Italy is Rome. 17 + 25 = 42.")
+
+# %% [markdown]
+# To write, we append the likeliest token to the text and ask again. That is called
+# [[term: greedy decoding | the likeliest token is taken, every time]].
+
+# %%
+def continued(text, tokens):
+    """The text with what the assistant appends, the likeliest token each time."""
+    for _ in range(tokens):
+        text += assistant.tokenizer.decode(next_logits(text).argmax())
+    return text
+
+
+length = 5 if profile == "smoke" else 40
+print(continued("The sea was calm, and", length))
+print(continued("17 + 25 =", 4))
+
+# %% [markdown]
+# Three things are wrong with this demonstration, and each has its section. It goes round in circles, because the likeliest
+# token is not the best choice for writing (section 6). It read the whole text anew for every token, so it is slower than
+# it need be (section 7). And it gets the sum wrong, with no sign of doubt. Section 11 asks it nicely, and measures how often
+# that helps.
+
+# %%
+quiz("gpt.guess")
+
+# %% [markdown]
+# ## 2. From text to blocks
+#
+# The model in the rest of the chapter is yours. It learns from 27,000 sentences, the addresses on the state of the Union since
+# 1961 and *Moby-Dick*. First they become tokens. GPT-2's tokenizer starts from the 256 possible bytes and joins pairs that
+# are frequent ([[term: byte-level BPE | byte-pair encoding that starts from bytes, so that no text is unknown]], Radford et al.
+# 2019, section 2.2). Ours was learned from this prose in the same way and has 3,072 entries.
+
+# %% tags=["nbval-check-output"]
+from coursekit.material.data import byte_pairs, prose_texts
+
+tokenizer = byte_pairs()
+V = len(tokenizer)
+for text in ("My fellow Americans, the whale is free.", "naïve ☃"):
+    ids = tokenizer(text)["input_ids"]
+    print(len(text.encode()), "bytes,", len(ids), "tokens:", [tokenizer.decode(i) for i in ids])
+    assert tokenizer.decode(ids) == text
+
+# %% [markdown]
+# A snowman is in none of the speeches, and still every text comes back byte for byte. No token is unknown, a rare text
+# only needs more of them. (What prints as � is a part of a character.) A space belongs to the word that follows it.
+#
+# The documents are written one behind another, with a token between them that says *end of text*. Whole documents are held out for
+# measuring, every eighth year and chapter. Had we held out single blocks, their neighbours would have been trained on.
+
+# %% tags=["nbval-check-output"]
+def stream(texts):
+    """All tokens of the texts (N), with the end-of-text token before each."""
+    return torch.tensor([i for text in texts for i in (tokenizer.eos_token_id, *tokenizer(text)["input_ids"])])
+
+
+training_texts, held_out_texts = prose_texts()
+training, held_out = stream(training_texts), stream(held_out_texts)
+print(f"training {len(training):,} tokens, held out {len(held_out):,}")
+print(tokenizer.decode(training[:14].tolist()))
+
+# %% [markdown]
+# A model of limited length reads pieces of this stream, called
+# [[term: block | T tokens in a row, with the T tokens that follow each of them as targets]]s. From a start $s$ on, the
+# inputs are $x$ and the targets $y$.
+#
+# $$x = (x_s, \dots, x_{s+T-1}), \qquad y = (x_{s+1}, \dots, x_{s+T})$$
+
+# %%
+diagram("gpt.blocks")
+
+# %% [markdown]
+# So a block of $T$ tokens asks $T$ questions at once, one at each place, and the causal mask of chapter 2 keeps the
+# answers hidden. This is why no token is covered here. (It is a common error that GPT is pretrained with masked words or
+# with next sentences. That was BERT.) First in a loop, then for all rows at once.
+
+# %%
+def block_in_a_loop(ids, s, T):
+    x, y = [], []
+    for t in range(T):
+        x.append(ids[s + t])
+        y.append(ids[s + t + 1])                                  # the target is shifted here, and nowhere else
+    return torch.stack(x), torch.stack(y)
+
+
+x, y = block_in_a_loop(training, 0, 6)
+for t in range(6):
+    print(f"after {tokenizer.decode(x[: t + 1].tolist())!r} comes {tokenizer.decode(y[t])!r}")
+
+# %% [markdown]
+# Learners often ask whether targets are shifted inside or outside of the model. Both exist. transformers shifts inside
+# (`labels=ids`), and most training loops outside, as we do. Shifting twice trains a model to guess the token after next, and
+# shifting in neither place is broken on purpose in section 5.
+
+# %% PART test_blocks
+
+# %%
+course_test = use("gpt.test_blocks", test_blocks)
+
+
+def plus_one(ids, T, B, generator):
+    x, _ = blocks(ids, T, B, generator)
+    return x, x + 1
+
+
+for name, candidate in (("the chapter's blocks", blocks), ("y = x + 1", plus_one)):
+    try:
+        course_test(candidate)
+        print(f"{name} passes your test")
+    except AssertionError:
+        print(f"{name} fails your test")
+
+# %%
+quiz("gpt.window")
+
+# %% [markdown]
+# ## 3. The decoder
+# **Sitting 2 of 8**, 80 minutes. Exercise [[gpt.decoder]] must be done, [[gpt.init]] may be left out.
+#
+# A decoder is the block of chapter 2 with a causal mask, stacked $L$ times. What runs through it from the embedding to the
+# scores is the [[term: residual stream | the vector of a token that every block reads and adds to]]. GPT-2 puts each
+# norm *before* what it belongs to, and one more at the end ([[term: pre-norm | the norm stands before attention and feed-forward network, so
+# that the stream itself is never normed on its way]]).
+
+# %%
+diagram("gpt.decoder")
+
+# %% PART decoder
+
+# %% [markdown]
+# Now put real numbers into it. The course has a GPT of this shape, 3.3 million numbers in 6 layers of width 192, which was trained for
+# hours on all addresses since 1790 and on *Moby-Dick*, without what is held out. `decoder_weights` gives its numbers
+# under your names, and transformers' own code computes the same model beside yours.
+
+# %%
+from coursekit.material.decoders import decoder_weights, gpt_run, load_decoder
+
+pretrained = load_decoder(profile, device)
+config = pretrained.model.config
+T, D, H, L = config.n_positions, config.n_embd, config.n_head, config.n_layer
+Decoder = use("gpt.decoder", GPT)
+model = Decoder(config.vocab_size, T, D, H, L).to(device).eval()
+model.load_state_dict(decoder_weights(pretrained))
+text = "My fellow Americans, the whale"
+ids = torch.tensor([pretrained.tokenizer(text)["input_ids"]], device=device)  # (1, n)
+with torch.no_grad():
+    difference = (model(ids) - pretrained.model(ids).logits).abs().max().item()
+assert difference < 1e-3, f"found a difference of {difference:.0e} from transformers' logits"
+print(f"{sum(p.numel() for p in model.parameters()):,} numbers; largest difference from transformers' logits below 0.001")
+
+# %% [markdown]
+# Your code *is* GPT-2's. Under `profile = "full"` the same cell loads the 124 million numbers that OpenAI published.
+# Before we go on, one property is worth a test of its own, because everything in this chapter rests on it. What comes
+# later changes nothing before it.
+
+# %% tags=["nbval-check-output"]
+with torch.no_grad():
+    before = model(ids)
+    changed = ids.clone()
+    changed[0, -1] = 7                                            # another last token
+    moved = (model(changed) - before).abs().amax(-1)[0] > 1e-4    # (n), which places have other logits
+print("places whose guesses changed:", moved.nonzero().flatten().tolist(), "of", len(moved))
+
+# %% [markdown]
+# ### How it begins
+# A fresh model should have no opinion. With $V$ equally likely tokens the loss is $\ln V$, which is 8.03 for 3,072.
+# `nn.Embedding` draws from a normal distribution of deviation 1, and with tied weights that embedding also makes the scores.
+
+# %%
+predict("gpt.fresh")
+
+# %%
+torch.manual_seed(seed)
+x, y = blocks(training, 128, 8, torch.Generator().manual_seed(seed))
+fresh = Decoder(V, 128, 192, 6, 6)
+with torch.no_grad():
+    fresh_loss = F.cross_entropy(fresh(x).flatten(0, 1), y.flatten()).item()
+print(f"loss of a fresh model with PyTorch's own initialisation {fresh_loss:.0f} nats, without an opinion {math.log(V):.2f}")
+came_out("gpt.fresh", round(fresh_loss))
+
+# %% [markdown]
+# <details><summary>What happened</summary>
+#
+# A score is a product of two vectors of width 192. The final norm gives one of them entries around 1, and the embedding
+# the other. So scores have a deviation near $\sqrt{192} \approx 14$, and the model is certain of something at every
+# place, mostly of the token it has just read, whose own embedding is still in the stream. Being certain and wrong is dear.
+# </details>
+
+# %% PART init
+
+# %%
+begin = use("gpt.init", init_gpt)
+begin(fresh, 6, torch.Generator().manual_seed(seed))
+with torch.no_grad():
+    fresh_loss = F.cross_entropy(fresh(x).flatten(0, 1), y.flatten()).item()
+print(f"loss of a fresh model after init_gpt {fresh_loss:.2f} nats")
+
+# %%
+quiz("gpt.tied")
+
+# %% [markdown]
+# ## 4. The loss and its units
+# **Sitting 3 of 8**, 85 minutes, sections 4 and 5. Exercises [[gpt.loss]] and [[gpt.train_step]] must be done, the
+# ablations may be left out.
+#
+# The loss is what the true next token costs, $-\ln p$, on average over all places. In nats it counts with the natural
+# logarithm, in bits with the one of base 2. Its exponential is the [[term: perplexity | e to the loss: among how many equally likely
+# tokens the model hesitates]].
+#
+# Three slips with it are printed again and again. The perplexity of a text is *not* the mean of its windows' or
+# batches' perplexities. A window of $n$ tokens has $n - 1$ targets, for nobody guesses its first token. (A much-copied
+# recipe for long texts counts one too many in each window.) And a loss per token cannot be compared between tokenizers,
+# because the one with the longer tokens has fewer and harder questions to answer.
+
+# %% PART loss
+
+# %%
+predict("gpt.units")
+
+# %%
+token_loss, text_perplexity, per_byte = use("gpt.loss", lm_loss, perplexity, bits_per_byte)
+
+
+@torch.no_grad()
+def text_loss(network, ids, longest):
+    """Nats and targets of each window of a text's ids (N): windows share one token, and no target comes twice."""
+    windows = [ids[s : s + longest + 1] for s in range(0, len(ids) - 1, longest)]
+    logits = (network(window[None, :-1].to(device)).cpu() for window in windows)
+    nats = [token_loss(z, window[None, 1:], -1).item() * (len(window) - 1) for z, window in zip(logits, windows, strict=True)]
+    return nats, [len(window) - 1 for window in windows]
+
+
+measured = "\n".join(held_out_texts)[: 2_000 if profile == "smoke" else 20_000]
+readers = {"your GPT": (pretrained.tokenizer, model, T), "SmolLM2": (assistant.tokenizer, lambda x: assistant.model(x).logits, 512)}
+units = {}
+for name, (cut, network, longest) in readers.items():
+    sums, counts = text_loss(network, torch.tensor(cut(measured, verbose=False)["input_ids"]), longest)
+    nats = sum(sums) / sum(counts)
+    units[name] = text_perplexity(sums, counts), per_byte(nats, sum(counts), measured)
+    print(f"{name:8}: {sum(counts):5,} targets, {nats:.2f} nats each, perplexity {units[name][0]:5.1f}, {units[name][1]:.3f} bits per byte")
+came_out("gpt.units", min(units, key=lambda name: units[name][1]))
+
+# %% [markdown]
+# <details><summary>What happened</summary>
+#
+# SmolLM2 needs fewer bits, with 41 times as many numbers, and after about two trillion tokens. Your GPT has seen a few
+# million, many times. The perplexities say the same here, and are still not comparable: the two models answer different
+# questions, and different numbers of them. One caution. The speeches and the novel are all over the internet, so SmolLM2
+# has most likely read what we call held out.
+# </details>
+
+# %%
+quiz("gpt.perplexity")
+
+# %% [markdown]
+# ## 5. Train it
+#
+# A training step is forward, backward, clip, step, as in chapter 3. What is new is that language models learn from batches
+# larger than memory, which come in pieces.
+
+# %% PART train_step
+
+# %%
+step_of = use("gpt.train_step", train_step)
+
+
+def trained(network, ids, steps, rows, T, rate, targets=lambda x, y: y, look=lambda step: None):
+    """Train on random blocks: AdamW, a rate that rises for a tenth of the steps and falls to 0. Two micro-batches a step."""
+    optimizer = torch.optim.AdamW(network.parameters(), lr=rate, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
+    up = max(1, steps // 10)
+    share = lambda step: min((step + 1) / up, (steps - step) / (steps - up + 1))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
+    g = torch.Generator().manual_seed(seed)
+    for step in range(steps):
+        look(step)
+        pieces = [blocks(ids, T, rows // 2, g) for _ in range(2)]
+        step_of(network, optimizer, schedule, [(x.to(device), targets(x, y).to(device)) for x, y in pieces], 1.0)
+    look(steps)
+
+# %% [markdown]
+# We train a model of the full size, and now and then measure 32 held-out blocks and let it write. Before the first step
+# it knows nothing, and after two minutes it has read less than half of the text once.
+
+# %%
+predict("gpt.two_minutes")
+
+# %%
+def written(network, prompt, tokens, temperature=0.8):
+    """The prompt and `tokens` more, drawn at a temperature (section 6) from the last T tokens of the text."""
+    g, ids = torch.Generator().manual_seed(seed), tokenizer(prompt)["input_ids"]
+    for _ in range(tokens):
+        with torch.no_grad():
+            z = network(torch.tensor([ids[-128:]], device=device))[0, -1].cpu()
+        ids.append(torch.multinomial((z / temperature).softmax(-1), 1, generator=g).item())
+    return tokenizer.decode(ids)
+
+
+@torch.no_grad()
+def held_out_bits(network, T, rows=32):
+    """Bits per byte on held-out blocks, always the same ones."""
+    x, y = blocks(held_out, T, rows, torch.Generator().manual_seed(1))
+    nats = token_loss(network(x.to(device)).cpu(), y, -100).item()
+    return per_byte(nats, y.numel(), "".join(tokenizer.decode(row.tolist()) for row in y))
+
+# %%
+steps = {"smoke": 4, "fast": 220, "full": 4000}[profile]
+mine = Decoder(V, 128, 192, 6, 6).to(device)
+begin(mine, 6, torch.Generator().manual_seed(seed))
+curve = {}
+
+
+def look(step):
+    if step % (steps // 4) == 0:
+        curve[step] = held_out_bits(mine, 128)
+        print(f"{step:3} steps, {curve[step]:.2f} bits per byte: {written(mine, 'My fellow Americans,', 24)!r}")
+
+
+trained(mine, training, steps, 16, 128, 2e-3, look=look)
+came_out("gpt.two_minutes", round(curve[max(curve)], 2))
+
+# %% [markdown]
+# It learns frequent tokens first, then pairs, then the sound of a speech. To see where this leads, here is the run that made
+# the numbers you loaded in section 3, `prepare/gpt.py`. Move the slider through its checkpoints.
+
+# %%
+from coursekit.widgets import samples_by_step
+
+run = gpt_run()
+samples_by_step(run["addresses"]["curve"], run["addresses"]["samples"])
+
+# %%
+rows = {name: run[name]["curve"][4:] for name in ("addresses", "prose")}
+tokens_read = {name: [row["step"] * run["batch"] * run["T"] / 1e6 for row in rows[name]] for name in rows}
+bits = {name: [row["bits_per_byte"] for row in rows[name]] for name in rows}
+common = sorted(set(tokens_read["addresses"]) | set(tokens_read["prose"]))
+lines = {name: [dict(zip(tokens_read[name], bits[name], strict=True)).get(t, math.nan) for t in common] for name in rows}
+names = {"addresses": f"{run['addresses']['tokens'] / 1e6:.1f} M tokens of text", "prose": f"{run['prose']['tokens'] / 1e6:.1f} M tokens of text"}
+fig = curves(common, {names[name]: line for name, line in lines.items()}, x_label="tokens read (millions)", y_label="bits per byte, held out")
+show(fig, "gpt.hours", addresses=min(bits["addresses"]), prose=min(bits["prose"]))
+for name in rows:
+    print(f"{names[name]}: read {max(tokens_read[name]) * 1e6 / run[name]['tokens']:.1f} times, {min(bits[name]):.3f} bits per byte, "
+          f"{run[name]['cpu_seconds'] / 3600:.1f} processor hours")
+
+# %% [markdown]
+# One run read all addresses since 1790, the other only the text of this chapter, again and again. Repeating a small text must end
+# in [[term: overfitting | the loss on the training text falls on, and that on other text rises]], says everyone, so we
+# looked for it. With a dropout of 0.1 the small text was still worth another reading the eleventh time. And the larger
+# text helped little, since most of it is older English than what is held out. What a model reads matters as much as how much.
+
+# %%
+quiz("gpt.training")
+
+# %% [markdown]
+# ### Break it on purpose
+# Forget the shift, so that the target of a token is that token. We train a small model for a while, once with each.
+
+# %%
+predict("gpt.unshifted")
+
+# %%
+def small(begun=begin):
+    """A small decoder, T = 64 and D = 64, begun by a function."""
+    network = Decoder(V, 64, 64, 4, 6).to(device)
+    begun(network, 6, torch.Generator().manual_seed(seed))
+    return network
+
+
+few = {"smoke": 4, "fast": 150, "full": 1000}[profile]
+for name, targets in (("shifted", lambda x, y: y), ("forgotten", lambda x, y: x)):
+    network = small()
+    trained(network, training, few, 16, 64, 3e-3, targets)
+    x, y = blocks(training, 64, 16, torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        broken = token_loss(network(x.to(device)).cpu(), targets(x, y), -100).item()
+    print(f"{name:9}: loss {broken:.3f}, writes {written(network, 'My fellow Americans,', 8)!r}")
+came_out("gpt.unshifted", round(broken, 2))
+
+# %% [markdown]
+# <details><summary>What happened</summary>
+#
+# A loss near 0 is no triumph. Each place can see its own token, and copying it is all that was asked for. So it learned to copy, and
+# writes the last token for ever. Whenever a language model's loss falls far below 1 bit per byte on ordinary text, look
+# for an answer that leaks into the question.
+# </details>
+#
+# Now three parts of the design, each taken out alone, and the whole twice with different seeds. Is the difference larger
+# than that of chance?
+
+# %%
+class PostNorm(Decoder):
+    """The same parts with each norm behind its sum, as in the original transformer."""
+
+    def forward(self, ids):
+        h = self.tokens(ids) + self.positions.weight[: ids.shape[1]]
+        for block in self.blocks:
+            Q, K, W = block.qkv(h).unflatten(-1, (3, 4, -1)).permute(2, 0, 3, 1, 4)  # (B, H, n, d)
+            Y = F.scaled_dot_product_attention(Q, K, W, is_causal=True).transpose(1, 2).flatten(2)
+            h = block.norm1(h + block.out(Y))
+            h = block.norm2(h + block.down(F.gelu(block.up(h), approximate="tanh")))
+        return h @ self.tokens.weight.T
+
+
+@torch.no_grad()
+def variant(name, begun):
+    network = PostNorm(V, 64, 64, 4, 6).to(device) if name == "post-norm" else small()
+    begin(network, 6, torch.Generator().manual_seed(begun))
+    if name == "without 1/sqrt(2L)":
+        for block in network.blocks:
+            block.out.weight *= math.sqrt(12)
+            block.down.weight *= math.sqrt(12)
+    if name == "without positions":
+        network.positions.weight.zero_().requires_grad_(False)
+    return network
+
+# %%
+designs = (("as it is", 0), ("as it is, other seed", 1), ("without 1/sqrt(2L)", 0), ("post-norm", 0), ("without positions", 0))
+lines, at = {}, range(0, few + 1, max(1, few // 5))
+for name, begun in designs:
+    network, seen = variant(name, begun), []
+    trained(network, training, few, 16, 64, 3e-3, look=lambda step: seen.append(held_out_bits(network, 64)) if step in at else None)
+    lines[name] = seen
+    print(f"{name:22} {seen[-1]:.3f} bits per byte")
+fig = curves(list(at), lines, x_label="step", y_label="bits per byte, held out")
+show(fig, "gpt.ablations", **{key: lines[name][-1] for key, (name, _) in zip(("whole", "seed", "scale", "post", "place"), designs, strict=True)})
+
+# %% [markdown]
+# ## 6. Choose a token
+# **Sitting 4 of 8**, 75 minutes. Exercise [[gpt.filter]] must be done, [[gpt.penalise]] may be left out.
+#
+# The model gives a distribution, and somebody has to choose. Here is what the pretrained GPT writes with three rules.
+
+# %%
+def wrote(prompt, tokens, choose):
+    """Prompt and continuation as ids; `choose` gets the logits (1, V) and all ids so far, and gives an id."""
+    ids = pretrained.tokenizer(prompt)["input_ids"]
+    for _ in range(tokens):
+        with torch.no_grad():
+            z = model(torch.tensor([ids[-T:]], device=device))[:, -1].cpu()  # (1, V)
+        ids.append(int(choose(z, ids)))
+    return ids
+
+
+def drawn(temperature):
+    g = torch.Generator().manual_seed(seed)
+    return lambda z, ids: torch.multinomial((z / temperature).softmax(-1), 1, generator=g)
+
+
+length = 12 if profile == "smoke" else 60
+for name, choose in {"greedy": lambda z, ids: z.argmax(), "drawn": drawn(1.0), "temperature 1.5": drawn(1.5)}.items():
+    print(f"{name:15} {pretrained.tokenizer.decode(wrote('We must', length, choose))!r}\n")
+
+# %% [markdown]
+# Greedy is dull and soon turns in circles. What was written once makes itself likelier. Drawing from the distribution as it
+# is gives variety, with now and then a token from the long tail that derails the sentence. A
+# [[term: temperature | a number that divides the logits: below 1 the likely gets likelier, above 1 all become more alike]]
+# above 1 makes it worse. So most programs cut the tail off, and there are several ways to say where it begins.
+
+# %% PART filter
+
+# %% [markdown]
+# The four settings differ in how they follow the context. After *the United* nearly all of the probability is in one token,
+# and after *The* it is spread over thousands.
+
+# %%
+predict("gpt.top_p")
+
+# %%
+keep, pick = use("gpt.filter", filter_logits, draw)
+contexts = {name: torch.tensor([pretrained.tokenizer(name)["input_ids"]], device=device) for name in ("We, the people of the United", "The")}
+for name, ids in contexts.items():
+    with torch.no_grad():
+        z = model(ids)[:, -1].cpu()                               # (1, V)
+    settings = {"top_k=50": {"top_k": 50}, "top_p=0.9": {"top_p": 0.9}, "min_p=0.05": {"min_p": 0.05}}
+    stay = {said: (keep(z, 1.0, **how) > -torch.inf).sum().item() for said, how in settings.items()}
+    print(f"{name!r}: stays", stay)
+came_out("gpt.top_p", stay["top_p=0.9"])
+
+# %% [markdown]
+# <details><summary>What happened</summary>
+#
+# Top-k keeps fifty tokens whether one or a thousand make sense. Top-p and min-p follow the distribution. Note that top-p
+# keeps the token that *crosses* the line. Without it, a token with 95% would be removed, and nothing would be left.
+# </details>
+#
+# Move the sliders over a real distribution, with a text of your own.
+
+# %%
+from coursekit.widgets import sampler
+
+sampler(pretrained)
+
+# %%
+quiz("gpt.filter")
+
+# %% PART penalise
+
+# %%
+punish, stop = use("gpt.penalise", penalise, stop_at)
+for penalty in (1.0, 1.3):
+    ids = wrote("We must", length, lambda z, ids: punish(z, torch.tensor([ids]), penalty).argmax())
+    fours = [tuple(ids[i : i + 4]) for i in range(len(ids) - 3)]
+    print(f"greedy, penalty {penalty}: {len(set(fours)) / len(fours):.0%} of its runs of four tokens are new")
+    print(repr(pretrained.tokenizer.decode(ids)), "\n")
+
+# %% [markdown]
+# The penalty is a crude tool. It also punishes *the* and the comma, which no text can do without, and in source code the closing
+# bracket.
+
+# %% [markdown]
+# ### Question 4.A: Which settings made which text
+# 15 minutes · 3 points · marked by a person
+#
+# Below are two texts by the same model from the same prompt, with the probability that the *unfiltered* model gave to each token. One
+# was drawn with a temperature of 1.0 and nothing else, the other with a temperature of 0.7 and `top_p=0.8`. Answer in
+# about 120 words altogether.
+# 1. Which is which? Give two numbers from the tables as your evidence.
+# 2. Can a token with a probability of 2% occur in the filtered text? When, or why not?
+# 3. Somebody wants texts for a search for errors in a parser, somebody else wants summaries of contracts. Which settings
+#    would you give to each, and what would you measure to see whether you were right?
+
+# %%
+from coursekit.material.riddles import two_texts
+
+for name, rows in two_texts(pretrained, "The people of this country").items():
+    print(name, "  ".join(f"{token!r} {share:.0%}" for token, share in rows), "\n")
+
+# %% [markdown] question="gpt.which_settings"
+# ### BEGIN SOLUTION
+# **Model answer.** TODO
+# ### END SOLUTION
+
+# %% [markdown]
+# ## 7. A cache
+# **Sitting 5 of 8**, 70 minutes. Exercise [[gpt.cache]] must be done.
+#
+# So far each new token made the model read the whole text again. A text of $n$ tokens then costs $1 + 2 + \dots + n$ readings
+# of a token, which is $n (n + 1) / 2$, while $n$ would do.
+
+# %%
+diagram("gpt.cache")
+
+# %% PART cache
+
+# %% [markdown]
+# Use it at once, and prove that nothing has changed. We write the same text with and without your cache, and compare the
+# ids.
+
+# %%
+Kept, read_on = use("gpt.cache", Cache, forward_cached)
+
+
+@torch.no_grad()
+def wrote_cached(prompts, tokens):
+    """Greedy continuations (B, tokens) of prompts of any length, padded on the left, in one batch with one cache."""
+    rows = [pretrained.tokenizer(prompt)["input_ids"] for prompt in prompts]
+    longest = max(map(len, rows))
+    ids = torch.tensor([[0] * (longest - len(row)) + row for row in rows], device=device)  # (B, t)
+    real = torch.tensor([[False] * (longest - len(row)) + [True] * len(row) for row in rows], device=device)
+    cache, new = Kept(L, len(rows), H, longest + tokens, D // H, torch.float32, device), []
+    for _ in range(tokens):
+        ids = read_on(model, ids, cache, real)[:, -1].argmax(-1, keepdim=True)  # (B, 1)
+        real = F.pad(real, (0, 1), value=True)
+        new.append(ids)
+    return torch.cat(new, 1)                                      # (B, tokens)
+
+# %%
+predict("gpt.cache_gain")
+
+# %%
+from time import perf_counter
+
+length = 12 if profile == "smoke" else 100
+prompts = ["We must", "My fellow Americans, the state of our Union is", "The whale"]
+started = perf_counter()
+slow = [wrote(prompt, length, lambda z, ids: z.argmax())[-length:] for prompt in prompts]
+halfway = perf_counter()
+quick = [wrote_cached([prompt], length)[0].tolist() for prompt in prompts]
+seconds = halfway - started, perf_counter() - halfway
+assert quick == slow, "with the cache other tokens came out"
+print(f"the same {3 * length} tokens: {seconds[0]:.2f} s without, {seconds[1]:.2f} s with the cache")
+came_out("gpt.cache_gain", round(seconds[0] / seconds[1], 1))
+
+# %%
+started = perf_counter()
+together = wrote_cached(prompts, length).tolist()
+print(f"all three in one batch: {perf_counter() - started:.2f} s")
+print("rows that are as when written alone:", sum(row == alone for row, alone in zip(together, quick, strict=True)), "of 3")
+
+# %% [markdown]
+# One call now computes one token for three texts, and reads the weights once for all of them. That is where a batch gets
+# its speed from. For each new token a processor has to fetch every weight and every cached key and value from memory, and it does very little
+# with each of them. So a cache saves computing, and not memory traffic. It adds some.
+#
+# **Break it on purpose.** Most tokenizers pad on the right. Then the token that is asked for the next one is a piece of padding.
+
+# %%
+rows = [pretrained.tokenizer(prompt)["input_ids"] for prompt in prompts]
+longest = max(map(len, rows))
+right_padded = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=device)
+with torch.no_grad():
+    guessed = model(right_padded)[:, -1].argmax(-1).tolist()
+for prompt, wrong, right in zip(prompts, guessed, quick, strict=True):
+    print(f"{prompt!r}: padded on the right {pretrained.tokenizer.decode(wrong)!r}, alone {pretrained.tokenizer.decode(right[0])!r}")
+
+# %% [markdown]
+# Only the longest row is right. One could look at the last *real* place of each row instead, and that works for the first new token.
+# But the next one belongs behind it, where padding stands already.
+#
+# Each layer keeps a key and a value of width $d$ for each token and each of its $G$ key/value heads.
+#
+# [[formula: Bytes of a cache | L layers, G key/value heads of width d, n tokens, b bytes a number]]
+#
+# $$\text{bytes} = 2\, L\, G\, d\, n\, b$$
+
+# %%
+c = assistant.model.config
+d, context = c.hidden_size // c.num_attention_heads, torch.tensor([2**n for n in range(8, 14)])
+per_token = {f"{c.num_attention_heads} heads of their own": c.num_attention_heads * 2 * d, f"{c.num_key_value_heads} shared, as it is": c.num_key_value_heads * 2 * d, "latent, width 96 (section 10)": 96}
+lines = {name: c.num_hidden_layers * numbers * 2 * context / 2**20 for name, numbers in per_token.items()}  # MiB in bfloat16
+fig = curves(context, lines, x_label="tokens of context (log scale)", y_label="cache in MiB (log scale)", log="xy")
+show(fig, "gpt.cache_bytes", **{key: line[-1].item() for key, line in zip(("own", "shared", "latent"), lines.values(), strict=True)})
+
+# %%
+from coursekit.widgets import cache_cells
+
+cache_cells()
+
+# %%
+quiz("gpt.cache")
+
+# %% [markdown]
+# ## 8. Beams
+# **Sitting 6 of 8**, 85 minutes, sections 8 and 9. Exercise [[gpt.speculate]] must be done, [[gpt.beams]] and
+# [[gpt.draft_gain]] may be left out.
+#
+# Greedy takes the likeliest *token* each time. That does not give the likeliest *text*.
+
+# %% PART beams
+
+# %%
+predict("gpt.beams")
+
+# %%
+search = use("gpt.beams", beam_search)
+
+
+@torch.no_grad()
+def log_p(texts):
+    """Log probabilities (n, V) of what follows each of n texts of equal length."""
+    return model(torch.tensor(texts, device=device))[:, -1].log_softmax(-1).cpu()
+
+
+def new_share(ids):
+    """The share of a text's runs of three tokens that are new."""
+    threes = [tuple(ids[i : i + 3]) for i in range(len(ids) - 2)]
+    return len(set(threes)) / len(threes)
+
+
+n = 6 if profile == "smoke" else 24
+true = tokenizer(held_out_texts[0])["input_ids"] if profile != "full" else pretrained.tokenizer(held_out_texts[0])["input_ids"]
+start, true = true[:12], true[12 : 12 + n]
+results = {f"width {width}": search(log_p, start, width, 0.0, -1, n)[0] for width in (1, 4, 16)}
+results["what was really said"] = (true, sum(log_p([start + true[:i]])[0, token].item() for i, token in enumerate(true)))
+for name, (ids, total) in results.items():
+    print(f"{name:20} {total:7.1f} nats, {new_share(ids):.0%} new: {pretrained.tokenizer.decode(ids)!r}")
+came_out("gpt.beams", max(results, key=lambda name: results[name][1]))
+
+# %% [markdown]
+# A wider search finds likelier texts. What was really said is far less likely than any of them, and far better. People do not say
+# the likeliest thing, for it would tell nothing (Holtzman et al. 2020, section 4). So beams are for tasks with one right answer, such as a
+# translation or a transcript, and drawing is for open text.
+
+# %%
+quiz("gpt.beams")
+
+# %% [markdown]
+# ## 9. Drafts
+#
+# A large model needs almost as long for one new token as for five that are handed to it at once, since it is the weights that have to be
+# fetched. Here is SmolLM2 behind 256 tokens that are in its cache.
+
+# %%
+@torch.no_grad()
+def seconds_at_once(k, repeats=2 if profile == "smoke" else 5):
+    """The least time in which SmolLM2 reads k tokens behind 256 that are cached."""
+    from transformers import DynamicCache
+
+    past, least = DynamicCache(config=assistant.model.config), math.inf
+    ids = torch.arange(256 + k, device=device)[None]
+    assistant.model(ids[:, :256], past_key_values=past)
+    for _ in range(repeats):
+        started = perf_counter()
+        assistant.model(ids[:, 256:], past_key_values=past)
+        least = min(least, perf_counter() - started)
+        past.crop(256)
+    return least
+
+
+at_once = {k: seconds_at_once(k) for k in (1, 2, 4, 8, 16)}
+print("   ".join(f"{k} tokens {1000 * s:.0f} ms" for k, s in at_once.items()))
+
+# %% [markdown]
+# So let something cheap guess the next $k$ tokens, the [[term: draft | tokens guessed by something cheap, which the model then checks
+# all at once]], and let the model check all of them in one pass. That is **speculative decoding** (Leviathan et al. 2023; Chen et al.
+# 2023). The condition is strict. The text must come from the model's own distribution, as if there had been no draft.
+# "Accept what the model agrees with" does not do that.
+
+# %%
+diagram("gpt.drafts")
+
+# %% PART speculate
+
+# %% [markdown]
+# For a draft we count. How often does each token follow each other one in the training text? Such a table of pairs takes no
+# time at all. A second way needs no training either. It looks for the last two tokens earlier in the text, and proposes what followed
+# there ([[term: prompt lookup | a draft that copies what followed the same tokens earlier in the text]]).
+
+# %%
+verify = use("gpt.speculate", speculate)
+pairs_seen = torch.full((V, V), 0.001).index_put_((training[:-1], training[1:]), torch.ones(len(training) - 1), accumulate=True)
+pair_logits = pairs_seen.log()                                    # (V, V), from each token to the next
+
+
+def by_pairs(ids, k, g):
+    """k drafted tokens, and the logits (k, V) that they were drawn from."""
+    drafted, z = [ids[-1]], []
+    for _ in range(k):
+        z.append(pair_logits[drafted[-1]])
+        drafted.append(torch.multinomial(z[-1].softmax(-1), 1, generator=g).item())
+    return drafted[1:], torch.stack(z)
+
+
+def by_lookup(ids, k, g):
+    """What followed the last two tokens when they were last seen, as certain; a pair's guess where there is nothing."""
+    places = [i for i in range(len(ids) - 2) if ids[i : i + 2] == ids[-2:]]
+    found = ids[places[-1] + 2 :][:k] if places else []
+    drafted = found + by_pairs(found[-1:] or ids, k - len(found), g)[0] if len(found) < k else found
+    return drafted, torch.full((k, V), -math.inf).index_put_((torch.arange(k), torch.tensor(drafted)), torch.tensor(0.0))
+
+# %%
+@torch.no_grad()
+def drafted_text(ids, tokens, k, guess):
+    """The ids with `tokens` more or a few above, and how many tokens came with each pass of the model."""
+    g, start = torch.Generator().manual_seed(seed), len(ids)
+    passes = 0
+    while len(ids) < start + tokens:
+        drafts, z = guess(ids, k, g)
+        checked = model(torch.tensor([ids + drafts], device=device))[0, -k - 1 :].cpu()  # (k + 1, V)
+        take = lambda p: torch.multinomial(p, 1, generator=g).item()
+        ids = ids + verify(checked, z, drafts, torch.rand(k, generator=g), lambda z: z.softmax(-1), take)
+        passes += 1
+    return ids, (len(ids) - start) / passes
+
+
+speech, novel = (tokenizer(next(text for text in held_out_texts if sign in text))["input_ids"][200:240] for sign in ("America", "whale"))
+again = (tokenizer(" one by land, two by sea;")["input_ids"] * 6)[:40]
+kinds = {"a speech": speech, "the novel": novel, "a line repeated": again}
+gains, k = {}, 4
+for name, guess in (("pairs", by_pairs), ("lookup", by_lookup)):
+    gains[name] = [drafted_text(ids, 10 if profile == "smoke" else 60, k, guess)[1] for ids in kinds.values()]
+    print(f"{name:7}", *(f"{kind}: {gain:.2f} tokens a pass" for kind, gain in zip(kinds, gains[name], strict=True)), sep="   ")
+
+# %% [markdown]
+# A draft of pairs of tokens helps little, and on a text that repeats itself looking up helps a lot. A small model of the same kind, trained
+# longer or taught by the large one, does better than both. No draft can change *what* is written. The distribution is the model's
+# own, whatever the draft, and only the speed depends on it.
+
+# %%
+from coursekit.widgets import draft_and_verify
+
+draft_and_verify()
+
+# %% PART draft_gain
+
+# %%
+quiz("gpt.drafts")
+
+# %% [markdown]
+# ## 10. A block of today
+# **Sitting 7 of 8**, 90 minutes. Exercise [[gpt.llama_block]] must be done, [[gpt.latent]] and [[gpt.muon]] may be left
+# out.
+#
+# GPT-2 is of 2019. What has changed since then fits into one page, and most of it is in SmolLM2.
+#
+# | | GPT-2 | SmolLM2 | why |
+# |---|---|---|---|
+# | norm | layer norm, with bias | RMS norm | as good, and less to compute |
+# | positions | learned, a table | rotary | far texts need no new rows |
+# | heads | keys and values for each | three share one | a third of the cache |
+# | feed-forward | GELU, 4 D wide | SwiGLU, 8/3 D wide | lower loss for the same numbers |
+# | biases | everywhere | none | they bring nothing |
+
+# %% PART llama_block
+
+# %% [markdown]
+# Now give your block the numbers of SmolLM2's first layer, and compare with what transformers computes there.
+
+# %%
+Modern = use("gpt.llama_block", LlamaBlock)
+c = assistant.model.config
+modern = Modern(c.hidden_size, c.num_attention_heads, c.num_key_value_heads, c.intermediate_size, c.rope_parameters["rope_theta"], c.rms_norm_eps)
+modern.load_state_dict(assistant.model.model.layers[0].state_dict())
+ids = torch.tensor([assistant.tokenizer("The capital of France is")["input_ids"]], device=device)
+with torch.no_grad():
+    states = assistant.model(ids, output_hidden_states=True).hidden_states
+    difference = (modern.to(device)(states[0]) - states[1]).abs().max().item()
+assert difference < 1e-3, f"found a difference of {difference:.0e} from SmolLM2's first layer"
+print("your block and SmolLM2's first layer differ by less than 0.001")
+
+# %% [markdown]
+# ### Experts
+# A feed-forward network is two thirds of a block's numbers, and every token uses all of them. With **experts** there are many such
+# networks, and a [[term: router | a linear map that gives each token a score for each expert]] sends each token to a few of them. The model knows more and
+# computes the same. It does not save memory, since all experts have to be there.
+
+# %% PART route
+
+# %%
+from coursekit.widgets import expert_load
+
+expert_load()
+
+# %% [markdown]
+# ### A latent cache
+# Shared heads make the cache smaller by keeping fewer keys and values. DeepSeek-V2 keeps something else, a short vector from which the
+# keys and values of all heads can be made (DeepSeek-AI 2024, section 2.1).
+
+# %% PART latent
+
+# %% [markdown]
+# ### Muon
+# AdamW treats a matrix as a list of numbers. Muon (Jordan et al. 2024) treats it as a map.
+
+# %% PART muon
+
+# %%
+muon_W = use("gpt.muon", orthogonalise, muon_step)[1]
+
+
+class Both(torch.optim.Optimizer):
+    """Muon for the matrices of the blocks, AdamW for embeddings, biases and norms."""
+
+    def __init__(self, network, rate):
+        self.matrices = [p for p in network.blocks.parameters() if p.dim() == 2]
+        super().__init__(self.matrices, {"lr": 0.02})
+        known = {id(p) for p in self.matrices}
+        self.others = torch.optim.AdamW([p for p in network.parameters() if id(p) not in known], lr=rate, betas=(0.9, 0.95))
+        self.momenta = [torch.zeros_like(p) for p in self.matrices]
+
+    def step(self, closure=None):
+        self.others.param_groups[0]["lr"] = self.param_groups[0]["lr"] / 0.02 * self.others.defaults["lr"]
+        for W, M in zip(self.matrices, self.momenta, strict=True):
+            muon_W(W, W.grad, M, self.param_groups[0]["lr"], 0.95)
+        self.others.step()
+
+# %% [markdown]
+# TODO muon experiment
+#
+# ## 11. Talk to it
+# **Sitting 8 of 8**, 80 minutes, sections 11 to 13. Exercise [[gpt.chat]] and section 13 must be done, [[gpt.translate]] may
+# be left out.
+#
+# SmolLM2 was trained on, after its pretraining, with conversations. A conversation is text like any other, in a fixed form.
+
+# %% PART chat
+
+# %%
+conversation = use("gpt.chat", render_chat)
+asked = [{"role": "user", "content": "What is the capital of France?"}]
+mine_ids, learned = conversation([*asked, {"role": "assistant", "content": "Paris."}], assistant.tokenizer)
+theirs = assistant.tokenizer.apply_chat_template([*asked, {"role": "assistant", "content": "Paris."}], tokenize=True, return_dict=False)
+assert mine_ids.tolist() == theirs, "another text than the tokenizer's own template gives"
+print(repr(assistant.tokenizer.decode(mine_ids)))
+print("learned:", repr(assistant.tokenizer.decode(mine_ids[learned])))
+
+# %%
+@torch.no_grad()
+def answered(question, tokens=5 if profile == "smoke" else 30):
+    """What SmolLM2 answers, greedily."""
+    ids, _ = conversation([{"role": "user", "content": question}], assistant.tokenizer)
+    ids = torch.cat([ids, torch.tensor(assistant.tokenizer.encode("<|im_start|>assistant\n"))])[None].to(device)
+    out = assistant.model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=tokens, do_sample=False, pad_token_id=2)
+    return assistant.tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True)
+
+
+for question in ("What is the capital of France?", "What is 17 + 25?"):
+    print(f"{question} {answered(question)!r}")
