@@ -67,7 +67,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 import coursekit as ck
 from coursekit import came_out, check, diagram, predict, progress, quiz, show, use
-from coursekit.figures import curves
+from coursekit.figures import curves, heatmap
 profile, device = ck.profile(profile), ck.device(device)
 
 # %% [markdown]
@@ -387,17 +387,20 @@ quiz("gpt.perplexity")
 step_of = use("gpt.train_step", train_step)
 
 
-def trained(network, ids, steps, rows, T, rate, targets=lambda x, y: y, look=lambda step: None):
-    """Train on random blocks: AdamW, a rate that rises for a tenth of the steps and falls to 0. Two micro-batches a step."""
-    optimizer = torch.optim.AdamW(network.parameters(), lr=rate, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
-    up = max(1, steps // 10)
+def adamw(network, rate):
+    return torch.optim.AdamW(network.parameters(), lr=rate, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
+
+
+def trained(network, steps, rows, T, rate, draw_blocks=blocks, look=lambda step: None, make=adamw):
+    """Train on random blocks, two micro-batches a step. The rate rises for a tenth of the steps and falls to 0."""
+    optimizer, up = make(network, rate), max(1, steps // 10)
     share = lambda step: min((step + 1) / up, (steps - step) / (steps - up + 1))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
     g = torch.Generator().manual_seed(seed)
     for step in range(steps):
         look(step)
-        pieces = [blocks(ids, T, rows // 2, g) for _ in range(2)]
-        step_of(network, optimizer, schedule, [(x.to(device), targets(x, y).to(device)) for x, y in pieces], 1.0)
+        pieces = [draw_blocks(training, T, rows // 2, g) for _ in range(2)]
+        step_of(network, optimizer, schedule, [(x.to(device), y.to(device)) for x, y in pieces], 1.0)
     look(steps)
 
 # %% [markdown]
@@ -438,7 +441,7 @@ def look(step):
         print(f"{step:3} steps, {curve[step]:.2f} bits per byte: {written(mine, 'My fellow Americans,', 24)!r}")
 
 
-trained(mine, training, steps, 16, 128, 2e-3, look=look)
+trained(mine, steps, 16, 128, 2e-3, look=look)
 came_out("gpt.two_minutes", round(curve[max(curve)], 2))
 
 # %% [markdown]
@@ -488,13 +491,18 @@ def small(begun=begin):
     return network
 
 
+def unshifted(ids, T, B, g):
+    x, _ = blocks(ids, T, B, g)
+    return x, x                                                   # a token's target is the token itself
+
+
 few = {"smoke": 4, "fast": 150, "full": 1000}[profile]
-for name, targets in (("shifted", lambda x, y: y), ("forgotten", lambda x, y: x)):
+for name, draw_blocks in (("shifted", blocks), ("forgotten", unshifted)):
     network = small()
-    trained(network, training, few, 16, 64, 3e-3, targets)
-    x, y = blocks(training, 64, 16, torch.Generator().manual_seed(2))
+    trained(network, few, 16, 64, 3e-3, draw_blocks)
+    x, y = draw_blocks(training, 64, 16, torch.Generator().manual_seed(2))
     with torch.no_grad():
-        broken = token_loss(network(x.to(device)).cpu(), targets(x, y), -100).item()
+        broken = token_loss(network(x.to(device)).cpu(), y, -100).item()
     print(f"{name:9}: loss {broken:.3f}, writes {written(network, 'My fellow Americans,', 8)!r}")
 came_out("gpt.unshifted", round(broken, 2))
 
@@ -540,7 +548,7 @@ designs = (("as it is", 0), ("as it is, other seed", 1), ("without 1/sqrt(2L)", 
 lines, at = {}, range(0, few + 1, max(1, few // 5))
 for name, begun in designs:
     network, seen = variant(name, begun), []
-    trained(network, training, few, 16, 64, 3e-3, look=lambda step: seen.append(held_out_bits(network, 64)) if step in at else None)
+    trained(network, few, 16, 64, 3e-3, look=lambda step: seen.append(held_out_bits(network, 64)) if step in at else None)
     lines[name] = seen
     print(f"{name:22} {seen[-1]:.3f} bits per byte")
 fig = curves(list(at), lines, x_label="step", y_label="bits per byte, held out")
@@ -815,7 +823,7 @@ def seconds_at_once(k, repeats=2 if profile == "smoke" else 5):
         started = perf_counter()
         assistant.model(ids[:, 256:], past_key_values=past)
         least = min(least, perf_counter() - started)
-        past.crop(256)
+        past.crop(-k)
     return least
 
 
@@ -956,29 +964,48 @@ expert_load()
 
 # %% PART muon
 
+# %% [markdown]
+# Muon is for the matrices inside the blocks. Embeddings, biases and norms stay with AdamW, so we put the two together
+# and train the small model of section 5 with either.
+
 # %%
-muon_W = use("gpt.muon", orthogonalise, muon_step)[1]
+muon_of = use("gpt.muon", orthogonalise, muon_step)[1]
 
 
-class Both(torch.optim.Optimizer):
-    """Muon for the matrices of the blocks, AdamW for embeddings, biases and norms."""
+class MuonAndAdamW(torch.optim.Optimizer):
+    """Muon for the matrices of the blocks, AdamW for all else."""
 
     def __init__(self, network, rate):
-        self.matrices = [p for p in network.blocks.parameters() if p.dim() == 2]
-        super().__init__(self.matrices, {"lr": 0.02})
-        known = {id(p) for p in self.matrices}
-        self.others = torch.optim.AdamW([p for p in network.parameters() if id(p) not in known], lr=rate, betas=(0.9, 0.95))
-        self.momenta = [torch.zeros_like(p) for p in self.matrices]
+        matrices = [p for p in network.blocks.parameters() if p.dim() == 2]
+        super().__init__([{"params": matrices, "lr": 0.02}], {})
+        known = set(map(id, matrices))
+        self.rest = torch.optim.AdamW([p for p in network.parameters() if id(p) not in known], lr=rate, betas=(0.9, 0.95))
+        self.param_groups += self.rest.param_groups
 
     def step(self, closure=None):
-        self.others.param_groups[0]["lr"] = self.param_groups[0]["lr"] / 0.02 * self.others.defaults["lr"]
-        for W, M in zip(self.matrices, self.momenta, strict=True):
-            muon_W(W, W.grad, M, self.param_groups[0]["lr"], 0.95)
-        self.others.step()
+        inside = self.param_groups[0]
+        for W in inside["params"]:
+            M = self.state[W].setdefault("momentum", torch.zeros_like(W))
+            muon_of(W, W.grad, M, inside["lr"], 0.95)
+        self.rest.step()
+
+# %%
+predict("gpt.muon")
+
+# %%
+ends = {}
+for name, make in (("AdamW", adamw), ("Muon and AdamW", MuonAndAdamW)):
+    for rate in (3e-3, 1e-2):
+        network = small()
+        trained(network, few, 16, 64, rate, make=make)
+        ends[name, rate] = held_out_bits(network, 64)
+        print(f"{name:15} rate of AdamW {rate}: {ends[name, rate]:.3f} bits per byte")
+came_out("gpt.muon", min(ends, key=ends.get)[0])
+
+# %%
+quiz("gpt.today")
 
 # %% [markdown]
-# TODO muon experiment
-#
 # ## 11. Talk to it
 # **Sitting 8 of 8**, 80 minutes, sections 11 to 13. Exercise [[gpt.chat]] and section 13 must be done, [[gpt.translate]] may
 # be left out.
@@ -1008,3 +1035,310 @@ def answered(question, tokens=5 if profile == "smoke" else 30):
 
 for question in ("What is the capital of France?", "What is 17 + 25?"):
     print(f"{question} {answered(question)!r}")
+
+# %% [markdown]
+# One sum is an anecdote. We ask twenty, as bare text and as a question in the form that the model was taught.
+
+# %%
+predict("gpt.sums")
+
+# %%
+import re
+
+sums = [(a, b) for a in range(11, 91, 8) for b in (7, 25)][: 2 if profile == "smoke" else 20]
+
+
+def is_sum(text, a, b):
+    """Whether the last whole number of a text is a + b."""
+    numbers = re.findall(r"\d+", text)
+    return bool(numbers) and int(numbers[-1]) == a + b
+
+
+bare = sum(is_sum(continued(f"{a} + {b} =", 3).split("=")[1], a, b) for a, b in sums)
+chat = sum(is_sum(answered(f"What is {a} + {b}?", 16), a, b) for a, b in sums)
+print(f"of {len(sums)} sums: bare {bare} right, as a question {chat} right")
+came_out("gpt.sums", chat)
+
+# %% [markdown]
+# ### Examples in the prompt
+# Nothing in the weights says that we want opposites. A few examples in the text do. The model goes on with the pattern,
+# which is called [[term: in-context learning | a model does a task that only the examples in its text describe, and its
+# weights stay as they are]]. The control has the same examples with their answers exchanged.
+
+# %%
+pairs = "hot cold,big small,up down,black white,day night,fast slow,happy sad,rich poor,wet dry,open closed,young old,"
+pairs += "first last,left right,true false,hard soft,full empty,inside outside,love hate,early late,strong weak,high low"
+opposites = [tuple(pair.split()) for pair in pairs.split(",")]
+
+
+@torch.no_grad()
+def first_words(prompts):
+    """The likeliest next token behind each prompt, in one batch padded on the left."""
+    cut = assistant.tokenizer
+    rows = [cut(prompt)["input_ids"] for prompt in prompts]
+    longest = max(map(len, rows))
+    ids = torch.tensor([[0] * (longest - len(row)) + row for row in rows], device=device)
+    real = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows], device=device)
+    positions = (real.cumsum(1) - 1).clamp(min=0)
+    z = assistant.model(ids, attention_mask=real, position_ids=positions, logits_to_keep=1).logits
+    return [cut.decode(i) for i in z[:, -1].argmax(-1)]
+
+# %%
+import random
+
+
+def share_right(n, exchanged):
+    """How often SmolLM2 names the opposite, with n examples before."""
+    draws, prompts = random.Random(seed), []
+    asked = opposites[: 4 if profile == "smoke" else None]
+    for word, _ in asked:
+        shown = draws.sample([pair for pair in opposites if pair[0] != word], n)
+        answers = [b for _, b in shown]
+        if exchanged:
+            answers = answers[1:] + answers[:1]
+        shown = [f"{a} -> {b}\n" for (a, _), b in zip(shown, answers, strict=True)]
+        prompts.append("".join(shown) + f"{word} ->")
+    found = first_words(prompts)
+    return sum(token.strip() != "" and f" {b}".startswith(token) for token, (_, b) in zip(found, asked, strict=True)) / len(asked)
+
+
+counts, lines = (0, 1, 2, 4, 8), {}
+for name, exchanged in (("true examples", False), ("answers exchanged", True)):
+    lines[name] = [100 * share_right(n, exchanged) for n in counts]
+    print(f"{name:18}", *(f"{n}: {share:.0f}%" for n, share in zip(counts, lines[name], strict=True)), sep="   ")
+fig = curves(counts, lines, x_label="examples in the prompt", y_label="right (%)")
+show(fig, "gpt.examples", none=lines["true examples"][0], eight=lines["true examples"][-1], exchanged=lines["answers exchanged"][-1])
+
+# %%
+quiz("gpt.chat")
+
+# %% [markdown]
+# ## 12. Translate
+#
+# The first transformer was made for translation, with an encoder and a decoder (Vaswani et al. 2017). A decoder alone can
+# do it as well, for a translation is a continuation too. The text is the English phrase, a mark, the French phrase, and a
+# mark for the end. Our phrases are dates, amounts, spans of time and countries, from the data that computers use to
+# show them (Unicode CLDR).
+
+# %%
+from coursekit.material.translation import KINDS, phrase_pairs
+
+per_kind = {"smoke": 40, "fast": 3000, "full": 3000}[profile]
+to_learn = [pair for kind in KINDS for pair in phrase_pairs(kind, per_kind, seed)]
+known = {english for english, _ in to_learn}
+unseen = {kind: [pair for pair in phrase_pairs(kind, 120, seed + 1) if pair[0] not in known][:50] for kind in KINDS}
+every = "".join(english + french for kind in KINDS for english, french in phrase_pairs(kind, 3000, seed))
+letters = ["<end>", "<to>", *sorted(set(every))]
+number_of = {letter: i for i, letter in enumerate(letters)}
+END, TO = 0, 1
+for kind in KINDS:
+    print(f"{kind:13} {len(unseen[kind])} unseen, for example", *unseen[kind][0], sep="   ")
+
+# %% [markdown]
+# A token is a letter here. Only the French part is learned, as with answers in a chat, so the English letters have the
+# target $-100$.
+
+# %%
+def example(english, french):
+    """A row's ids and its targets, without padding."""
+    asked = [number_of[letter] for letter in english] + [TO]
+    told = [number_of[letter] for letter in french] + [END]
+    return asked + told[:-1], [-100] * (len(asked) - 1) + told
+
+
+examples = [example(*pair) for pair in to_learn]
+
+
+def draw_pairs(ids, T, B, g):
+    """B pairs, padded on the right: in training no token looks at what stands behind it."""
+    rows = [examples[i] for i in torch.randint(len(examples), (B,), generator=g)]
+    longest = max(len(x) for x, _ in rows)
+    x = torch.tensor([x + [END] * (longest - len(x)) for x, _ in rows])
+    return x, torch.tensor([y + [-100] * (longest - len(y)) for _, y in rows])
+
+
+translator = Decoder(len(letters), 128, 96, 4, 3).to(device)
+begin(translator, 3, torch.Generator().manual_seed(seed))
+trained(translator, {"smoke": 4, "fast": 500, "full": 3000}[profile], 64, 128, 3e-3, draw_pairs)
+
+# %% PART translate
+
+# %% [markdown]
+# What runs now is yours from one end to the other. Your decoder was begun by your rule and trained by your step. It is read
+# through your cache and asked by your function.
+
+# %%
+predict("gpt.translate")
+
+# %%
+ask = use("gpt.translate", translate)
+
+
+def reader(network, B, room):
+    """step(ids, real) as the exercise has it, with a cache of its own."""
+    cache = Kept(3, B, 4, room, 24, torch.float32, device)
+
+    @torch.no_grad()
+    def step(ids, real):
+        return read_on(network, ids.to(device), cache, real.to(device)).cpu()
+
+    return step
+
+
+def in_french(phrases):
+    prompts = [[number_of[letter] for letter in phrase] + [TO] for phrase in phrases]
+    room = 128 - max(map(len, prompts))                           # positions that are left
+    answers = ask(reader(translator, len(prompts), 128), prompts, END, room)
+    return ["".join(letters[i] for i in answer) for answer in answers]
+
+# %%
+exact = {}
+for kind, asked in unseen.items():
+    found = in_french([english for english, _ in asked])
+    exact[kind] = sum(answer == french for answer, (_, french) in zip(found, asked, strict=True)) / len(asked)
+    print(f"{kind:13} {exact[kind]:4.0%} exact   {asked[0][0]} -> {found[0]}")
+came_out("gpt.translate", round(100 * exact["date"]))
+print("another kind of phrase:", in_french(["the third day of May"]))
+
+# %% [markdown]
+# ## 13. What it learned
+#
+# Back to the question of this chapter. Why is guessing good for anything? A first answer lies in what the guess *needs*. We
+# let the pretrained GPT guess held-out tokens, and show it only the last $n$ tokens before each. Beside it stand two
+# baselines that need no network, the frequency of each token and the table of pairs from section 9.
+
+# %%
+predict("gpt.context")
+
+# %%
+@torch.no_grad()
+def nats_by_context(n, places):
+    """Nats of the tokens at these places of the held-out text, when the model sees the n before each."""
+    x = torch.stack([held_out[place - n : place] for place in places.tolist()])  # (B, n)
+    z = torch.cat([model(rows.to(device))[:, -1].cpu() for rows in x.split(64)])
+    return F.cross_entropy(z, held_out[places], reduction="none")
+
+
+g = torch.Generator().manual_seed(seed)
+places = torch.randint(128, len(held_out), (16 if profile == "smoke" else 600,), generator=g)
+size = sum(len(tokenizer.decode(i).encode()) for i in held_out[places].tolist())  # bytes of these tokens
+frequency = torch.bincount(training, minlength=V).add(0.001).log().log_softmax(-1)
+costs = {"how frequent it is": -frequency[held_out[places]]}
+costs["the token before, by counting"] = -pair_logits.log_softmax(-1)[held_out[places - 1], held_out[places]]
+costs |= {f"GPT, {n} tokens": nats_by_context(n, places) for n in (1, 4, 16, 64, 128)}
+for name, nats in costs.items():
+    spread = nats.std() / len(nats) ** 0.5
+    print(f"{name:30} {nats.sum() / math.log(2) / size:.2f} ± {spread * len(nats) / math.log(2) / size:.2f} bits per byte")
+came_out("gpt.context", round((costs["GPT, 1 tokens"].sum() / math.log(2) / size).item(), 2))
+
+# %% [markdown]
+# ### A head that copies
+# One thing that pays in guessing can be seen in single heads. If *A B* stood in the text and *A* comes again, then *B* is a
+# good guess. A head that looks from the second *A* to the token *behind* the first one is called an
+# [[term: induction head | a head that finds what followed the same token earlier in the text]] (Olsson et al. 2022). We
+# test two models on random tokens that come twice, where nothing but copying helps.
+
+# %%
+predict("gpt.induction")
+
+# %%
+@torch.no_grad()
+def copies(network, size):
+    """Nats of 30 random tokens, the first time and the second time they come."""
+    half = torch.randint(100, size, (1, 30), generator=torch.Generator().manual_seed(seed))
+    twice = half.repeat(1, 2).to(device)
+    z = network(twice).logits[0, :-1].cpu()
+    nats = F.cross_entropy(z, twice[0, 1:].cpu(), reduction="none")
+    return nats[:29].mean().item(), nats[30:].mean().item()
+
+
+copied = {"GPT, trained for hours": copies(pretrained.model, V), "SmolLM2": copies(assistant.model, len(assistant.tokenizer))}
+for name, (first, second) in copied.items():
+    print(f"{name:22} {first:4.1f} nats the first time, {second:4.1f} nats the second time")
+came_out("gpt.induction", round(copied["SmolLM2"][1], 1))
+
+# %%
+def behind(network, ids):
+    """How much weight (L, H) goes from a token's second place to what stood behind its first one, on average."""
+    n = ids.shape[1] // 2
+    with torch.no_grad():
+        A = torch.cat(network(ids, output_attentions=True).attentions)  # (L, H, 2n, 2n)
+    return A[:, :, torch.arange(n, 2 * n - 1), torch.arange(1, n)].mean(-1).cpu()
+
+
+twice = torch.randint(100, V, (1, 30), generator=torch.Generator().manual_seed(seed)).repeat(1, 2).to(device)
+strongest = {}
+for name, network in (("GPT", pretrained.model), ("SmolLM2", assistant.model)):
+    network.set_attn_implementation("eager")
+    weights = behind(network, twice)
+    layer, head = divmod(weights.argmax().item(), weights.shape[1])
+    strongest[name] = weights.max().item()
+    print(f"{name:8} strongest in layer {layer}, head {head}: {strongest[name]:.0%} of its weight")
+fig = heatmap(weights, x_label="head", y_label="layer")
+show(fig, "gpt.copying", most=strongest["SmolLM2"], gpt=strongest["GPT"])
+
+# %% [markdown]
+# TODO reads
+#
+# So here is the answer to the question of this chapter, as far as our measurements go. The next token depends on everything
+# that a text depends on, its grammar, its subject, facts of the world, what was said before. A model that guesses better has to have
+# found some of it. How much, depends on what it has read and how large it is.
+
+# %%
+def table_row(name, bits, sample):
+    print(f"{name:34} {bits:5.2f}   {sample!r}")
+
+
+g = torch.Generator().manual_seed(seed)
+by_frequency = tokenizer.decode(torch.multinomial(frequency.exp(), 12, generator=g).tolist())
+table_row("how frequent it is", costs["how frequent it is"].sum().item() / math.log(2) / size, by_frequency)
+begun = tokenizer("The people")["input_ids"]
+table_row("the token before, by counting", costs["the token before, by counting"].sum().item() / math.log(2) / size, tokenizer.decode(begun + by_pairs(begun, 12, g)[0]))
+table_row("your GPT, after two minutes", curve[max(curve)], written(mine, "The people", 12))
+table_row("GPT, after hours", costs["GPT, 128 tokens"].sum().item() / math.log(2) / size, pretrained.tokenizer.decode(wrote("The people", 12, drawn(0.8))))
+table_row("SmolLM2, another kind of text", units["SmolLM2"][1], continued("The people", 12))
+
+# %% [markdown]
+# ## 14. Where it leads (November 2026)
+#
+# - **Attention.** Normed queries and keys (Qwen3, [2505.09388](https://arxiv.org/abs/2505.09388)), windows between layers that see
+#   all (Gemma 3, [2503.19786](https://arxiv.org/abs/2503.19786)), a gate behind each head ([2505.06708](https://arxiv.org/abs/2505.06708)).
+#   In your code these are a norm before the rotation, another mask in most blocks, and one more factor.
+# - **Experts.** DeepSeek-V3 ([2412.19437](https://arxiv.org/abs/2412.19437)) scores with a sigmoid, balances by a bias that only chooses,
+#   and gives all tokens one shared expert.
+# - **Muon** trained models of trillions of tokens (Moonlight, [2502.16982](https://arxiv.org/abs/2502.16982)).
+# - **Several tokens at once** as a second task ([2404.19737](https://arxiv.org/abs/2404.19737)) give drafts without a second model.
+# - **Thinking.** Models write before they answer, and learn it from checked answers (DeepSeek-R1,
+#   [2501.12948](https://arxiv.org/abs/2501.12948)). Chapter 7 comes to that.
+
+# %% [markdown]
+# ## Terms and formulas
+#
+# [[terms]]
+#
+# [[formulas]]
+
+# %% [markdown]
+# ## Papers
+#
+# - Radford et al. 2018, Improving Language Understanding by Generative Pre-Training; Radford et al. 2019, Language Models are
+#   Unsupervised Multitask Learners: sections 2.2 and 2.3
+# - Allal et al. 2025, [SmolLM2](https://arxiv.org/abs/2502.02737); Touvron et al. 2023, [LLaMA](https://arxiv.org/abs/2302.13971)
+# - Holtzman et al. 2020, [The Curious Case of Neural Text Degeneration](https://arxiv.org/abs/1904.09751); Fan et al. 2018,
+#   [Hierarchical Neural Story Generation](https://arxiv.org/abs/1805.04833); Nguyen et al. 2024, [min-p](https://arxiv.org/abs/2407.01082);
+#   Keskar et al. 2019, [CTRL](https://arxiv.org/abs/1909.05858)
+# - Shazeer 2019, [Fast Transformer Decoding](https://arxiv.org/abs/1911.02150); Sutskever et al. 2014, [Sequence to Sequence
+#   Learning](https://arxiv.org/abs/1409.3215)
+# - Leviathan et al. 2023, [Fast Inference from Transformers via Speculative Decoding](https://arxiv.org/abs/2211.17192); Chen et al.
+#   2023, [Accelerating LLM Decoding with Speculative Sampling](https://arxiv.org/abs/2302.01318)
+# - Lepikhin et al. 2020, [GShard](https://arxiv.org/abs/2006.16668); Fedus et al. 2022, [Switch
+#   Transformers](https://arxiv.org/abs/2101.03961); DeepSeek-AI 2024, [DeepSeek-V2](https://arxiv.org/abs/2405.04434)
+# - Jordan et al. 2024, [Muon](https://kellerjordan.github.io/posts/muon/)
+# - Olsson et al. 2022, [In-context Learning and Induction Heads](https://arxiv.org/abs/2209.11895); Min et al. 2022, [Rethinking the
+#   Role of Demonstrations](https://arxiv.org/abs/2202.12837)
+# - Vaswani et al. 2017, [Attention Is All You Need](https://arxiv.org/abs/1706.03762)
+#
+# *Text and figures: [CC BY 4.0](https://creativecommons.org/licenses/by/4.0/). Code: BSD 3-Clause. Copyright: the authors of this course.*
+
+# %%
+progress()
