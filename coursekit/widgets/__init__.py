@@ -1,6 +1,7 @@
 """Sliders that teach: each draws a figure at once, and again whenever a control moves."""
 
 from coursekit.widgets.before_after import before_and_after
+from coursekit.widgets.choosing import sampler
 from coursekit.widgets.explorer import attention_explorer
 from coursekit.widgets.fill import fill_the_mask
 from coursekit.widgets.rotary import rotary_frequencies
@@ -13,5 +14,6 @@ __all__ = [
     "fill_the_mask",
     "precision_and_recall",
     "rotary_frequencies",
+    "sampler",
     "scale_entropy",
 ]
