@@ -6,6 +6,7 @@ from coursekit.widgets.explorer import attention_explorer
 from coursekit.widgets.fill import fill_the_mask
 from coursekit.widgets.rotary import rotary_frequencies
 from coursekit.widgets.scale import scale_entropy
+from coursekit.widgets.thinking import watch_it_think
 from coursekit.widgets.threshold import precision_and_recall
 
 __all__ = [
@@ -16,4 +17,5 @@ __all__ = [
     "rotary_frequencies",
     "sampler",
     "scale_entropy",
+    "watch_it_think",
 ]
