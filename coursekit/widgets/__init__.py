@@ -1,6 +1,7 @@
 """Sliders that teach: each draws a figure at once, and again whenever a control moves."""
 
 from coursekit.widgets.before_after import before_and_after
+from coursekit.widgets.checkpoints import samples_by_step
 from coursekit.widgets.choosing import sampler
 from coursekit.widgets.explorer import attention_explorer
 from coursekit.widgets.fill import fill_the_mask
@@ -16,6 +17,7 @@ __all__ = [
     "precision_and_recall",
     "rotary_frequencies",
     "sampler",
+    "samples_by_step",
     "scale_entropy",
     "watch_it_think",
 ]

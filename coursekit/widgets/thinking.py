@@ -13,6 +13,7 @@ from html import escape
 from typing import Any
 
 import ipywidgets
+import torch
 from jaxtyping import Float, Int
 from matplotlib import rc_context
 from matplotlib.figure import Figure
@@ -93,20 +94,19 @@ def guesses(ids: Int[Tensor, " T"], logits: Float[Tensor, "T V"], vocabulary: Se
         others = [k for k in p.topk(min(ALTERNATIVES + 1, len(p))).indices.tolist() if k != i][:ALTERNATIVES]
         entropy = -(p * row.clamp_min(-1e4)).sum()
         surprise, rank = bits(-float(row[i])), 1 + int((row > row[i]).sum())
-        found.append(
-            Guess(vocabulary[i], float(p[i]), rank, listed(vocabulary, others, p), surprise, bits(float(entropy)))
-        )
+        told = listed(vocabulary, others, p)
+        found.append(Guess(vocabulary[i], float(p[i]), rank, told, surprise, bits(float(entropy))))
     return found
 
 
 def _page(first: str, found: list[Guess]) -> Page:
-    mean = sum(guess.surprise for guess in found) / len(found)
-    title = translated(f"{mean:.2f} bits a token on average, perplexity {2**mean:.1f}")
+    mean = torch.tensor([guess.surprise for guess in found], dtype=torch.float64).mean()
+    title = translated(f"{mean:.2f} bits a token on average, perplexity {mean.exp2():.1f}")
     told = [guess.told(n) for n, guess in enumerate(found, 1)]
     given = visible(first)
     begun = translated(f"It begins with {given!s}, of which nothing is told.")
     line = picture(
-        _line(found), f"Surprise and entropy at each token, in bits; the largest surprise is {_largest(found)}."
+        _line(found), f"Surprise and entropy of each token in bits; the largest surprise is {_largest(found)}."
     )
     alt = " ".join((f"{title}.", begun, *(f"{one}." for one in told)))
     name = f"thought-{zlib.crc32(alt.encode()):08x}"

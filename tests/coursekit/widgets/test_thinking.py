@@ -34,9 +34,8 @@ def certain(p):
 def test_a_guess_is_of_the_token_that_follows():
     ids, logits = score("a b c")
     p = logits.softmax(-1)
-    assert [guess.p for guess in guesses(ids, logits, VOCABULARY)] == pytest.approx(
-        [float(p[t, t + 1]) for t in range(3)]
-    )
+    found = [guess.p for guess in guesses(ids, logits, VOCABULARY)]
+    assert found == pytest.approx([float(p[t, t + 1]) for t in range(3)])
 
 
 def test_surprise_is_in_bits():
@@ -70,6 +69,12 @@ def test_the_three_likeliest_others_are_told_without_the_token_itself():
 def test_the_shade_says_how_probable_a_token_is(p, shade):
     drawn = draw_thought(certain(p), ["a", "b"], "x")
     assert re.findall(r'<label [^>]*style="background:(#\w+)', drawn.html) == [SHADES[shade][1]]
+
+
+@pytest.mark.parametrize("logits", [[0.0, -math.inf], [9e4, 0.0]])
+def test_a_token_that_was_held_impossible_is_drawn(logits):
+    drawn = draw_thought(lambda text: (torch.tensor([0, 1]), torch.tensor([logits, logits])), ["a", "b"], "x")
+    assert "perplexity inf" in drawn.alt
 
 
 def test_every_token_but_the_first_is_a_button_of_one_group():
