@@ -1,6 +1,7 @@
 """Sliders that teach: each draws a figure at once, and again whenever a control moves."""
 
 from coursekit.widgets.before_after import before_and_after
+from coursekit.widgets.cells import cache_cells
 from coursekit.widgets.checkpoints import samples_by_step
 from coursekit.widgets.choosing import sampler
 from coursekit.widgets.explorer import attention_explorer
@@ -13,6 +14,7 @@ from coursekit.widgets.threshold import precision_and_recall
 __all__ = [
     "attention_explorer",
     "before_and_after",
+    "cache_cells",
     "fill_the_mask",
     "precision_and_recall",
     "rotary_frequencies",

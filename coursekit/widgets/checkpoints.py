@@ -70,9 +70,7 @@ def _quoted(text: str, prompts: Sequence[str]) -> str:
     prompt = max((one for one in prompts if text.startswith(one)), key=len, default="")
     given = f"<b>{escape(_seen(prompt))}</b>" if prompt else ""
     rest = escape(_seen(text[len(prompt) :])) if len(text) > len(prompt) else ""
-    look = (
-        "white-space:pre-wrap;overflow-wrap:anywhere;margin:0 0 8px;padding:2px 0 2px 8px;border-left:3px solid #56B4E9"
-    )
+    look = "white-space:pre-wrap;overflow-wrap:anywhere;margin:0 0 8px;padding:2px 8px;border-left:3px solid #56B4E9"
     return f'<blockquote style="{look}"><bdi>{given}{rest}</bdi></blockquote>'
 
 
@@ -84,8 +82,8 @@ def _losses(curve: Curve, step: float, title: str) -> Figure:
         ax = fig.subplots()
         held_out = {"held out": [row["loss"] for row in curve]}
         draw_curves(ax, [row["step"] for row in curve], held_out, x_label="step (log scale)", y_label="nats a token")
-        look = {"color": COLOURS[1], "linestyle": "--", "label": translated("training")}
-        ax.plot([row["step"] for row in trained], [row["training"] for row in trained], **look)
+        x, y = [row["step"] for row in trained], [row["training"] for row in trained]
+        ax.plot(x, y, color=COLOURS[1], linestyle="--", label=translated("training"))
         here = next(row["loss"] for row in curve if row["step"] == step)
         ax.plot([step], [here], "o", color=COLOURS[2], markersize=9, clip_on=False, zorder=3)
         ax.set_xscale("symlog", linthresh=10, linscale=0.5)
