@@ -4,6 +4,7 @@ from coursekit.widgets.before_after import before_and_after
 from coursekit.widgets.cells import cache_cells
 from coursekit.widgets.checkpoints import samples_by_step
 from coursekit.widgets.choosing import sampler
+from coursekit.widgets.drafting import draft_and_verify
 from coursekit.widgets.explorer import attention_explorer
 from coursekit.widgets.fill import fill_the_mask
 from coursekit.widgets.rotary import rotary_frequencies
@@ -15,6 +16,7 @@ __all__ = [
     "attention_explorer",
     "before_and_after",
     "cache_cells",
+    "draft_and_verify",
     "fill_the_mask",
     "precision_and_recall",
     "rotary_frequencies",
