@@ -5,6 +5,7 @@ from coursekit.widgets.cells import cache_cells
 from coursekit.widgets.checkpoints import samples_by_step
 from coursekit.widgets.choosing import sampler
 from coursekit.widgets.drafting import draft_and_verify
+from coursekit.widgets.experts import expert_load
 from coursekit.widgets.explorer import attention_explorer
 from coursekit.widgets.fill import fill_the_mask
 from coursekit.widgets.rotary import rotary_frequencies
@@ -17,6 +18,7 @@ __all__ = [
     "before_and_after",
     "cache_cells",
     "draft_and_verify",
+    "expert_load",
     "fill_the_mask",
     "precision_and_recall",
     "rotary_frequencies",

@@ -40,10 +40,14 @@ def draw_cells(prompt: Any, step: Any, padding: Any) -> Picture | Notice:
 
     Pass 0 reads the padding and the prompt, each later one the token that the pass before chose.
     """
-    limits = (("prompt", prompt, 1, LONGEST), ("step", step, 0, MOST_STEPS), ("padding", padding, 0, MOST_PADDING))
+    limits = (
+        ("length of the prompt", prompt, 1, LONGEST),
+        ("number of the step", step, 0, MOST_STEPS),
+        ("length of the padding", padding, 0, MOST_PADDING),
+    )
     for name, value, low, high in limits:
         if whole(value) is None or not low <= value <= high:
-            return Notice(f"The {name} {value!r} does not work here: choose a whole number from {low:d} to {high:d}.")
+            return Notice(f"The {name} cannot be {value!r} here: choose a whole number from {low:d} to {high:d}.")
     prompt, step, padding = int(prompt), int(step), int(padding)
     first = prompt + padding
     counted = [counts(first, step, cached) for cached in (False, True)]
