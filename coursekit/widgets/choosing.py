@@ -132,7 +132,7 @@ def _told(found: Narrowed, vocabulary: Sequence[str], text: str, seed: int) -> P
 
 
 def _bars(found: Narrowed, vocabulary: Sequence[str], ids: list[int], title: str) -> Figure:
-    """The tokens in two columns on one scale: p as bars, and what is drawn from as points."""
+    """The tokens in two columns on one scale: p as bars, and what is drawn from as marks."""
     half = max(1, -(-len(ids) // 2))
     most = 1.08 * max(float(found.p.max()), float(found.q.max()))
     with rc_context(STYLE):
@@ -143,7 +143,14 @@ def _bars(found: Narrowed, vocabulary: Sequence[str], ids: list[int], title: str
             colours = [COLOURS[1] if stays else REMOVED for stays in kept]
             ax.barh(range(len(column)), found.p[column].tolist(), color=colours)
             stay = [row for row, stays in enumerate(kept) if stays]
-            ax.plot(found.q[[column[row] for row in stay]].tolist(), stay, "D", color=COLOURS[2], markersize=4)
+            ax.plot(
+                found.q[[column[row] for row in stay]].tolist(),
+                stay,
+                "|",
+                color=COLOURS[2],
+                markersize=11,
+                markeredgewidth=2.5,
+            )
             labels = [f"{visible(vocabulary[i], 16)}  {percent(float(found.p[i]))}" for i in column]
             ax.set_yticks(range(len(column)), labels=labels, parse_math=False)
             for label, stays in zip(ax.get_yticklabels(), kept, strict=True):
@@ -153,7 +160,7 @@ def _bars(found: Narrowed, vocabulary: Sequence[str], ids: list[int], title: str
             ax.locator_params(axis="x", nbins=5)
         fig.suptitle(title, parse_math=False, fontsize="medium")
         handles = [ax.barh(-9, 0, color=colour) for colour in (COLOURS[1], REMOVED)]
-        handles += ax.plot([], [], "D", color=COLOURS[2], markersize=4)
+        handles += ax.plot([], [], "|", color=COLOURS[2], markersize=11, markeredgewidth=2.5)
         names = (translated("kept"), translated("removed"), translated("kept, as they are drawn"))
         fig.legend(handles, names, loc="outside lower center", ncols=3)
     return fig

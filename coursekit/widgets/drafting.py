@@ -222,7 +222,7 @@ def _wrong(agreement: Any, drafts: Any, rule: Any, seed: Any) -> str:
 
 
 def _wrong_rows(p: Row, other: Row, V: int) -> str:
-    for name, row in (("target", p), ("other", other)):
+    for name, row in (("target", p.detach()), ("other", other.detach())):
         if row.shape != (V,):
             return f"{name} returns shape {tuple(row.shape)}, expected {(V,)}: one probability for each token."
         if not bool((row >= 0).all()) or abs(float(row.double().sum()) - 1) > ROUNDED:

@@ -124,6 +124,10 @@ def test_a_text_that_cannot_be_read_is_told(text):
     assert isinstance(draw(text=text), Notice)
 
 
+def test_logits_may_keep_their_gradients():
+    assert isinstance(draw(P.clone().requires_grad_()), Picture)
+
+
 def test_a_space_at_the_end_is_given_to_the_model():
     asked = []
     draw_sampler(lambda text: asked.append(text) or P.log(), VOCABULARY, "We ", **OFF)

@@ -168,6 +168,10 @@ def test_half_precision_is_a_distribution_too():
     assert isinstance(draw(P.bfloat16(), OTHER.bfloat16()), Page)
 
 
+def test_a_model_may_keep_its_gradients():
+    assert isinstance(draw(P.clone().requires_grad_(), OTHER.clone().requires_grad_()), Page)
+
+
 def test_the_first_values_are_drawn(monkeypatch):
     shown = {}
     monkeypatch.setattr(drafting, "live", lambda draw, controls: shown.update(draw=draw, controls=controls))

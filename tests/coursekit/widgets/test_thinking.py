@@ -150,6 +150,11 @@ def test_logits_that_say_nothing_are_told():
     assert "NaN" in draw_thought(lambda text: (ids, logits * math.nan), VOCABULARY, "a b").text
 
 
+def test_logits_may_keep_their_gradients():
+    ids, logits = score("a b")
+    assert isinstance(draw_thought(lambda text: (ids, logits.requires_grad_()), VOCABULARY, "a b"), Page)
+
+
 def test_the_first_text_is_drawn(monkeypatch):
     shown = {}
     monkeypatch.setattr(thinking, "live", lambda draw, controls: shown.update(draw=draw, controls=controls))
