@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from coursekit.devices import device as find_device
 from coursekit.material.assets import AssetError, File, checked_file
-from coursekit.material.data import byte_pairs
+from coursekit.material.data import END_OF_TEXT, byte_pairs
 from coursekit.material.models import Package, checked_folder, quiet
 from coursekit.profiles import known
 
@@ -104,6 +105,41 @@ def _gpt2_config(run: dict[str, Any]) -> Any:
     )
 
 
+def score(decoder: Decoder, text: str) -> tuple[Int[Tensor, " T"], Float[Tensor, "T V"]]:
+    """The ids of `text` behind the one that begins a document, and the logits of what may follow each of them.
+
+    On the cpu, in float32. Raises ValueError for a text that is too long.
+    """
+    begin = decoder.tokenizer.convert_tokens_to_ids(END_OF_TEXT)
+    ids = torch.tensor([begin, *decoder.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]])
+    if len(ids) > decoder.longest:
+        found, room = len(ids) - 1, decoder.longest - 1
+        raise ValueError(f"the text has {found} tokens; the model reads at most {room} besides the one that begins it")
+    with torch.no_grad():
+        outputs = decoder.model(ids[None].to(decoder.model.device))
+    return ids, outputs.logits[0].float().cpu()
+
+
+def vocabulary(decoder: Decoder) -> list[str]:
+    """The text of each token of a byte-level vocabulary, by its id; half a character is written as its bytes, \\xe2.
+
+    As many as the model has logits: those that no token has are empty. Source: Radford et al. 2019, section 2.2.
+    """
+    known, byte = decoder.tokenizer.get_vocab(), _bytes_of_letters()
+    texts = [""] * decoder.model.config.vocab_size
+    for letters, i in known.items():
+        as_bytes = bytes(byte[c] for c in letters) if byte.keys() >= set(letters) else letters.encode()
+        texts[i] = as_bytes.decode(errors="backslashreplace")
+    return texts
+
+
+def _bytes_of_letters() -> dict[str, int]:
+    """GPT-2 writes each byte as a letter: itself where that can be seen, else the next one from 256 on."""
+    seen = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    unseen = sorted({*range(256)} - {*seen})
+    return {chr(b): b for b in seen} | {chr(256 + n): b for n, b in enumerate(unseen)}
+
+
 # GPT-2's names of its parts, and the chapter's.
 PART_NAMES = {
     "wte.": "tokens.",
@@ -129,7 +165,9 @@ def decoder_weights(decoder: Decoder) -> dict[str, Tensor]:
     weights = {}
     for name, weight in decoder.model.transformer.state_dict().items():
         for theirs, ours in PART_NAMES.items():
-            name = ours + name.removeprefix(theirs) if name.startswith(theirs) else name.replace(f".{theirs}", f".{ours}")
+            name = (
+                ours + name.removeprefix(theirs) if name.startswith(theirs) else name.replace(f".{theirs}", f".{ours}")
+            )
         weights[name] = weight.T.contiguous() if name.endswith(LINEAR) else weight
     return weights
 

@@ -1,17 +1,29 @@
 """Sliders that teach: each draws a figure at once, and again whenever a control moves."""
 
 from coursekit.widgets.before_after import before_and_after
+from coursekit.widgets.cells import cache_cells
+from coursekit.widgets.checkpoints import samples_by_step
+from coursekit.widgets.choosing import sampler
+from coursekit.widgets.drafting import draft_and_verify
+from coursekit.widgets.experts import expert_load
 from coursekit.widgets.explorer import attention_explorer
 from coursekit.widgets.fill import fill_the_mask
 from coursekit.widgets.rotary import rotary_frequencies
 from coursekit.widgets.scale import scale_entropy
+from coursekit.widgets.thinking import watch_it_think
 from coursekit.widgets.threshold import precision_and_recall
 
 __all__ = [
     "attention_explorer",
     "before_and_after",
+    "cache_cells",
+    "draft_and_verify",
+    "expert_load",
     "fill_the_mask",
     "precision_and_recall",
     "rotary_frequencies",
+    "sampler",
+    "samples_by_step",
     "scale_entropy",
+    "watch_it_think",
 ]

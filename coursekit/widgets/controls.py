@@ -5,16 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import Any, Protocol
 
 import ipywidgets
 from IPython.display import display
 
-from coursekit.figures import Picture
 from coursekit.language import translated
-from coursekit.widgets.heads import Heads
 
 WITHOUT_KERNEL = "The controls appear when you run this cell."
+
+
+class Shown(Protocol):
+    """What a notebook displays, with a text for whoever cannot see it: a Picture, Heads, a Page, a Notice."""
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]: ...
+
+
+@dataclass(frozen=True)
+class Page:
+    """HTML, every text in it translated and escaped; `alt` tells the same."""
+
+    html: str
+    alt: str
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        return {"text/html": self.html, "text/plain": self.alt}
 
 
 @dataclass(frozen=True)
@@ -28,10 +43,16 @@ class Notice:
         return {"text/html": f'<p role="status">{escape(told)}</p>', "text/plain": told}
 
 
-def live(draw: Callable[..., Picture | Heads | Notice], controls: dict[str, ipywidgets.ValueWidget]) -> None:
+def refusal(error: ValueError) -> Notice:
+    """What a model's own function says of a text that it does not read, as a sentence."""
+    said = str(error)
+    return Notice(said[:1].upper() + said[1:] + ".")
+
+
+def live(draw: Callable[..., Shown], controls: dict[str, ipywidgets.ValueWidget]) -> None:
     """Display `draw` of the controls' first values, and draw again in the same place whenever one changes."""
 
-    def drawn() -> Picture | Heads | Notice:
+    def drawn() -> Shown:
         return draw(**{name: control.value for name, control in controls.items()})
 
     picture = display(drawn(), display_id=True)
@@ -45,6 +66,11 @@ def labelled(description: str, **options: Any) -> dict[str, Any]:
     """Options for a control whose description is never cut off and which redraws when it is let go."""
     wide = ipywidgets.Layout(width="34em")
     return {"description": translated(description), "style": {"description_width": "9em"}, "layout": wide, **options}
+
+
+def number(value: Any, low: float, high: float) -> bool:
+    """Whether `value` is a number from `low` to `high`. True and False are not numbers, and NaN lies nowhere."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
 
 
 def whole(value: Any) -> int | None:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from coursekit.figures import COLOURS, STYLE, Picture, picture
 from coursekit.language import translated
 from coursekit.material.models import Encoder, masked_words
-from coursekit.widgets.controls import Notice, labelled, live, whole
+from coursekit.widgets.controls import Notice, labelled, live, refusal, whole
 from coursekit.widgets.explorer import wrong_sentence
 
 SENTENCE = "Tonight I ask the [MASK] to pass this [MASK]."
@@ -48,7 +48,7 @@ def draw_guesses(guess: Any, sentence: Any, k: Any) -> Picture | Notice:
     try:
         found = guess(text, int(k))
     except ValueError as error:
-        return Notice(str(error)[:1].upper() + str(error)[1:] + ".")
+        return refusal(error)
     words = [", ".join(f"{word} {share:.0%}" for word, share in likeliest) for likeliest in found]
     told = "; ".join(f"{translated(f'gap {n:d}')}: {listed}" for n, listed in enumerate(words, 1))
     return picture(bars(found), f"The likeliest words for: {text!s} {told!s}.")

@@ -32,12 +32,18 @@ from coursekit.predictions import all_predictions
 from coursekit.quizzes import all_quizzes
 from coursekit.record.scores import progress
 from coursekit.widgets.before_after import draw_before_and_after
+from coursekit.widgets.cells import draw_cells
+from coursekit.widgets.checkpoints import draw_checkpoint
+from coursekit.widgets.choosing import draw_sampler
 from coursekit.widgets.controls import Notice
+from coursekit.widgets.drafting import RULES, draw_draft
+from coursekit.widgets.experts import draw_load
 from coursekit.widgets.explorer import wrong_sentence
 from coursekit.widgets.fill import draw_guesses
 from coursekit.widgets.heads import Heads
 from coursekit.widgets.rotary import draw_rotary
 from coursekit.widgets.scale import draw_scale
+from coursekit.widgets.thinking import draw_thought
 from coursekit.widgets.threshold import draw_threshold
 from grader.authoring import building, chapter
 from grader.authoring.texts import UNSPOKEN, extract, of_code, write
@@ -326,6 +332,30 @@ def test_widgets_hold_no_english(in_xx):
         assert english(" ".join(one._repr_mimebundle_().values()), {"MASK"}) == set()
 
 
+def test_widgets_of_a_decoder_hold_no_english(in_xx):
+    p, digits = torch.tensor([0.5, 0.25, 0.25]), ["1", "2", "3"]
+    curve = [{"step": step, "loss": 2.0, "training": 1.0, "bits_per_byte": 3.0} for step in (0, 10)]
+    written = [{"step": step, "texts": ["7"]} for step in (0, 10)]
+    settings = [(1, 1, 1, 0, 0), (0, 1, 1, 0, 0), (1, -1, 1, 0, 0), (1, 1, 0, 0, 0), (1, 1, 1, 2, 0), (1, 1, 1, 0, -1)]
+    rules = [(0.5, 4, rule, seed) for rule in RULES for seed in range(3)]
+    shown = [
+        *(draw_sampler(lambda text: p.log(), digits, "7", *values) for values in settings),
+        *(draw_sampler(lambda text, z=z: z, digits, "7", *settings[0]) for z in (p * torch.nan, torch.ones(2))),
+        *(
+            draw_thought(lambda text, n=n: (torch.zeros(n).long(), p.log().expand(n, 3)), digits, "7")
+            for n in (1, 2, 5)
+        ),
+        *(draw_checkpoint(curve, written, (), step) for step in (0, 10, 7)),
+        *(draw_cells(*lengths) for lengths in ((5, 3, 0), (5, 3, 2), (0, 3, 0), (5, -1, 0), (5, 3, -1))),
+        *(draw_draft(lambda ids: p, lambda ids: p.flip(0), digits, *values) for values in rules),
+        *(draw_draft(lambda ids: p, lambda ids: p, digits, *values) for values in ((2, 4, "", 0), (0.5, 0, "", 0))),
+        *(draw_draft(lambda ids: p, lambda ids, row=row: row, digits, *rules[0]) for row in (2 * p, p[:2])),
+        *(draw_load(*values) for values in ((1, 1, 8), (0, 1, 8), (1, 0, 8), (1, 1, 1), (1, 1, 8, 7))),
+    ]
+    for one in shown:
+        assert english(" ".join(one._repr_mimebundle_().values()), {"U", "other", "target", "NaN"}) == set()
+
+
 def test_the_home_page_holds_no_english(in_xx):
     items = (Item("a", "attention.sdpa", "1", 2.0, True, "2.1"), Item("b", "", "2", 3.0, False, "2.A"))
     advised = ("The text has 7 characters, of your own at most 5 are shown to whoever marks it.",)
@@ -344,6 +374,6 @@ def test_the_home_page_holds_no_english(in_xx):
 
 
 def test_the_map_of_progress_holds_no_english(in_xx):
-    ids = {id.partition(".")[2] for id in re.findall(r"\b(?:attention|bert)\.\w+", repr(progress()))}
+    ids = {id.partition(".")[2] for id in re.findall(r"\b(?:attention|bert|gpt)\.\w+", repr(progress()))}
     for shown in (repr(progress()), progress()._repr_html_()):
         assert english(shown, ids) == set()
