@@ -117,9 +117,11 @@ for text in begun:
 # model would have said in its place, and try a text of your own.
 
 # %%
+from functools import partial
+from coursekit.material.decoders import score, vocabulary
 from coursekit.widgets import watch_it_think
 
-watch_it_think(assistant, "The capital of France is Paris. The capital of Italy is Rome. 17 + 25 = 42.")
+watch_it_think(partial(score, assistant), vocabulary(assistant), "The capital of France is Paris. The capital of Italy is Rome. 17 + 25 = 42.")
 
 # %% [markdown]
 # To write, we append the likeliest token to the text and ask again. That is called
@@ -452,7 +454,7 @@ came_out("gpt.two_minutes", round(curve[max(curve)], 2))
 from coursekit.widgets import samples_by_step
 
 run = gpt_run()
-samples_by_step(run["addresses"]["curve"], run["addresses"]["samples"])
+samples_by_step(run["addresses"]["curve"], run["addresses"]["samples"], run["prompts"])
 
 # %%
 rows = {name: run[name]["curve"][4:] for name in ("addresses", "prose")}
@@ -618,7 +620,7 @@ came_out("gpt.top_p", stay["top_p=0.9"])
 # %%
 from coursekit.widgets import sampler
 
-sampler(pretrained)
+sampler(lambda text: score(pretrained, text)[1][-1], vocabulary(pretrained))
 
 # %%
 quiz("gpt.filter")
@@ -899,7 +901,15 @@ for name, guess in (("pairs", by_pairs), ("lookup", by_lookup)):
 # %%
 from coursekit.widgets import draft_and_verify
 
-draft_and_verify()
+begun = tokenizer("We must")["input_ids"]
+
+
+@torch.no_grad()
+def target(ids):
+    return model(torch.tensor([begun + list(ids)], device=device))[0, -1].softmax(-1).cpu()
+
+
+draft_and_verify(target, lambda ids: pair_logits[(begun + list(ids))[-1]].softmax(-1), vocabulary(pretrained))
 
 # %% PART draft_gain
 
