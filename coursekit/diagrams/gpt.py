@@ -43,7 +43,9 @@ def cache() -> Diagram:
     """One new token, and what it reads of the past."""
     d = Diagram("gpt.cache", columns=6)
     new = d.tensor("one new token", "(B, 1, D)", at=(0.2, 1))
-    q, k, v = (d.tensor(f"its {name}", "(B, H, 1, d)", at=(1.7, row)) for row, name in enumerate(("query", "key", "value")))
+    q, k, v = (
+        d.tensor(f"its {name}", "(B, H, 1, d)", at=(1.7, row)) for row, name in enumerate(("query", "key", "value"))
+    )
     kept = d.tensor("cached keys and values", "(B, H, n, d) each", at=(3.4, 1.5))
     y = d.step("attention", "1 query, n + 1 keys", at=(4.9, 0.5))
     for part in (q, k, v):

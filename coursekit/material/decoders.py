@@ -76,10 +76,11 @@ def load_decoder(profile: str = "fast", device: str | torch.device = "cpu") -> D
 
 
 def gpt_run() -> dict[str, Any]:
-    """How the course's GPT was trained: sizes, seed, rate, prompts, and for each of its two runs `addresses` and `prose`
+    """How the course's GPT was trained, on all addresses and once more on the prose alone.
 
-    the number of tokens, processor seconds, `curve` (step, loss and bits_per_byte on the held-out documents, training
-    loss) and `samples` on the way. Raises AssetError.
+    Sizes, seed, rate and prompts; and for each of the runs `addresses` and `prose` the number of tokens, processor
+    seconds, `curve` (step, loss and bits_per_byte on the held-out documents, training loss) and `samples` on the way.
+    Raises AssetError.
     """
     return json.loads(checked_file(GPT_RUN).read_text(encoding="utf-8"))
 

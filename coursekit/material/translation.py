@@ -27,8 +27,8 @@ def phrase_pairs(kind: str, n: int, seed: int) -> list[Pair]:
     """`n` different phrases of a kind, drawn at random, each in English and in French.
 
     Kinds: "date" (1900 to 2099, three styles), "amount" (up to a million, six currencies), "span of time" (before or
-    after now) and "countries" (two or three of the territories whose names have at most two words). Spaces and apostrophes
-    are plain ones. Raises ValueError for another kind. Source: Unicode CLDR, by Babel.
+    after now) and "countries" (two or three territories whose names have at most two words). Spaces and apostrophes are
+    plain ones. Raises ValueError for another kind. Source: Unicode CLDR, by Babel.
     """
     if kind not in KINDS:
         raise ValueError(f"a kind is one of {', '.join(KINDS)}: found {kind!r}")

@@ -3,9 +3,11 @@
 import hashlib
 from pathlib import Path
 
+from coursekit.material.decoders import GPT_ON_HUB, SMOLLM2
 from coursekit.material.models import ENCODER, ENCODER_ON_HUB, checked_folder
 
 ROOT = Path(__file__).parents[3]
+PACKAGES = (ENCODER, SMOLLM2)
 
 
 def rows(section):
@@ -36,19 +38,20 @@ def test_every_data_file_is_listed():
 
 
 def test_every_file_of_a_package_has_the_size_and_hash_that_is_listed():
-    folder = checked_folder(ENCODER)
     listed = {row["file"]: (row["bytes"], row["sha256"]) for row in rows("Installed as packages")}
-    assert listed == {name: measured(folder / name) for name in ENCODER.sha256}
+    assert listed == {name: measured(checked_folder(package) / name) for package in PACKAGES for name in package.sha256}
 
 
-def test_the_listed_package_is_the_one_that_is_pinned():
-    pinned = (ROOT / "requirements-models.txt").read_text(encoding="utf-8").splitlines()
-    assert {row["package"] for row in rows("Installed as packages")} == {f"{ENCODER.name}=={ENCODER.version}"}
-    assert f"{ENCODER.name}=={ENCODER.version}" in pinned
+def test_the_listed_packages_are_those_that_are_pinned():
+    pinned = {
+        line for line in (ROOT / "requirements-models.txt").read_text(encoding="utf-8").splitlines() if line[0] != "#"
+    }
+    assert {row["package"] for row in rows("Installed as packages")} == pinned
+    assert pinned == {f"{package.name}=={package.version}" for package in PACKAGES}
 
 
 def test_every_model_of_the_hub_is_listed():
-    assert {row["model"] for row in rows("Downloaded on request")} == {ENCODER_ON_HUB}
+    assert {row["model"] for row in rows("Downloaded on request")} == {ENCODER_ON_HUB, GPT_ON_HUB}
 
 
 def test_everything_listed_has_a_source_a_licence_and_a_command():
