@@ -92,6 +92,7 @@ BENCHES = {
     "checks": ("one check of the right answer, by exercise", checks),
     "notebooks": ("a chapter's notebook, in both profiles", notebooks),
     "bert": ("chapter 3's loops beside transformers'", _module("bert")),
+    "gpt": ("chapter 4's training and writing beside transformers'", _module("gpt")),
     "grading": ("grading a class, beside stock nbgrader", _module("grading")),
     "hub": ("how many learners a hub serves; as root, after `make hub-setup`", _module("hub")),
 }
