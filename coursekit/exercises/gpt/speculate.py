@@ -107,7 +107,9 @@ def probe(case, speculate):
 def draft_then_drawn(inputs, outputs):
     """In front of the last id stands the beginning of the draft, and nothing else; the last one is what draw gave."""
     n = int(outputs["number of ids"])
-    *front, last = outputs["ids"].tolist()[: max(n, 1)]
+    if not 0 < n <= inputs["k"] + 1:
+        return None  # the number is told
+    *front, last = outputs["ids"].tolist()[:n]
     draft = inputs["tokens"][: len(front)]
     if front != draft:
         return f"in front of the last id stand {front}, and the draft begins with {draft}"
