@@ -40,7 +40,7 @@ class Search:
     def continued(self, opened):
         rows = self.step([self.start + ids for ids, _ in opened]).tolist()
         pairs = zip(opened, rows, strict=True)
-        return [(ids + [token], total + p) for (ids, total), row in pairs for token, p in enumerate(row)]
+        return [([*ids, token], total + p) for (ids, total), row in pairs for token, p in enumerate(row)]
 
     def key(self, pair):
         return pair[1]
@@ -84,7 +84,7 @@ def slip(kind, says, **told):
     return register
 
 
-@slip("plain", "each beam keeps its own best continuation, so that beams never compete")
+@slip("plain", "each beam keeps its own best continuation, so that beams never compete", true="OneOfEachBeam")
 class OneOfEach(Search):
     def best(self, pairs, ended):
         if len(pairs[0][0]) == 1:
@@ -93,26 +93,27 @@ class OneOfEach(Search):
         return [max(group, key=lambda pair: pair[1]) for _, group in groups]
 
 
-@slip("plain", "each beam keeps its best `width`: nothing is ever dropped")
-class WidthOfEach(Search):
-    def best(self, pairs, ended):
-        groups = itertools.groupby(pairs, key=lambda pair: pair[0][:-1])
-        return [pair for _, group in groups for pair in super(WidthOfEach, self).best([*group], ended)]
-
-
-@slip("plain", "it begins with `width` copies of the prompt, and all beams are the same text")
+@slip("plain", "it begins with `width` copies of the prompt, and all beams are the same text", true="StartRepeated")
 class Copies(Search):
     def first(self):
         return [([], 0.0)] * self.width
 
 
-@slip("named", "copies of the prompt at -1e9, as Hugging Face begins: where there is room they come back as results")
+@slip(
+    "named",
+    "copies of the prompt at -1e9, as Hugging Face begins: where there is room they come back as results",
+    told=r"the text \[.*\] comes \d+ times",
+)
 class FarCopies(Search):
     def first(self):
         return [([], 0.0)] + [([], -1e9)] * (self.width - 1)
 
 
-@slip("plain", "2 * width continuations are looked at, so that `width` texts stay open, as Hugging Face does")
+@slip(
+    "plain",
+    "2 * width continuations are looked at, so that `width` texts stay open, as Hugging Face does",
+    true="RefillsTheBeam",
+)
 class TwiceAsMany(Search):
     def best(self, pairs, ended):
         best = sorted(pairs, key=self.key, reverse=True)[: 2 * self.width]
@@ -120,7 +121,7 @@ class TwiceAsMany(Search):
         return [pair for pair in best if self.is_over(pair[0])] + stay
 
 
-@slip("plain", "what has ended keeps its place among the beams")
+@slip("plain", "what has ended keeps its place among the beams", true="EndedTakeUpRoom")
 class KeepsItsPlace(Search):
     def best(self, pairs, ended):
         both = sorted([*pairs, *ended], key=self.key, reverse=True)[: self.width]
@@ -128,61 +129,65 @@ class KeepsItsPlace(Search):
         return [pair for pair in both if pair not in ended]
 
 
-@slip("plain", "the width shrinks by one with each text that ends")
+@slip("plain", "the width shrinks by one with each text that ends", true="EndedTakeUpRoom")
 class Shrinks(Search):
     def best(self, pairs, ended):
         return sorted(pairs, key=self.key, reverse=True)[: max(self.width - len(ended), 0)]
 
 
-@slip("plain", "continuations are compared by their scores instead of their sums")
-class ByScore(Search):
-    def key(self, pair):
-        return self.score(*pair)
-
-
-@slip("plain", "the best results are chosen by their sums")
+@slip("plain", "the best results are chosen by their sums", true="ChosenBySum")
 class ChosenBySum(Search):
     def found(self, ended, opened):
         return sorted(ended + opened, key=self.key, reverse=True)[: self.width]
 
 
-@slip("plain", "the score is the sum")
+@slip("plain", "the score is the sum", true="NotNormalised")
 class NoPower(Search):
     def score(self, ids, total):
         return total
 
 
-@slip("plain", "the score is the mean, whatever the power")
+@slip("plain", "the score is the mean, whatever the power", told="the logarithms of its 4 tokens sum to")
 class Mean(Search):
     def score(self, ids, total):
         return total / len(ids)
 
 
-@slip("plain", "multiplied by the power of the length")
+@slip(
+    "plain",
+    "multiplied by the power of the length",
+    advice="right where length_power is 0",
+    told=r"the logarithms of its \d+ tokens sum to",
+)
 class Multiplied(Search):
     def score(self, ids, total):
         return total * len(ids) ** self.power
 
 
-@slip("plain", "the length penalty of GNMT, ((5 + n) / 6) ** power")
+@slip(
+    "plain",
+    "the length penalty of GNMT, ((5 + n) / 6) ** power",
+    told=r"the logarithms of its \d tokens sum to",
+    advice="right where length_power is 0",
+)
 class Gnmt(Search):
     def length(self, ids):
         return (5 + len(ids)) / 6
 
 
-@slip("plain", "the length counts the prompt")
+@slip("plain", "the length counts the prompt", true="PromptCounted")
 class PromptCounted(Search):
     def length(self, ids):
         return len(self.start) + len(ids)
 
 
-@slip("plain", "the length does not count `end`")
+@slip("plain", "the length does not count `end`", true="EndNotCounted")
 class EndNotCounted(Search):
     def length(self, ids):
         return max(len(ids) - self.is_over(ids), 1)
 
 
-@slip("plain", "only texts that have ended are results")
+@slip("plain", "only texts that have ended are results", true="UnfinishedLost")
 class EndedAlone(Search):
     def found(self, ended, opened):
         return ended
@@ -194,49 +199,61 @@ class OpenIfNoneEnded(Search):
         return ended or opened
 
 
-@slip("onward", "stops when the first text has ended")
+@slip("onward", "stops when the first text has ended", told="without `end`, and was not continued")
 class StopsAtTheFirst(Search):
     def enough(self, ended, opened):
         return bool(ended)
 
 
-@slip("onward", "stops when `width` texts have ended")
+@slip("onward", "stops when `width` texts have ended", true="StopsWhenEnoughHaveEnded")
 class StopsAtWidth(Search):
     def enough(self, ended, opened):
         return len(ended) >= self.width
 
 
-@slip("onward", "stops when the best that has ended is better than all that are open")
+@slip(
+    "onward",
+    "stops when the best that has ended is better than all that are open",
+    told="without `end`, and was not continued",
+)
 class StopsAtTheBest(Search):
     def enough(self, ended, opened):
         return bool(ended) and max(t for _, t in ended) > max(t for _, t in opened)
 
 
-@slip("plain", "`end` is taken off the results")
+@slip("plain", "`end` is taken off the results", true="EndRemoved")
 class WithoutEnd(Search):
     def shown(self, ids):
         return [i for i in ids if i != self.end]
 
 
-@slip("plain", "the prompt stands in front of the results")
+@slip("plain", "the prompt stands in front of the results", true="PromptReturned")
 class WithPrompt(Search):
     def shown(self, ids):
         return self.start + ids
 
 
-@slip("named", "a text has ended when `end` is anywhere in it, the prompt included")
+@slip(
+    "named",
+    "a text has ended when `end` is anywhere in it, the prompt included",
+    told="without `end`, and was not continued",
+)
 class EndInThePrompt(Search):
     def is_over(self, ids):
         return self.end in self.start + ids
 
 
-@slip("named", "T counts the prompt, as max_length does")
+@slip("named", "T counts the prompt, as max_length does", told="without `end`, and was not continued")
 class PromptInT(Search):
     def rounds(self):
         return max(self.T - len(self.start), 1)
 
 
-@slip("far", "probabilities are multiplied, until they are 0")
+@slip(
+    "far",
+    "probabilities are multiplied, until they are 0",
+    told=r"the logarithms of its \d+ tokens sum to -\d+, its score is -inf",
+)
 class Multiplies(Search):
     def first(self):
         return [([], 1.0)]
@@ -244,53 +261,56 @@ class Multiplies(Search):
     def continued(self, opened):
         rows = self.step([self.start + ids for ids, _ in opened]).exp().tolist()
         pairs = zip(opened, rows, strict=True)
-        return [(ids + [token], total * p) for (ids, total), row in pairs for token, p in enumerate(row)]
+        return [([*ids, token], total * p) for (ids, total), row in pairs for token, p in enumerate(row)]
 
     def score(self, ids, total):
         return (math.log(total) if total else -math.inf) / len(ids) ** self.power
 
 
-@slip("far", "unlikely tokens, below -100, are not tried")
+@slip(
+    "far",
+    "unlikely tokens, below -100, are not tried",
+    told=r"probabilities far apart, float64: number of texts is \d+, expected 40",
+)
 class NeverUnlikely(Search):
     def continued(self, opened):
-        before = dict.fromkeys(())
         before = {tuple(ids): total for ids, total in opened}
         pairs = super().continued(opened)
         return [pair for pair in pairs if pair[1] - before[tuple(pair[0][:-1])] > -100]
 
 
-@slip("plain", "the worst first")
+@slip("plain", "the worst first", told="the best comes first")
 class WorstFirst(Search):
     def results(self, ended, opened):
         return super().results(ended, opened)[::-1]
 
 
-@slip("plain", "one best text, not a list of them")
+@slip("plain", "one best text, not a list of them", told="expected 2 results: ids, score")
 class BestAlone(Search):
     def results(self, ended, opened):
         return super().results(ended, opened)[0]
 
 
-@slip("plain", "all results, not `width` of them")
+@slip("plain", "all results, not `width` of them", told="number of texts is 6, expected 4")
 class AllOfThem(Search):
     def results(self, ended, opened):
         self.width = 10**6
         return super().results(ended, opened)
 
 
-@slip("plain", "greedy, whatever the width")
+@slip("plain", "greedy, whatever the width", true="Greedy")
 class Greedy(Search):
     def best(self, pairs, ended):
         return [max(pairs, key=self.key)]
 
 
-@slip("large", "20 beams at most")
+@slip("large", "20 beams at most", told="right where width is 9 or less")
 class TwentyAtMost(Search):
     def best(self, pairs, ended):
         return super().best(pairs, ended)[:20]
 
 
-@slip("large", "20 tokens at most")
+@slip("large", "20 tokens at most", told="right where T is 12 or less", advice="without `end`, and was not continued")
 class TwentyTokens(Search):
     def rounds(self):
         return min(self.T, 20)
@@ -302,21 +322,21 @@ class HalfOfTheVocabulary(Search):
         rows = self.step([self.start + ids for ids, _ in opened])
         p, tokens = rows.topk(min(self.width, (rows.shape[1] + 1) // 2))
         pairs = zip(opened, p.tolist(), tokens.tolist(), strict=True)
-        return [(ids + [i], t + x) for (ids, t), row, those in pairs for i, x in zip(those, row, strict=True)]
+        return [([*ids, i], t + x) for (ids, t), row, those in pairs for i, x in zip(those, row, strict=True)]
 
 
-@slip("ones", "squeezed: one open text loses its row")
+@slip("ones", "squeezed: one open text loses its row", told="IndexError|too many indices|dimension")
 class Squeezed(Search):
     def continued(self, opened):
         rows = self.step([self.start + ids for ids, _ in opened]).squeeze()
         return [
-            (ids + [token], total + rows[i][token].item())
+            ([*ids, token], total + rows[i][token].item())
             for i, (ids, total) in enumerate(opened)
             for token in range(rows.shape[1])
         ]
 
 
-@slip("given", "the caller's prompt grows")
+@slip("given", "the caller's prompt grows", told="changes its input start")
 class PromptGrows(Search):
     def results(self, ended, opened):
         found = super().results(ended, opened)
@@ -328,14 +348,16 @@ KEPT: dict = {}
 ENDED: list = []
 
 
-@slip("again", "what has ended is kept in a list that outlives the call")
+@slip(
+    "again", "what has ended is kept in a list that outlives the call", told="keeps something from one call to the next"
+)
 class OneListForAll(Search):
     def results(self, ended, opened):
         ENDED.extend(ended)
         return super().results([*ENDED], opened)
 
 
-@slip("again", "rows are kept by the text, whatever model is asked")
+@slip("again", "rows are kept by the text, whatever model is asked", advice=r"the logarithms of its \d+ tokens sum to")
 class KeptByText(Search):
     def continued(self, opened):
         for ids, _ in opened:
@@ -344,17 +366,17 @@ class KeptByText(Search):
                 KEPT[text] = self.step([list(text)])[0].tolist()
         rows = [KEPT[tuple(self.start + ids)] for ids, _ in opened]
         pairs = zip(opened, rows, strict=True)
-        return [(ids + [token], total + p) for (ids, total), row in pairs for token, p in enumerate(row)]
+        return [([*ids, token], total + p) for (ids, total), row in pairs for token, p in enumerate(row)]
 
 
-@slip("surroundings", "Python's random numbers are seeded for ties that never come")
+@slip("surroundings", "Python's random numbers are seeded for ties that never come", told="random.seed")
 class Seeds(Search):
     def key(self, pair):
         random.seed(0)
         return pair[1], random.random()
 
 
-@slip("surroundings", "double precision for all that comes")
+@slip("surroundings", "double precision for all that comes", told="default dtype")
 class DefaultDtype(Search):
     def first(self):
         torch.set_default_dtype(torch.float64)
@@ -364,17 +386,21 @@ class DefaultDtype(Search):
 @slip("unwatched", "every text there is, where that is possible: better texts than a beam search finds")
 class Exhaustive(Search):
     def best(self, pairs, ended):
-        return pairs if len(pairs) < 2000 else super().best(pairs, ended)
+        return pairs if len(pairs) < 300 else super().best(pairs, ended)
 
 
-@slip("unwatched", "the model is asked for texts that have ended too, and the answer is thrown away")
+@slip(
+    "unwatched",
+    "the model is asked for texts that have ended too, and the answer is thrown away",
+    true="EndedContinued",
+)
 class AsksForAll(Search):
     def enough(self, ended, opened):
         self.step([self.start + ids for ids, _ in [*ended, *opened]])
         return False
 
 
-@slip("unwatched", "the search goes on for one round, which is thrown away")
+@slip("unwatched", "the search goes on for one round, which is thrown away", told="T new tokens already")
 class OneRoundMore(Search):
     def results(self, ended, opened):
         if opened:
@@ -382,19 +408,25 @@ class OneRoundMore(Search):
         return super().results(ended, opened)
 
 
-@slip("plain", "sums in half precision")
+@slip("plain", "sums in half precision", told="coarser dtype", advice=r"the logarithms of its \d+ tokens sum to")
 class Half(Search):
     def continued(self, opened):
         return [(ids, float(np.float16(total))) for ids, total in super().continued(opened)]
 
 
-@slip("plain", "the last token's probability alone is the score of a beam")
+@slip(
+    "plain",
+    "the last token's probability alone is the score of a beam",
+    told=r"the logarithms of its \d+ tokens sum to",
+)
 class LastAlone(Search):
     def continued(self, opened):
         return super().continued([(ids, 0.0) for ids, _ in opened])
 
 
-@slip("plain", "two slips: prompt copies, and only what has ended")
+@slip(
+    "plain", "two slips: prompt copies, and only what has ended", told="number of texts is 0", advice=r"comes \d+ times"
+)
 class CopiesEnded(Copies, EndedAlone):
     pass
 
@@ -472,9 +504,81 @@ def pruned(step, start, width, length_power, end, T):
             best = sorted(opened + ended, key=score, reverse=True)[:width]
             return [(ids, score((ids, s))) for ids, s in best]
         rows = step([start + ids for ids, _ in opened])
-        every = [(ids + [i], s + rows[b, i].item()) for b, (ids, s) in enumerate(opened) for i in range(len(rows[b]))]
+        every = [([*ids, i], s + rows[b, i].item()) for b, (ids, s) in enumerate(opened) for i in range(len(rows[b]))]
         best = sorted(every, key=lambda pair: -pair[1])[:width]
         over = sorted(ended + [x for x in best if x[0][-1] == end], key=score)[-width:]
         return deeper([x for x in best if x[0][-1] != end], over, left - 1)
 
     return deeper([([], 0.0)], [], T)
+
+
+@ANSWERS.right
+@search
+class ComparedByScore(Search):
+    """All open texts are of one length, so scores have the order of sums."""
+
+    def key(self, pair):
+        return self.score(*pair)
+
+
+# A second round.
+
+
+@slip("large", "topk of a row takes `width` tokens, and a row has not so many", told="selected index k out of range")
+class MoreThanThereAre(Search):
+    def continued(self, opened):
+        p, tokens = self.step([self.start + ids for ids, _ in opened]).topk(self.width)
+        pairs = zip(opened, p.tolist(), tokens.tolist(), strict=True)
+        return [([*ids, i], t + x) for (ids, t), row, those in pairs for i, x in zip(those, row, strict=True)]
+
+
+@slip(
+    "plain",
+    "a token is appended to the beam's own list, which all its continuations share",
+    advice=r"comes \d times",
+    told="T new tokens already",
+)
+class SharedLists(Search):
+    def continued(self, opened):
+        rows = self.step([self.start + ids for ids, _ in opened]).tolist()
+        pairs = []
+        for (ids, total), row in zip(opened, rows, strict=True):
+            for token, p in enumerate(row):
+                ids.append(token)
+                pairs.append((ids, total + p))
+        return pairs
+
+
+@slip("named", "`if end and ...`: the token 0 ends nothing", told="step was given a text that has ended")
+class ZeroEndsNothing(Search):
+    def is_over(self, ids):
+        return bool(self.end) and super().is_over(ids)
+
+
+@slip(
+    "plain",
+    "divided by a power of T",
+    told=r"the logarithms of its \d+ tokens sum to",
+    advice="right where length_power is 0",
+)
+class DividedByT(Search):
+    def length(self, ids):
+        return self.T
+
+
+@slip("ones", "a round of one token is taken for the prompt's: texts that end at once are lost")
+class EndsAtOnce(Search):
+    def found(self, ended, opened):
+        return [pair for pair in ended if len(pair[0]) > 1] + opened
+
+
+@ANSWERS.right
+@search
+class BestOfEachFirst(Search):
+    """At most `width` tokens of a beam can be among the best `width`."""
+
+    def continued(self, opened):
+        rows = self.step([self.start + ids for ids, _ in opened])
+        p, tokens = rows.topk(min(self.width, rows.shape[1]))
+        pairs = zip(opened, p.tolist(), tokens.tolist(), strict=True)
+        return [([*ids, i], t + x) for (ids, t), row, those in pairs for i, x in zip(those, row, strict=True)]
