@@ -237,15 +237,15 @@ class NotSorted(Search):
 @TRUSTED.alternative
 def with_tensors(step, start, width, length_power, end, T):
     """The sums in a tensor, the best ones by topk over beams times tokens."""
-    texts, sums, found = [start], torch.zeros(1, dtype=torch.float64), []
+    texts, sums, found = [start], 0.0, []
     for n in range(1, T + 1):
-        scores = sums[:, None] + step(texts).cpu().double()
+        scores = step(texts).double() + sums
         sums, places = scores.flatten().topk(min(width, scores.numel()))
         beams, tokens = places // scores.shape[1], places % scores.shape[1]
         texts = [[*texts[b], v] for b, v in zip(beams.tolist(), tokens.tolist(), strict=True)]
         ends = (tokens == end) | (n == T)
         found += [(texts[i][-n:], sums[i] / n**length_power) for i in ends.nonzero()[:, 0].tolist()]
-        texts, sums = [text for text, over in zip(texts, ends.tolist(), strict=True) if not over], sums[~ends]
+        texts, sums = [text for text, over in zip(texts, ends.tolist(), strict=True) if not over], sums[~ends, None]
         if not texts:
             break
     found.sort(key=lambda pair: pair[1].item(), reverse=True)

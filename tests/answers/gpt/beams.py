@@ -408,7 +408,7 @@ class OneRoundMore(Search):
         return super().results(ended, opened)
 
 
-@slip("plain", "sums in half precision", told="coarser dtype", advice=r"the logarithms of its \d+ tokens sum to")
+@slip("plain", "sums in half precision", advice=r"the logarithms of its \d+ tokens sum to")
 class Half(Search):
     def continued(self, opened):
         return [(ids, float(np.float16(total))) for ids, total in super().continued(opened)]

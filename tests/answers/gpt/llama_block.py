@@ -95,7 +95,7 @@ class Base(nn.Module):
         return a["o_proj"](self.merged(self.mixed(self.turn(Q), self.shared(self.turn(K)), self.shared(V))))
 
 
-@wrong("plain", "neighbours are turned, as in chapter 2")
+@wrong("plain", "neighbours are turned, as in chapter 2", true="Neighbours")
 class Neighbours(Base):
     def turn(self, x):
         angles = self.angles(x)
@@ -104,7 +104,7 @@ class Neighbours(Base):
         return torch.stack([a * cos - b * sin, a * sin + b * cos], -1).flatten(-2)
 
 
-@wrong("plain", "the halves are turned the other way")
+@wrong("plain", "the halves are turned the other way", true="Backwards")
 class Backwards(Base):
     def angles(self, x):
         return -super().angles(x)
@@ -121,7 +121,7 @@ class QueriesBackwards(Base):
         return self.sign * super().angles(x)
 
 
-@wrong("plain", "rotate_half without the minus")
+@wrong("plain", "rotate_half without the minus", true="NoMinus")
 class NoMinus(Base):
     def turn(self, x):
         angles = self.angles(x)
@@ -130,7 +130,11 @@ class NoMinus(Base):
         return x * cos + torch.cat([b, a], -1) * sin
 
 
-@wrong("plain", "angles of neighbours, pairs of halves: repeat_interleave where the halves want repeat")
+@wrong(
+    "plain",
+    "angles of neighbours, pairs of halves: repeat_interleave where the halves want repeat",
+    true="AnglesOfNeighbours",
+)
 class MixedLayouts(Base):
     def turn(self, x):
         angles = self.angles(x).repeat_interleave(2, -1)
@@ -138,7 +142,7 @@ class MixedLayouts(Base):
         return x * angles.cos().to(x.dtype) + torch.cat([-b, a], -1) * angles.sin().to(x.dtype)
 
 
-@wrong("plain", "positions count from 1: relative angles are the same", told="")
+@wrong("plain", "positions count from 1: relative angles are the same")
 class KeysFromOne(Base):
     def attention(self, x):
         self.calls = 0
@@ -160,19 +164,19 @@ class KeysAlone(Base):
         return x if self.calls == 1 else super().turn(x)
 
 
-@wrong("plain", "nothing is turned")
+@wrong("plain", "nothing is turned", true="NoRotation")
 class NotTurned(Base):
     def turn(self, x):
         return x
 
 
-@wrong("plain", "values are turned as well")
+@wrong("plain", "values are turned as well", true="ValuesTurned")
 class ValuesTurned(Base):
     def mixed(self, Q, K, V):
         return super().mixed(Q, K, self.turn(V))
 
 
-@wrong("plain", "turned before the heads are split: speeds of the whole width")
+@wrong("plain", "turned before the heads are split: speeds of the whole width", true="TurnedBeforeTheSplit")
 class TurnedBeforeTheSplit(Base):
     def attention(self, x):
         a = self.self_attn
@@ -189,52 +193,52 @@ class TurnedBeforeTheSplit(Base):
             self.d = d
 
 
-@wrong("plain", "positions run over the heads: turned before the transpose")
+@wrong("plain", "positions run over the heads: turned before the transpose", true="TurnedByHead")
 class OverTheHeads(Base):
     def turn(self, x):
         return super().turn(x.transpose(1, 2)).transpose(1, 2)
 
 
-@wrong("named", "the base is always 10000")
+@wrong("named", "the base is always 10000", true="BaseIgnored")
 class FixedBase(Base):
     def speeds(self, x):
         return 10000.0 ** (-torch.arange(0, self.d, 2, device=x.device).float() / self.d)
 
 
-@wrong("plain", "speeds divide by half of the width")
+@wrong("plain", "speeds divide by half of the width", true="ExponentDoubled")
 class HalfWidth(Base):
     def speeds(self, x):
         return self.base ** (-torch.arange(0, self.d, 2, device=x.device).float() / (self.d / 2))
 
 
-@wrong("plain", "the exponent is i / d, not 2i / d")
+@wrong("plain", "the exponent is i / d, not 2i / d", true="ExponentHalved")
 class OneForTwo(Base):
     def speeds(self, x):
         return self.base ** (-torch.arange(self.d // 2, device=x.device).float() / self.d)
 
 
-@wrong("plain", "LayerNorm without a shift: the mean is taken away")
+@wrong("plain", "LayerNorm without a shift: the mean is taken away", true="MeanSubtracted")
 class LayerNorms(Base):
     class Norm(Norm):
         def forward(self, x):
             return F.layer_norm(x, x.shape[-1:], self.weight, None, self.eps)
 
 
-@wrong("plain", "the sum of squares, not their mean")
+@wrong("plain", "the sum of squares, not their mean", true="SumOfSquares")
 class SumOfSquares(Base):
     class Norm(Norm):
         def forward(self, x):
             return self.weight * x / (x.pow(2).sum(-1, keepdim=True) + self.eps).sqrt()
 
 
-@wrong("plain", "no root")
+@wrong("plain", "no root", true="NoRoot")
 class NoRoot(Base):
     class Norm(Norm):
         def forward(self, x):
             return self.weight * x / (x.pow(2).mean(-1, keepdim=True) + self.eps)
 
 
-@wrong("named", "eps outside of the root")
+@wrong("named", "eps outside of the root", true="EpsOutside")
 class EpsOutside(Base):
     class Norm(Norm):
         def forward(self, x):
@@ -242,35 +246,35 @@ class EpsOutside(Base):
             return self.weight * (z / (z.pow(2).mean(-1, keepdim=True).sqrt() + self.eps)).to(x.dtype)
 
 
-@wrong("named", "no eps")
+@wrong("named", "no eps", true="EpsIgnored")
 class NoEps(Base):
     class Norm(Norm):
         def __init__(self, D, eps):
             super().__init__(D, 0.0)
 
 
-@wrong("named", "eps of its own, 1e-6")
+@wrong("named", "eps of its own, 1e-6", true="EpsIgnored")
 class OwnEps(Base):
     class Norm(Norm):
         def __init__(self, D, eps):
             super().__init__(D, 1e-6)
 
 
-@wrong("far", "squares in the dtype of x: 400 squared is infinite in float16")
+@wrong("far", "squares in the dtype of x: 400 squared is infinite in float16", true="HalfPrecision")
 class SquaresInHalf(Base):
     class Norm(Norm):
         def forward(self, x):
             return self.weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.eps))
 
 
-@wrong("named", "what comes out is float32, whatever x is")
+@wrong("named", "what comes out is float32, whatever x is", told="different dtypes meet")
 class FloatOut(Base):
     class Norm(Norm):
         def forward(self, x):
             return super().forward(x).float()
 
 
-@wrong("named", "a double text goes through float32")
+@wrong("named", "a double text goes through float32", told="different dtypes meet")
 class AlwaysFloat(Base):
     def forward(self, x):
         return super().forward(x.float()).to(x.dtype)
@@ -284,63 +288,63 @@ class GemmaGain(Base):
             return (1 + self.weight) * (z * torch.rsqrt(z.pow(2).mean(-1, keepdim=True) + self.eps)).to(x.dtype)
 
 
-@wrong("plain", "the norms stand behind, as in the first transformer")
+@wrong("plain", "the norms stand behind, as in the first transformer", true="PostNorm")
 class NormsBehind(Base):
     def forward(self, x):
         h = self.input_layernorm(x + self.attention(x))
         return self.post_attention_layernorm(h + self.network(h))
 
 
-@wrong("plain", "one norm serves both: both halves start from x, as GPT-J and Falcon do")
+@wrong("plain", "one norm serves both: both halves start from x, as GPT-J and Falcon do", true="NetworkReadsTheInput")
 class Parallel(Base):
     def forward(self, x):
         z = self.input_layernorm(x)
         return x + self.attention(z) + self.network(self.post_attention_layernorm(x))
 
 
-@wrong("plain", "the norms are exchanged")
+@wrong("plain", "the norms are exchanged", true="NormsExchanged")
 class NormsExchanged(Base):
     def forward(self, x):
         h = x + self.attention(self.post_attention_layernorm(x))
         return h + self.network(self.input_layernorm(h))
 
 
-@wrong("plain", "the second half's stream begins at x")
+@wrong("plain", "the second half's stream begins at x", true="SecondResidualFromTheInput")
 class StreamOfX(Base):
     def forward(self, x):
         h = x + self.attention(self.input_layernorm(x))
         return x + self.network(self.post_attention_layernorm(h))
 
 
-@wrong("plain", "no residual around the network")
+@wrong("plain", "no residual around the network", true="NoNetworkResidual")
 class NoResidual(Base):
     def forward(self, x):
         h = x + self.attention(self.input_layernorm(x))
         return self.network(self.post_attention_layernorm(h))
 
 
-@wrong("plain", "SiLU stands on up and not on gate")
+@wrong("plain", "SiLU stands on up and not on gate", true="Exchanged")
 class SiluOnUp(Base):
     def network(self, x):
         mlp = self.mlp
         return mlp["down_proj"](mlp["gate_proj"](x) * F.silu(mlp["up_proj"](x)))
 
 
-@wrong("plain", "a gate of sigmoid, which is GLU")
+@wrong("plain", "a gate of sigmoid, which is GLU", true="SigmoidGate")
 class Glu(Base):
     def network(self, x):
         mlp = self.mlp
         return mlp["down_proj"](torch.sigmoid(mlp["gate_proj"](x)) * mlp["up_proj"](x))
 
 
-@wrong("plain", "GELU in place of SiLU")
+@wrong("plain", "GELU in place of SiLU", true="GeluGate")
 class Geglu(Base):
     def network(self, x):
         mlp = self.mlp
         return mlp["down_proj"](F.gelu(mlp["gate_proj"](x)) * mlp["up_proj"](x))
 
 
-@wrong("plain", "SiLU around the product")
+@wrong("plain", "SiLU around the product", true="ProductActivated")
 class SiluAround(Base):
     def network(self, x):
         mlp = self.mlp
@@ -354,13 +358,13 @@ class Added(Base):
         return mlp["down_proj"](F.silu(mlp["gate_proj"](x)) + mlp["up_proj"](x))
 
 
-@wrong("plain", "heads share by turns: repeat in place of repeat_interleave")
+@wrong("plain", "heads share by turns: repeat in place of repeat_interleave", true="RepeatedNotInterleaved")
 class ByTurns(Base):
     def shared(self, x):
         return x.repeat(1, self.H // self.G, 1, 1)
 
 
-@wrong("plain", "not causal")
+@wrong("plain", "not causal", true="NoMask")
 class NotCausal(Base):
     def hidden(self, S):
         return torch.zeros_like(S, dtype=torch.bool)
@@ -380,32 +384,32 @@ class SmallMask(Base):
         return S.masked_fill(self.hidden(S), -1e4 if S.dtype != torch.float16 else -6e4).softmax(-1) @ V
 
 
-@wrong("far", "exponentials without the maximum")
+@wrong("far", "exponentials without the maximum", told="far apart: Y is NaN")
 class Unshifted(Base):
     def mixed(self, Q, K, V):
         E = (Q @ K.mT * self.scale()).masked_fill(self.hidden(Q @ K.mT), -torch.inf).exp()
         return E / E.sum(-1, keepdim=True) @ V
 
 
-@wrong("plain", "not scaled")
+@wrong("plain", "not scaled", true="NotScaled")
 class NotScaled(Base):
     def scale(self):
         return 1.0
 
 
-@wrong("plain", "scaled by the whole width")
+@wrong("plain", "scaled by the whole width", true="ScaledByModelWidth")
 class ScaledByD(Base):
     def scale(self):
         return self.D**-0.5
 
 
-@wrong("plain", "heads are cut by view without a transpose")
+@wrong("plain", "heads are cut by view without a transpose", true="SplitWithoutTranspose")
 class ViewOnly(Base):
     def split(self, x, heads):
         return x.reshape(len(x), heads, -1, self.d)
 
 
-@wrong("plain", "heads are merged without the transpose back")
+@wrong("plain", "heads are merged without the transpose back", true="MergedWithoutTranspose")
 class MergedByReshape(Base):
     def merged(self, Y):
         return Y.reshape(len(Y), -1, self.D)
@@ -422,14 +426,14 @@ class NoOutput(Base):
             self.self_attn["o_proj"] = o
 
 
-@wrong("plain", "maps with a bias")
+@wrong("plain", "maps with a bias", told="not asked for: self_attn.q_proj.bias")
 class Biases(Base):
     def __init__(self, D, H, G, F, base, eps):
         super().__init__(D, H, G, F, base, eps)
         self.self_attn["q_proj"] = nn.Linear(D, D)
 
 
-@wrong("plain", "the names of minGPT's kind")
+@wrong("plain", "the names of minGPT's kind", told="no weight called 'self_attn.q_proj.weight'")
 class OtherNames(Base):
     def __init__(self, D, H, G, F, base, eps):
         super().__init__(D, H, G, F, base, eps)
@@ -441,19 +445,19 @@ class OtherNames(Base):
         return super().attention(x)
 
 
-@wrong("ones", "squeezed: one text or one token loses its dimension")
+@wrong("ones", "squeezed: one text or one token loses its dimension", told="has lost a dimension of size 1")
 class Squeezed(Base):
     def forward(self, x):
         return super().forward(x).squeeze()
 
 
-@wrong("large", "a table of 64 positions")
+@wrong("large", "a table of 64 positions", told="wrong where it is 70 or more")
 class Table(Base):
     def positions(self, x):
         return torch.arange(64, device=x.device).float()[: x.shape[-2]]
 
 
-@wrong("large", "a mask of 32 places, and what lies behind it is not hidden")
+@wrong("large", "a mask of 32 places, and what lies behind it is not hidden", told="wrong where it is 70 or more")
 class SmallCausal(Base):
     def hidden(self, S):
         n = S.shape[-1]
@@ -461,7 +465,7 @@ class SmallCausal(Base):
         return F.pad(mask, (0, n - len(mask), 0, n - len(mask)))
 
 
-@wrong("again", "angles of the first text are kept")
+@wrong("again", "angles of the first text are kept", told="keeps something from one call to the next")
 class AnglesKept(Base):
     def angles(self, x):
         if not hasattr(self, "kept") or self.kept.shape[0] < x.shape[-2]:
@@ -478,14 +482,14 @@ class AnglesByShape(Base):
         return TABLES.setdefault((x.shape[-2], self.d), super().angles(x))
 
 
-@wrong("again", "the mask of the first text is kept")
+@wrong("again", "the mask of the first text is kept", told="keeps something from one call to the next")
 class MaskKept(Base):
     def hidden(self, S):
         self.__dict__.setdefault("mask", super().hidden(S))
         return self.mask
 
 
-@wrong("given", "x is added to in place")
+@wrong("given", "x is added to in place", told="changes its input x")
 class InPlace(Base):
     def forward(self, x):
         x += self.attention(self.input_layernorm(x))
@@ -500,28 +504,28 @@ class Detached(Base):
         return h + self.network(self.post_attention_layernorm(h.detach()))
 
 
-@wrong("surroundings", "double precision for all that comes")
+@wrong("surroundings", "double precision for all that comes", told="default dtype")
 class DefaultDtype(Base):
     def forward(self, x):
         torch.set_default_dtype(torch.float64)
         return super().forward(x)
 
 
-@wrong("surroundings", "weights are drawn from a seed of its own")
+@wrong("surroundings", "weights are drawn from a seed of its own", told="manual_seed")
 class Seeded(Base):
     def __init__(self, *sizes):
         torch.manual_seed(0)
         super().__init__(*sizes)
 
 
-@wrong("surroundings", "gradients are off while angles are computed, and stay off")
+@wrong("surroundings", "gradients are off while angles are computed, and stay off", told="gradients switched off")
 class GradientsOff(Base):
     def angles(self, x):
         torch.set_grad_enabled(False)
         return super().angles(x)
 
 
-@wrong("plain", "dropout acts in training")
+@wrong("plain", "dropout acts in training", told=r"dropout\?")
 class Dropout(Base):
     def network(self, x):
         return F.dropout(super().network(x), 0.1, self.training)
@@ -567,7 +571,9 @@ class ByComplexNumbers(Base):
         a, b = x.double().chunk(2, -1)
         t = torch.arange(x.shape[-2], dtype=torch.float64, device=x.device)
         speeds = self.base ** (-2 * torch.arange(self.d // 2, dtype=torch.float64, device=x.device) / self.d)
-        z = torch.complex(a.contiguous(), b.contiguous()) * torch.polar(torch.ones_like(t), t)[:, None] ** speeds
+        z = torch.complex(a.contiguous(), b.contiguous()) * torch.polar(
+            torch.ones_like(t)[:, None], t[:, None] * speeds
+        )
         return torch.cat([z.real, z.imag], -1).to(x.dtype)
 
 
@@ -619,3 +625,70 @@ class HeadByHead(Base):
     def mixed(self, Q, K, V):
         Y = [super(HeadByHead, self).mixed(Q[:, i], K[:, i], V[:, i]) for i in range(self.H)]
         return torch.stack(Y, 1)
+
+
+# A second round.
+
+
+@wrong("plain", "gate and up come from one another's halves of a joint map", true="Exchanged")
+class JointMap(Base):
+    def network(self, x):
+        mlp = self.mlp
+        up, gate = torch.cat([mlp["gate_proj"](x), mlp["up_proj"](x)], -1).chunk(2, -1)
+        return mlp["down_proj"](F.silu(gate) * up)
+
+
+@wrong(
+    "ones",
+    "one head alone is taken for shared: G = 1 gives every head the first key, and else its own",
+    true="RepeatedNotInterleaved",
+)
+class OneOrAll(Base):
+    def shared(self, x):
+        return x.expand(-1, self.H, -1, -1) if self.G == 1 else x[:, [h % self.G for h in range(self.H)]]
+
+
+@wrong("far", "scores are clipped, so that softmax does not overflow")
+class Clipped(Base):
+    def mixed(self, Q, K, V):
+        S = (Q @ K.mT * self.scale()).clamp(-50, 50)
+        return S.masked_fill(self.hidden(S), -torch.inf).softmax(-1) @ V
+
+
+@wrong(
+    "named",
+    "eps is what the class has for all of them: the last block's",
+    told="keeps something from one call to the next",
+)
+class SharedEps(Base):
+    class Norm(Norm):
+        def __init__(self, D, eps):
+            super().__init__(D, eps)
+            type(self).last = eps
+
+        @property
+        def eps(self):
+            return self.last
+
+        @eps.setter
+        def eps(self, value):
+            pass
+
+
+@wrong("given", "weights are normalised in place, as a clean-up", told="keeps something from one call to the next")
+class GainsAltered(Base):
+    def forward(self, x):
+        y = super().forward(x)
+        with torch.no_grad():
+            self.input_layernorm.weight.mul_(0.5)
+        return y
+
+
+@ANSWERS.right
+class JointProjections(Base):
+    """All maps of a kind in one product, and SiLU by hand."""
+
+    def network(self, x):
+        W = torch.cat([self.mlp["gate_proj"].weight, self.mlp["up_proj"].weight])
+        gate, up = (x @ W.T).chunk(2, -1)
+        return self.mlp["down_proj"](gate / (1 + torch.exp(-gate)) * up)
