@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -85,19 +84,19 @@ class Base(nn.Module):
         return S.softmax(-1) @ z[:, None] @ V.mT
 
 
-@wrong("plain", "scaled by sqrt(d)")
+@wrong("plain", "scaled by sqrt(d)", true="ScaledByContent")
 class ScaledByD(Base):
     def scale(self):
         return self.d**-0.5
 
 
-@wrong("plain", "scaled by sqrt(r + c), the width of a row of the cache")
+@wrong("plain", "scaled by sqrt(r + c), the width of a row of the cache", true="BothScaledByLatent")
 class ScaledByTheCache(Base):
     def scale(self):
         return (self.c + self.r) ** -0.5
 
 
-@wrong("plain", "not scaled")
+@wrong("plain", "not scaled", true="NotScaled")
 class NotScaled(Base):
     def scale(self):
         return 1.0
@@ -109,19 +108,19 @@ class ScaledByAllHeads(Base):
         return (self.H * (self.d + self.r)) ** -0.5
 
 
-@wrong("plain", "not causal")
+@wrong("plain", "not causal", true="NoMask")
 class NotCausal(Base):
     def hidden(self, S):
         return torch.zeros_like(S, dtype=torch.bool)
 
 
-@wrong("plain", "nothing is turned")
+@wrong("plain", "nothing is turned", true="NothingTurned")
 class NotTurned(Base):
     def turned(self, x, positions):
         return x
 
 
-@wrong("plain", "the shared key is not turned")
+@wrong("plain", "the shared key is not turned", true="KeyUnturned")
 class QueriesAlone(Base):
     def latent(self, x, positions):
         return self.down(x).split([self.c, self.r], -1)
@@ -134,13 +133,13 @@ class AllTurned(Base):
         return (turn(z, positions) if self.c % 2 == 0 else z.flip(-1)), k
 
 
-@wrong("plain", "positions begin at 1 in step")
+@wrong("plain", "positions begin at 1 in step", true="PlaceTooLarge")
 class StepFromOne(Base):
     def at(self, cache):
         return cache.shape[1] + 1
 
 
-@wrong("plain", "in step, every token stands at 0")
+@wrong("plain", "in step, every token stands at 0", true="AlwaysPlaceZero")
 class StepAtZero(Base):
     def at(self, cache):
         return 0
@@ -156,7 +155,7 @@ class CacheNotTurned(Base):
         return self.out(self.merged(self.absorbed(a, b, z, k))), cache
 
 
-@wrong("plain", "the cache keeps keys that are not turned, and step turns them all")
+@wrong("plain", "the cache keeps keys that are not turned, and step turns them all", true="TurnedAfterTheCache")
 class TurnedLater(Base):
     def step(self, x, cache):
         t = torch.arange(cache.shape[1] + 1)
@@ -166,7 +165,7 @@ class TurnedLater(Base):
         return self.out(self.merged(self.absorbed(a, b, z, turn(k, t)))), cache
 
 
-@wrong("plain", "the turned key stands in front of the latent vector in a row of the cache")
+@wrong("plain", "the turned key stands in front of the latent vector in a row of the cache", true="RotaryFirst")
 class RowsTheOtherWay(Base):
     def step(self, x, cache):
         t = torch.tensor([cache.shape[1]])
@@ -195,7 +194,7 @@ class NotItself(Base):
         return y, torch.cat([cache, torch.cat(self.latent(x, t), -1)], 1)
 
 
-@wrong("plain", "q holds all a and then all b")
+@wrong("plain", "q holds all a and then all b", true="CutAcrossHeads")
 class AllAThenAllB(Base):
     def queries(self, x, positions):
         a, b = self.q(x).split([self.H * self.d, self.H * self.r], -1)
@@ -203,7 +202,7 @@ class AllAThenAllB(Base):
         return self.heads(a), self.turned(b, positions)
 
 
-@wrong("plain", "in each head r rows and then d, as the turned part comes first")
+@wrong("plain", "in each head r rows and then d, as the turned part comes first", true="TurnedPartFirst")
 class TurnedPartFirst(Base):
     def queries(self, x, positions):
         z = self.q(x).unflatten(-1, (self.H, self.d + self.r)).transpose(1, 2)
@@ -211,7 +210,7 @@ class TurnedPartFirst(Base):
         return a, self.turned(b, positions)
 
 
-@wrong("plain", "down gives the key first")
+@wrong("plain", "down gives the key first", true="KeyFirstInDown")
 class KeyFirst(Base):
     def latent(self, x, positions):
         k, z = self.down(x).split([self.r, self.c], -1)
@@ -224,7 +223,7 @@ class HeadsLast(Base):
         return z.unflatten(-1, (self.d, self.H)).permute(0, 3, 1, 2)
 
 
-@wrong("plain", "heads are merged without the transpose back")
+@wrong("plain", "heads are merged without the transpose back", true="MergedWithoutTranspose")
 class MergedByReshape(Base):
     def merged(self, Y):
         return Y.reshape(len(Y), Y.shape[2], -1)
@@ -244,7 +243,7 @@ class Exchanged(Base):
             self._modules["up_k"], self._modules["up_v"] = self.up_v, self.up_k
 
 
-@wrong("plain", "the absorbed matrix is viewed as (H, c, d)")
+@wrong("plain", "the absorbed matrix is viewed as (H, c, d)", true="ViewedTheOtherWay")
 class WrongView(Base):
     def absorbed(self, a, b, z, k):
         U, V = (w.weight.view(self.H, self.c, self.d) for w in (self.up_k, self.up_v))
@@ -260,7 +259,7 @@ class TwoSoftmaxes(Base):
         return A / 2 @ z[:, None] @ V.mT
 
 
-@wrong("unwatched", "step makes the keys and values of the whole text anew")
+@wrong("unwatched", "step makes the keys and values of the whole text anew", true="MadeAnew")
 class Rebuilt(Base):
     def absorbed(self, a, b, z, k):
         K, V = self.heads(self.up_k(z)), self.heads(self.up_v(z))
@@ -268,7 +267,7 @@ class Rebuilt(Base):
         return S.softmax(-1) @ V
 
 
-@wrong("unwatched", "step makes keys of one head after another")
+@wrong("unwatched", "step makes keys of one head after another", true="MadeAnew")
 class HeadByHead(Base):
     def absorbed(self, a, b, z, k):
         Y = []
@@ -279,7 +278,7 @@ class HeadByHead(Base):
         return torch.stack(Y, 1)
 
 
-@wrong("unwatched", "keys are absorbed, and values are made anew")
+@wrong("unwatched", "keys are absorbed, and values are made anew", true="MadeAnew")
 class ValuesRebuilt(Base):
     def absorbed(self, a, b, z, k):
         U = self.up_k.weight.view(self.H, self.d, self.c)
@@ -287,23 +286,17 @@ class ValuesRebuilt(Base):
         return S.softmax(-1) @ self.heads(self.up_v(z))
 
 
-@wrong("unwatched", "the cache is copied for each head")
+@wrong("unwatched", "the cache is copied for each head", true="MadeAnew")
 class CopiedForEachHead(Base):
     def absorbed(self, a, b, z, k):
         return super().absorbed(a, b, z, k) + 0 * z.repeat(1, 10 * self.H, 2).sum()
 
 
-@wrong("unwatched", "keys and values are made in NumPy, where nobody looks", told="NumPy")
-class InNumpy(Base):
-    def absorbed(self, a, b, z, k):
-        n, W = z.detach().numpy(), [w.weight.detach().numpy() for w in (self.up_k, self.up_v)]
-        K, V = (np.einsum("bnc,hdc->bhnd", n, w.reshape(self.H, self.d, self.c)) for w in W)
-        S = np.einsum("bhid,bhnd->bhin", a.detach().numpy(), K) + (b @ k[:, None].mT).detach().numpy()
-        A = torch.from_numpy(S * self.scale()).softmax(-1).numpy()
-        return torch.from_numpy(A @ V).to(z.dtype)
-
-
-@wrong("unwatched", "forward on the cache: the text is kept on the module and read again")
+@wrong(
+    "unwatched",
+    "forward on the cache: the text is kept on the module and read again",
+    told=r"step returned a cache of shape \(2, 6, 7\)",
+)
 class KeepsTheText(Base):
     def step(self, x, cache):
         if not cache.shape[1]:
@@ -313,14 +306,22 @@ class KeepsTheText(Base):
         return self(self.text)[:, -1:], torch.cat([z, k], -1)
 
 
-@wrong("onward", "the cache has room for what was there, and a new token takes the oldest's place")
+@wrong(
+    "onward",
+    "the cache has room for what was there, and a new token takes the oldest's place",
+    told="step returned a cache of shape",
+)
 class Window(Base):
     def step(self, x, cache):
         y, new = super().step(x, cache)
         return y, new if new.shape[1] <= 2 else new[:, 1:]
 
 
-@wrong("given", "the given cache is written to: room is kept behind its end")
+@wrong(
+    "given",
+    "the given cache is written to: room is kept behind its end",
+    told="step changes the cache that it is given",
+)
 class WritesIntoTheCache(Base):
     def step(self, x, cache):
         y, new = super().step(x, cache)
@@ -329,7 +330,7 @@ class WritesIntoTheCache(Base):
         return y, new
 
 
-@wrong("given", "the cache is made longer in place")
+@wrong("given", "the cache is made longer in place", told="step changes the cache that it is given")
 class ResizedInPlace(Base):
     def step(self, x, cache):
         y, new = super().step(x, cache)
@@ -337,14 +338,14 @@ class ResizedInPlace(Base):
         return y, cache
 
 
-@wrong("given", "the last row alone comes back")
+@wrong("given", "the last row alone comes back", told="step returned a cache of shape")
 class LastRowAlone(Base):
     def step(self, x, cache):
         y, new = super().step(x, cache)
         return y, new[:, -1:]
 
 
-@wrong("again", "positions are counted on the module")
+@wrong("again", "positions are counted on the module", told="it remembers more than the cache")
 class CountsOnItself(Base):
     n = 0
 
@@ -353,7 +354,7 @@ class CountsOnItself(Base):
         return self.n
 
 
-@wrong("again", "the mask of the first text is kept")
+@wrong("again", "the mask of the first text is kept", told="must match the size")
 class MaskKept(Base):
     def hidden(self, S):
         self.__dict__.setdefault("mask", super().hidden(S))
@@ -372,21 +373,23 @@ class AbsorbedTooEarly(Base):
         return S.softmax(-1) @ z[:, None] @ V.mT
 
 
-@wrong("ones", "squeezed: the token's dimension is lost")
+@wrong("ones", "squeezed: the token's dimension is lost", told=r"step returned y of shape \(2, 4\)")
 class Squeezed(Base):
     def step(self, x, cache):
         y, new = super().step(x, cache)
         return y.squeeze(1), new
 
 
-@wrong("ones", "one text's dimension is lost")
+@wrong("ones", "one text's dimension is lost", told="has lost a dimension of size 1")
 class SqueezedBatch(Base):
     def forward(self, x):
         return super().forward(x).squeeze(0)
 
 
-@wrong("ones", "an empty cache is not expected")
-class NoEmptyCache(Base):
+@ANSWERS.right
+class EmptyCacheAside(Base):
+    """At position 0 nothing turns, and one token alone is what forward gives."""
+
     def step(self, x, cache):
         if not cache.shape[1]:
             return self(x), torch.cat([cache, self.down(x)], 1)
@@ -417,7 +420,7 @@ class FiniteMask(Base):
         return self.out(self.merged(Y))
 
 
-@wrong("far", "exponentials without the maximum, in step")
+@wrong("far", "exponentials without the maximum, in step", told="scores far apart: y of each step is NaN")
 class Unshifted(Base):
     def absorbed(self, a, b, z, k):
         U, V = (w.weight.view(self.H, self.d, self.c) for w in (self.up_k, self.up_v))
@@ -425,13 +428,13 @@ class Unshifted(Base):
         return E / E.sum(-1, keepdim=True) @ z[:, None] @ V.mT
 
 
-@wrong("large", "a table of 32 positions")
+@wrong("large", "a table of 32 positions", told="wrong where it is 40 or more")
 class Table(Base):
     def turned(self, x, positions):
         return turn(x, positions.clamp(max=31))
 
 
-@wrong("named", "more heads than four are left out")
+@wrong("named", "more heads than four are left out", told="wrong where it is 9 or more")
 class FourHeads(Base):
     def queries(self, x, positions):
         a, b = super().queries(x, positions)
@@ -439,19 +442,7 @@ class FourHeads(Base):
         return a * keep, b * keep
 
 
-@wrong("named", "the key is turned for each head by itself: r is taken as r / H")
-class OneSpeed(Base):
-    def turned(self, x, positions):
-        return (
-            turn(
-                x.unflatten(-1, (-1, 2)), positions[:, None].expand(-1, x.shape[-1] // 2).flatten()[: x.shape[-1] // 2]
-            ).flatten(-2)
-            if x.shape[-2] == x.shape[-1] // 2
-            else turn(x, positions * 2)
-        )
-
-
-@wrong("surroundings", "gradients are switched off in step, and stay off")
+@wrong("surroundings", "gradients are switched off in step, and stay off", told="gradients switched off")
 class GradientsOff(Base):
     def step(self, x, cache):
         torch.set_grad_enabled(False)
@@ -462,38 +453,32 @@ class GradientsOff(Base):
         return super().forward(x)
 
 
-@wrong("surroundings", "double precision for all that comes")
+@wrong("surroundings", "double precision for all that comes", told="default dtype")
 class DefaultDtype(Base):
     def queries(self, x, positions):
         torch.set_default_dtype(torch.float64)
         return super().queries(x, positions)
 
 
-@wrong("plain", "a norm on the latent vector, as DeepSeek's code has it")
+@wrong("plain", "a norm on the latent vector, as DeepSeek's code has it", true="LatentNormed")
 class Normed(Base):
     def latent(self, x, positions):
         z, k = super().latent(x, positions)
         return F.rms_norm(z, z.shape[-1:]), k
 
 
-@wrong("plain", "out is missing")
-class NoOut(Base):
-    def merged(self, Y):
-        return F.linear(super().merged(Y), torch.linalg.pinv(self.out.weight))
-
-
-@wrong("plain", "step is missing")
+@wrong("plain", "step is missing", told="no method step")
 class NoStep(Base):
     step = None
 
 
-@wrong("plain", "the cache alone comes back from step")
+@wrong("plain", "the cache alone comes back from step", told="expected 2 tensors: y, cache")
 class CacheAlone(Base):
     def step(self, x, cache):
         return super().step(x, cache)[1]
 
 
-@wrong("plain", "two slips: not scaled, and positions from 1")
+@wrong("plain", "two slips: not scaled, and positions from 1", true="NotScaled")
 class TwoSlips(NotScaled, StepFromOne):
     pass
 
@@ -563,3 +548,60 @@ class TokenByToken(Base):
             y, cache = self.step(now, cache)
             Y.append(y)
         return torch.cat(Y, 1)
+
+
+# A second round.
+
+
+@wrong("plain", "values are taken from rows that hold the turned key as well")
+class ValuesOfTheRow(Base):
+    def absorbed(self, a, b, z, k):
+        U, V = (w.weight.view(self.H, self.d, self.c) for w in (self.up_k, self.up_v))
+        S = (a @ U @ z[:, None].mT + b @ k[:, None].mT) * self.scale()
+        return S.softmax(-1) @ (z + k.mean(-1, keepdim=True))[:, None] @ V.mT
+
+
+@wrong("named", "an empty cache is filled with a row of zeros, against errors", told="step returned a cache of shape")
+class RowOfZeros(Base):
+    def step(self, x, cache):
+        if not cache.shape[1]:
+            cache = cache.new_zeros(len(cache), 1, cache.shape[2])
+        return super().step(x, cache)
+
+
+@wrong("ones", "the batch's first text gives the shared key of all")
+class FirstTextsKey(Base):
+    def absorbed(self, a, b, z, k):
+        return super().absorbed(a, b, z, k[:1].expand_as(k))
+
+
+@wrong(
+    "again",
+    "the last cache is kept on the class, and a call with an empty one goes on from there",
+    told="step returned a cache of shape|remembers more",
+)
+class KeptOnTheClass(Base):
+    kept = None
+
+    def step(self, x, cache):
+        if not cache.shape[1] and type(self).kept is not None and len(type(self).kept) == len(x):
+            cache = type(self).kept[:, :, : cache.shape[2]]
+            cache = cache if cache.shape[2] == self.c + self.r else x.new_empty(len(x), 0, self.c + self.r)
+        y, new = super().step(x, cache.to(x.dtype))
+        type(self).kept = new
+        return y, new
+
+
+@ANSWERS.right
+class Buffered(Base):
+    """Room for rows is kept on the module, and what is given out is a copy of its beginning."""
+
+    def step(self, x, cache):
+        n = cache.shape[1]
+        room = x.new_zeros(len(x), 2 * n + 8, self.c + self.r)
+        room[:, :n] = cache
+        t = torch.tensor([n])
+        room[:, n : n + 1] = torch.cat(self.latent(x, t), -1)
+        rows = room[:, : n + 1]
+        z, k = rows.split([self.c, self.r], -1)
+        return self.out(self.merged(self.absorbed(*self.queries(x, t), z, k))), rows
