@@ -18,107 +18,107 @@ wrong = ANSWERS.wrong
 P, K = 0.8, 4
 
 
-@wrong("plain", "the accepted ones alone, without the one that is drawn")
+@wrong("plain", "the accepted ones alone, without the one that is drawn", true="without_the_last_token")
 def accepted_alone():
     return sum(P**i for i in range(1, K + 1))
 
 
-@wrong("plain", "each token is accepted by itself, whatever was before: k p")
+@wrong("plain", "each token is accepted by itself, whatever was before: k p", true="each_by_itself")
 def independent():
     return K * P
 
 
-@wrong("plain", "k p and one more")
+@wrong("plain", "k p and one more", true="each_by_itself_and_one")
 def independent_and_one():
     return K * P + 1
 
 
-@wrong("plain", "all or nothing")
+@wrong("plain", "all or nothing", true="all_or_nothing")
 def all_or_nothing():
     return 1 + K * P**K
 
 
-@wrong("plain", "drafted for ever: 1 / (1 - p)")
+@wrong("plain", "drafted for ever: 1 / (1 - p)", true="best_case")
 def without_end():
     return 1 / (1 - P)
 
 
-@wrong("plain", "p / (1 - p)")
+@wrong("plain", "p / (1 - p)", true="as_many_as_drafted")
 def failures():
     return P / (1 - P)
 
 
-@wrong("plain", "one term too many")
+@wrong("plain", "one term too many", true="five_drafts")
 def six_terms():
     return sum(P**i for i in range(K + 2))
 
 
-@wrong("plain", "one term too few: the first k of them")
+@wrong("plain", "one term too few: the first k of them", true="until_the_first")
 def four_terms():
     return sum(P**i for i in range(K))
 
 
-@wrong("plain", "no free token behind four acceptances")
+@wrong("plain", "no free token behind four acceptances", true="until_the_first")
 def nothing_free():
     return sum(n * P ** (n - 1) * (1 - P) for n in range(1, K + 1)) + K * P**K
 
 
-@wrong("plain", "no token behind a rejection")
+@wrong("plain", "no token behind a rejection", true="nothing_after_a_rejection")
 def nothing_after_a_rejection():
     return sum(n * P**n * (1 - P) for n in range(K)) + (K + 1) * P**K
 
 
-@wrong("plain", "five, always")
+@wrong("plain", "five, always", true="best_case")
 def always_five():
     return K + 1
 
 
-@wrong("plain", "how likely it is that all are accepted")
+@wrong("plain", "how likely it is that all are accepted", true="all_accepted")
 def all_accepted():
     return P**K
 
 
-@wrong("plain", "Leviathan's quotient with the exponent k")
+@wrong("plain", "Leviathan's quotient with the exponent k", true="until_the_first")
 def exponent_k():
     return (1 - P**K) / (1 - P)
 
 
-@wrong("plain", "the probability of a rejection in place of an acceptance")
+@wrong("plain", "the probability of a rejection in place of an acceptance", true="rejected")
 def of_a_rejection():
     return sum(0.2**i for i in range(K + 1))
 
 
-@wrong("plain", "rounded")
+@wrong("plain", "rounded", told="is the right number, rounded")
 def rounded():
     return 3.36
 
 
-@wrong("plain", "saved passes: one less")
+@wrong("plain", "saved passes: one less", true="without_the_last_token")
 def one_less():
     return sum(P**i for i in range(K + 1)) - 1
 
 
-@wrong("plain", "a quotient: passes for each token")
+@wrong("plain", "a quotient: passes for each token", true="passes_per_token")
 def upside_down():
     return 1 / sum(P**i for i in range(K + 1))
 
 
-@wrong("plain", "as text")
+@wrong("plain", "as text", told="it returned a str")
 def as_text():
     return "3.3616"
 
 
-@wrong("plain", "printed, not returned")
+@wrong("plain", "printed, not returned", told="is there a return")
 def printed():
     print(3.3616)
 
 
-@wrong("unwatched", "a range that holds it")
+@wrong("unwatched", "a range that holds it", told="it returned a list of 2")
 def a_range():
     return [3.3, 3.4]
 
 
-@wrong("unwatched", "a number that equals every number", told="expected one number")
+@wrong("unwatched", "a number that equals every number")
 def equals_all():
     class Any(float):
         def __float__(self):
@@ -160,3 +160,35 @@ def as_array():
 @ANSWERS.right
 def as_tensor():
     return (torch.tensor(0.8, dtype=torch.float64) ** torch.arange(5)).sum()
+
+
+# A second round.
+
+
+@wrong("plain", "the mean of the possible counts, 1 to 5")
+def mean_of_counts():
+    return 3.0
+
+
+@wrong("plain", "p is taken for the whole draft: 1 + p k / 2")
+def half_of_them():
+    return 1 + P * K / 2
+
+
+@wrong("plain", "1 - p^5, not divided", true="numerator")
+def not_divided():
+    return 1 - P ** (K + 1)
+
+
+@wrong("plain", "the function itself comes back", told="it returned a function")
+def not_called():
+    return quotient
+
+
+@ANSWERS.right
+def in_steps():
+    left, tokens = 1.0, 1.0
+    for _ in range(K):
+        left *= P
+        tokens += left
+    return np.float32(tokens)
