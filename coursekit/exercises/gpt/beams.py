@@ -8,6 +8,7 @@ from coursekit.checking.contract import Case, Exercise, dtype_name
 from coursekit.checking.probing import Wrong, number, several, whole_numbers
 
 NOTHING = -1  # behind the end of a text
+LENGTHS = "length of each text"
 
 
 def cases(g):
@@ -27,7 +28,7 @@ def cases(g):
         case("search", 3, 5, 0.0, sure=-2.0),
         case("search", 1, 5, 0.0, V=6, sure=-1.0, note="one beam"),
         case("search", 3, 5, 0.0, V=6, start=(1, 4, 1), apart=3.0, dtype=double, note="another prompt"),
-        case("search", 200, 3, 0.0, V=4, end=3, start=(1,), dtype=double, note="every text"),
+        case("search", 60, 3, 0.0, V=4, end=3, start=(1,), dtype=double, note="every text"),
         case("search", 9, 1, 0.0, V=6, end=2, note="one token"),
         case("search", 3, 5, 0.0, end=2, sure=-1.0, note="the prompt holds the end"),
         case("search", 3, 9, 0.0, V=4, sure=-9.0, dtype=double, note="nothing ends"),
@@ -37,7 +38,7 @@ def cases(g):
         case("length", 2, 8, 1.6, V=4, end=1, sure=0.5),
         case("length", 5, 5, 1.0, end=4, sure=2.0, note="most texts end soon"),
         case("length", 4, 12, 0.5, V=7, apart=2.5, sure=0.5, dtype=double, note="mostly sure of the next token"),
-        case("length", 300, 3, 1.0, V=5, end=2, sure=0.5, dtype=double, note="every text"),
+        case("length", 100, 3, 1.0, V=5, end=2, sure=0.5, dtype=double, note="every text"),
         case("length", 6, 40, 0.8, V=8, end=7, start=(6,) * 5, sure=-1.0, dtype=double, note="long texts"),
     ]
 
@@ -53,17 +54,59 @@ def probe(case, beam_search):
     texts, scores = [], []
     for pair in found:
         ids, score = several(pair, "ids", "score")
-        texts.append(whole_numbers(ids, "ids"))
+        texts.append(whole_numbers(ids, "ids", case["table"]))
         scores.append(number(score, "the score of a text", case["table"]).detach())
-    rows = torch.full((len(texts), max(map(len, texts), default=0)), NOTHING)
-    for row, text in zip(rows, texts, strict=True):
-        row[: len(text)] = text
-    like = case["table"]
+    like, width, T = case["table"], case["width"], case["T"]
+    rows, lengths = (torch.full(shape, NOTHING, device=like.device) for shape in ((width, T), (width,)))
+    for i, text in enumerate(texts[:width]):
+        rows[i, : len(text)] = text[:T]
+        lengths[i] = len(text)
     return {
-        "length of each text": torch.tensor([len(text) for text in texts], device=like.device),
-        f"ids of the texts, {NOTHING} behind their ends": rows.to(like.device),
-        "scores": torch.stack(scores) if scores else like.new_zeros(0),
+        "number of texts": torch.tensor(len(texts), device=like.device),
+        LENGTHS: lengths,
+        f"ids of the texts, {NOTHING} behind their ends": rows,
+        "scores": torch.stack([*scores, *like.new_zeros(width)])[:width],
     }
+
+
+def _texts(inputs, outputs):
+    """The texts that came back, with their scores."""
+    n = min(int(outputs["number of texts"]), inputs["width"])
+    lengths, rows = outputs[LENGTHS].tolist(), next(x for name, x in outputs.items() if name.startswith("ids"))
+    return [(rows[i, : lengths[i]].tolist(), outputs["scores"][i].item()) for i in range(n)]
+
+
+def all_different(inputs, outputs):
+    texts = [ids for ids, _ in _texts(inputs, outputs)]
+    twice = next((ids for ids in texts if texts.count(ids) > 1), None)
+    return None if twice is None else f"the text {twice} comes {texts.count(twice)} times"
+
+
+def the_best_first(inputs, outputs):
+    scores = [score for _, score in _texts(inputs, outputs)]
+    i = next((i for i in range(1, len(scores)) if scores[i] > scores[i - 1] + 1e-5), None)
+    return None if i is None else f"text {i} has a higher score than text {i - 1}: the best comes first"
+
+
+def ended_or_full(inputs, outputs):
+    """A text that has not ended has T tokens."""
+    for i, (ids, _) in enumerate(_texts(inputs, outputs)):
+        if ids[-1:] != [inputs["end"]] and len(ids) < inputs["T"]:
+            return f"text {i} is {ids}, without `end`, and was not continued: T is {inputs['T']}"
+    return None
+
+
+def score_of_its_text(inputs, outputs):
+    table = inputs["table"].double()
+    for i, (ids, score) in enumerate(_texts(inputs, outputs)):
+        if not 0 < len(ids) <= inputs["T"] or not all(0 <= token < table.shape[-1] for token in ids):
+            continue
+        before = [inputs["start"][-1], *ids]
+        total = sum(table[n, before[n], token].item() for n, token in enumerate(ids))
+        if not abs(score * len(ids) ** inputs["length_power"] - total) <= 1e-3 * abs(total) + 1e-4:
+            told = f"text {i} is {ids}, the logarithms of its {len(ids)} tokens sum to {total:.4g}"
+            return f"{told}, its score is {score:.4g}"
+    return None
 
 
 class Step:
@@ -101,4 +144,5 @@ EXERCISE = Exercise(
     calls=("beam_search(step, start, width, length_power, end, T)",),
     cases=cases,
     probe=probe,
+    laws=(all_different, ended_or_full, score_of_its_text, the_best_first),
 )

@@ -5,7 +5,7 @@ import re
 
 import torch
 
-from coursekit.checking.contract import Case, Exercise
+from coursekit.checking.contract import Case, Exercise, dtype_name
 from coursekit.checking.drawing import some
 from coursekit.checking.probing import Wrong, text, texts
 
@@ -41,8 +41,8 @@ def cases(g):
         case("text", "another role", "system: 1", "tool: 3", "assistant: 1"),
         case("answers", *question),
         case("answers", *brought),
+        case("answers", "it ends with a question", "system: 1", *turns[:4], "user: 3"),
         case("answers", "three questions", *turns),
-        case("answers", "it ends with a question", "system: 1", "user: 2", "assistant: 4", "user: 3"),
         case("answers", "empty texts", "system: ", "user: 2", "assistant: ", "user: ", "assistant: 2"),
         case("answers", "the same words in every turn", *["user: an ship", "assistant: an ship"] * 2),
         case(
@@ -101,16 +101,23 @@ def probe(case, render_chat):
     """The ids and the text that they stand for; for the answers, also each stretch of text that is learned."""
     tokenizer = Tokenizer(case["pieces"], case["seed"])
     ids, answer = render_chat(case["messages"], tokenizer)
-    for name, found, dtype in (("ids", ids, torch.int64), ("answer", answer, torch.bool)):
-        if found.dtype != dtype or found.shape != ids.shape[:1]:
+    for name, found, fits, kind in (
+        ("ids", ids, _whole(ids), "an integer dtype"),
+        ("answer", answer, answer.dtype == torch.bool, "bool"),
+    ):
+        if not fits or found.shape != ids.shape[:1]:
             raise Wrong(
-                f"{name} has dtype {str(found.dtype).removeprefix('torch.')} and shape {tuple(found.shape)}, expected "
-                f"{str(dtype).removeprefix('torch.')} and one entry for each token"
+                f"{name} has dtype {dtype_name(found.dtype)} and shape {tuple(found.shape)}, expected {kind} and one "
+                "entry for each token"
             )
     found = text(tokenizer.decode(ids.tolist()), TEXT) | {"ids": ids}
     if case["marked"]:
         found |= texts(_learned(tokenizer, ids, answer), LEARNED) | {"answer": answer}
     return {name: x if x.dtype == torch.bool else x.to(torch.int32) for name, x in found.items()}
+
+
+def _whole(x):
+    return not (x.is_floating_point() or x.is_complex() or x.dtype == torch.bool)
 
 
 def _learned(tokenizer, ids, answer):

@@ -57,6 +57,7 @@ def apart(case):
     x = case.inputs["x"]
     x[..., 0] = torch.tensor([2.0, -2.0, 2.0, -2.0])
     x[..., 1] = torch.tensor([-1.0, 1.0, -2.0, 2.0])
+    case.inputs["input_layernorm.weight"][:2] = 1.0
     case.inputs[QUERIES][[1, 5], 0] = 200.0  # the second pair of both heads, by halves
     case.inputs[KEYS][1, 1] = 200.0
     return case

@@ -6,7 +6,7 @@ from functools import partial
 import torch
 from torch import nn
 
-from coursekit.checking.contract import Case, Exercise
+from coursekit.checking.contract import Case, Exercise, dtype_name
 from coursekit.checking.drawing import normal, scattered
 from coursekit.checking.probing import LargestTensor, Wrong, returned
 
@@ -33,14 +33,15 @@ def cases(g):
 
     alone, double = partial(matrix, "orthogonalise"), torch.float64
     return [
+        alone(1, 4),
         alone(4, 6),
         alone(5, 5, double),
         alone(6, 3, double),
-        alone(1, 4),
         alone(5, 1, double),
         alone(1, 1),
         alone(4, 5, scale=3000.0, note="large"),
         alone(4, 5, double, scale=1e-2, note="small"),
+        alone(4, 5, double, scale=1e100, note="too large for float32"),
         alone(5, 6, double, rank=2, note="of rank 2"),
         alone(3, 5, swapped=True, note="not contiguous"),
         Case("orthogonalise", "3 x 4, all 0", {"G": torch.zeros(3, 4), "steps": 0}),
@@ -50,8 +51,8 @@ def cases(g):
         stepping(6, 3, 1),
         stepping(5, 5, 3),
         stepping(12, 3, 2, rate=0.02, momentum=0.5),
-        stepping(3, 12, 2, momentum=0.0, note="momentum 0"),
-        stepping(4, 3, 2, swapped=True, note="not contiguous"),
+        stepping(4, 6, 2, momentum=0.0, note="momentum 0"),
+        stepping(6, 3, 2, swapped=True, note="not contiguous"),
     ]
 
 
@@ -86,6 +87,17 @@ def the_smaller_side(inputs, outputs):
     )
 
 
+def of_its_own_dtype(inputs, outputs):
+    """Not all numbers of a result are such as a coarser dtype has too."""
+    O, G = outputs.get("O"), inputs["G"]
+    if O is None or O.numel() < 4 or not O.any() or not O.isfinite().all():
+        return None
+    coarse = next((dtype for dtype in (torch.bfloat16, torch.float16) if torch.equal(O.to(dtype).to(O), O)), None)
+    return (
+        coarse and f"all numbers of O are such as {dtype_name(coarse)} has: compute in {dtype_name(G.dtype)}, that of G"
+    )
+
+
 EXERCISE = Exercise(
     id="gpt.muon",
     title="Muon",
@@ -96,7 +108,7 @@ EXERCISE = Exercise(
     calls=("orthogonalise(G) -> O", "muon_step(W, G, M, rate, momentum)"),
     cases=cases,
     probe=probe,
-    laws=(the_smaller_side,),
+    laws=(the_smaller_side, of_its_own_dtype),
     # Five steps make the smallest singular values, and rounding among them, up to 485 times larger. Where 1e-7 is not
     # added to the norm but is the least that it may be, singular values differ by as much.
     tolerance={torch.float32: (1e-4, 2e-4), torch.float64: (1e-5, 3e-5)},

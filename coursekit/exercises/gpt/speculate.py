@@ -6,7 +6,9 @@ from coursekit.checking.contract import Case, Exercise, dtype_name
 from coursekit.checking.probing import Wrong, whole_numbers
 
 # How a drafted token is met: its probability under both models, and the uniform number beside it.
-SURE, TOP, LIKELY, SAME, UNLIKELY, REMOVED = "sure", "top", "likely", "same", "unlikely", "removed"
+EASY, SURE, TOP, LIKELY, SAME, UNLIKELY = "easy", "sure", "top", "likely", "same", "unlikely"
+NOTHING = -1  # behind the last id
+REMOVED, FAINT = "removed", "faint"  # by the target's filter; beside them 0, and a number above 0
 
 
 def cases(g):
@@ -17,7 +19,8 @@ def cases(g):
         """Weights 1 ... V for both models, of which the `kept` largest count; the token, and its uniform number."""
         largest = (V - shuffled(kept)[:2]).tolist()
         small, large = min(largest), max(largest)
-        met = {SURE: (large, small), TOP: (V, small), REMOVED: (1, large), SAME: (large, large)}
+        more = dict.fromkeys((EASY, TOP), (V, small)) | {SURE: (large, small), SAME: (large, large)}
+        met = more | dict.fromkeys((REMOVED, FAINT), (1, large))
         theirs, ours = met.get(fate, (small, large))
         token = int(torch.randint(V, (), generator=g))
         weights = []
@@ -27,12 +30,12 @@ def cases(g):
         if fate == SAME:
             weights[0] = weights[1]
         ratio = theirs / ours
-        u = {SURE: 0.98, TOP: 0.98, LIKELY: 0.7 * ratio, SAME: 0.999, UNLIKELY: 0.8 * ratio + 0.2, REMOVED: 0.0}[fate]
-        return *weights, token, u
+        some = {EASY: 0.03, LIKELY: 0.7 * ratio, SAME: 0.999, UNLIKELY: 0.8 * ratio + 0.2, REMOVED: 0.0, FAINT: 0.02}
+        return *weights, token, some.get(fate, 0.98)
 
     def case(part, *fates, V, kept=None, temperature=1.0, note="", dtype=torch.float32, shift=0.0):
         """A filter leaves the `kept` most probable tokens, if any are given."""
-        free = shuffled(V) + 1
+        free = shuffled(V) + 1.5  # other numbers than in the rows before it
         rows = [row(fate, V, kept or V) for fate in fates]
         target = torch.stack([*(p for p, *_ in rows), free]).double()
         draft = torch.stack([q for _, q, *_ in rows]) if rows else torch.ones(0, V)
@@ -47,12 +50,13 @@ def cases(g):
             "temperature": temperature,
             "floor": floor,
             "drawn": int(torch.randint(V, (), generator=g)),
+            "k": len(rows),
         }
         return Case(part, ", ".join(filter(None, words)), given)
 
     double = torch.float64
     return [
-        case("accepted", TOP, LIKELY, SAME, V=7),
+        case("accepted", EASY, TOP, SURE, LIKELY, SAME, LIKELY, V=7),
         case("accepted", LIKELY, V=5, dtype=double),
         case("accepted", LIKELY, SURE, LIKELY, V=6, dtype=double, shift=300.0, note="logits far from 0"),
         case("accepted", V=6, note="no draft"),
@@ -66,32 +70,68 @@ def cases(g):
         case("filtered", SURE, LIKELY, V=9, kept=6, temperature=0.5, dtype=double, note="a filter, temperature 0.5"),
         case("filtered", LIKELY, UNLIKELY, V=7, temperature=2.0, note="temperature 2"),
         case("filtered", SURE, REMOVED, SURE, V=8, kept=4, note="a filter, a token that the target never chooses"),
-        case("filtered", SAME, SAME, REMOVED, V=6, kept=1, dtype=double, note="greedy"),
+        case("filtered", SAME, SAME, FAINT, V=6, kept=1, dtype=double, note="greedy"),
     ]
 
 
 def probe(case, speculate):
     """What is returned, and what `draw` is given: a distribution is seen as it is, nothing is left to chance."""
-    asked = []
+    asked, target, k = [], case["target"], case["k"]
 
     def chances(logits):
         p = torch.threshold((logits / case["temperature"]).softmax(-1), case["floor"], 0.0)
         return p / p.sum(-1, keepdim=True)
 
     def draw(p):
-        found, want = tuple(p.shape) if isinstance(p, torch.Tensor) else type(p).__name__, (case["target"].shape[1],)
+        found, want = tuple(p.shape) if isinstance(p, torch.Tensor) else type(p).__name__, (target.shape[1],)
         if found != want:
             raise Wrong(f"draw was given {found}, expected the probabilities of all tokens, {want}")
         asked.append(p.detach().clone())
         return case["drawn"]
 
-    ids = speculate(case["target"], case["draft"], case["tokens"], case["uniforms"], chances, draw)
-    device = case["target"].device
+    ids = whole_numbers(
+        speculate(target, case["draft"], case["tokens"], case["uniforms"], chances, draw), "the ids", target
+    )
+    if not asked:
+        raise Wrong("draw is not called: it gives the last id, be a token rejected or all of them accepted")
     return {
-        "ids": whole_numbers(ids, "the ids", case["target"]),
-        "calls of draw": torch.tensor(len(asked), device=device),
-        "what draw is given": asked[0] if asked else torch.zeros_like(case["target"][0]),
+        "number of ids": torch.tensor(len(ids), device=target.device),
+        "ids": torch.cat([ids, ids.new_full((k + 1,), NOTHING)])[: k + 1],
+        "calls of draw": torch.tensor(len(asked), device=target.device),
+        "what draw is given": asked[0],
+        "_target": chances(target),
+        "_draft": chances(case["draft"]),
     }
+
+
+def draft_then_drawn(inputs, outputs):
+    """In front of the last id stands the beginning of the draft, and nothing else; the last one is what draw gave."""
+    n = int(outputs["number of ids"])
+    if not 0 < n <= inputs["k"] + 1:
+        return None  # the number is told
+    *front, last = outputs["ids"].tolist()[:n]
+    draft = inputs["tokens"][: len(front)]
+    if front != draft:
+        return f"in front of the last id stand {front}, and the draft begins with {draft}"
+    return None if last == inputs["drawn"] else f"the last id is {last}, and draw gave {inputs['drawn']}"
+
+
+def from_the_last_row(inputs, outputs):
+    """Behind a whole draft it is the last row of the target that is drawn from, not one that a token was checked by."""
+    k, given = inputs["k"], outputs["what draw is given"]
+    if int(outputs["number of ids"]) <= k:
+        return None
+    rows = [(model, i) for model in ("target", "draft") for i in range(len(outputs[f"_{model}"]))]
+    same = [at for at in rows if torch.allclose(outputs[f"_{at[0]}"][at[1]], given.to(outputs["_target"]), atol=1e-5)]
+    if not same or ("target", k) in same:
+        return None
+    model, i = same[0]
+    return f"what draw is given behind all tokens is row {i} of the {model}, by which tokens[{i}] is checked"
+
+
+def sums_to_one(inputs, outputs):
+    total = outputs["what draw is given"].double().sum().item()
+    return f"what draw is given sums to {total:.3g}, and probabilities sum to 1" if abs(total - 1) > 1e-3 else None
 
 
 EXERCISE = Exercise(
@@ -104,4 +144,5 @@ EXERCISE = Exercise(
     calls=("speculate(target, draft, tokens, uniforms, chances, draw)",),
     cases=cases,
     probe=probe,
+    laws=(draft_then_drawn, sums_to_one, from_the_last_row),
 )

@@ -42,7 +42,7 @@ def cases(g):
         case(unequal, "some without an end", [2, 5, 3, 1], [20, 3, 20, 0], T=7),
         case(unequal, "end tokens in the prompts", [3, 6, 2], [4, 2, 3], T=6, ended=[0, 1]),
         case(unequal, "20 prompts", [1 + 7 * i % 11 for i in range(20)], [5 * i % 9 for i in range(20)], T=7, V=60),
-        case(unequal, "a long answer", [2, 30], [22, 9], T=24, V=40),
+        case(unequal, "a long answer", [2, 30], [27, 9], T=30, V=50),
     ]
 
 
@@ -81,7 +81,9 @@ class Step:
         for name, x, dtype in (("ids", ids, torch.int64), ("real", real, torch.bool)):
             if not isinstance(x, torch.Tensor) or x.dtype != dtype or x.shape[:-1] != (self.B,):
                 told = f"{x.dtype} {tuple(x.shape)}" if isinstance(x, torch.Tensor) else type(x).__name__
-                raise Wrong(f"step is called with {name} of {told}, expected {dtype} with a row for each prompt")
+                raise Wrong(
+                    f"step is called with {name} of {told}, expected {dtype} ({self.B}, t), a row for each prompt"
+                )
         if not ids.numel() or not 0 <= ids.min() <= ids.max() < self.V:
             raise Wrong("step is called with ids that the model does not know: fill up with one that it does, as `end`")
         self.ids = torch.cat([self.ids, ids], 1)
@@ -116,6 +118,8 @@ PADDING = "real in the first call"
 def padding_said(found, right):
     if torch.equal(found.sum(1), right.sum(1)):
         return "the prompts stand elsewhere in the first batch: fill up shorter ones on the left"
+    if sorted(found.tolist()) == sorted(right.tolist()):
+        return "the rows of the first batch stand in another order than the prompts, and so would the answers"
     return (
         "real in the first batch does not say where the prompts are: it is False where a row was filled up, else True"
     )

@@ -27,7 +27,7 @@ def reference(step, start, width, length_power, end, T):
     return sorted(scored, key=lambda text: text[1], reverse=True)[:width]
 
 
-TRUSTED = Trusted(reference)
+TRUSTED = Trusted(reference, budget="a round, what ends, when to stop and the score each go wrong by themselves")
 
 
 class Search:
@@ -91,7 +91,7 @@ class Search:
 (slip,) = TRUSTED.one_by_one(lambda steps: lambda *given: steps()(*given))
 
 
-@slip("Texts that have ended are continued: put those whose last token is `end` aside, and go on with the others.")
+@slip("`step` is given texts that have ended: put those whose last token is `end` aside, and go on with the others.")
 class EndedContinued(Search):
     def is_end(self, text):
         return False
@@ -116,6 +116,35 @@ class StopsAtTheFirstEnd(Search):
 
     def results(self, done, opened):
         return done or opened
+
+
+@slip(
+    "The search stops when `width` texts have ended, but those that are open may still score better: it goes on until "
+    "none is open or T is reached."
+)
+class StopsWhenEnoughHaveEnded(Search):
+    def enough(self, done):
+        return len(done) >= self.width
+
+
+@slip(
+    "After some of the best continuations have ended, others are taken so that `width` texts stay open (libraries do). "
+    "Here the best `width` of a round are those that end and those that do not, together."
+)
+class RefillsTheBeam(Search):
+    def kept(self, groups, done):
+        texts = sorted([text for group in groups for text in group], key=lambda text: -text[1])[: 2 * self.width]
+        opened = [text for text in texts if not self.is_end(text)][: self.width]
+        return [text for text in texts if self.is_end(text)] + opened
+
+
+@slip(
+    "The results are chosen by their sums, and only then get a score: compare all texts, ended and open, by their "
+    "scores, and take the best `width`."
+)
+class ChosenBySum(Search):
+    def results(self, done, opened):
+        return self.best(done + opened)
 
 
 @slip("Texts of T tokens that have not ended are lost: they are results like the others.")
@@ -208,15 +237,15 @@ class NotSorted(Search):
 @TRUSTED.alternative
 def with_tensors(step, start, width, length_power, end, T):
     """The sums in a tensor, the best ones by topk over beams times tokens."""
-    texts, sums, found = [start], torch.zeros(1, dtype=torch.float64), []
+    texts, sums, found = [start], 0.0, []
     for n in range(1, T + 1):
-        scores = sums[:, None] + step(texts).cpu().double()
+        scores = step(texts).double() + sums
         sums, places = scores.flatten().topk(min(width, scores.numel()))
         beams, tokens = places // scores.shape[1], places % scores.shape[1]
         texts = [[*texts[b], v] for b, v in zip(beams.tolist(), tokens.tolist(), strict=True)]
         ends = (tokens == end) | (n == T)
         found += [(texts[i][-n:], sums[i] / n**length_power) for i in ends.nonzero()[:, 0].tolist()]
-        texts, sums = [text for text, over in zip(texts, ends.tolist(), strict=True) if not over], sums[~ends]
+        texts, sums = [text for text, over in zip(texts, ends.tolist(), strict=True) if not over], sums[~ends, None]
         if not texts:
             break
     found.sort(key=lambda pair: pair[1].item(), reverse=True)

@@ -54,6 +54,22 @@ TRUSTED.add_mistake("numerator", "This is 1 - 0.8^5: divide it by 1 - 0.8.", num
 TRUSTED.add_mistake(
     "rejected", "0.2 is taken for 0.8: each draft is accepted with probability 0.8.", number((1 - 0.2**5) / 0.8)
 )
+TRUSTED.add_mistake(
+    "nothing_after_a_rejection",
+    "The token that is drawn after a rejection is not counted, only the free one after four acceptances.",
+    number(sum(n * A**n * (1 - A) for n in range(K)) + (K + 1) * A**K),
+)
+TRUSTED.add_mistake(
+    "as_many_as_drafted",
+    "As many tokens are drafted (and 0.8 / (1 - 0.8) is what a draft without an end has accepted on average). Some are "
+    "rejected, and each pass gives one more.",
+    number(K),
+)
+TRUSTED.add_mistake(
+    "passes_per_token",
+    "This is passes of the large model for each token: asked are tokens for each pass, so turn it over.",
+    number((1 - A) / (1 - A ** (K + 1))),
+)
 TRUSTED.add_alternative("as_a_sum", number(sum(A**i for i in range(K + 1))))
 TRUSTED.add_alternative(
     "case_by_case", number(sum(n * A ** (n - 1) * (1 - A) for n in range(1, K + 1)) + (K + 1) * A**K)

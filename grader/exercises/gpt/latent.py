@@ -130,7 +130,7 @@ class Parts(Maps):
         return self.out(Y.transpose(1, 2).flatten(2))
 
 
-TRUSTED = Trusted(Reference)
+TRUSTED = Trusted(Reference, budget="two forms of one attention: maps, turning, scale and cache each go wrong alone")
 
 
 @TRUSTED.mistake(
@@ -149,6 +149,79 @@ class ScaledByContent(Parts):
 class ScaledByLatent(Parts):
     def absorbed_scale(self):
         return (self.c + self.r) ** 0.5
+
+
+@TRUSTED.mistake("The scores are not scaled: divide them by sqrt(d + r), or the softmax saturates.")
+class NotScaled(Parts):
+    def scale(self):
+        return 1.0
+
+
+@TRUSTED.mistake(
+    "The scores of both forms are divided by sqrt(c + r). A query and a key have d + r numbers: their root."
+)
+class BothScaledByLatent(Parts):
+    def scale(self):
+        return (self.c + self.r) ** 0.5
+
+
+@TRUSTED.mistake(
+    "The latent vectors are normalised, as DeepSeek's code does with a norm of its own. Here l is as it is."
+)
+class LatentNormed(Parts):
+    def row(self, x, at):
+        c, k_R = super().row(x, at).split([self.c, self.r], -1)
+        return torch.cat((torch.nn.functional.rms_norm(c, c.shape[-1:]), k_R), -1)
+
+
+@TRUSTED.mistake(
+    "The first r rows of `down` are taken for the key that turns: its first c rows make the latent vector."
+)
+class KeyFirstInDown(Parts):
+    def row(self, x, at):
+        k_R, c = self.down(x).split([self.r, self.c], -1)
+        return torch.cat((c, self.turned_key(k_R, at)), -1)
+
+
+@TRUSTED.mistake("The first r rows of each head of `q` are taken for the part that turns: it has d rows and then r.")
+class TurnedPartFirst(Parts):
+    def cut(self, q):
+        return q.unflatten(-1, (self.H, -1)).transpose(1, 2).split([self.r, self.d], -1)[::-1]
+
+
+@TRUSTED.mistake(
+    "The cache holds keys that are not turned, and all of them turn anew at each step. A row holds the turned key: its "
+    "position never changes."
+)
+class TurnedAfterTheCache(Parts):
+    def step(self, x, cache):
+        at = torch.tensor([cache.shape[1]], device=x.device)
+        cache = torch.cat((cache, self.down(x)), 1)
+        c, k_R = cache.split([self.c, self.r], -1)
+        row = torch.cat((c, turn(k_R, torch.arange(cache.shape[1], device=x.device))), -1)
+        return self.absorbed(*self.queries(x, at), row), cache
+
+
+@TRUSTED.mistake(
+    "The heads are joined without exchanging heads and tokens first: the shape is right, but a row holds pieces of "
+    "several tokens."
+)
+class MergedWithoutTranspose(Parts):
+    def merged(self, Y):
+        B, H, T, d = Y.shape
+        return self.out(Y.reshape(B, T, H * d))
+
+
+@TRUSTED.mistake(
+    "In `step` the weights of `up_k` and `up_v` are viewed as (H, c, d). Their rows are those of head after head, so "
+    "that `.view(H, d, c)` holds the U_i; transpose that where you need it."
+)
+class ViewedTheOtherWay(Parts):
+    def absorbed(self, q_C, q_R, row):
+        c, k_R = (x[:, None] for x in row.split([self.c, self.r], -1))
+        U, V = (up.weight.view(self.H, self.c, self.d) for up in (self.up_k, self.up_v))
+        A = ((q_C @ U.mT @ c.mT + q_R @ k_R.mT) / self.scale()).softmax(-1)
+        return self.merged(A @ c @ V)
 
 
 @TRUSTED.mistake("Nothing turns: the last r numbers of each query, and the rotary key, go through `turn`.")
@@ -216,9 +289,9 @@ class NotSeenByItself(Parts):
 
 
 @TRUSTED.mistake(
-    "`step` is right, but it makes the keys and values of all tokens anew from the cache. In the absorbed form the "
-    "query goes through `up_k` (transposed) and meets the latent vectors as they are, and only what they are mixed to "
-    "goes through `up_v`."
+    "`step` is right, but something in it is as large as the keys of a head: keys or values are made anew from the "
+    "cache, or the cache is copied for each head. In the absorbed form the query goes through `up_k` (transposed) and "
+    "meets the latent vectors as they are, and only what they are mixed to goes through `up_v`."
 )
 class MadeAnew(Parts):
     def absorbed(self, q_C, q_R, row):

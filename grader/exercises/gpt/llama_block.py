@@ -134,7 +134,16 @@ def rms_norm(x, norm):
 
 
 TRUSTED = Trusted(Reference, budget="four changes to a block, each with slips of its own")
-TRUSTED.add_slips(blocks.slipping(Parts), attention.NotScaled, blocks.NormsExchanged)
+TRUSTED.add_slips(
+    blocks.slipping(Parts),
+    attention.NotScaled,
+    attention.ScaledByModelWidth,
+    blocks.NormsExchanged,
+    blocks.NoNetworkResidual,
+    blocks.SecondResidualFromTheInput,
+    blocks.NetworkReadsTheInput,
+    blocks.MergedWithoutTranspose,
+)
 (wrong_step,) = TRUSTED.one_by_one(blocks.slipping(Parts))
 (wrong_norm,) = TRUSTED.one_by_one(lambda norm: type(norm.__name__, (Parts,), {"Norm": norm}))
 
@@ -143,6 +152,18 @@ TRUSTED.add_slips(blocks.slipping(Parts), attention.NotScaled, blocks.NormsExcha
 class MeanSubtracted(Norm):
     def divided(self, x):
         return super().divided(x - x.mean(-1, keepdim=True))
+
+
+@wrong_norm("x is divided by the mean square itself: its root is missing, sqrt(mean(x^2) + eps).")
+class NoRoot(Norm):
+    def divided(self, x):
+        return x / (x.pow(2).mean(-1, keepdim=True) + self.eps)
+
+
+@wrong_norm("The squares are added up where their mean is asked for: divide the sum by D.")
+class SumOfSquares(Norm):
+    def divided(self, x):
+        return x / (x.pow(2).sum(-1, keepdim=True) + self.eps).sqrt()
 
 
 @wrong_norm("eps is added to the root. It belongs under it: sqrt(mean(x^2) + eps).")
@@ -174,6 +195,71 @@ class Neighbours(Parts):
     def turn(self, x):
         halves = x.unflatten(-1, (-1, 2)).mT.flatten(-2)
         return super().turn(halves).unflatten(-1, (2, -1)).mT.flatten(-2)
+
+
+@wrong_step(
+    "The angles are laid out for neighbours, each one twice in a row, and the pairs are halves: entries i and i + d/2 "
+    "have the same angle, as `torch.cat([angle, angle], -1)` gives it."
+)
+class AnglesOfNeighbours(Parts):
+    def turn(self, x):
+        angle = self.angles(x).repeat_interleave(2, -1)
+        a, b = x.chunk(2, -1)
+        return x * angle.cos().to(x.dtype) + torch.cat((-b, a), -1) * angle.sin().to(x.dtype)
+
+
+@wrong_step(
+    "The pairs turn by minus the angle: a cos - b sin comes first, and a sin + b cos second. A block that was trained "
+    "with the one cannot be run with the other."
+)
+class Backwards(Parts):
+    def angles(self, x):
+        return -super().angles(x)
+
+
+@wrong_step("A minus is missing: with halves a and b, the first one becomes a cos - b sin.")
+class NoMinus(Parts):
+    def turn(self, x):
+        angle = self.angles(x)
+        a, b = x.chunk(2, -1)
+        cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
+        return torch.cat((a * cos + b * sin, b * cos + a * sin), -1)
+
+
+@wrong_step("The speeds fall half as fast as they should: the exponent of pair i is -2i/d, not -i/d.")
+class ExponentHalved(Parts):
+    def angles(self, x):
+        d = x.shape[-1]
+        theta = self.base ** (-torch.arange(d // 2, device=x.device).double() / d)
+        return torch.arange(x.shape[-2], device=x.device)[:, None] * theta
+
+
+@wrong_step(
+    "The speeds fall twice as fast as they should: the exponent of pair i is -2i/d, with d the width of a head."
+)
+class ExponentDoubled(Parts):
+    def angles(self, x):
+        d = x.shape[-1]
+        theta = self.base ** (-torch.arange(0, d, 2, device=x.device).double() / (d / 2))
+        return torch.arange(x.shape[-2], device=x.device)[:, None] * theta
+
+
+@wrong_step(
+    "The number of the head is taken for the position: turn (B, H, T, d), where the tokens are the last dimension but "
+    "one, or give the angles a dimension for the heads."
+)
+class TurnedByHead(Parts):
+    def turn(self, x):
+        return super().turn(x.transpose(1, 2)).transpose(1, 2)
+
+
+@wrong_step(
+    "The projections are viewed as (B, heads, T, d) without a transpose: a head gets the whole width of some tokens in "
+    "place of its slice of every token."
+)
+class SplitWithoutTranspose(Parts):
+    def split(self, x):
+        return x.reshape(len(x), -1, x.shape[1], self.d)
 
 
 @wrong_step(
@@ -234,6 +320,17 @@ class Exchanged(Parts):
         return super().gated(up, gate)
 
 
+@wrong_step("The gate is a sigmoid's, which makes it GLU. SwiGLU has SiLU, x sigmoid(x), which is `F.silu`.")
+class SigmoidGate(Parts):
+    act = staticmethod(torch.sigmoid)
+
+
+@wrong_step("SiLU acts on the product of gate and up. It acts on the gate alone, and then comes the product.")
+class ProductActivated(Parts):
+    def gated(self, gate, up):
+        return self.act(gate * up)
+
+
 @wrong_step("The gate is a GELU's. SwiGLU has SiLU, x sigmoid(x), which is `F.silu`.")
 class GeluGate(Parts):
     act = staticmethod(gelu)
@@ -247,17 +344,16 @@ class PostNorm(Parts):
 
 @TRUSTED.alternative
 class Fused(Parts):
-    """torch's norm and attention, and angles in float32 for a table that was made beforehand."""
+    """torch's norm and attention, and angles in float32, each one twice."""
 
     def __init__(self, D, H, G, F, base, eps):
         super().__init__(D, H, G, F, base, eps)
         self.input_layernorm, self.post_attention_layernorm = nn.RMSNorm(D, eps), nn.RMSNorm(D, eps)
-        d = D // H
-        self.theta = base ** (-torch.arange(0, d, 2).float() / d).repeat(2)
 
     def forward(self, x):
         n = self.input_layernorm(x)
-        angle = torch.outer(torch.arange(x.shape[1], device=x.device).float(), self.theta.to(x.device))
+        theta = self.base ** (-torch.arange(0, self.d, 2, device=x.device).float() / self.d).repeat(2)
+        angle = torch.outer(torch.arange(x.shape[1], device=x.device).float(), theta)
         cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
         Q, K, V = (self.split(p) for p in self.project(n))
         Q, K = (p * cos + half_turn(p) * sin for p in (Q, K))
@@ -296,7 +392,9 @@ class InComplexNumbers(Parts):
         T = n.shape[1]
         q, k, v = ((n @ weights[f"self_attn.{name}_proj.weight"].T).unflatten(-1, (-1, self.d)) for name in "qkv")
         at = torch.arange(1, T + 1, device=n.device).double()[:, None, None]
-        turn = torch.polar(torch.ones_like(at), at * self.base ** (-torch.arange(self.d // 2).to(at) * 2 / self.d))
+        turn = torch.polar(
+            torch.ones_like(at), at * self.base ** (-torch.arange(self.d // 2, device=n.device).to(at) * 2 / self.d)
+        )
         q, k = (torch.complex(*p.chunk(2, -1)) * turn for p in (q, k))
         q = q.unflatten(2, (self.G, -1))  # (B, T, G, H/G, d/2)
         scores = torch.einsum("btgri,bsgi->bgrts", q, k.conj()).real / self.d**0.5

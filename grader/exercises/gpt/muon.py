@@ -72,7 +72,9 @@ class Step:
         return max(1.0, rows / columns) ** 0.5
 
 
-TRUSTED = Trusted((orthogonalise, muon_step))
+TRUSTED = Trusted(
+    (orthogonalise, muon_step), budget="two functions: norm, polynomial and sides, and momentum, scale and sign"
+)
 wrong_newton, wrong_step = TRUSTED.one_by_one(lambda steps: steps(), lambda steps: steps())
 
 
@@ -122,9 +124,32 @@ class SixSteps(Newton):
     steps = 6
 
 
+@wrong_newton("There are four steps: five are asked for.")
+class FourSteps(Newton):
+    steps = 4
+
+
+@wrong_newton("b is taken with the other sign: it is -4.7750, and b A is added.")
+class OtherSignOfB(Newton):
+    coefficients = (3.4445, 4.7750, 2.0315)
+
+
+@wrong_newton("The coefficients are the classical ones, 1.5 and -0.5, which need many more steps: take a, b and c.")
+class Classical(Newton):
+    coefficients = (1.5, -0.5, 0.0)
+
+
 @wrong_newton(
-    "The result is right, but a matrix with more rows than columns is not turned over: X X^T has then the size of the "
-    "larger side, and most of the work is for nothing."
+    "The result is multiplied by the norm of G at the end. It stays divided: all singular values are about 1."
+)
+class MultipliedBack(Newton):
+    def __call__(self, G):
+        return super().__call__(G) * G.norm()
+
+
+@wrong_newton(
+    "The result is right, but a product has the size of the larger side, and most of the work is for nothing: take "
+    "X X^T, of a matrix that is turned over first where it has more rows than columns."
 )
 class NotTurnedOver(Newton):
     def lying(self, X):
@@ -194,6 +219,27 @@ class ScaleUpsideDown(Step):
 class ScaleWithoutRoot(Step):
     def scale(self, rows, columns):
         return max(1.0, rows / columns)
+
+
+@wrong_step("W moves along the gradient: the step is taken away from W.")
+class Uphill(Step):
+    def scale(self, rows, columns):
+        return -super().scale(rows, columns)
+
+
+@wrong_step(
+    "The maximum is missing: where a matrix has fewer rows than columns the scale is 1, not sqrt(rows / columns)."
+)
+class WithoutMaximum(Step):
+    def scale(self, rows, columns):
+        return (rows / columns) ** 0.5
+
+
+@wrong_step("Nothing is made orthogonal: this is SGD with Nesterov's momentum. `orthogonalise` takes G + momentum * M.")
+class NotOrthogonalised(Step):
+    def direction(self, G, M, momentum):
+        M.mul_(momentum).add_(G)
+        return G + momentum * M
 
 
 def by_factors(G):

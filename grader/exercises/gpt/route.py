@@ -170,6 +170,38 @@ class HeaviestFirst(Router):
         return places.view_as(expert)
 
 
+@wrong_route(
+    "The order in which room is given away is right, but `view` does not bring it back: what was counted over the "
+    "columns of `expert` is (k, T), and its transpose belongs to the tokens."
+)
+class ViewedNotTransposed(Router):
+    def places(self, expert, weight, E):
+        return counted(expert.T.flatten(), E).view_as(expert)
+
+
+@wrong_route("A token whose choices do not all find room loses all of them: each choice is kept or dropped by itself.")
+class WholeTokenDropped(Router):
+    def __call__(self, logits, k, capacity):
+        expert, weight, kept = super().__call__(logits, k, capacity)
+        kept = kept.all(-1, keepdim=True).expand_as(kept)
+        return expert, weight * kept, kept
+
+
+@wrong_route("The softmax runs over the tokens, dimension 0: each token shares out its probability over the experts.")
+class OverTokens(Router):
+    def __call__(self, logits, k, capacity):
+        # The logarithms of what was computed go once more through a softmax, which only divides by the sum of a row.
+        return super().__call__(logits.log_softmax(0), k, capacity)
+
+
+@wrong_route(
+    "Each expert has a sigmoid by itself, as in DeepSeek-V3. Here probabilities are a softmax over the experts."
+)
+class Sigmoids(Router):
+    def __call__(self, logits, k, capacity):
+        return super().__call__(torch.nn.functional.logsigmoid(logits), k, capacity)
+
+
 @wrong_route("The choices come worst first: the best expert of a token stands in column 0.")
 class WorstFirst(Router):
     def best(self, p, k):
@@ -199,7 +231,10 @@ def probabilities_alone(logits, k):
     return len(P) * (P * P).sum()
 
 
-@wrong_balance("The factor E is missing from the loss: with it, evenly spread tokens give 1 for any number of experts.")
+@wrong_balance(
+    "The factor E is missing from the loss, or a mean over the experts takes it away: with E and a sum, evenly spread "
+    "tokens give 1 for any number of experts."
+)
 def without_E(logits, k):
     return (shares(logits, k) * logits.softmax(-1).mean(0)).sum()
 
@@ -212,6 +247,30 @@ def choices_per_token(logits, k):
 @wrong_balance("Only the first choice of each token is counted in f. All k of them are choices.")
 def first_choice_alone(logits, k):
     return logits.shape[1] * (shares(logits, 1) * logits.softmax(-1).mean(0)).sum()
+
+
+@wrong_balance("P is the mean of the weights, which are 0 for all but k experts: it is the mean of the whole softmax.")
+def mean_of_weights(logits, k):
+    best, expert = logits.topk(k)
+    weight = torch.zeros_like(logits).scatter(1, expert, best.softmax(-1))
+    return logits.shape[1] * (shares(logits, k) * weight.mean(0)).sum()
+
+
+@wrong_balance("P is made by a softmax over the tokens: a token shares out its probability over the experts, dim=-1.")
+def softmax_over_tokens(logits, k):
+    return logits.shape[1] * (shares(logits, k) * logits.softmax(0).mean(0)).sum()
+
+
+@wrong_balance("The logits are averaged before the softmax: P is the mean of what the softmax gives.")
+def softmax_of_the_mean(logits, k):
+    return logits.shape[1] * (shares(logits, k) * logits.mean(0).softmax(-1)).sum()
+
+
+@wrong_balance(
+    "The loss is multiplied by the number of tokens, T. The factor is the number of experts, logits.shape[1]."
+)
+def tokens_for_experts(logits, k):
+    return len(logits) * (shares(logits, k) * logits.softmax(-1).mean(0)).sum()
 
 
 def from_logits(logits, k, capacity):

@@ -20,7 +20,7 @@ def reference(target, draft, tokens, uniforms, chances, draw):
     return [*ids, draw(p[len(tokens)])]
 
 
-TRUSTED = Trusted(reference)
+TRUSTED = Trusted(reference, budget="acceptance, what is left, what ends the draft and the filter each go wrong alone")
 
 
 class Steps:
@@ -161,6 +161,28 @@ class DraftMinusTarget(Steps):
         return (q - p).clamp_min(0)
 
 
+@slip(
+    "After a rejection the token is drawn from the target without the rejected one. This is right only where the draft "
+    "gave all its probability to that token: draw from (p - q)+, divided by its sum."
+)
+class WithoutTheRejected(Steps):
+    def rejected(self, x, drawn):
+        return [drawn]
+
+    def rest(self, p, q, i):
+        return self.normalised(p[i].index_fill(0, self.tokens[i], 0.0))
+
+    def __call__(self, target, draft, tokens, uniforms, chances, draw):
+        self.tokens = torch.tensor(tokens, dtype=torch.int64, device=target.device)
+        return super().__call__(target, draft, tokens, uniforms, chances, draw)
+
+
+@slip("A softmax makes probabilities of (p - q)+: tokens whose difference is 0 must not come. Divide it by its sum.")
+class SoftmaxOfTheRest(Steps):
+    def normalised(self, rest):
+        return rest.softmax(-1)
+
+
 @slip("Tokens after a rejection are looked at as well. They were drafted behind a token that is not there: stop.")
 class GoesOn(Steps):
     def stops(self):
@@ -180,6 +202,49 @@ class RejectedTokenStays(Steps):
 class NoFreeToken(Steps):
     def free(self, p, q, draw):
         return []
+
+
+@slip(
+    "The free token is drawn from a difference with the draft's last row. No token was drafted at this place, so "
+    "nothing is taken away: draw from the target's last row as it is."
+)
+class FreeFromTheRest(Steps):
+    def free(self, p, q, draw):
+        return [draw(self.normalised(self.residual(p[-1], q[-1])) if len(q) else p[-1])]
+
+
+@slip(
+    "The target's rows are read one place too late: row i of both is about the place of tokens[i], and the last row of "
+    "the target is one more."
+)
+class OneRowLate(Steps):
+    def p(self, target, chances):
+        p = chances(target)
+        return torch.cat([p[1:], p[-1:]])
+
+
+@slip(
+    "Tokens are accepted or rejected by a plain softmax, and only drawn by `chances`. Temperature and filter decide "
+    "here too: both probabilities of the quotient are those of `chances`."
+)
+class JudgedUnfiltered(Steps):
+    def __call__(self, target, draft, tokens, uniforms, chances, draw):
+        self.plain = iter([*zip(target.softmax(-1), draft.softmax(-1), strict=False)])
+        return super().__call__(target, draft, tokens, uniforms, chances, draw)
+
+    def accepts(self, p, q, x, uniforms, i):
+        return super().accepts(*next(self.plain), x, uniforms, i)
+
+
+@TRUSTED.mistake(
+    "The accepted tokens are counted, wherever they stand. One rejection ends the draft: what counts is how many are "
+    "accepted before the first that is not (a cumprod, say)."
+)
+def counts_all_accepted(target, draft, tokens, uniforms, chances, draw):
+    p, q = chances(target), chances(draft)
+    n = sum(bool(uniforms[i] < p[i, x] / q[i, x]) for i, x in enumerate(tokens))
+    rest = (p[n] - q[n]).clamp_min(0) if n < len(tokens) else p[n]
+    return [*tokens[:n], draw(rest / rest.sum())]
 
 
 @TRUSTED.alternative

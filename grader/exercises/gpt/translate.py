@@ -90,7 +90,9 @@ class Greedy:
         return answers
 
 
-TRUSTED = Trusted(reference)
+TRUSTED = Trusted(
+    reference, budget="padding, which logits, the cache, who is finished, when to stop and what comes back"
+)
 (slip,) = TRUSTED.one_by_one(lambda steps: steps())
 
 
@@ -136,6 +138,34 @@ class FinishedRowsGoOn(Greedy):
 
     def cut(self, row, end, T):
         return [token for token in row if token != end]
+
+
+@slip(
+    "No row ever finishes: `end` is left out of the answers, and what comes behind it is written on. Remember for each "
+    "row that it is finished, and stop when all are."
+)
+class NothingEndsARow(Greedy):
+    def ends(self, token, end):
+        return torch.zeros_like(token, dtype=torch.bool)
+
+    def cut(self, row, end, T):
+        return [token for token in row if token != end]
+
+
+@slip("An answer has at most T - 1 tokens: T of them may be written, which takes T calls of `step`.")
+class OneTokenTooFew(Greedy):
+    def calls(self, T, prompts):
+        return max(1, T - 1)
+
+
+@slip(
+    "All answers are one and the same list: `[[]] * B` holds one list B times. Make a new one for each prompt, "
+    "`[[] for _ in prompts]`."
+)
+class OneListForAll(Greedy):
+    def results(self, prompts, answers):
+        longest = max(map(len, answers))
+        return [[row[t] for t in range(longest) for row in answers if t < len(row)]] * len(answers)
 
 
 @slip("All rows stop with the first one that ends: the others are not finished yet.")
