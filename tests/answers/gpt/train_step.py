@@ -38,7 +38,7 @@ def finished(model, optimizer, schedule, clip):
     schedule.step()
 
 
-@wrong("plain", "the given code")
+@wrong("plain", "the given code", true="as_given")
 def given_step(model, optimizer, schedule, micro_batches, clip):
     optimizer.zero_grad()
     total = 0.0
@@ -52,7 +52,7 @@ def given_step(model, optimizer, schedule, micro_batches, clip):
     return total
 
 
-@wrong("plain", "two mended: the mean of the means is left, as in build-nanogpt")
+@wrong("plain", "two mended: the mean of the means is left, as in build-nanogpt", true="DividedByMicroBatches")
 def mean_of_means(model, optimizer, schedule, micro_batches, clip):
     optimizer.zero_grad()
     total = 0.0
@@ -64,7 +64,7 @@ def mean_of_means(model, optimizer, schedule, micro_batches, clip):
     return float(total)
 
 
-@wrong("plain", "two mended: each micro-batch is clipped")
+@wrong("plain", "two mended: each micro-batch is clipped", true="ClippedInTheLoop")
 def clips_each(model, optimizer, schedule, micro_batches, clip):
     optimizer.zero_grad()
     n, total = targets(micro_batches), 0.0
@@ -78,7 +78,7 @@ def clips_each(model, optimizer, schedule, micro_batches, clip):
     return total
 
 
-@wrong("plain", "two mended: the loss has its graph")
+@wrong("plain", "two mended: the loss has its graph", true="GraphReturned")
 def with_graph(model, optimizer, schedule, micro_batches, clip):
     optimizer.zero_grad()
     n, total = targets(micro_batches), 0.0
@@ -90,14 +90,14 @@ def with_graph(model, optimizer, schedule, micro_batches, clip):
     return total
 
 
-@wrong("named", "old gradients count")
+@wrong("named", "old gradients count", true="NotZeroed")
 def never_zeroed(model, optimizer, schedule, micro_batches, clip):
     total = accumulated(model, micro_batches)
     finished(model, optimizer, schedule, clip)
     return total
 
 
-@wrong("onward", "gradients are cleared after the step, and not before the first")
+@wrong("onward", "gradients are cleared after the step, and not before the first", true="ForgottenAfterTheStep")
 def zeroed_after(model, optimizer, schedule, micro_batches, clip):
     total = accumulated(model, micro_batches)
     finished(model, optimizer, schedule, clip)
@@ -105,7 +105,7 @@ def zeroed_after(model, optimizer, schedule, micro_batches, clip):
     return total
 
 
-@wrong("plain", "cleared for each micro-batch: the last one decides")
+@wrong("plain", "cleared for each micro-batch: the last one decides", true="ZeroedInTheLoop")
 def zeroed_each_time(model, optimizer, schedule, micro_batches, clip):
     n, total = targets(micro_batches), 0.0
     for x, y in micro_batches:
@@ -117,7 +117,7 @@ def zeroed_each_time(model, optimizer, schedule, micro_batches, clip):
     return total
 
 
-@wrong("plain", "a step for each micro-batch")
+@wrong("plain", "a step for each micro-batch", told="the optimizer takes 2 steps")
 def steps_each_time(model, optimizer, schedule, micro_batches, clip):
     n, total = targets(micro_batches), 0.0
     for x, y in micro_batches:
@@ -131,7 +131,7 @@ def steps_each_time(model, optimizer, schedule, micro_batches, clip):
     return total
 
 
-@wrong("plain", "the schedule takes its step first")
+@wrong("plain", "the schedule takes its step first", true="ScheduleFirst")
 def schedule_first(model, optimizer, schedule, micro_batches, clip):
     optimizer.zero_grad()
     total = accumulated(model, micro_batches)
@@ -141,7 +141,7 @@ def schedule_first(model, optimizer, schedule, micro_batches, clip):
     return total
 
 
-@wrong("plain", "the schedule steps with each micro-batch")
+@wrong("plain", "the schedule steps with each micro-batch", told="the schedule takes one step in each call")
 def schedule_each_time(model, optimizer, schedule, micro_batches, clip):
     optimizer.zero_grad()
     total = accumulated(model, micro_batches)
@@ -152,7 +152,7 @@ def schedule_each_time(model, optimizer, schedule, micro_batches, clip):
     return total
 
 
-@wrong("plain", "the schedule is forgotten")
+@wrong("plain", "the schedule is forgotten", true="NoSchedule")
 def no_schedule(model, optimizer, schedule, micro_batches, clip):
     optimizer.zero_grad()
     total = accumulated(model, micro_batches)
@@ -161,7 +161,7 @@ def no_schedule(model, optimizer, schedule, micro_batches, clip):
     return total
 
 
-@wrong("plain", "clipped after the step")
+@wrong("plain", "clipped after the step", true="NotClipped")
 def clips_too_late(model, optimizer, schedule, micro_batches, clip):
     optimizer.zero_grad()
     total = accumulated(model, micro_batches)
@@ -171,7 +171,7 @@ def clips_too_late(model, optimizer, schedule, micro_batches, clip):
     return total
 
 
-@wrong("plain", "never clipped")
+@wrong("plain", "never clipped", true="NotClipped")
 def no_clip(model, optimizer, schedule, micro_batches, clip):
     optimizer.zero_grad()
     total = accumulated(model, micro_batches)
@@ -180,7 +180,7 @@ def no_clip(model, optimizer, schedule, micro_batches, clip):
     return total
 
 
-@wrong("plain", "each number is clipped")
+@wrong("plain", "each number is clipped", true="ClippedByValue")
 def by_value(model, optimizer, schedule, micro_batches, clip):
     optimizer.zero_grad()
     total = accumulated(model, micro_batches)
@@ -190,7 +190,7 @@ def by_value(model, optimizer, schedule, micro_batches, clip):
     return total
 
 
-@wrong("named", "only the first group is clipped")
+@wrong("named", "only the first group is clipped", true="FirstGroupClipped")
 def first_group(model, optimizer, schedule, micro_batches, clip):
     optimizer.zero_grad()
     total = accumulated(model, micro_batches)
@@ -200,7 +200,7 @@ def first_group(model, optimizer, schedule, micro_batches, clip):
     return total
 
 
-@wrong("plain", "each parameter is clipped by itself")
+@wrong("plain", "each parameter is clipped by itself", true="ClippedOneByOne")
 def each_parameter(model, optimizer, schedule, micro_batches, clip):
     optimizer.zero_grad()
     total = accumulated(model, micro_batches)
@@ -211,7 +211,7 @@ def each_parameter(model, optimizer, schedule, micro_batches, clip):
     return total
 
 
-@wrong("named", "small gradients are made larger")
+@wrong("named", "small gradients are made larger", true="ScaledUp")
 def scaled_up(model, optimizer, schedule, micro_batches, clip):
     optimizer.zero_grad()
     total = accumulated(model, micro_batches)
@@ -224,7 +224,11 @@ def scaled_up(model, optimizer, schedule, micro_batches, clip):
     return total
 
 
-@wrong("plain", "clip is multiplied by the number of micro-batches")
+@wrong(
+    "plain",
+    "clip is multiplied by the number of micro-batches",
+    advice="at a step of the optimizer the norm of all gradients is .* above clip",
+)
 def wider_clip(model, optimizer, schedule, micro_batches, clip):
     optimizer.zero_grad()
     total = accumulated(model, micro_batches)
@@ -232,7 +236,7 @@ def wider_clip(model, optimizer, schedule, micro_batches, clip):
     return total
 
 
-@wrong("plain", "all losses first, one backward: all graphs at a time")
+@wrong("plain", "all losses first, one backward: all graphs at a time", true="OneBackward")
 def one_backward(model, optimizer, schedule, micro_batches, clip):
     optimizer.zero_grad()
     loss = sum(nats(model, x, y) for x, y in micro_batches) / targets(micro_batches)
@@ -241,7 +245,11 @@ def one_backward(model, optimizer, schedule, micro_batches, clip):
     return loss.item()
 
 
-@wrong("unwatched", "one large batch, filled up to one width: what the memory does not hold")
+@wrong(
+    "unwatched",
+    "one large batch, filled up to one width: what the memory does not hold",
+    told="each micro-batch is read by itself",
+)
 def one_large_batch(model, optimizer, schedule, micro_batches, clip):
     optimizer.zero_grad()
     x = pad_sequence([row for x, _ in micro_batches for row in x], batch_first=True)
@@ -252,7 +260,7 @@ def one_large_batch(model, optimizer, schedule, micro_batches, clip):
     return loss.item()
 
 
-@wrong("plain", "divided by all places, those without a target too")
+@wrong("plain", "divided by all places, those without a target too", true="AllPlacesCounted")
 def all_places(model, optimizer, schedule, micro_batches, clip):
     optimizer.zero_grad()
     total = accumulated(model, micro_batches, sum(y.numel() for _, y in micro_batches))
@@ -268,7 +276,7 @@ def token_zero(model, optimizer, schedule, micro_batches, clip):
     return total
 
 
-@wrong("named", "means times their numbers of targets: NaN where there is none")
+@wrong("named", "means times their numbers of targets: NaN where there is none", true="MeanTimesCount")
 def nan_times_zero(model, optimizer, schedule, micro_batches, clip):
     optimizer.zero_grad()
     n, total = targets(micro_batches), 0.0
@@ -280,7 +288,11 @@ def nan_times_zero(model, optimizer, schedule, micro_batches, clip):
     return total
 
 
-@wrong("onward", "reads no further than a micro-batch without targets")
+@wrong(
+    "onward",
+    "reads no further than a micro-batch without targets",
+    told="one micro-batch without targets: norm of all gradients",
+)
 def until_an_empty_one(model, optimizer, schedule, micro_batches, clip):
     optimizer.zero_grad()
     n, total = targets(micro_batches), 0.0
@@ -307,7 +319,7 @@ def by_rows(model, optimizer, schedule, micro_batches, clip):
     return total
 
 
-@wrong("plain", "the mean is returned, and the gradients are those of the sum")
+@wrong("plain", "the mean is returned, and the gradients are those of the sum", true="NotDivided")
 def sum_of_gradients(model, optimizer, schedule, micro_batches, clip):
     optimizer.zero_grad()
     total = accumulated(model, micro_batches, 1)
@@ -315,7 +327,7 @@ def sum_of_gradients(model, optimizer, schedule, micro_batches, clip):
     return total / targets(micro_batches)
 
 
-@wrong("plain", "the gradients are right, and the mean of the means is returned")
+@wrong("plain", "the gradients are right, and the mean of the means is returned", true="MeanOfMeansReturned")
 def reports_mean_of_means(model, optimizer, schedule, micro_batches, clip):
     optimizer.zero_grad()
     n, means = targets(micro_batches), []
@@ -327,7 +339,7 @@ def reports_mean_of_means(model, optimizer, schedule, micro_batches, clip):
     return sum(means) / len(means)
 
 
-@wrong("plain", "the loss of the last micro-batch is returned")
+@wrong("plain", "the loss of the last micro-batch is returned", true="LastReturned")
 def reports_the_last(model, optimizer, schedule, micro_batches, clip):
     optimizer.zero_grad()
     n = targets(micro_batches)
@@ -338,7 +350,7 @@ def reports_the_last(model, optimizer, schedule, micro_batches, clip):
     return loss.item()
 
 
-@wrong("plain", "the sum of nats is returned")
+@wrong("plain", "the sum of nats is returned", true="SumReturned")
 def reports_the_sum(model, optimizer, schedule, micro_batches, clip):
     optimizer.zero_grad()
     total = accumulated(model, micro_batches)
@@ -346,7 +358,7 @@ def reports_the_sum(model, optimizer, schedule, micro_batches, clip):
     return total * targets(micro_batches)
 
 
-@wrong("plain", "nothing is returned")
+@wrong("plain", "nothing is returned", told="is there a return")
 def returns_nothing(model, optimizer, schedule, micro_batches, clip):
     optimizer.zero_grad()
     accumulated(model, micro_batches)
@@ -362,7 +374,7 @@ def reports_afterwards(model, optimizer, schedule, micro_batches, clip):
         return (sum(nats(model, x, y) for x, y in micro_batches) / targets(micro_batches)).item()
 
 
-@wrong("surroundings", "the model is left in evaluation mode")
+@wrong("surroundings", "the model is left in evaluation mode", told="training mode")
 def leaves_eval(model, optimizer, schedule, micro_batches, clip):
     model.eval()
     optimizer.zero_grad()
@@ -371,7 +383,7 @@ def leaves_eval(model, optimizer, schedule, micro_batches, clip):
     return total
 
 
-@wrong("surroundings", "what is frozen is thawed")
+@wrong("surroundings", "what is frozen is thawed", told="weights that require gradients")
 def thaws(model, optimizer, schedule, micro_batches, clip):
     model.requires_grad_(True)
     optimizer.zero_grad()
@@ -392,7 +404,11 @@ def counted_once(model, optimizer, schedule, micro_batches, clip):
     return total
 
 
-@wrong("again", "an optimiser of its own: the moments of the one that was handed in are never used")
+@wrong(
+    "again",
+    "an optimiser of its own: the moments of the one that was handed in are never used",
+    told="the optimizer takes 0 steps",
+)
 def own_optimizer(model, optimizer, schedule, micro_batches, clip):
     own = type(optimizer)(optimizer.param_groups)
     optimizer.zero_grad()
@@ -403,7 +419,7 @@ def own_optimizer(model, optimizer, schedule, micro_batches, clip):
     return total
 
 
-@wrong("given", "the list is emptied")
+@wrong("given", "the list is emptied", told="the list of micro-batches is not what it was")
 def emptied(model, optimizer, schedule, micro_batches, clip):
     optimizer.zero_grad()
     n, total = targets(micro_batches), 0.0
@@ -416,7 +432,7 @@ def emptied(model, optimizer, schedule, micro_batches, clip):
     return total
 
 
-@wrong("given", "the list is shuffled in place")
+@wrong("given", "the list is shuffled in place", told="the list of micro-batches is not what it was")
 def shuffled(model, optimizer, schedule, micro_batches, clip):
     random.Random(5).shuffle(micro_batches)
     micro_batches.reverse()
@@ -426,7 +442,11 @@ def shuffled(model, optimizer, schedule, micro_batches, clip):
     return total
 
 
-@wrong("given", "targets that are none become token 0, in place, and are masked afterwards")
+@wrong(
+    "given",
+    "targets that are none become token 0, in place, and are masked afterwards",
+    told="changes its input y in place",
+)
 def targets_replaced(model, optimizer, schedule, micro_batches, clip):
     optimizer.zero_grad()
     n, total = targets(micro_batches), 0.0
@@ -440,7 +460,11 @@ def targets_replaced(model, optimizer, schedule, micro_batches, clip):
     return total
 
 
-@wrong("ones", "everything is squeezed: a batch of one text has other dimensions")
+@wrong(
+    "ones",
+    "everything is squeezed: a batch of one text has other dimensions",
+    told="IndexError: Dimension out of range",
+)
 def squeezed(model, optimizer, schedule, micro_batches, clip):
     optimizer.zero_grad()
     n, total = targets(micro_batches), 0.0
@@ -452,7 +476,7 @@ def squeezed(model, optimizer, schedule, micro_batches, clip):
     return total
 
 
-@wrong("large", "eight micro-batches at most")
+@wrong("large", "eight micro-batches at most", told="9 micro-batches of one text: norm")
 def eight(model, optimizer, schedule, micro_batches, clip):
     optimizer.zero_grad()
     total = accumulated(model, micro_batches[:8])
@@ -460,7 +484,11 @@ def eight(model, optimizer, schedule, micro_batches, clip):
     return total
 
 
-@wrong("far", "its own softmax, whose logarithm is -inf")
+@wrong(
+    "far",
+    "its own softmax, whose logarithm is -inf",
+    told="logits far apart: norm of all gradients at each step is NaN",
+)
 def log_of_softmax(model, optimizer, schedule, micro_batches, clip):
     optimizer.zero_grad()
     n, total = targets(micro_batches), 0.0
@@ -473,7 +501,12 @@ def log_of_softmax(model, optimizer, schedule, micro_batches, clip):
     return total
 
 
-@wrong("far", "the loss of a target is at most 20")
+@wrong(
+    "far",
+    "the loss of a target is at most 20",
+    told="logits far apart: norm",
+    advice="tokens afterwards is the input",
+)
 def capped(model, optimizer, schedule, micro_batches, clip):
     optimizer.zero_grad()
     n, total = targets(micro_batches), 0.0
@@ -485,7 +518,7 @@ def capped(model, optimizer, schedule, micro_batches, clip):
     return total
 
 
-@wrong("plain", "three slips: each is clipped, nothing is cleared, the schedule comes first")
+@wrong("plain", "three slips: each is clipped, nothing is cleared, the schedule comes first", true="ScheduleFirst")
 def three_slips(model, optimizer, schedule, micro_batches, clip):
     n, total = targets(micro_batches), 0.0
     schedule.step()
@@ -566,3 +599,74 @@ def by_optimizers_groups(model, optimizer, schedule, micro_batches, clip):
     optimizer.step()
     schedule.step()
     return (loss_sum / n_targets).item()
+
+
+# A second round.
+
+
+@wrong("plain", "the gradients are averaged over micro-batches afterwards")
+def averaged_afterwards(model, optimizer, schedule, micro_batches, clip):
+    optimizer.zero_grad()
+    n, total = targets(micro_batches), accumulated(model, micro_batches)
+    for p in model.parameters():
+        if p.grad is not None:
+            p.grad /= len(micro_batches)
+    finished(model, optimizer, schedule, clip)
+    return total * n / n
+
+
+@wrong("named", "a micro-batch's loss is divided by its own number of targets, and by nothing else", true="SumOfMeans")
+def sum_of_means(model, optimizer, schedule, micro_batches, clip):
+    optimizer.zero_grad()
+    n, total = targets(micro_batches), 0.0
+    for x, y in micro_batches:
+        loss = nats(model, x, y)
+        (loss / max(1, (y != -100).sum().item())).backward()
+        total += loss.item() / n
+    finished(model, optimizer, schedule, clip)
+    return total
+
+
+@wrong(
+    "far", "a step of which the norm is above ten times clip is left out", told="steps of the optimizer|takes 0 steps"
+)
+def skips_large_norms(model, optimizer, schedule, micro_batches, clip):
+    optimizer.zero_grad()
+    total = accumulated(model, micro_batches)
+    if clip_grad_norm_(model.parameters(), clip) < 2 * clip:
+        optimizer.step()
+    schedule.step()
+    return total
+
+
+@wrong("again", "gradients are cleared in the first call only", true="NotZeroed")
+def cleared_once(model, optimizer, schedule, micro_batches, clip):
+    if schedule.last_epoch == 0:
+        optimizer.zero_grad()
+    total = accumulated(model, micro_batches)
+    finished(model, optimizer, schedule, clip)
+    return total
+
+
+@ANSWERS.right
+def closes_its_graphs(model, optimizer, schedule, micro_batches, clip):
+    """Hands on to a function of its own; the loss as a tensor (), gradients cleared at both ends."""
+
+    def share(x, y, n):
+        log_p = torch.log_softmax(model(x), -1)
+        keep = y != -100
+        return -log_p[keep, y[keep]].sum() / n
+
+    model.train()
+    optimizer.zero_grad()
+    n = sum((y >= 0).sum().item() for _, y in micro_batches)
+    shares = []
+    for micro in micro_batches:
+        part = share(*micro, n)
+        part.backward()
+        shares.append(part.detach())
+    torch.nn.utils.clip_grad_norm_(list(model.parameters()), max_norm=clip, norm_type=2.0)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    schedule.step()
+    return torch.stack(shares).sum()
