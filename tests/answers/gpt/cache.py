@@ -92,7 +92,7 @@ class Concatenated(Room):
         return k, v
 
 
-wrong("plain", "torch.cat, as transformers' DynamicCache: all of the past is copied")(
+wrong("plain", "torch.cat, as transformers' DynamicCache: all of the past is copied", true="CopiesThePast")(
     answer("concatenated", Concatenated)
 )
 
@@ -102,7 +102,7 @@ class Copied(Room):
         return [x.clone() for x in super().put(layer, n, k, v)]
 
 
-wrong("plain", "the slices are copied, to be contiguous")(answer("copied", Copied))
+wrong("plain", "the slices are copied, to be contiguous", true="CopiesThePast")(answer("copied", Copied))
 
 
 class Rebuilt(Room):
@@ -115,7 +115,9 @@ class Rebuilt(Room):
         return self.keys[layer][:, :, : n + 1], self.values[layer][:, :, : n + 1]
 
 
-wrong("plain", "a new room for each token, as a functional style has it")(answer("rebuilt", Rebuilt))
+wrong("plain", "a new room for each token, as a functional style has it", true="CopiesThePast")(
+    answer("rebuilt", Rebuilt)
+)
 
 
 class Ids(Room):
@@ -130,7 +132,7 @@ def no_cache_at_all(model, ids, cache, real):
     return Steps()(model, torch.cat(cache.ids, 1), Room(*cache.sizes), real)[:, -ids.shape[1] :]
 
 
-wrong("large", "nothing is kept but ids: the whole text is read anew")((Ids, no_cache_at_all))
+wrong("large", "nothing is kept but ids: the whole text is read anew", true="AllAnew")((Ids, no_cache_at_all))
 
 
 def one_by_one(model, ids, real, H):
@@ -159,22 +161,29 @@ def recomputed_in_pieces(model, ids, cache, real):
     return torch.stack(logits[-ids.shape[1] :], 1)
 
 
-wrong("unwatched", "nothing is kept but ids: the text is read anew token by token, in tensors that are small")(
-    (Ids, recomputed_in_pieces)
-)
+wrong(
+    "unwatched",
+    "nothing is kept but ids: the text is read anew token by token, in tensors that are small",
+    told="sends .* tokens through qkv",
+    advice="right where n is 8 or less",
+)((Ids, recomputed_in_pieces))
 
-wrong("named", "positions are places, padding too")(
+wrong("named", "positions are places, padding too", true="PaddingCounted")(
     answer("places", positions=lambda self, real, n: torch.arange(n, real.shape[1], device=real.device)[None])
 )
-wrong("onward", "each call counts its positions from 0")(
+wrong("onward", "each call counts its positions from 0", true="PositionsFromZero")(
     answer("from_zero", positions=lambda self, real, n: (real[:, n:].cumsum(1) - 1).clamp_min(0))
 )
-wrong("onward", "a new token's position is the number of tokens so far, itself among them: one too large")(
-    answer("one_too_large", positions=lambda self, real, n: real.cumsum(1)[:, n:].clamp_max(real.shape[1] - 1))
-)
-wrong("named", "positions are not held at 0 or above: padding asks for row -1")(
-    answer("row_minus_one", positions=lambda self, real, n: (real.cumsum(1) - 1)[:, n:])
-)
+wrong(
+    "onward",
+    "a new token's position is the number of tokens so far, itself among them: one too large",
+    true="PositionsFromOne",
+)(answer("one_too_large", positions=lambda self, real, n: real.cumsum(1)[:, n:].clamp_max(real.shape[1] - 1)))
+wrong(
+    "named",
+    "positions are not held at 0 or above: padding asks for row -1",
+    told="asked for a row that its table does not have",
+)(answer("row_minus_one", positions=lambda self, real, n: (real.cumsum(1) - 1)[:, n:]))
 
 
 def causal_alone(self, real, n):
@@ -182,8 +191,8 @@ def causal_alone(self, real, n):
     return (place <= place[n:, None]).expand(len(real), -1, -1)
 
 
-wrong("named", "padding is seen")(answer("padding_seen", mask=causal_alone))
-wrong("onward", "is_causal: the table begins at the upper left, also where there is a past")(
+wrong("named", "padding is seen", true="PaddedKeysSeen")(answer("padding_seen", mask=causal_alone))
+wrong("onward", "is_causal: the table begins at the upper left, also where there is a past", true="IsCausal")(
     answer(
         "upper_left",
         attention=lambda self, q, k, v, mask: F.scaled_dot_product_attention(q, k, v, is_causal=q.shape[2] > 1),
@@ -200,7 +209,7 @@ def all_of_the_past_and_the_chunk(self, real, n):
     )
 
 
-wrong("onward", "a later chunk's tokens see what comes after them")(
+wrong("onward", "a later chunk's tokens see what comes after them", true="LaterChunksSeeAhead")(
     answer("chunks_see_ahead", mask=all_of_the_past_and_the_chunk)
 )
 
@@ -209,7 +218,7 @@ def no_mask_for_one(self, real, n):
     return causal_alone(self, real, n) if real.shape[1] - n == 1 else Steps.mask(self, real, n)
 
 
-wrong("onward", "one token needs no mask: it sees the padding of the past")(
+wrong("onward", "one token needs no mask: it sees the padding of the past", true="OneTokenSeesAll")(
     answer("one_sees_all", mask=no_mask_for_one)
 )
 
@@ -220,7 +229,9 @@ def only_new_padding(self, real, n):
     return Steps.mask(self, real, n)
 
 
-wrong("onward", "padding is looked for among the new tokens alone")(answer("new_padding_only", mask=only_new_padding))
+wrong("onward", "padding is looked for among the new tokens alone", true="PaddingOfThePastSeen")(
+    answer("new_padding_only", mask=only_new_padding)
+)
 
 
 def without_itself(self, real, n):
@@ -233,7 +244,7 @@ def own_attention(self, q, k, v, mask):
     return Z.masked_fill(~mask[:, None], -torch.inf).softmax(-1) @ v
 
 
-wrong("named", "padding sees nothing, and its NaN spreads")(
+wrong("named", "padding sees nothing, and its NaN spreads", true="NothingToSee")(
     answer("nan_spreads", mask=without_itself, attention=own_attention)
 )
 
@@ -251,7 +262,9 @@ def no_maximum(self, q, k, v, mask):
     return E / E.sum(-1, keepdim=True) @ v
 
 
-wrong("far", "its own softmax without the maximum")(answer("own_softmax", attention=no_maximum))
+wrong("far", "its own softmax without the maximum", told="far apart: logits is NaN")(
+    answer("own_softmax", attention=no_maximum)
+)
 
 
 def grows(self, cache, t):
@@ -271,7 +284,7 @@ class FirstLayer(Room):
         return super().put(0, n, k, v)
 
 
-wrong("plain", "all layers write into the first one's room")(answer("one_layer", FirstLayer))
+wrong("plain", "all layers write into the first one's room", true="OneForAllLayers")(answer("one_layer", FirstLayer))
 
 
 class Shared(Room):
@@ -285,7 +298,9 @@ class Shared(Room):
             cls.values = torch.zeros_like(cls.keys)
 
 
-wrong("again", "the tensors lie on the class: two caches of one size share them")(answer("shared", Shared))
+wrong("again", "the tensors lie on the class: two caches of one size share them", true="SharedByAll")(
+    answer("shared", Shared)
+)
 
 
 class CountedOnTheClass(Room):
@@ -311,7 +326,9 @@ class SinglePrecision(Room):
         return [x.to(k.dtype) for x in super().put(layer, n, k, v)]
 
 
-wrong("named", "float32, whatever dtype is asked for")(answer("single_precision", SinglePrecision))
+wrong("named", "float32, whatever dtype is asked for", told="a step in a coarser dtype")(
+    answer("single_precision", SinglePrecision)
+)
 
 
 class DefaultSet(Room):
@@ -320,7 +337,9 @@ class DefaultSet(Room):
         super().__init__(L, B, H, S, d, dtype, device)
 
 
-wrong("surroundings", "the default dtype is set")(answer("default_set", DefaultSet))
+wrong("surroundings", "the default dtype is set", told="changes torch's default dtype")(
+    answer("default_set", DefaultSet)
+)
 
 
 def ids_changed(model, ids, cache, real):
@@ -335,16 +354,16 @@ def real_changed(model, ids, cache, real):
     return logits
 
 
-wrong("given", "padding's ids become 0, in place")((Room, ids_changed))
-wrong("given", "`real` becomes the mask, in place")((Room, real_changed))
-wrong("ones", "one token loses its dimension")(
+wrong("given", "padding's ids become 0, in place", told="changes its input ids")((Room, ids_changed))
+wrong("given", "`real` becomes the mask, in place", told="changes its input real")((Room, real_changed))
+wrong("ones", "one token loses its dimension", told=r"expected \(1, 1, 8\)")(
     answer("squeezed", result=lambda self, model, h: (model.norm(h) @ model.tokens.weight.T).squeeze(1))
 )
-wrong("plain", "the logits of the last token, as a generating loop wants them")(
+wrong("plain", "the logits of the last token, as a generating loop wants them", true="LastTokenAlone")(
     answer("last_alone", result=lambda self, model, h: model.norm(h[:, -1:]) @ model.tokens.weight.T)
 )
-wrong("plain", "GELU's exact form")(answer("exact_gelu", gelu=lambda self, x: F.gelu(x)))
-wrong("plain", "the last norm is forgotten")(
+wrong("plain", "GELU's exact form", true="ExactGelu")(answer("exact_gelu", gelu=lambda self, x: F.gelu(x)))
+wrong("plain", "the last norm is forgotten", true="NoLastNorm")(
     answer("no_last_norm", result=lambda self, model, h: h @ model.tokens.weight.T)
 )
 wrong("plain", "heads first, then queries, keys and values, as in GPT-NeoX")(
@@ -361,7 +380,9 @@ def whole_table(self, real, n):
     return (real[:, None] & table | torch.eye(S, dtype=torch.bool, device=real.device))[:, n:]
 
 
-wrong("large", "the whole table of places against places for each token")(answer("whole_table", mask=whole_table))
+wrong("large", "the whole table of places against places for each token", true="WholeTable")(
+    answer("whole_table", mask=whole_table)
+)
 
 
 # Right ones.
@@ -416,7 +437,7 @@ class KeysAcross(Room):
 
 def added_mask(self, q, k, v, mask):
     bias = torch.zeros(mask.shape, dtype=q.dtype, device=q.device).masked_fill(~mask, float("-inf"))
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=bias.unsqueeze(1))
+    return torch.softmax(torch.einsum("bhid,bhjd->bhij", q, k) / k.shape[-1] ** 0.5 + bias.unsqueeze(1), -1) @ v
 
 
 ANSWERS.right(answer("keys_across", KeysAcross, attention=added_mask))
@@ -448,3 +469,50 @@ def lists(model, ids, cache, real):
 
 
 ANSWERS.right((Kept, lists))
+
+
+# A second round.
+
+
+def shifted_positions(self, real, n):
+    return (real.long().cumsum(1) - real.long())[:, n:] + (n > 0)
+
+
+wrong("onward", "after the prefill positions are one too large")(answer("after_prefill", positions=shifted_positions))
+
+
+class NoRoom(Room):
+    """Writes into new tensors each time, and copies the old ones into them layer by layer."""
+
+    def put(self, layer, n, k, v):
+        if k.shape[2] == 1:
+            self.values[layer] = self.values[layer].roll(0, -1)
+        return super().put(layer, n, k, v)
+
+
+wrong("plain", "the values are rolled in their room: copied")(answer("rolled", NoRoom))
+
+
+class SmallRoom(Room):
+    def __init__(self, L, B, H, S, d, dtype, device):
+        super().__init__(L, B, H, min(S, 64), d, dtype, device)
+
+
+wrong("large", "room for 64 tokens at most")(answer("small_room", SmallRoom))
+
+
+def own_padding(self, real, n):
+    seen = Steps.mask(self, real, n)
+    return (
+        seen & real[:, n:, None]
+        | torch.eye(real.shape[1], dtype=torch.bool, device=real.device)[n:]
+        | ~real[:, n:, None]
+    )
+
+
+def padding_of_the_first_row(self, real, n):
+    return Steps.mask(self, real[:1].expand_as(real), n)
+
+
+wrong("ones", "the first row's padding serves all rows")(answer("first_row", mask=padding_of_the_first_row))
+ANSWERS.right(answer("padding_sees_all", mask=own_padding))
