@@ -490,7 +490,7 @@ class NoRoom(Room):
         return super().put(layer, n, k, v)
 
 
-wrong("plain", "the values are rolled in their room: copied")(answer("rolled", NoRoom))
+wrong("plain", "the values are rolled in their room: copied", true="CopiesThePast")(answer("rolled", NoRoom))
 
 
 class SmallRoom(Room):
@@ -498,16 +498,14 @@ class SmallRoom(Room):
         super().__init__(L, B, H, min(S, 64), d, dtype, device)
 
 
-wrong("large", "room for 64 tokens at most")(answer("small_room", SmallRoom))
+wrong("large", "room for 64 tokens at most", told="right where n is 8 or less, wrong where it is 70")(
+    answer("small_room", SmallRoom)
+)
 
 
 def own_padding(self, real, n):
-    seen = Steps.mask(self, real, n)
-    return (
-        seen & real[:, n:, None]
-        | torch.eye(real.shape[1], dtype=torch.bool, device=real.device)[n:]
-        | ~real[:, n:, None]
-    )
+    """Padding sees everything: its logits are not looked at, and nobody sees it."""
+    return Steps.mask(self, real, n) | ~real[:, n:, None]
 
 
 def padding_of_the_first_row(self, real, n):

@@ -83,9 +83,9 @@ def of_model(name, **methods):
     return type(name, (GPT,), methods)
 
 
-wrong("plain", "GELU's exact form")(of_block("ExactGelu", gelu=lambda self, x: F.gelu(x)))
+wrong("plain", "GELU's exact form", true="ExactGelu")(of_block("ExactGelu", gelu=lambda self, x: F.gelu(x)))
 wrong("plain", "GELU by the sigmoid, QuickGELU")(of_block("QuickGelu", gelu=lambda self, x: x * (1.702 * x).sigmoid()))
-wrong("plain", "ReLU")(of_block("Relu", gelu=lambda self, x: x.relu()))
+wrong("plain", "ReLU", true="ReluForGelu")(of_block("Relu", gelu=lambda self, x: x.relu()))
 wrong("plain", "SiLU")(of_block("Silu", gelu=lambda self, x: F.silu(x)))
 
 
@@ -94,7 +94,7 @@ def post(self, h):
     return self.norm2(h + self.ffn(h))
 
 
-wrong("plain", "norms come after the sum, as in GPT-1")(of_block("PostNorm", forward=post))
+wrong("plain", "norms come after the sum, as in GPT-1", true="PostNorm")(of_block("PostNorm", forward=post))
 
 
 def from_normed(self, h):
@@ -104,14 +104,18 @@ def from_normed(self, h):
     return h + self.ffn(h)
 
 
-wrong("plain", "the normalised stream goes on, not the stream")(of_block("NormedStream", forward=from_normed))
+wrong("plain", "the normalised stream goes on, not the stream", true="NormedStream")(
+    of_block("NormedStream", forward=from_normed)
+)
 
 
 def parallel(self, h):
     return h + self.attend(self.norm1(h)) + self.ffn(self.norm2(h))
 
 
-wrong("plain", "both halves read the same stream, as in GPT-J")(of_block("Parallel", forward=parallel))
+wrong("plain", "both halves read the same stream, as in GPT-J", true="NetworkReadsTheInput")(
+    of_block("Parallel", forward=parallel)
+)
 
 
 def first_norm_twice(self, h):
@@ -119,7 +123,7 @@ def first_norm_twice(self, h):
     return h + self.ffn(self.norm1(h))
 
 
-wrong("plain", "norm1 stands before both")(of_block("OneNorm", forward=first_norm_twice))
+wrong("plain", "norm1 stands before both", true="OneNormTwice")(of_block("OneNorm", forward=first_norm_twice))
 
 
 def no_residual(self, h):
@@ -127,8 +131,10 @@ def no_residual(self, h):
 
 
 wrong("plain", "nothing is added to the stream")(of_block("NoResidual", forward=no_residual))
-wrong("plain", "no last norm")(of_model("NoLastNorm", scores=lambda self, h: h @ self.tokens.weight.T))
-wrong("plain", "attention sees the future")(of_block("NotCausal", masked=lambda self, Z: Z))
+wrong("plain", "no last norm", true="NoFinalNorm")(
+    of_model("NoLastNorm", scores=lambda self, h: h @ self.tokens.weight.T)
+)
+wrong("plain", "attention sees the future", true="NoMask")(of_block("NotCausal", masked=lambda self, Z: Z))
 
 
 def one_ahead(self, Z):
@@ -136,7 +142,7 @@ def one_ahead(self, Z):
     return Z.masked_fill(torch.ones(n, n, dtype=torch.bool, device=Z.device).triu(2), -torch.inf)
 
 
-wrong("plain", "each place sees one place ahead")(of_block("OneAhead", masked=one_ahead))
+wrong("plain", "each place sees one place ahead", true="SeesTheAnswer")(of_block("OneAhead", masked=one_ahead))
 
 
 def without_itself(self, Z):
@@ -144,7 +150,7 @@ def without_itself(self, Z):
     return Z.masked_fill(torch.ones(n, n, dtype=torch.bool, device=Z.device).triu(0), -torch.inf)
 
 
-wrong("plain", "no place sees itself")(of_block("WithoutItself", masked=without_itself))
+wrong("plain", "no place sees itself", true="SeesNotItself")(of_block("WithoutItself", masked=without_itself))
 
 
 def upper(self, Z):
@@ -152,7 +158,9 @@ def upper(self, Z):
     return Z.masked_fill(torch.ones(n, n, dtype=torch.bool, device=Z.device).tril(-1), -torch.inf)
 
 
-wrong("plain", "the wrong triangle: the past is hidden")(of_block("PastHidden", masked=upper))
+wrong("plain", "the wrong triangle: the past is hidden", told="another last token changes the logits before it")(
+    of_block("PastHidden", masked=upper)
+)
 
 
 def minus_50(self, Z):
@@ -169,7 +177,9 @@ def own_softmax(self, x):
     return self.out(self.merge(E / E.sum(-1, keepdim=True) @ v))
 
 
-wrong("far", "its own softmax without the maximum")(of_block("OwnSoftmax", attend=own_softmax))
+wrong("far", "its own softmax without the maximum", told="far apart: logits is NaN")(
+    of_block("OwnSoftmax", attend=own_softmax)
+)
 
 
 def mask_afterwards(self, x):
@@ -179,14 +189,14 @@ def mask_afterwards(self, x):
 
 
 wrong("far", "softmax first, then the mask, then shares again")(of_block("MaskAfterwards", attend=mask_afterwards))
-wrong("plain", "scores are not scaled")(of_block("NotScaled", scores=lambda self, q, k: q @ k.mT))
-wrong("plain", "scores are divided by sqrt(D)")(
+wrong("plain", "scores are not scaled", true="NotScaled")(of_block("NotScaled", scores=lambda self, q, k: q @ k.mT))
+wrong("plain", "scores are divided by sqrt(D)", true="ScaledByModelWidth")(
     of_block("ScaledByD", scores=lambda self, q, k: q @ k.mT / (q.shape[-1] * self.H) ** 0.5)
 )
-wrong("plain", "heads first, then queries, keys, values, as in GPT-NeoX")(
+wrong("plain", "heads first, then queries, keys, values, as in GPT-NeoX", true="ThreeWithinEachHead")(
     of_block("HeadsFirst", split=lambda self, x: self.qkv(x).unflatten(-1, (self.H, 3, -1)).transpose(1, 2).unbind(3))
 )
-wrong("plain", "keys, queries, values, as in minGPT's first version")(
+wrong("plain", "keys, queries, values, as in minGPT's first version", true="QueriesAndKeysExchanged")(
     of_block("KeysFirst", split=lambda self, x: [Block.split(self, x)[i] for i in (1, 0, 2)])
 )
 
@@ -196,8 +206,8 @@ def viewed(self, x):
     return [y.reshape(B, self.H, n, D // self.H) for y in self.qkv(x).chunk(3, -1)]
 
 
-wrong("plain", "view in place of transpose")(of_block("Viewed", split=viewed))
-wrong("plain", "heads are not brought back beside each other")(
+wrong("plain", "view in place of transpose", true="ViewWithoutTranspose")(of_block("Viewed", split=viewed))
+wrong("plain", "heads are not brought back beside each other", true="MergedWithoutTranspose")(
     of_block("NotMerged", merge=lambda self, y: y.reshape(y.shape[0], y.shape[2], -1))
 )
 
@@ -208,7 +218,7 @@ def over_heads(self, x):
 
 
 wrong("plain", "the softmax goes over the heads")(of_block("OverHeads", attend=over_heads))
-wrong("plain", "what the heads give does not go through `out`")(
+wrong("plain", "what the heads give does not go through `out`", true="NoOutputProjection")(
     of_block("NoOut", attend=lambda self, x: self.merge(F.scaled_dot_product_attention(*self.split(x), is_causal=True)))
 )
 
@@ -223,7 +233,7 @@ class Epsilon(GPT):
                 part.eps = 1e-12
 
 
-wrong("plain", "epsilon is 1e-12")(Epsilon)
+wrong("plain", "epsilon is 1e-12", told=r"another small constant \(an epsilon\)")(Epsilon)
 
 
 class WideEpsilon(GPT):
@@ -235,7 +245,7 @@ class WideEpsilon(GPT):
 
 
 wrong("plain", "epsilon is 1e-3")(WideEpsilon)
-wrong("plain", "no positions")(of_model("NoPositions", begin=lambda self, ids: self.tokens(ids)))
+wrong("plain", "no positions", true="NoPositions")(of_model("NoPositions", begin=lambda self, ids: self.tokens(ids)))
 
 
 def from_one(self, ids):
@@ -250,11 +260,13 @@ def last_positions(self, ids):
     return self.tokens(ids) + self.positions.weight[-ids.shape[1] :]
 
 
-wrong("named", "a short text has the last positions")(of_model("LastPositions", begin=last_positions))
-wrong("named", "all T positions are added: a short text does not fit")(
+wrong("named", "a short text has the last positions", true="LastPositions")(
+    of_model("LastPositions", begin=last_positions)
+)
+wrong("named", "all T positions are added: a short text does not fit", told=r"logits has shape \(1, 7, 9\)")(
     of_model("AllPositions", begin=lambda self, ids: self.tokens(ids) + self.positions.weight)
 )
-wrong("plain", "embeddings are multiplied by sqrt(D), as in the Transformer of 2017")(
+wrong("plain", "embeddings are multiplied by sqrt(D), as in the Transformer of 2017", true="EmbeddingsScaled")(
     of_model(
         "TimesRootD",
         begin=lambda self, ids: (
@@ -273,7 +285,7 @@ class OwnHead(GPT):
         return self.head(self.norm(h))
 
 
-wrong("plain", "the head has weights of its own")(OwnHead)
+wrong("plain", "the head has weights of its own", true="Untied")(OwnHead)
 
 
 class CopiedHead(GPT):
@@ -287,8 +299,12 @@ class CopiedHead(GPT):
         return self.norm(h) @ self.scorer.T
 
 
-wrong("plain", "the head is a copy of the embedding, from the day on which the model is made")(CopiedHead)
-wrong("unwatched", "no gradient goes through the scores into the embedding")(
+wrong(
+    "plain",
+    "the head is a copy of the embedding, from the day on which the model is made",
+    advice="two calls with the same arguments give two different results",
+)(CopiedHead)
+wrong("unwatched", "no gradient goes through the scores into the embedding", true="EmbeddingDetached")(
     of_model("DetachedHead", scores=lambda self, h: self.norm(h) @ self.tokens.weight.detach().T)
 )
 
@@ -315,7 +331,7 @@ class NanoGPT(nn.Module):
         return t.ln_f(h) @ t.wte.weight.T
 
 
-wrong("plain", "nanoGPT's names")(NanoGPT)
+wrong("plain", "nanoGPT's names", told="names|no weight|missing|asked")(NanoGPT)
 
 
 class OneBlock(GPT):
@@ -324,7 +340,7 @@ class OneBlock(GPT):
         self.blocks = nn.ModuleList([self.blocks[0]] * L)
 
 
-wrong("plain", "one block L times: its weights are shared")(OneBlock)
+wrong("plain", "one block L times: its weights are shared", true="OneBlock")(OneBlock)
 
 
 def early(self, ids):
@@ -335,7 +351,9 @@ def early(self, ids):
     return None
 
 
-wrong("onward", "the return stands in the loop: the first block alone")(of_model("EarlyReturn", forward=early))
+wrong("onward", "the return stands in the loop: the first block alone", told="right where L is 1 or less")(
+    of_model("EarlyReturn", forward=early)
+)
 
 
 def all_from_the_start(self, ids):
@@ -345,7 +363,7 @@ def all_from_the_start(self, ids):
     return self.scores(y)
 
 
-wrong("onward", "each block reads the embeddings, and the last one decides")(
+wrong("onward", "each block reads the embeddings, and the last one decides", true="NotHandedOn")(
     of_model("NotHandedOn", forward=all_from_the_start)
 )
 
@@ -355,7 +373,7 @@ class Dropout(GPT):
         return F.dropout(super().begin(ids), 0.1)
 
 
-wrong("plain", "dropout, which nobody asked for")(Dropout)
+wrong("plain", "dropout, which nobody asked for", told="something in it is random")(Dropout)
 
 
 class KeptMask(Block):
@@ -367,7 +385,9 @@ class KeptMask(Block):
         return Z.masked_fill(self.mask, -torch.inf)
 
 
-wrong("again", "the mask of the first text is kept")(type("MaskKept", (GPT,), {"block": KeptMask}))
+wrong("again", "the mask of the first text is kept", told="keeps something from one call")(
+    type("MaskKept", (GPT,), {"block": KeptMask})
+)
 
 PLACES = {}
 
@@ -377,8 +397,13 @@ def kept_places(self, ids):
     return self.tokens(ids) + self.positions(place[: ids.shape[1]] if len(place) > ids.shape[1] else place)
 
 
-wrong("again", "the places of the first text are kept, for all models")(of_model("PlacesKept", begin=kept_places))
-wrong("ones", "a batch of one loses its dimension")(
+wrong(
+    "again",
+    "the places of the first text are kept, for all models",
+    told="keeps something",
+    advice="right where n is 6 or less",
+)(of_model("PlacesKept", begin=kept_places))
+wrong("ones", "a batch of one loses its dimension", told="lost a dimension of size 1")(
     of_model("Squeezed", scores=lambda self, h: GPT.scores(self, h).squeeze(0))
 )
 
@@ -391,7 +416,9 @@ class Long(Block):
         return Z.masked_fill(hidden, -torch.inf)
 
 
-wrong("large", "the mask ends with place 64")(type("ShortMask", (GPT,), {"block": Long}))
+wrong("large", "the mask ends with place 64", told="right where n is 6 or less, wrong where it is 70")(
+    type("ShortMask", (GPT,), {"block": Long})
+)
 
 
 class Seeded(GPT):
@@ -400,7 +427,7 @@ class Seeded(GPT):
         super().__init__(V, T, D, H, L)
 
 
-wrong("surroundings", "torch.manual_seed(1337) where the model is made")(Seeded)
+wrong("surroundings", "torch.manual_seed(1337) where the model is made", told="sets the seed")(Seeded)
 
 
 def start_token(self, ids):
@@ -408,7 +435,9 @@ def start_token(self, ids):
     return GPT.begin(self, ids)
 
 
-wrong("given", "the first token becomes a start token, in place")(of_model("StartToken", begin=start_token))
+wrong("given", "the first token becomes a start token, in place", told="changes its input ids")(
+    of_model("StartToken", begin=start_token)
+)
 
 
 class PaddingIndex(GPT):
@@ -417,15 +446,21 @@ class PaddingIndex(GPT):
         self.tokens = nn.Embedding(V, D, padding_idx=0)
 
 
-wrong("named", "token 0 is padding: its vector learns nothing where it is read")(PaddingIndex)
-wrong("plain", "the logits of the last place alone, as when a text is written")(
+wrong(
+    "named",
+    "token 0 is padding: its vector learns nothing where it is read",
+    told="dtokens.weight differs in 4 of 20 entries, only where index -2 is 0",
+)(PaddingIndex)
+wrong("plain", "the logits of the last place alone, as when a text is written", told=r"logits has shape \(2, 1, ")(
     of_model("LastPlace", scores=lambda self, h: GPT.scores(self, h[:, [-1]]))
 )
-wrong("plain", "logits and loss, as nanoGPT returns them")(
+wrong("plain", "logits and loss, as nanoGPT returns them", told="returned a tuple of 2")(
     of_model("WithLoss", forward=lambda self, ids: (GPT.forward(self, ids), None))
 )
-wrong("plain", "log-probabilities")(of_model("LogSoftmax", scores=lambda self, h: GPT.scores(self, h).log_softmax(-1)))
-wrong("plain", "float32 inside, whatever the weights are")(
+wrong("plain", "log-probabilities", told="a log-softmax does")(
+    of_model("LogSoftmax", scores=lambda self, h: GPT.scores(self, h).log_softmax(-1))
+)
+wrong("plain", "float32 inside, whatever the weights are", told="mixed dtype")(
     of_model("Single", begin=lambda self, ids: GPT.begin(self, ids).float())
 )
 wrong("plain", "two slips: exact GELU, and no last norm")(
@@ -546,3 +581,68 @@ class Fused(Block):
 
 
 ANSWERS.right(type("FusedGPT", (GPT,), {"block": Fused}))
+
+
+# A second round.
+
+
+class ThreeMaps(Block):
+    def __init__(self, D, H):
+        super().__init__(D, H)
+        del self.qkv
+        self.query, self.key, self.value = nn.Linear(D, D), nn.Linear(D, D), nn.Linear(D, D)
+
+    def split(self, x):
+        return [m(x).unflatten(-1, (self.H, -1)).transpose(1, 2) for m in (self.query, self.key, self.value)]
+
+
+wrong("plain", "three maps in place of `qkv`", told="query")(type("ThreeLinears", (GPT,), {"block": ThreeMaps}))
+
+
+def scaled_residual(self, h):
+    h = h + self.attend(self.norm1(h)) / 2**0.5
+    return h + self.ffn(self.norm2(h)) / 2**0.5
+
+
+wrong("plain", "what is added is scaled in forward, as the weights are at the start")(
+    of_block("ScaledResidual", forward=scaled_residual)
+)
+
+
+def norm_each(self, ids):
+    h = self.begin(ids)
+    for block in self.blocks:
+        h = self.norm(block(h))
+    return h @ self.tokens.weight.T
+
+
+wrong("onward", "the last norm stands behind each block", told="right where L is 1 or less")(
+    of_model("NormEach", forward=norm_each)
+)
+wrong("plain", "positions are multiplied, not added")(
+    of_model("Times", begin=lambda self, ids: self.tokens(ids) * self.positions.weight[: ids.shape[1]])
+)
+wrong("ones", "all heads are one", true="OneHead")(
+    of_block("OneHead", split=lambda self, x: [y[:, None] for y in self.qkv(x).chunk(3, -1)])
+)
+
+
+class Norm(nn.Module):
+    """By its equation, with parameters of its own."""
+
+    def __init__(self, D):
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.ones(D)), nn.Parameter(torch.zeros(D))
+
+    def forward(self, x):
+        var, mean = torch.var_mean(x, dim=-1, keepdim=True, correction=0)
+        return (x - mean) * torch.rsqrt(var + 1e-5) * self.weight + self.bias
+
+
+@ANSWERS.right
+class OwnNorms(GPT):
+    def __init__(self, V, T, D, H, L):
+        super().__init__(V, T, D, H, L)
+        for block in self.blocks:
+            block.norm1, block.norm2 = Norm(D), Norm(D)
+        self.norm = Norm(D)
