@@ -46,7 +46,11 @@ def seeds(blocks, ids=TEXT, T=4, B=50):
     assert not torch.equal(first, second)
 
 
-@wrong("plain", "CS336's: the tokens 0 to 99, and y == x + 1")
+@wrong(
+    "plain",
+    "CS336's: the tokens 0 to 99, and y == x + 1",
+    told=r"a wrong one \(what the targets are made of\): your test lets it pass",
+)
 def x_plus_1(blocks):
     ids = torch.arange(100)
     x, y = blocks(ids, 7, 32, seeded(0))
@@ -54,38 +58,42 @@ def x_plus_1(blocks):
     assert torch.equal(y, x + 1)
 
 
-@wrong("plain", "the tokens 0 to 99, starts and seeds: who adds 1 passes")
+@wrong("plain", "the tokens 0 to 99, starts and seeds: who adds 1 passes", true="TokensCountUp")
 def in_order(blocks):
     agree(blocks, torch.arange(12))
     seeds(blocks, torch.arange(12))
 
 
-@wrong("plain", "shapes alone")
+@wrong("plain", "shapes alone", true="ShapesAlone")
 def shapes(blocks):
     x, y = blocks(TEXT, 4, 10, seeded(0))
     assert x.shape == (10, 4)
     assert y.shape == (10, 4)
 
 
-@wrong("plain", "rows and starts, no seeds")
+@wrong("plain", "rows and starts, no seeds", true="GeneratorUnasked")
 def no_seeds(blocks):
     agree(blocks)
 
 
-@wrong("onward", "equal seeds give equal batches, and nobody asks what a second call gives")
+@wrong("onward", "equal seeds give equal batches, and nobody asks what a second call gives", true="SameForEver")
 def first_call_only(blocks):
     agree(blocks)
     assert torch.equal(blocks(TEXT, 4, 50, seeded(3))[0], blocks(TEXT, 4, 50, seeded(3))[0])
 
 
-@wrong("onward", "two calls differ, and nobody asks for equal seeds")
+@wrong("onward", "two calls differ, and nobody asks for equal seeds", true="SeedsTheGlobal")
 def only_that_they_differ(blocks):
     agree(blocks)
     g = seeded(3)
     assert not torch.equal(blocks(TEXT, 4, 50, g)[0], blocks(TEXT, 4, 50, g)[0])
 
 
-@wrong("plain", "each y is the next one, and where rows may begin is not asked")
+@wrong(
+    "plain",
+    "each y is the next one, and where rows may begin is not asked",
+    told=r"a wrong one \(what x holds\): your test lets it pass",
+)
 def next_tokens(blocks):
     seeds(blocks)
     following = dict(zip(TEXT.tolist(), TEXT.tolist()[1:], strict=False))
@@ -93,7 +101,7 @@ def next_tokens(blocks):
     assert y.tolist() == [[following[i] for i in row] for row in x.tolist()]
 
 
-@wrong("plain", "y is x shifted, inside of a row: the last column of y is not looked at")
+@wrong("plain", "y is x shifted, inside of a row: the last column of y is not looked at", true="LastTargetUnseen")
 def shifted_inside(blocks):
     seeds(blocks)
     x, y = blocks(TEXT, 4, 400, seeded(0))
@@ -104,7 +112,7 @@ def shifted_inside(blocks):
     assert torch.equal(y[:, :-1], x[:, 1:])
 
 
-@wrong("large", "five rows: not all starts can come, and none is asked for")
+@wrong("large", "five rows: not all starts can come, and none is asked for", told="Only an AssertionError says")
 def five_rows(blocks):
     seeds(blocks)
     x, y = blocks(TEXT, 4, 5, seeded(0))
@@ -113,25 +121,25 @@ def five_rows(blocks):
     assert torch.equal(torch.cat((x, y[:, -1:]), 1), rows[s])
 
 
-@wrong("large", "ten rows, and all eight starts are expected: chance refuses right ones")
+@wrong("large", "ten rows, and all eight starts are expected: chance refuses right ones", true="RefusesEverything")
 def all_in_ten(blocks):
     agree(blocks, B=10)
     seeds(blocks)
 
 
-@wrong("named", "N - T + 1 starts are expected, the last without a next token")
+@wrong("named", "N - T + 1 starts are expected, the last without a next token", true="RefusesEverything")
 def one_start_too_many(blocks):
     x, _ = blocks(TEXT, 4, 400, seeded(0))
     assert set(starts(x).tolist()) == set(range(len(TEXT) - 4 + 1))
 
 
-@wrong("named", "the last start is not expected")
+@wrong("named", "the last start is not expected", true="RefusesEverything")
 def one_start_too_few(blocks):
     x, _ = blocks(TEXT, 4, 400, seeded(0))
     assert set(starts(x).tolist()) == set(range(len(TEXT) - 4 - 1))
 
 
-@wrong("plain", "the starts of the chapter's own way of drawing: others are right too")
+@wrong("plain", "the starts of the chapter's own way of drawing: others are right too", true="ExactDraws")
 def the_chapters_numbers(blocks):
     s = torch.randint(len(TEXT) - 4, (50, 1), generator=seeded(5))
     x, y = blocks(TEXT, 4, 50, seeded(5))
@@ -139,7 +147,11 @@ def the_chapters_numbers(blocks):
     assert torch.equal(y, TEXT[s + 1 + torch.arange(4)])
 
 
-@wrong("dependence", "each start comes about as often: that is not its affair")
+@wrong(
+    "dependence",
+    "each start comes about as often: that is not its affair",
+    told=r"unequally often\): your test refuses it",
+)
 def evenly(blocks):
     agree(blocks)
     seeds(blocks)
@@ -148,14 +160,18 @@ def evenly(blocks):
     assert (counts - 100).abs().max() < 40
 
 
-@wrong("dependence", "rows that follow each other may not be equal")
+@wrong("dependence", "rows that follow each other may not be equal", true="RefusesEverything")
 def no_neighbours(blocks):
     agree(blocks)
     x, _ = blocks(TEXT, 4, 50, seeded(7))
     assert (x[1:] != x[:-1]).any(1).all()
 
 
-@wrong("dependence", "a batch whose rows are all equal passes: each start comes in some batch")
+@wrong(
+    "dependence",
+    "a batch whose rows are all equal passes: each start comes in some batch",
+    told="Only an AssertionError says",
+)
 def over_many_batches(blocks):
     seeds(blocks, B=1)
     g, seen = seeded(0), set()
@@ -167,7 +183,7 @@ def over_many_batches(blocks):
     assert seen == set(range(8))
 
 
-@wrong("ones", "one row and one token alone")
+@wrong("ones", "one row and one token alone", told="Only an AssertionError says")
 def one_row(blocks):
     seen = set()
     g = seeded(0)
@@ -179,7 +195,7 @@ def one_row(blocks):
     assert seen == set(range(11))
 
 
-@wrong("plain", "a text of one token over and over")
+@wrong("plain", "a text of one token over and over", told=r"a wrong one \(what x holds\): your test lets it pass")
 def constant_text(blocks):
     ids = torch.full((12,), 5)
     x, y = blocks(ids, 4, 50, seeded(0))
@@ -187,7 +203,7 @@ def constant_text(blocks):
     assert (y == 5).all()
 
 
-@wrong("plain", "a ValueError")
+@wrong("plain", "a ValueError", told="Only an AssertionError says")
 def value_error(blocks):
     try:
         agree(blocks)
@@ -196,18 +212,18 @@ def value_error(blocks):
         raise ValueError("wrong") from error
 
 
-@wrong("plain", "nothing is asserted, what was found is returned")
+@wrong("plain", "nothing is asserted, what was found is returned", true="AcceptsEverything")
 def returns(blocks):
     x, y = blocks(TEXT, 4, 400, seeded(0))
     return x.shape == y.shape
 
 
-@wrong("plain", "always fails")
+@wrong("plain", "always fails", true="RefusesEverything")
 def fails(blocks):
     raise AssertionError("wrong")
 
 
-@wrong("plain", "its assertions are caught")
+@wrong("plain", "its assertions are caught", true="AcceptsEverything")
 def caught(blocks):
     try:
         agree(blocks)
@@ -216,25 +232,29 @@ def caught(blocks):
         print(error)
 
 
-@wrong("plain", "it goes by the source, and there is none")
+@wrong("plain", "it goes by the source, and there is none", told="Only an AssertionError says")
 def by_source(blocks):
     assert "generator=" in inspect.getsource(blocks)
 
 
-@wrong("plain", "lists and tensors are compared, so that it always fails")
+@wrong("plain", "lists and tensors are compared, so that it always fails", true="RefusesEverything")
 def list_and_tensor(blocks):
     x, _ = blocks(TEXT, 4, 50, seeded(0))
     assert x[0] in TEXT.unfold(0, 4, 1).tolist()
 
 
-@wrong("named", "a text of T + 1 tokens alone: one start")
+@wrong(
+    "named",
+    "a text of T + 1 tokens alone: one start",
+    told=r"a wrong one \(starts near the end\): your test lets it pass",
+)
 def shortest(blocks):
     x, y = blocks(TEXT[:5], 4, 30, seeded(0))
     assert torch.equal(x, TEXT[:4].expand(30, 4))
     assert torch.equal(y, TEXT[1:5].expand(30, 4))
 
 
-@wrong("plain", "the global seed is set, and the generator never looked at")
+@wrong("plain", "the global seed is set, and the generator never looked at", true="GeneratorUnasked")
 def global_seed(blocks):
     agree(blocks)
     torch.manual_seed(0)
@@ -244,7 +264,7 @@ def global_seed(blocks):
     assert not torch.equal(first, blocks(TEXT, 4, 50, seeded(1))[0])
 
 
-@wrong("plain", "it compares sets of tokens, not rows")
+@wrong("plain", "it compares sets of tokens, not rows", told=r"a wrong one \(what x holds\): your test lets it pass")
 def sets(blocks):
     seeds(blocks)
     x, y = blocks(TEXT, 4, 400, seeded(0))
@@ -303,3 +323,62 @@ def by_places(blocks):
     assert (blocks(ids, 5, 300, later)[1] != y).any()
     torch.manual_seed(5)
     assert torch.equal(blocks(ids, 5, 300, seeded(1))[0], x)
+
+
+# A second round.
+
+
+@wrong("plain", "rows are compared after sorting them")
+def sorted_rows(blocks):
+    seeds(blocks)
+    x, y = blocks(TEXT, 4, 400, seeded(0))
+    rows = TEXT.unfold(0, 5, 1)
+    pieces = {tuple(sorted(row[:-1].tolist())): tuple(sorted(row[1:].tolist())) for row in rows}
+    found = {tuple(sorted(a)): tuple(sorted(b)) for a, b in zip(x.tolist(), y.tolist(), strict=True)}
+    assert found == pieces
+
+
+@wrong("plain", "the first ten rows alone are compared", told="a wrong one .* your test lets it pass|refuses")
+def ten_rows(blocks):
+    seeds(blocks)
+    x, y = blocks(TEXT, 4, 400, seeded(0))
+    assert x.shape == y.shape == (400, 4)
+    s = starts(x[:10])
+    assert torch.equal(x[:10], TEXT.unfold(0, 4, 1)[s])
+    assert torch.equal(y[:10], TEXT[1:].unfold(0, 4, 1)[s])
+
+
+@wrong("onward", "a third call must give the first batch again", true="RefusesEverything")
+def round_and_round(blocks):
+    agree(blocks)
+    g = seeded(0)
+    first = blocks(TEXT, 4, 50, g)[0]
+    blocks(TEXT, 4, 50, g)
+    assert torch.equal(first, blocks(TEXT, 4, 50, g)[0])
+
+
+@wrong("dependence", "two rows of a batch must differ, in a batch of two", true="RefusesEverything")
+def two_rows_differ(blocks):
+    agree(blocks)
+    seeds(blocks)
+    for seed in range(20):
+        x, _ = blocks(TEXT, 4, 2, seeded(seed))
+        assert not torch.equal(x[0], x[1])
+
+
+@ANSWERS.right
+def with_the_function_above(blocks):
+    """Rows as a set, starts by a dictionary, seeds with new generators each time."""
+    text = [8, 3, 11, 5, 2, 9, 7]
+    ids = torch.tensor(text)
+    pairs = [(tuple(text[s : s + 3]), tuple(text[s + 1 : s + 4])) for s in range(4)]
+    x, y = blocks(ids, 3, 128, seeded(9))
+    assert isinstance(x, torch.Tensor)
+    assert x.shape == (128, 3)
+    assert y.shape == (128, 3)
+    assert {(tuple(a), tuple(b)) for a, b in zip(x.tolist(), y.tolist(), strict=True)} == set(pairs)
+    g, h = seeded(4), seeded(4)
+    batches = [blocks(ids, 3, 64, g)[0] for _ in range(3)]
+    repeated = [blocks(ids, 3, 64, h)[0] for _ in range(3)]
+    assert all(torch.equal(a, b) for a, b in zip(batches, repeated, strict=True))
+    assert not torch.equal(batches[0], batches[1])
