@@ -16,7 +16,7 @@ ANSWERS = Answers(
 wrong = ANSWERS.wrong
 
 
-@wrong("plain", "the given code")
+@wrong("plain", "the given code", true="penalise_as_given")
 def given_penalise(logits, ids, penalty):
     logits = logits.clone()
     for row, seen in zip(logits, ids.tolist(), strict=True):
@@ -25,7 +25,7 @@ def given_penalise(logits, ids, penalty):
     return logits
 
 
-@wrong("plain", "divided once, whatever the sign")
+@wrong("plain", "divided once, whatever the sign", true="negative_divided")
 def sign_ignored(logits, ids, penalty):
     logits = logits.clone()
     for row, seen in zip(logits, ids.tolist(), strict=True):
@@ -34,7 +34,7 @@ def sign_ignored(logits, ids, penalty):
     return logits
 
 
-@wrong("plain", "the sign is looked at, and each occurrence counts")
+@wrong("plain", "the sign is looked at, and each occurrence counts", true="once_per_repeat")
 def each_occurrence(logits, ids, penalty):
     logits = logits.clone()
     for row, seen in zip(logits, ids.tolist(), strict=True):
@@ -43,24 +43,24 @@ def each_occurrence(logits, ids, penalty):
     return logits
 
 
-@wrong("plain", "divided by the penalty to the power of the count")
+@wrong("plain", "divided by the penalty to the power of the count", true="once_per_repeat")
 def by_counts(logits, ids, penalty):
     counts = torch.zeros_like(logits).scatter_add_(1, ids, torch.ones_like(ids, dtype=logits.dtype))
     return torch.where(logits < 0, logits * penalty**counts, logits / penalty**counts)
 
 
-@wrong("plain", "the signs are exchanged")
+@wrong("plain", "the signs are exchanged", true="inverted")
 def exchanged(logits, ids, penalty):
     score = logits.gather(1, ids)
     return logits.scatter(1, ids, torch.where(score > 0, score * penalty, score / penalty))
 
 
-@wrong("plain", "always multiplied")
+@wrong("plain", "always multiplied", true="always_multiplied")
 def multiplied(logits, ids, penalty):
     return logits.scatter(1, ids, logits.gather(1, ids) * penalty)
 
 
-@wrong("plain", "all tokens, seen or not")
+@wrong("plain", "all tokens, seen or not", true="all_tokens")
 def all_tokens(logits, ids, penalty):
     return torch.where(logits < 0, logits * penalty, logits / penalty)
 
@@ -71,7 +71,7 @@ def unseen(logits, ids, penalty):
     return torch.where(seen, logits, torch.where(logits < 0, logits * penalty, logits / penalty))
 
 
-@wrong("named", "what any row has seen is penalised in all rows")
+@wrong("named", "what any row has seen is penalised in all rows", true="tokens_of_all_rows")
 def all_rows(logits, ids, penalty):
     logits = logits.clone()
     seen = ids.unique()
@@ -79,24 +79,24 @@ def all_rows(logits, ids, penalty):
     return logits
 
 
-@wrong("given", "in place, as transformers' older processors")
+@wrong("given", "in place, as transformers' older processors", told="changes its input logits in place")
 def in_place(logits, ids, penalty):
     score = logits.gather(1, ids)
     return logits.scatter_(1, ids, torch.where(score < 0, score * penalty, score / penalty))
 
 
-@wrong("plain", "subtracted: OpenAI's presence penalty")
+@wrong("plain", "subtracted: OpenAI's presence penalty", true="subtracted")
 def presence(logits, ids, penalty):
     return logits.scatter(1, ids, logits.gather(1, ids) - penalty)
 
 
-@wrong("named", "the smaller of both: a penalty below 1 does the opposite of what it should")
+@wrong("named", "the smaller of both: a penalty below 1 does the opposite of what it should", true="smaller_of_both")
 def smaller_of_both(logits, ids, penalty):
     score = logits.gather(1, ids)
     return logits.scatter(1, ids, torch.minimum(score * penalty, score / penalty))
 
 
-@wrong("named", "a penalty of 1 or less is none")
+@wrong("named", "a penalty of 1 or less is none", told="is the input logits, unchanged")
 def above_one(logits, ids, penalty):
     if penalty <= 1:
         return logits.clone()
@@ -104,27 +104,27 @@ def above_one(logits, ids, penalty):
     return logits.scatter(1, ids, torch.where(score < 0, score * penalty, score / penalty))
 
 
-@wrong("large", "the last 64 tokens alone, llama.cpp's repeat_last_n")
+@wrong("large", "the last 64 tokens alone, llama.cpp's repeat_last_n", advice="right where V is 9 or less")
 def last_64(logits, ids, penalty):
     ids = ids[:, -64:]
     score = logits.gather(1, ids)
     return logits.scatter(1, ids, torch.where(score < 0, score * penalty, score / penalty))
 
 
-@wrong("plain", "the last token alone")
+@wrong("plain", "the last token alone", true="last_token_alone")
 def last_token(logits, ids, penalty):
     ids = ids[:, -1:]
     score = logits.gather(1, ids)
     return logits.scatter(1, ids, torch.where(score < 0, score * penalty, score / penalty))
 
 
-@wrong("ones", "one row loses its dimension")
+@wrong("ones", "one row loses its dimension", told="lost a dimension of size 1")
 def squeezed(logits, ids, penalty):
     score = logits.gather(1, ids)
     return logits.scatter(1, ids, torch.where(score < 0, score * penalty, score / penalty)).squeeze()
 
 
-@wrong("far", "a mask that is multiplied: 0 times -inf is NaN")
+@wrong("far", "a mask that is multiplied: 0 times -inf is NaN", told="one -inf: .* is NaN")
 def by_a_mask(logits, ids, penalty):
     seen = torch.zeros_like(logits).scatter(1, ids, 1.0)
     changed = torch.where(logits < 0, logits * penalty, logits / penalty)
@@ -137,7 +137,7 @@ def of_probabilities(logits, ids, penalty):
     return p.scatter(1, ids, p.gather(1, ids) / penalty).log()
 
 
-@wrong("plain", "in half precision")
+@wrong("plain", "in half precision", told="a step in a coarser dtype")
 def in_half(logits, ids, penalty):
     score = logits.half().gather(1, ids)
     return logits.scatter(1, ids, torch.where(score < 0, score * penalty, score / penalty).to(logits.dtype))
@@ -146,7 +146,7 @@ def in_half(logits, ids, penalty):
 SEEN = {}
 
 
-@wrong("again", "what earlier calls have seen counts as well")
+@wrong("again", "what earlier calls have seen counts as well", true="tokens_of_all_rows")
 def remembers(logits, ids, penalty):
     seen = SEEN.setdefault(logits.shape[1], set())
     seen |= set(ids.flatten().tolist())
@@ -157,7 +157,7 @@ def remembers(logits, ids, penalty):
     return logits
 
 
-@wrong("plain", "the given code", at=1)
+@wrong("plain", "the given code", true="keeps_the_stop", at=1)
 def given_stop_at(ids, stops):
     for stop in stops:
         for start in range(len(ids)):
@@ -166,7 +166,7 @@ def given_stop_at(ids, stops):
     return len(ids)
 
 
-@wrong("plain", "the stop is kept", at=1)
+@wrong("plain", "the stop is kept", true="keeps_the_stop", at=1)
 def with_the_stop(ids, stops):
     for start in range(len(ids)):
         for stop in stops:
@@ -175,7 +175,7 @@ def with_the_stop(ids, stops):
     return len(ids)
 
 
-@wrong("onward", "the stop that is listed first decides, wherever it is", at=1)
+@wrong("onward", "the stop that is listed first decides, wherever it is", true="first_in_the_list", at=1)
 def listed_first(ids, stops):
     for stop in stops:
         for start in range(len(ids)):
@@ -184,7 +184,7 @@ def listed_first(ids, stops):
     return len(ids)
 
 
-@wrong("onward", "the stop that is complete first, as when a text is streamed", at=1)
+@wrong("onward", "the stop that is complete first, as when a text is streamed", true="ends_first", at=1)
 def complete_first(ids, stops):
     for end in range(1, len(ids) + 1):
         for stop in stops:
@@ -193,7 +193,7 @@ def complete_first(ids, stops):
     return len(ids)
 
 
-@wrong("named", "only where the text ends with a stop, as a StoppingCriteria looks", at=1)
+@wrong("named", "only where the text ends with a stop, as a StoppingCriteria looks", true="at_the_end_alone", at=1)
 def at_the_end(ids, stops):
     for stop in stops:
         if ids[-len(stop) :] == stop:
@@ -201,18 +201,18 @@ def at_the_end(ids, stops):
     return len(ids)
 
 
-@wrong("named", "any id of a stop ends the text", at=1)
+@wrong("named", "any id of a stop ends the text", true="any_id_of_a_stop", at=1)
 def any_id(ids, stops):
     ends = {i for stop in stops for i in stop}
     return next((t for t, i in enumerate(ids) if i in ends), len(ids))
 
 
-@wrong("plain", "the first id of a stop ends the text", at=1)
+@wrong("plain", "the first id of a stop ends the text", true="first_id_alone", at=1)
 def first_id(ids, stops):
     return next((t for t, i in enumerate(ids) if any(i == stop[0] for stop in stops)), len(ids))
 
 
-@wrong("named", "as strings of digits", at=1)
+@wrong("named", "as strings of digits", true="as_text", at=1)
 def as_digits(ids, stops):
     text = " ".join(map(str, ids))
     places = [text.find(" ".join(map(str, stop))) for stop in stops]
@@ -220,26 +220,26 @@ def as_digits(ids, stops):
     return len(text[: min(places)].split()) if places else len(ids)
 
 
-@wrong("large", "as bytes", at=1)
+@wrong("large", "as bytes", told="equal in their last bytes: stop_at", at=1)
 def as_bytes(ids, stops):
     text = bytes(i % 256 for i in ids)
     places = [text.find(bytes(i % 256 for i in stop)) for stop in stops]
     return min((p for p in places if p >= 0), default=len(ids))
 
 
-@wrong("named", "a stop at the very end is not met", at=1)
+@wrong("named", "a stop at the very end is not met", told="a stop at the end: stop_at", at=1)
 def end_missed(ids, stops):
     places = [s for stop in stops for s in range(len(ids) - len(stop)) if ids[s : s + len(stop)] == stop]
     return min(places, default=len(ids))
 
 
-@wrong("named", "without a stop the answer is -1", at=1)
+@wrong("named", "without a stop the answer is -1", true="nothing_found", at=1)
 def minus_one(ids, stops):
     places = [s for stop in stops for s in range(len(ids)) if ids[s : s + len(stop)] == stop]
     return min(places, default=-1)
 
 
-@wrong("plain", "a prefix of a stop at the end counts: zip ends with the shorter one", at=1)
+@wrong("plain", "a prefix of a stop at the end counts: zip ends with the shorter one", true="broken_off", at=1)
 def by_zip(ids, stops):
     for s in range(len(ids)):
         if any(all(a == b for a, b in zip(ids[s:], stop, strict=False)) for stop in stops):
@@ -247,7 +247,7 @@ def by_zip(ids, stops):
     return len(ids)
 
 
-@wrong("onward", "after a part of a stop it begins again behind it", at=1)
+@wrong("onward", "after a part of a stop it begins again behind it", true="ends_first", at=1)
 def no_falling_back(ids, stops):
     at = [0] * len(stops)
     for t, i in enumerate(ids):
@@ -258,7 +258,7 @@ def no_falling_back(ids, stops):
     return len(ids)
 
 
-@wrong("plain", "the ids themselves, not how many", at=1)
+@wrong("plain", "the ids themselves, not how many", told="returned a list of 2", at=1)
 def the_ids(ids, stops):
     for s in range(len(ids)):
         if any(ids[s : s + len(stop)] == stop for stop in stops):
@@ -266,7 +266,7 @@ def the_ids(ids, stops):
     return ids
 
 
-@wrong("given", "the text is cut in place", at=1)
+@wrong("given", "the text is cut in place", told="changes its input ids", at=1)
 def cuts(ids, stops):
     for s in range(len(ids)):
         if any(ids[s : s + len(stop)] == stop for stop in stops):
@@ -274,20 +274,25 @@ def cuts(ids, stops):
     return len(ids)
 
 
-@wrong("given", "the stops are sorted in place", at=1)
+@wrong("given", "the stops are sorted in place", told="changes its input stops", at=1)
 def sorts(ids, stops):
     stops.sort(key=len)
     places = [s for stop in stops for s in range(len(ids)) if ids[s : s + len(stop)] == stop]
     return min(places, default=len(ids))
 
 
-@wrong("plain", "the last place", at=1)
+@wrong("plain", "the last place", true="last_place", at=1)
 def last_place(ids, stops):
     places = [s for stop in stops for s in range(len(ids)) if ids[s : s + len(stop)] == stop]
     return max(places, default=len(ids))
 
 
-@wrong("plain", "`if place`: a stop at place 0 is none", at=1)
+@wrong(
+    "plain",
+    "`if place`: a stop at place 0 is none",
+    told=r"nothing is left: stop_at\(ids, stops\) is 3, expected 0",
+    at=1,
+)
 def truthy(ids, stops):
     place = next((s for s in range(len(ids)) if any(ids[s : s + len(t)] == t for t in stops)), None)
     return place if place else len(ids)
@@ -347,3 +352,58 @@ def as_letters(ids, stops):
     text = "".join(names[i] for i in ids)
     found = (text.find("".join(names[i] for i in stop)) for stop in stops)
     return torch.tensor(min((p for p in found if p >= 0), default=len(text)))
+
+
+# A second round.
+
+
+@wrong("named", "token 0 is padding, and never penalised", told="only where index -1 is 0, most")
+def zero_is_padding(logits, ids, penalty):
+    logits = logits.clone()
+    for row, seen in zip(logits, ids.tolist(), strict=True):
+        for token in set(seen) - {0}:
+            row[token] *= penalty if row[token] < 0 else 1 / penalty
+    return logits
+
+
+@wrong("plain", "the largest logit decides the sign for all of a row", true="negative_divided")
+def one_sign(logits, ids, penalty):
+    score = logits.gather(1, ids)
+    return logits.scatter(1, ids, torch.where(score.amax(1, keepdim=True) < 0, score * penalty, score / penalty))
+
+
+@wrong("ones", "stops of one id alone", at=1)
+def single_ids(ids, stops):
+    ends = {stop[0] for stop in stops if len(stop) == 1}
+    return next((t for t, i in enumerate(ids) if i in ends), len(ids))
+
+
+@wrong("large", "the longest stop has eight ids", told="nine ids of a stop of ten: stop_at", at=1)
+def eight_ids(ids, stops):
+    return next((t for t in range(len(ids)) if any(ids[t : t + len(s)][:8] == s[:8] for s in stops)), len(ids))
+
+
+@wrong("plain", "stops of the first one's length", at=1)
+def one_length(ids, stops):
+    n = len(stops[0]) if stops else 0
+    return next((t for t in range(len(ids)) if ids[t : t + n] in stops), len(ids))
+
+
+@ANSWERS.right
+def in_float64(logits, ids, penalty):
+    seen = torch.nn.functional.one_hot(ids, logits.shape[-1]).amax(1).bool()
+    z = logits.double()
+    return torch.where(seen, torch.where(z > 0, z / penalty, z * penalty), z)
+
+
+@ANSWERS.right_at(1)
+def recursive(ids, stops):
+    """Cut at each stop in turn, and the shortest piece is kept."""
+
+    def before(stop):
+        for t in range(len(ids) - len(stop) + 1):
+            if all(ids[t + k] == i for k, i in enumerate(stop)):
+                return t
+        return len(ids)
+
+    return min(map(before, stops), default=len(ids))
