@@ -268,7 +268,9 @@ def standardised(model, layers, generator):
     begin(model, layers, generator, draw=draw)
 
 
-@wrong("dependence", "the lower half is the upper one with the other sign", told="rows of a matrix depend on each other")
+@wrong(
+    "dependence", "the lower half is the upper one with the other sign", told="rows of a matrix depend on each other"
+)
 def mirrored(model, layers, generator):
     def draw(p, s, g):
         half = torch.randn((len(p) + 1) // 2, p.shape[1], generator=g, dtype=p.dtype) * s
