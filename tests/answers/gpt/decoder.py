@@ -400,8 +400,7 @@ def kept_places(self, ids):
 wrong(
     "again",
     "the places of the first text are kept, for all models",
-    told="keeps something",
-    advice="right where n is 6 or less",
+    advice="keeps something|right where n is",
 )(of_model("PlacesKept", begin=kept_places))
 wrong("ones", "a batch of one loses its dimension", told="lost a dimension of size 1")(
     of_model("Squeezed", scores=lambda self, h: GPT.scores(self, h).squeeze(0))

@@ -377,7 +377,7 @@ def utf_16(loss, count, text):
     return count * loss / (len(text.encode("utf-16-le")) * math.log(2))
 
 
-@wrong("plain", "in float16 for speed", told="dtype float16, expected float32")
+@wrong("plain", "in float16 for speed", told="dtype float16, expected float32", advice="a step in a coarser dtype")
 def in_half(logits, targets, ignore):
     return F.cross_entropy(logits.half().flatten(0, 1), targets.flatten(), ignore_index=ignore)
 

@@ -290,7 +290,7 @@ def last_place(ids, stops):
 @wrong(
     "plain",
     "`if place`: a stop at place 0 is none",
-    told=r"nothing is left: stop_at\(ids, stops\) is 3, expected 0",
+    told=r"stop_at\(ids, stops\) is 5, expected 0",
     at=1,
 )
 def truthy(ids, stops):
