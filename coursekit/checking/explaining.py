@@ -53,6 +53,9 @@ _MEANINGS = {
     r"'(?:int|float)' object has no attribute 'backward'": (
         "backward() is called on a plain number: .item() or float() has already cut it off from the graph"
     ),
+    r"^sort\(\) takes from 1 to 0 positional": (
+        "with `stable` sort takes its dimension by its name: sort(dim=-1, stable=True)"
+    ),
     r"name '(\w+)' is not defined": "`{0}` is bound nowhere in this function, nor in a cell that an exercise may read",
 }
 _SIZES = ("shape", "size", "dimension", "Dimension", "broadcast", "multiplied", "to unpack")

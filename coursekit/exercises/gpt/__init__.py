@@ -5,7 +5,8 @@ from coursekit.checking.contract import Chapter
 CHAPTER = Chapter(
     slug="04_gpt",
     title="GPT",
-    preload=("transformers.models.gpt2.modeling_gpt2",),
+    # An optimiser's first step imports torch._dynamo: a second of a processor.
+    preload=("torch._dynamo", "transformers.models.gpt2.modeling_gpt2"),
     exercises=(
         "gpt.test_blocks",
         "gpt.init",

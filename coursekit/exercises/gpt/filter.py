@@ -15,34 +15,38 @@ SETTINGS = ("temperature", "top_k", "top_p", "min_p")
 
 
 def cases(g):
+    double = torch.float64
+
     def case(part, *rows, temperature=1.0, k=None, p=None, m=None, note="", dtype=torch.float32, apart=0.0):
         """Probabilities are as the weights of a row, from which the logits are made; the ids are shuffled.
 
         Equal weights give equal logits. Rows are shifted, which a softmax does not see.
         """
         V = len(rows[0])
-        weights = torch.stack([torch.tensor(row)[torch.randperm(V, generator=g)] for row in rows]).double()
-        shift = apart * torch.randn(len(rows), 1, generator=g, dtype=torch.float64)
+        weights = torch.stack([torch.tensor(row, dtype=double)[torch.randperm(V, generator=g)] for row in rows])
+        shift = apart * torch.randn(len(rows), 1, generator=g, dtype=double)
         given = {"temperature": temperature, "top_k": k, "top_p": p and p / PARTS, "min_p": m and m / PARTS}
         told = [f"{name}={value:.4g}" for name, value in given.items() if value is not None]
         words = [f"B={len(rows)}", f"V={V}", *told, note, dtype_name(dtype) if dtype == torch.float64 else ""]
         logits = (temperature * (weights.log() + shift)).to(dtype)
         return Case(part, ", ".join(filter(None, words)), {"logits": logits, **given, "counted": False})
 
-    def drawing(note, *rows, each=ROWS, shift=0.0, dtype=torch.float32):
+    def drawing(note, *rows, each=ROWS, shifts=(0.0,), dtype=torch.float32):
         """Kinds of rows, each of which stands in a batch many times."""
-        logits = torch.tensor([[math.log(w) if w else -math.inf for w in row] for row in rows], dtype=torch.float64)
-        logits = logits[:, torch.randperm(len(rows[0]), generator=g)] + shift
+        logits = torch.tensor([[math.log(w) if w else -math.inf for w in row] for row in rows], dtype=double)
+        logits = logits[:, torch.randperm(len(rows[0]), generator=g)] + torch.tensor(shifts)[:, None]
         seed = torch.randint(2**31, (), generator=g).item()
         given = {"kinds": logits.to(dtype), "rows": each, "seed": seed, "counted": True}
-        return Case("draw", f"{len(rows)} kinds of rows, V={len(rows[0])}{note and ', '}{note}", given)
+        kinds = f"{len(rows)} kinds of rows" if len(rows) > 1 else "equal rows"
+        return Case("draw", f"{kinds}, V={len(rows[0])}{note and ', '}{note}", given)
 
     def between(least, most):
         return torch.randint(least, most, (), generator=g).item()
 
     steep, flat, even = (40, 20, 12, 8, 6, 5, 3), (18, 17, 16, 14, 12, 10, 9), (34, 30, 3, 2, 2, 1, 1)
     tied, twins, few = (20, 12, 12, 12, 9, 9, 4), (20, 20, 7, 7, 7, 3, 2), (50, 30, 0, 0, 0, 6, 2)
-    double, many = torch.float64, [2] * 30 + [1] * 40 + [0] * 230
+    pairs = (12, 12, 12, 12, 5, 4, 1)
+    many, crowd = [2] * 30 + [1] * 40 + [0] * 230, ([2] * 150 + [1] * 370, [3] * 60 + [2] * 80 + [1] * 380)
     return [
         case("top-k", steep, flat, temperature=0.7),
         case("top-k", flat, steep, temperature=1.6),
@@ -52,16 +56,17 @@ def cases(g):
         case("top-k", steep, k=1),
         case("top-k", (5,), k=1, temperature=0.5),
         case("top-k", few, (40, 9, 8, 0, 0, 0, 0), k=5, note="some are -inf already"),
+        case("top-k", (40, 1e-80, 1e-90, 1e-95, 0), k=3, note="logits far apart"),
         case("top-k", many, k=50, temperature=1.3, note="ties"),
         case("top-p", steep, flat, even, p=between(64, 74)),
         case("top-p", steep, flat, temperature=0.4, p=between(64, 74), dtype=double),
         case("top-p", flat, steep, temperature=2.5, p=between(64, 74)),
         case("top-p", even, flat, p=0, note="one stays"),
-        case("top-p", tied, twins, p=between(54, 63), note="ties"),
+        case("top-p", tied, pairs, p=between(44, 56), note="ties"),
         case("top-p", steep, p=between(20, 35), apart=900.0, note="logits far from 0"),
         case("top-p", few, even, p=100, note="some are -inf already"),
         case("top-p", (9, 4), p=between(75, 95)),
-        case("top-p", many, p=between(62, 90), note="ties"),
+        case("top-p", *crowd, p=between(75, 95), note="ties"),
         case("top-p", flat, steep, k=4, p=between(74, 76)),
         case("min-p and all", steep, even, flat, m=between(32, 47)),
         case("min-p and all", steep, flat, temperature=2.0, m=between(32, 47), dtype=double),
@@ -72,10 +77,12 @@ def cases(g):
         case("min-p and all", (2, 1, 1, 0, 0), k=2, p=90, m=10, dtype=double, apart=900.0, note="logits far from 0"),
         drawing("", (40, 30, 20, 10), (10, 10, 20, 60), (25, 25, 25, 25)),
         drawing("", (50, 0, 30, 0, 20), (0, 10, 0, 90, 0), dtype=double),
-        drawing("logits far from 0", (60, 25, 15), (10, 45, 45), shift=800.0),
+        drawing("logits far from 0", (60, 25, 15), (10, 45, 45), shifts=(800.0, -800.0)),
         drawing("one row", (30, 70), each=1),
-        drawing("many rows", (70, 20, 9, 1), each=8000),
+        drawing("many rows", (70, 20, 9, 1), each=5000),
         drawing("", [1] * 9 + [0] * 400, [0] * 400 + [1] * 9, each=20),
+        drawing("rare tokens", [1200] + [1] * 1200, each=40),
+        drawing("many tokens", [1] * 100, each=600),
     ]
 
 
@@ -95,14 +102,14 @@ def _filtered(case, filter_logits):
 
 def _drawn(case, draw):
     """The ids of two calls that follow each other, and of the first one with the generator set back."""
-    logits = case["kinds"].repeat(case["rows"], 1)
+    logits = case["kinds"].repeat(case["rows"], 1)  # handed over and looked at outside: it may not change
     g = torch.Generator(device=logits.device)
 
     def call():
-        ids = draw(logits.clone(), g)
+        ids = draw(logits, g)
         if ids.shape != logits.shape[:1] or ids.device != logits.device:
             found, want = ((tuple(x.shape), str(x.device)) for x in (ids, logits[:, 0]))
-            raise Wrong(f"the ids are {found}, expected {want}: one id for each row")
+            raise Wrong(f"the ids are {found}, expected {want}: one id for each row, however many rows there are")
         if ids.dtype == torch.bool or ids.is_floating_point() or ids.is_complex():
             raise Wrong(f"the ids are {dtype_name(ids.dtype)}, expected integers")
         return ids.to(torch.int64)
@@ -112,13 +119,14 @@ def _drawn(case, draw):
         if setting is not None:
             g.manual_seed(setting)
         drawn.append(call())
-    return {"drawn": torch.stack(drawn)}
+    return {"drawn": torch.stack(drawn), "logits afterwards": logits}
 
 
 def measure(case, outputs):
     """Of `draw` counts; what `filter_logits` gives is compared as it is."""
     if not case["counted"]:
         return outputs
+    given = case["kinds"].repeat(case["rows"], 1)
     first, second, again = outputs["drawn"].view(3, case["rows"], -1)  # (rows, kinds) each
     chances = case["kinds"].double().softmax(-1)  # (kinds, V)
     inside = (first >= 0) & (first < chances.shape[1])
@@ -130,7 +138,16 @@ def measure(case, outputs):
     worst = off.flatten().argmax() if n > 1 else torch.tensor(0)
     same = ((counts / n) ** 2).sum(1)  # how often two draws are equal, whatever was drawn from
     sigma = (n * (same * (1 - same)).sum()).sqrt().clamp_min(1)
+    alike = (first == first[:1]).all(0) & (chances.amax(1) ** n < 1e-9)  # kinds of which all rows get one id
+    often = n * chances >= 5  # where a count is nearly normal
+    fit = ((counts - n * chances) ** 2 / (n * chances))[often].sum()
+    free = (often.sum(1) - 1).clamp_min(0).sum()  # chi square's degrees of freedom
+    beside = (first[1:] == first[:-1]).sum()
+    expected = (n - 1) * same.sum()
     found = {
+        "changed": not torch.equal(outputs["logits afterwards"], given),
+        "alike": alike.sum(),
+        "even": (free - fit) / (2 * free).sqrt().clamp_min(1) if n > 1 else 0,
         "again": (first != again).sum(),
         "outside": (~inside).sum(),
         "removed": (chances.expand(n, -1, -1).gather(2, ids[..., None]) == 0).sum(),
@@ -141,7 +158,9 @@ def measure(case, outputs):
         "repeated": ((first == second).sum() - n * same.sum()) / sigma if n > 1 else 0,
         "equal": (first == second).sum(),
         "frozen": n > 1 and (first == second).all(),
-        "neighbours": ((first[1:] == first[:-1]).sum() - (n - 1) * same.sum()) / sigma if n > 1 else 0,
+        "neighbours": (beside - expected).abs() / sigma if n > 1 else 0,
+        "beside": beside / max(1, first[1:].numel()),
+        "by_chance": expected / max(1, first[1:].numel()),
     }
     return as_measurements(found, first.device)
 
@@ -160,10 +179,18 @@ EXERCISE = Exercise(
     ordered=False,
     # One law for each kind of slip, in the order in which a learner should mend them.
     laws=(
+        none("changed", "it changes its input logits in place: work on a copy", "counted"),
         none("outside", "{n:.0f} ids lie outside of 0 ... V - 1", when="counted"),
         none("removed", "{n:.0f} of {rows:.0f} ids are tokens whose logit is -inf: their probability is 0", "counted"),
         none("again", "{n:.0f} ids differ between two calls with equal seeds: draw from `generator`", "counted"),
+        none("alike", "all rows with equal logits get the same id: each row draws for itself", "counted"),
         none("frozen", "the next call with the same generator gives the same ids again, in all rows", "counted"),
+        at_most(
+            *("neighbours", 6),
+            "rows with equal logits that follow each other get the same id in {beside:.1%} of the cases, by chance it "
+            "would be {by_chance:.1%}: each row draws for itself",
+            "counted",
+        ),
         at_most(
             *("repeated", 6),
             "the next call with the same generator gives the same id in {equal:.0f} of {rows:.0f} rows: more than "
@@ -171,13 +198,14 @@ EXERCISE = Exercise(
             "counted",
         ),
         at_most(
-            *("neighbours", 6),
-            "rows with equal logits get equal ids more often than chance explains: each row draws for itself",
+            *("off", 6),
+            "a token is drawn in {frequency:.1%} of the rows where its probability, softmax(logits), is {chance:.1%}",
             "counted",
         ),
         at_most(
-            *("off", 6),
-            "a token is drawn in {frequency:.1%} of the rows where its probability, softmax(logits), is {chance:.1%}",
+            *("even", 5),
+            "each token is drawn almost exactly as often as its probability says, closer than chance comes: the rows "
+            "do not draw independently",
             "counted",
         ),
     ),

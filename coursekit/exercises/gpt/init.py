@@ -119,17 +119,53 @@ def measure(case, outputs):
         "off_centre": max(abs(x.mean() / x.std()) * x.numel() ** 0.5 for x in map(drawn.get, KINDS)),
         "again": sum((drawn[kind] != again[kind]).sum() for kind in drawn),
         "same": sum((drawn[kind] == later[kind]).all() and drawn[kind].any() for kind in KINDS),
-        "alike": ((begins @ begins.T).triu(1) > 0.9).sum(),
+        # The same numbers but for a factor, as far as float32 rounds.
+        "alike": ((begins @ begins.T).triu(1) > 1 - 1e-5).sum(),
+        "rows": _rows_together(drawn, case),
+        "even": _too_even(drawn, case),
         "beyond": sum((z.abs() > 2).sum() for z in around),
         "numbers": sum(z.numel() for z in around),
     }
     for kind in KINDS:
         counts[f"std_{kind}"] = drawn[kind].std()
         counts[f"right_{kind}"] = DEVIATION / (2 * case["layers"]) ** 0.5 if kind in STREAM else DEVIATION
+    counts["apart"], counts["least"], counts["most"] = max(_apart(drawn[kind]) for kind in KINDS)
     for kind, right in BEGIN.items():
         counts[f"{kind}_left"] = (drawn[kind] == LEFT[kind]).sum()
         counts[kind] = (drawn[kind] != right).sum() - counts[f"{kind}_left"]
     return as_measurements(counts)
+
+
+def _apart(matrices):
+    """How many sigma the deviation of one matrix of a kind lies from that of all, the smallest and the largest one."""
+    each = matrices.std(1)
+    off = (each / matrices.std().clamp_min(1e-30) - 1).abs().max() * (2 * matrices.shape[1]) ** 0.5
+    return off.item(), each.min().item(), each.max().item()
+
+
+def _rows_together(drawn, case):
+    """How many sigma the rows of matrices are nearer to one direction, or to right angles, than independent ones."""
+    excess, variance = 0.0, 0.0
+    for kind in KINDS:
+        columns = 4 * case["D"] if kind == "down" else case["D"]
+        x = drawn[kind] - drawn[kind].mean(1, keepdim=True)
+        Z = (x / x.std(1, keepdim=True).clamp_min(1e-30)).unflatten(1, (-1, columns))  # (matrices, rows, columns)
+        squares = ((Z @ Z.mT) ** 2 / columns).triu(1).sum((1, 2))
+        pairs = Z.shape[1] * (Z.shape[1] - 1) / 2
+        excess += (squares - pairs).sum().item()
+        variance += len(Z) * pairs * (2 + 6 / columns)
+    return abs(excess) / variance**0.5
+
+
+def _too_even(drawn, case):
+    """How many sigma means and deviations of the matrices lie nearer to the right ones than chance brings them."""
+    fit, free = 0.0, 0
+    for kind in KINDS:
+        right = DEVIATION / (2 * case["layers"]) ** 0.5 if kind in STREAM else DEVIATION
+        n = drawn[kind].shape[1]
+        fit += ((drawn[kind].mean(1) / right) ** 2 * n + (drawn[kind].std(1) / right - 1) ** 2 * 2 * n).sum().item()
+        free += 2 * len(drawn[kind])
+    return (free - fit) / (2 * free) ** 0.5
 
 
 def deviates(kind, what):
@@ -162,6 +198,12 @@ EXERCISE = Exercise(
         none("biases", "{n:.0f} biases are set to other numbers than 0"),
         none("norms_left", "{n:.0f} weights of norms are what they were before the call, expected 1"),
         none("norms", "{n:.0f} weights of norms are set to other numbers than 1"),
+        at_most("rows", 6, "rows of a matrix depend on each other: each number is drawn by itself"),
+        at_most(
+            *("apart", 6),
+            "matrices of one kind have different deviations in different blocks, from {least:.3g} to {most:.3g}: all "
+            "blocks begin alike",
+        ),
         deviates("tokens", "the vectors of tokens"),
         deviates("positions", "the vectors of positions"),
         deviates("qkv", "the weights of qkv"),
@@ -177,6 +219,11 @@ EXERCISE = Exercise(
             "numbers",
             BEYOND,
             "{share:.1%} of the weights lie beyond two deviations; of normal ones it is 4.6%",
+        ),
+        at_most(
+            *("even", 5),
+            "means and deviations of the matrices are almost exactly 0 and the right ones, closer than chance comes: "
+            "leave drawn numbers as they are",
         ),
     ),
 )

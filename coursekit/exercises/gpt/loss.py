@@ -31,8 +31,9 @@ def cases(g):
         sums = [round(mean * count, 6) for mean, count in zip(means, counts, strict=True)]
         return Case("perplexity", label, {"sums": sums, "counts": list(counts)})
 
-    def text(label, letters, n, count, mean):
+    def text(label, letters, n, count, mean, ends=""):
         spelt = "".join(letters[i] for i in torch.randint(len(letters), (n,), generator=g).tolist())
+        spelt = f"{ends}{spelt}{ends}"
         factor = 0.8 + 0.4 * torch.rand((), generator=g, dtype=double).item()
         return Case("bits per byte", label, {"loss": round(mean * factor, 6), "count": count, "text": spelt})
 
@@ -55,11 +56,13 @@ def cases(g):
         windows("one window", [2.5], [6]),
         windows("one window of one target", [3.0], [1]),
         windows("windows of 4, 0 and 9 targets", [3.0, 0.0, 1.5], [4, 0, 9]),
+        windows("windows of 5, 3 and 4 targets, those of the second cost nothing", [2.0, 0.0, 3.0], [5, 3, 4]),
         windows("a target that surprises among a million", [30.0, 0.5], [2, 1_000_000]),
         windows("60 windows", [2.0 + 0.05 * i for i in range(60)], many),
         windows("a model that is always sure", [0.0, 0.0], [5, 3]),
         text("a text of 40 letters, 13 targets", LETTERS, 40, 13, 3.0),
         text("a text of 30 letters, of one to four bytes each", FOREIGN, 30, 22, 4.0),
+        text("spaces at both ends", LETTERS, 10, 9, 2.5, ends=" \n"),
         text("one letter", "€", 1, 3, 2.0),
         text("as many targets as bytes", LETTERS, 12, 12, 1.5),
         text("a text of 600 letters, some of several bytes", LETTERS + FOREIGN, 600, 250, 3.5),

@@ -57,6 +57,8 @@ def cases(g):
         stop("one stop of one id", (0, 1, 2, 1, 3), (1,)),
         stop("the first of two places counts", (0, 1, 2, 5, 1, 2, 6), (1, 2)),
         stop("the stop that is listed last begins first", (0, 1, 2, 3, 4), (3, 4), (0,), highest=90_000),
+        stop("of two stops of two ids the second one begins first", (0, 1, 2, 3, 4), (2, 3), (0, 1)),
+        stop("nine ids of a stop of ten", (0, 1, 2, 3, 4, 5, 6, 7, 8, 11), tuple(range(10))),
         stop("ids of a stop, not in a row", (0, 1, 4, 2, 3, 2, 1), (1, 2), (3, 4)),
         stop("no stop begins", (0, 1, 2, 3), (4,), (3, 5)),
         stop("the text breaks off within a stop", (0, 1, 2, 3), (2, 3, 4), (3, 1)),

@@ -4,15 +4,19 @@ from functools import partial
 
 import torch
 from torch import nn
+from torch.nn.functional import linear
 
 from coursekit.checking.contract import Case, Exercise
 from coursekit.checking.drawing import normal
 from coursekit.checking.probing import Wrong, number
 from coursekit.exercises.stepping import NORMS, norms_are_clipped, noted
 
-V, D, LONGEST = 7, 4, 6
+V, D, LONGEST = 7, 5, 6
 NONE = -100  # in place of a target
 KEPT = "graphs that are kept when the model runs again"
+MORE = "places that are read at once beyond the largest micro-batch's"
+TAKEN = "steps of the optimizer in each call"
+RATE = "rate afterwards"
 
 
 def cases(g):
@@ -27,10 +31,10 @@ def cases(g):
             "widths": [[micro[0][1] for micro in step] for step in steps],
             "x": torch.randint(V, (len(rows), LONGEST), generator=g),
             "y": y,
-            "tokens.weight": normal(g, V, D, dtype=dtype),
-            "positions.weight": normal(g, LONGEST, D, dtype=dtype),
-            "out.weight": apart * normal(g, V, D, dtype=dtype),
-            "out.bias": normal(g, V, dtype=dtype),
+            "tokens": normal(g, V, D, dtype=dtype),
+            "positions": normal(g, LONGEST, D, dtype=dtype),
+            "weight": apart * normal(g, V, D, dtype=dtype),
+            "bias": normal(g, V, dtype=dtype),
         }
         return Case(part, label, inputs | {"clip": clip} | given)
 
@@ -43,16 +47,20 @@ def cases(g):
     uneven = [full(5, 4), full(1, 0)]
     return [
         one("9 and 1 targets", uneven, clip=1e3),
-        one("6, 2 and 4 targets, texts of unequal length", [full(6, T=6), full(2, T=2), full(3, 1, T=3)], clip=1e3),
-        one("a micro-batch without targets", [full(3, 4), full(0, 0), full(1)], clip=1e3, dtype=double),
+        one(
+            "texts of unequal length, one micro-batch without targets",
+            [full(6, T=6), full(0, 0, T=2), full(3, 1, T=3)],
+            clip=1e3,
+            dtype=double,
+        ),
         one("one micro-batch of one target", [full(1, T=1)], clip=1e3, dtype=double),
         one("gradients are left from before", [full(4), full(2, 2)], clip=1e3, left=True),
-        one("10 micro-batches of one text", [full(1 + i % 5) for i in range(10)], clip=1e3, dtype=double),
+        one("9 micro-batches of one text", [full(1 + i % 5) for i in range(9)], clip=1e3, dtype=double),
         one("logits far apart", [full(5, 3), full(2)], clip=1e3, dtype=double, apart=200.0),
         clip("5 and 2 targets, clip 0.1", [full(3, 2), full(2)], clip=0.1),
         clip("4, 4 and 1 targets, clip 0.2, float64", [full(4), full(4), full(1)], clip=0.2, dtype=double),
-        more("3 steps with momentum", uneven, [full(5)], [full(2), full(1), full(4, 4)], clip=0.3, dtype=double),
-        more("3 steps of AdamW", uneven, [full(1), full(4, 5)], uneven, clip=0.5, optimizer="adamw"),
+        more("3 steps with momentum", uneven, [full(5)], [full(1), full(4, 4)], clip=0.3, dtype=double),
+        more("2 steps of AdamW", uneven, [full(1), full(4, 5)], clip=0.5, optimizer="adamw"),
     ]
 
 
@@ -74,19 +82,19 @@ class Noted(torch.autograd.Function):
 class Model(nn.Module):
     """Logits from the mean of a text's past, which notes how it is called. Its position vectors are frozen."""
 
-    def __init__(self):
+    def __init__(self, case):
         super().__init__()
-        self.tokens, self.positions = nn.Embedding(V, D), nn.Embedding(LONGEST, D)
-        self.out = nn.Linear(D, V)
-        self.positions.requires_grad_(False)
-        self.waiting, self.kept = [], []
+        self.tokens, self.weight, self.bias = (nn.Parameter(case[n].clone()) for n in ("tokens", "weight", "bias"))
+        self.positions = nn.Parameter(case["positions"].clone(), requires_grad=False)
+        self.past = torch.arange(1, LONGEST + 1, device=self.bias.device)[:, None]
+        self.waiting, self.kept, self.read = [], [], []
 
     def forward(self, x):
         self.kept.append(sum(self.waiting))
-        h = self.tokens(x) + self.positions.weight[: x.shape[1]]
-        past = torch.arange(1, x.shape[1] + 1, device=x.device)[:, None]
-        h = torch.tanh(h.cumsum(1) / past)
-        return self.out(Noted.apply(h, self.waiting) if h.requires_grad else h)
+        self.read.append(x.numel() if torch.is_grad_enabled() else 0)
+        T = x.shape[1]
+        h = torch.tanh((self.tokens[x] + self.positions[:T]).cumsum(1) / self.past[:T])
+        return linear(Noted.apply(h, self.waiting) if h.requires_grad else h, self.weight, self.bias)
 
 
 def probe(case, train_step):
@@ -95,8 +103,7 @@ def probe(case, train_step):
     How the model was called and what still has a graph only this process can see. Where it matters for the result,
     the numbers that follow from it are handed over too.
     """
-    model = Model().to(case["x"].device, case["out.bias"].dtype)
-    model.load_state_dict({name: x for name, x in case.items() if "." in name})
+    model = Model(case)
     optimizer, steps = _optimizer(case, model)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 / (1 + step))
     if "left" in case:
@@ -109,24 +116,37 @@ def probe(case, train_step):
         if [*map(id, micro_batches)] != [*map(id, given)]:
             raise Wrong("the list of micro-batches is not what it was before the call")
         taken.append(len(steps) - before)
-        losses.append(number(loss, "the mean loss of a target", model.out.bias).detach())
+        losses.append(number(loss, "the mean loss of a target", model.bias).detach())
         graphs.append(isinstance(loss, torch.Tensor) and loss.requires_grad)
-    like = {"dtype": model.out.bias.dtype, "device": case["x"].device}
+    like = {"dtype": model.bias.dtype, "device": case["x"].device}
     return {
-        "steps of the optimizer in each call": torch.tensor(taken, device=like["device"]),
+        TAKEN: torch.tensor(taken, device=like["device"]),
         "rate of each step": torch.tensor([rate for _, rate in steps], **like),
         KEPT: torch.tensor(max(model.kept, default=0), device=like["device"]),
+        MORE: torch.tensor(max(0, *model.read) - _largest(case) if model.read else 0, device=like["device"]).clamp_min(
+            0
+        ),
         NORMS: torch.tensor([norm for norm, _ in steps], **like),
         **{f"{name} afterwards": p.detach() for name, p in model.named_parameters()},
-        "rate afterwards": torch.tensor([group["lr"] for group in optimizer.param_groups], **like),
+        RATE: torch.tensor([group["lr"] for group in optimizer.param_groups], **like),
         "mean loss of each call": torch.stack(losses),
         "the loss that is returned has a graph": torch.tensor(graphs, device=like["device"]),
+        "training mode of the model": torch.tensor(model.training, device=like["device"]),
+        "weights that require gradients": torch.tensor(
+            [p.requires_grad for p in model.parameters()], device=like["device"]
+        ),
     }
+
+
+def _largest(case):
+    """How many places the largest of all micro-batches has."""
+    pairs = (zip(*step, strict=True) for step in zip(case["sizes"], case["widths"], strict=True))
+    return max(B * T for step in pairs for B, T in step)
 
 
 def _optimizer(case, model):
     """An optimiser with two groups, and what its steps are watched for."""
-    groups = [{"params": list(part.parameters())} for part in (model.tokens, model.out)]
+    groups = [{"params": [model.tokens]}, {"params": [model.weight, model.bias]}]
     if case.get("optimizer") == "adamw":
         # A large eps: without it, rounding decides the sign of a step where the gradient is near 0.
         optimizer = torch.optim.AdamW(groups, lr=0.1, eps=1e-2)
@@ -153,6 +173,25 @@ def kept_said(found, right):
     )
 
 
+def more_said(found, right):
+    return (
+        "the model reads more places at once than the largest micro-batch has: each micro-batch is read by itself, for "
+        "memory to hold no more"
+    )
+
+
+def taken_said(found, right):
+    odd = next(int(n) for n in found if n != 1)
+    return f"in one call the optimizer takes {odd} steps, expected 1"
+
+
+def rate_said(found, right):
+    return (
+        f"the rate afterwards is {found[0].item():.4g}, expected {right[0].item():.4g}: the schedule takes one step in "
+        "each call, after the optimizer's"
+    )
+
+
 def graph_said(found, right):
     return "the loss that is returned still has its graph: return a number (.item())"
 
@@ -168,7 +207,13 @@ EXERCISE = Exercise(
     cases=cases,
     probe=probe,
     laws=(norms_are_clipped,),
-    said={KEPT: kept_said, "the loss that is returned has a graph": graph_said},
+    said={
+        KEPT: kept_said,
+        MORE: more_said,
+        TAKEN: taken_said,
+        RATE: rate_said,
+        "the loss that is returned has a graph": graph_said,
+    },
     # torch's clip_grad_norm_ adds 1e-6 to the norm, the equation does not: gradients differ by a millionth of a norm
     # near 1, and weights by what a few steps make of it.
     tolerance={torch.float32: (1e-5, 2e-5), torch.float64: (1e-5, 2e-5)},

@@ -42,7 +42,7 @@ def reference(model, ids, cache, real):
     return norm(h, model.norm) @ E.T
 
 
-TRUSTED = Trusted((Room, reference))
+TRUSTED = Trusted((Room, reference), budget="positions, a mask, a room and the model's own parts can each go wrong")
 
 
 class Steps:
@@ -58,9 +58,9 @@ class Steps:
             q, k, v = (part.unflatten(-1, (H, -1)).transpose(1, 2) for part in block.qkv(block.norm1(x)).chunk(3, -1))
             keys, values = self.keep(cache, layer, k, v)
             x = x + block.out(self.attend(q, keys, values, self.seen(real, n, t)).transpose(1, 2).flatten(2))
-            x = x + block.down(gelu(block.up(block.norm2(x)), approximate="tanh"))
+            x = x + block.down(self.act(block.up(block.norm2(x))))
         self.advance(cache, t)
-        return self.scores(model, model.norm(x))
+        return self.scores(model, self.last_norm(model, x))
 
     def positions(self, real, n, t):
         return (real.cumsum(1) - 1).clamp_min(0)[:, n:]
@@ -95,6 +95,12 @@ class Steps:
     def scores(self, model, x):
         return x @ model.tokens.weight.T
 
+    def act(self, x):
+        return gelu(x, approximate="tanh")
+
+    def last_norm(self, model, x):
+        return model.norm(x)
+
 
 def slip(sentence):
     """Registers a class of steps, whose cache may be one of its own."""
@@ -113,6 +119,12 @@ def slip(sentence):
 class PositionsFromZero(Steps):
     def positions(self, real, n, t):
         return (real[:, n:].cumsum(1) - 1).clamp_min(0)
+
+
+@slip("Positions count from 1: the first token's is 0, for no real token stands before it, `real.cumsum(1) - 1`.")
+class PositionsFromOne(Steps):
+    def positions(self, real, n, t):
+        return real.cumsum(1)[:, n:].clamp_max(real.shape[1] - 1)
 
 
 @slip(
@@ -147,6 +159,29 @@ class NoCausalMask(Steps):
 class MaskFromTheFirstKey(Steps):
     def causal(self, real, n, t):
         return torch.ones(t, n + t, dtype=torch.bool, device=real.device).tril()
+
+
+@slip(
+    "`is_causal=True` lays the triangle into the upper left corner, so that the first of several new tokens sees the "
+    "first key alone. And it knows of no padding. A mask (B, 1, t, n + t) from `real` and the places can say both."
+)
+class IsCausal(Steps):
+    def attend(self, q, keys, values, seen):
+        return scaled_dot_product_attention(q, keys, values, is_causal=q.shape[2] > 1)
+
+
+@slip("In a call after the first one there is no causal mask: of several new tokens each sees the ones after it.")
+class LaterChunksSeeAhead(Steps):
+    def causal(self, real, n, t):
+        return torch.ones(t, n + t, dtype=torch.bool, device=real.device) if n else super().causal(real, n, t)
+
+
+@slip(
+    "A call for one token has no mask, so that it sees the padding in the cache: the past of a text has some as well."
+)
+class OneTokenSeesAll(Steps):
+    def tokens_seen(self, real, n):
+        return real[:, None] if real.shape[1] - n > 1 else torch.ones_like(real)[:, None]
 
 
 @slip("Keys of padding are seen: whatever `real` calls padding has to be masked, for every query.")
@@ -222,8 +257,8 @@ class CopiesThePast(Steps):
 
 
 @slip(
-    "The values are right, but a call for one token makes a tensor of all places against all: the scores of tokens "
-    "that are computed anew, or a mask with a row for each. Compute the new tokens alone, and their rows of the mask."
+    "The values are right, but a call for one token computes the whole text anew, all places against all. "
+    "Compute the new tokens alone, with the keys and values of the past from the cache."
 )
 class AllAnew(Steps):
     def __call__(self, model, ids, cache, real):
@@ -255,6 +290,25 @@ class SharedByAll(Steps):
         for room, new in zip(pair, (k, v), strict=True):
             room[:, :, cache.n : cache.n + k.shape[2]] = new
         return [room[:, :, : cache.n + k.shape[2]] for room in pair]
+
+
+@slip("The values are right, but also a call for one token makes a mask with a row for each place: make its row alone.")
+class WholeTable(Steps):
+    def seen(self, real, n, t):
+        table = torch.ones(n + t, n + t, dtype=torch.bool, device=real.device).tril()
+        return ((real[:, None] & table) | torch.eye(n + t, dtype=torch.bool, device=real.device))[:, n:]
+
+
+@slip('GELU is the exact one: GPT-2\'s is the tanh form, `F.gelu(x, approximate="tanh")`.')
+class ExactGelu(Steps):
+    def act(self, x):
+        return gelu(x)
+
+
+@slip("The last norm is missing: the logits are of `model.norm(h)`.")
+class NoLastNorm(Steps):
+    def last_norm(self, model, x):
+        return x
 
 
 @slip("Only the logits of the last token are returned: all new tokens have some, (B, t, V).")

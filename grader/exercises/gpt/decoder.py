@@ -124,6 +124,12 @@ TRUSTED.add_slips(
     blocks.QueriesAndKeysExchanged,
     blocks.ViewWithoutTranspose,
     blocks.ReluForGelu,
+    blocks.OneHead,
+    blocks.OneNormTwice,
+    blocks.NetworkReadsTheInput,
+    blocks.NoOutputProjection,
+    blocks.MergedWithoutTranspose,
+    attention.ScaledByModelWidth,
 )
 
 
@@ -139,6 +145,15 @@ class ExactGelu(blocks.Block):
 class PostNorm(blocks.Block):
     def sublayer(self, kept, read, f, norm):
         return norm(kept + f(read))
+
+
+@wrong_block(
+    "The normalised stream goes on: h = Norm(h), and the branch is added to that. The branch alone reads Norm(h), and "
+    "is added to h as it was."
+)
+class NormedStream(blocks.Block):
+    def sublayer(self, kept, read, f, norm):
+        return norm(kept) + f(norm(read))
 
 
 @wrong_block(
@@ -164,6 +179,12 @@ class SeesTheAnswer(Parts):
     def seen(self, ids):
         n = ids.shape[1]
         return torch.ones(n, n, dtype=torch.bool, device=ids.device).tril(1)
+
+
+@TRUSTED.mistake("No place sees itself, so that the first one sees nothing, and its softmax is NaN: i sees i as well.")
+class SeesNotItself(Parts):
+    def seen(self, ids):
+        return super().seen(ids).tril(-1)
 
 
 @TRUSTED.mistake("The norm at the end is missing: `norm` is applied to what the last block returns.")
@@ -214,6 +235,12 @@ class PositionsFromOne(Parts):
         return self.tokens(ids) + self.positions(torch.arange(1, ids.shape[1] + 1, device=ids.device))
 
 
+@TRUSTED.mistake("A text shorter than T gets the last n positions: its first token stands at position 0.")
+class LastPositions(Parts):
+    def embed(self, ids):
+        return self.tokens(ids) + self.positions.weight[-ids.shape[1] :]
+
+
 @TRUSTED.mistake("`positions` is never added: a token must be told where it stands.")
 class NoPositions(Parts):
     def embed(self, ids):
@@ -237,6 +264,15 @@ class EmbeddingsScaled(Parts):
 class OneBlock(Parts):
     def stack(self, D, H, L):
         return nn.ModuleList([Block(D, H)] * L)
+
+
+@TRUSTED.mistake(
+    "Every block reads the embeddings, and only the last one's result is used: hand on what a block returns, "
+    "h = block(h)."
+)
+class NotHandedOn(Parts):
+    def forward(self, ids):
+        return self.scores(self.finish([block(self.embed(ids), self.seen(ids)) for block in self.blocks][-1]))
 
 
 @TRUSTED.mistake("The result is a softmax (or its logarithm): logits go out as they are, the loss takes the softmax.")

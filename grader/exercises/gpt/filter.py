@@ -136,7 +136,7 @@ class CrossingDropped(Steps):
 
 
 @wrong_filter(
-    "With a small top_p no token is left, and the softmax of nothing but -inf is NaN. The most probable token always "
+    "With a top_p of 0 no token is left, and the softmax of nothing but -inf is NaN. The most probable token always "
     "stays."
 )
 class AllRemoved(Steps):
@@ -163,18 +163,6 @@ class NotPutBack(Steps):
 
 
 @wrong_filter(
-    "Tokens that are as probable as the one that crosses top_p stay too. (Ties are kept by top-k alone.) Here the "
-    "order decides, and of equal tokens the smaller id comes first."
-)
-class TiesKept(Steps):
-    def top_p(self, z, top_p):
-        p = self.probabilities(z)
-        ordered, _ = self.ordered(p)
-        last = ordered.masked_fill(~self.nucleus(ordered, top_p), INF).amin(-1, keepdim=True)
-        return self.keep(z, p >= last)
-
-
-@wrong_filter(
     "Of equally probable tokens the one with the larger id comes first, as when the smallest are sorted to the front "
     "and removed. The smaller id comes first: `sort(dim=-1, descending=True, stable=True)`."
 )
@@ -182,6 +170,85 @@ class LargerIdFirst(Steps):
     def ordered(self, p):
         p, places = p.flip(1).sort(dim=-1, descending=True, stable=True)
         return p, p.shape[1] - 1 - places
+
+
+@wrong_filter(
+    "Of equally probable tokens any comes first in a long row, for `sort` leaves them in no certain order. The smaller "
+    "id comes first: `stable=True`."
+)
+class Unstable(Steps):
+    def ordered(self, p):
+        return p.sort(dim=-1, descending=True)
+
+
+@wrong_filter(
+    "A top_p of 0 is taken for no setting, as `if top_p:` does. Only `None` is none: `if top_p is not None`. With 0 "
+    "the most probable token stays alone."
+)
+class ZeroIsNone(Steps):
+    def top_p(self, z, top_p):
+        return super().top_p(z, top_p) if top_p else z
+
+
+@wrong_filter(
+    "After top-p the logits are in sorted places: the first column is no longer token 0. Bring them back to their ids."
+)
+class GivenBackSorted(Steps):
+    def top_p(self, z, top_p):
+        z = z.sort(dim=-1, descending=True, stable=True).values
+        return self.keep(z, self.nucleus(self.probabilities(z), top_p))
+
+
+@wrong_filter(
+    "top-p does not act where top-k is given, as after an `elif` or an early `return`. Settings act one after another."
+)
+class FirstSettingAlone(Steps):
+    def __call__(self, logits, temperature, top_k, top_p, min_p):
+        if top_k is not None:
+            top_p = min_p = None
+        return super().__call__(logits, temperature, top_k, top_p, None if top_p is not None else min_p)
+
+
+@wrong_filter("One token too many stays: counted from 0, place k of the sorted row is the one after the k-th.")
+class OneTooMany(Steps):
+    def kth(self, z, k):
+        return z.sort(dim=-1, descending=True).values[:, [min(k, z.shape[-1] - 1)]]
+
+
+@wrong_filter(
+    "min-p keeps what is *at least* its bound: with `>` and a min_p of 1 even the most probable token is removed."
+)
+class StrictMinP(Steps):
+    def min_p(self, z, min_p):
+        p = z.softmax(-1)
+        return self.keep(z, p > min_p * p.amax(-1, keepdim=True))
+
+
+@wrong_filter("min-p compares with the largest probability of the whole batch: each row has its own, `amax(-1)`.")
+class LargestOfTheBatch(Steps):
+    def min_p(self, z, min_p):
+        p = z.softmax(-1)
+        return self.keep(z, p >= min_p * p.max())
+
+
+@wrong_filter(
+    "min-p is a share of the largest *probability*, and a share of the largest logit is taken: softmax first."
+)
+class ShareOfLogits(Steps):
+    def min_p(self, z, min_p):
+        return self.keep(z, z >= min_p * z.amax(-1, keepdim=True))
+
+
+@wrong_filter("The right tokens are removed, and those that are left have logits that were never divided.")
+class Undivided(Steps):
+    def __call__(self, logits, *settings):
+        return logits.masked_fill(super().__call__(logits, *settings) == -INF, -INF)
+
+
+@wrong_filter("Log-probabilities are returned: of what is left the logits over the temperature are asked for.")
+class LogProbabilities(Steps):
+    def result(self, z):
+        return z.log_softmax(-1)
 
 
 @wrong_filter(
@@ -235,8 +302,8 @@ def evenly(logits, generator):
 
 
 @wrong_draw(
-    "The softmax is taken twice, which flattens: tokens whose logit is -inf can be drawn, and likely ones are drawn "
-    "too seldom."
+    "The softmax is taken twice (Gumbel noise on probabilities does the same), which flattens: tokens whose "
+    "logit is -inf can be drawn, and likely ones are drawn too seldom."
 )
 def softmax_twice(logits, generator):
     return torch.multinomial(logits.softmax(-1).softmax(-1), 1, generator=generator)[:, 0]
@@ -249,12 +316,18 @@ def exp_overflows(logits, generator):
     return torch.multinomial(logits.exp(), 1, generator=generator)[:, 0]
 
 
-@wrong_draw("`generator` is not handed on: the numbers come from torch's global state, and no run can be repeated.")
+@wrong_draw(
+    "Two runs with equal seeds draw other ids: the numbers come from torch's global state, because `generator` is not "
+    "handed on, or a new seed is set. Draw with `generator` as it comes."
+)
 def generator_unused(logits, generator):
     return torch.multinomial(logits.softmax(-1), 1)[:, 0]
 
 
-@wrong_draw("Each call draws the same numbers, whatever state the generator is in: use it as it comes, set no seed.")
+@wrong_draw(
+    "A second call with the same generator draws the same ids: it is set back, or copied, or only its seed is read. "
+    "Hand it on as it comes, so that it moves on."
+)
 def seed_set(logits, generator):
     return draw_reference(logits, generator.manual_seed(0))
 
@@ -265,14 +338,14 @@ def one_number_for_all(logits, generator):
     return (logits.double().softmax(-1).cumsum(-1) <= u).sum(-1).clamp_max(logits.shape[-1] - 1)
 
 
-@wrong_draw("The ids are (B, 1), as `multinomial` gives them: take the one column, `[:, 0]`.")
-def column(logits, generator):
-    return torch.multinomial(logits.softmax(-1), 1, generator=generator)
+@wrong_draw("`multinomial` wants probabilities and gets the logits as they are: take their softmax first.")
+def logits_as_probabilities(logits, generator):
+    return torch.multinomial(logits, 1, generator=generator)[:, 0]
 
 
-@wrong_draw("`.squeeze()` takes away the batch too where it has one row: take the column, `[:, 0]` or `squeeze(1)`.")
-def squeezed(logits, generator):
-    return torch.multinomial(logits.softmax(-1), 1, generator=generator).squeeze()
+@wrong_draw("All rows are drawn from the probabilities of the first one: each row has its own.")
+def first_row_for_all(logits, generator):
+    return torch.multinomial(logits[0].softmax(-1), len(logits), replacement=True, generator=generator)
 
 
 def by_comparing(logits, temperature, top_k, top_p, min_p):

@@ -55,7 +55,7 @@ class Steps:
         p.normal_(0.0, deviation, generator=generator)
 
 
-TRUSTED = Trusted(reference)
+TRUSTED = Trusted(reference, budget="numbers can be drawn in many wrong ways, and left in some")
 (slip,) = TRUSTED.one_by_one(lambda steps: steps())
 
 
@@ -129,6 +129,24 @@ class VarianceForDeviation(Steps):
 
 
 @slip(
+    "0.02 is the mean, and the deviation is 1: the second argument of `nn.init.normal_(p, mean, std)` is the mean, so "
+    "name the other, `std=0.02`."
+)
+class MeanForDeviation(Steps):
+    def draw(self, p, deviation, generator):
+        p.normal_(deviation, 1.0, generator=generator)
+
+
+@slip(
+    "Draws beyond two deviations are cut off (trunc_normal_), which makes the deviation smaller than 0.02: the rule is "
+    "an ordinary normal distribution."
+)
+class Truncated(Steps):
+    def draw(self, p, deviation, generator):
+        nn.init.trunc_normal_(p, 0.0, deviation, -2 * deviation, 2 * deviation, generator=generator)
+
+
+@slip(
     "The numbers lie evenly between -0.02 and 0.02 (and in smaller bounds for `out` and `down`): 0.02 is the deviation "
     "of a normal distribution."
 )
@@ -137,7 +155,7 @@ class Uniform(Steps):
         p.uniform_(-deviation, deviation, generator=generator)
 
 
-@slip("The weights of norms are drawn like other weights: a norm begins as the identity, with the weight 1.")
+@slip("The weights of norms are drawn, or set to 0: a norm begins as the identity, with the weight 1.")
 class NormsDrawn(Steps):
     def norm(self, p, generator):
         self.draw(p, 0.02, generator)
@@ -172,7 +190,10 @@ class GeneratorUnused(Steps):
         p.normal_(0.0, deviation)
 
 
-@slip("Each call draws the same numbers, whatever state the generator is in: use it as it comes, and set no seed.")
+@slip(
+    "Another call with the same generator draws the same numbers again: it is set back, or copied, or another one is "
+    "used. Draw from it as it comes, so that it moves on."
+)
 class SeedSet(Steps):
     def __call__(self, model, layers, generator):
         super().__call__(model, layers, torch.Generator().manual_seed(0))

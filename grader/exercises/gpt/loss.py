@@ -8,7 +8,7 @@ import math
 from statistics import fmean
 
 import torch
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, nll_loss
 
 from grader.contract import Trusted
 
@@ -90,8 +90,8 @@ def softmax_twice(logits, targets, ignore):
 
 
 @wrong_loss(
-    "The logarithm of a softmax: where logits lie far apart, a probability is rounded to 0 and its logarithm is "
-    "infinite. log_softmax subtracts before anything is rounded, and cross_entropy uses it."
+    "Where logits lie far apart the loss is infinite: exp overflows, or a probability is rounded to 0 before its "
+    "logarithm is taken. log_softmax subtracts the largest logit before anything is rounded, and cross_entropy uses it."
 )
 def log_of_softmax(logits, targets, ignore):
     counts = targets != ignore
@@ -102,6 +102,21 @@ def log_of_softmax(logits, targets, ignore):
 @wrong_loss("The nats are summed: divide by the number of targets that count.")
 def summed(logits, targets, ignore):
     return each(logits, targets, ignore)[0].sum()
+
+
+@wrong_loss("The nats are divided by the number of rows: divide by the number of targets that count.")
+def divided_by_rows(logits, targets, ignore):
+    return each(logits, targets, ignore)[0].sum() / len(logits)
+
+
+@wrong_loss("The loss is in bits, divided by ln 2. Nats are asked for, as cross_entropy gives them.")
+def in_bits(logits, targets, ignore):
+    return loss_reference(logits, targets, ignore) / math.log(2)
+
+
+@wrong_loss("The probabilities of the targets are averaged, without a logarithm: nll_loss takes log-probabilities.")
+def nll_of_probabilities(logits, targets, ignore):
+    return nll_loss(logits.softmax(-1).flatten(0, 1), targets.flatten(), ignore_index=ignore)
 
 
 @wrong_loss("The value is right, but it is cut off from the graph (`.item()`, `.detach()`): nothing could be learned.")
@@ -155,6 +170,18 @@ def power_of_two(sums, counts):
     return 2 ** (sum(sums) / sum(counts))
 
 
+@wrong_perplexity("The nats of a window are averaged: divide by the number of targets, not by that of windows.")
+def nats_of_a_window(sums, counts):
+    return math.exp(sum(sums) / len(sums))
+
+
+@wrong_perplexity(
+    "A window that costs nothing is skipped, and its targets with it. They were predicted well: they count."
+)
+def free_windows_skipped(sums, counts):
+    return math.exp(sum(sums) / max(1, sum(n for s, n in zip(sums, counts, strict=True) if s)))
+
+
 @wrong_perplexity("This is the mean of the nats: the perplexity is its exponential.")
 def without_the_exponential(sums, counts):
     return sum(sums) / sum(counts)
@@ -191,6 +218,11 @@ def per_target(loss, count, text):
 )
 def mean_for_the_sum(loss, count, text):
     return loss / math.log(2) / len(text.encode())
+
+
+@wrong_bits("The quotient is upside down: bits, which are count * loss / ln 2, for each byte.")
+def upside_down(loss, count, text):
+    return loss / math.log(2) * len(text.encode()) / count
 
 
 def gathered(logits, targets, ignore):

@@ -54,6 +54,15 @@ TRUSTED.add_mistake(
 )
 
 
+TRUSTED.add_mistake(
+    "penalise_as_given",
+    "`penalise` is the code as it was given: -2 over a penalty of 2 is -1, which is *more* likely, and a token that "
+    "stands there twice is divided twice.",
+    given_penalise,
+    stop_reference,
+)
+
+
 def each_once(logits, ids, change):
     """The logits with `change` in the place of those of the tokens in ids."""
     seen = torch.zeros_like(logits, dtype=torch.bool).scatter(1, ids, True)
@@ -84,6 +93,19 @@ def once_per_repeat(logits, ids, penalty):
 @wrong_penalty("It is the other way round: positive logits are multiplied and negative ones divided, which rewards.")
 def inverted(logits, ids, penalty):
     return each_once(logits, ids, lambda z: signed(z, 1 / penalty))
+
+
+@wrong_penalty("All seen logits are multiplied: a positive one grows. Positive ones are divided by the penalty.")
+def always_multiplied(logits, ids, penalty):
+    return each_once(logits, ids, lambda z: z * penalty)
+
+
+@wrong_penalty(
+    "The smaller one of z / penalty and z penalty is taken, whichever sign z has: with a penalty below 1 seen tokens "
+    "are to become more likely."
+)
+def smaller_of_both(logits, ids, penalty):
+    return each_once(logits, ids, lambda z: torch.minimum(z / penalty, z * penalty))
 
 
 @wrong_penalty("The penalty is subtracted. This one is a factor: divide positive logits by it, multiply negative ones.")
@@ -147,6 +169,11 @@ def at_the_end_alone(ids, stops):
 def any_id_of_a_stop(ids, stops):
     single = {token for stop in stops for token in stop}
     return next((i for i, token in enumerate(ids) if token in single), len(ids))
+
+
+@wrong_stop("The first id of a stop ends the text alone: all ids of the stop have to follow each other.")
+def first_id_alone(ids, stops):
+    return next((i for i, token in enumerate(ids) if any(token == stop[0] for stop in stops)), len(ids))
 
 
 @wrong_stop(

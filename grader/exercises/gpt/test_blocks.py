@@ -40,6 +40,7 @@ RIGHT = {
     "starts drawn by multinomial": written(
         s="torch.multinomial(torch.ones(N - T), B, replacement=True, generator=generator)"
     ),
+    "starts that come unequally often": written(s="(torch.rand(B, generator=generator) ** 1.5 * (N - T)).long()"),
 }
 MUTANTS = {
     "the shape": (
@@ -288,8 +289,8 @@ class OneRow(Steps):
 
 
 @slip(
-    "Whether the starts come from the generator is never asked: functions pass that draw from the random numbers of "
-    "all, and functions that draw the same numbers in each call."
+    "Functions pass that draw from the random numbers of all, or the same ones in each call. Ask for both: generators "
+    "with equal seeds give equal batches, and a second call with one of them goes on to another."
 )
 class GeneratorUnasked(Steps):
     def chance(self, blocks, x, generator):
@@ -348,7 +349,7 @@ def many_small_batches(blocks):
             assert y[b].equal(ids[s + 1 : s + 4]), "not the next tokens"
             counts[s] += 1
         together += len({*starts}) == 1
-    assert min(counts.values()) > 15, f"some starts are rare: {counts}"
+    assert min(counts.values()) > 0, f"some starts never come: {counts}"
     assert together < 20, "rows of a batch begin together"
     assert len({str(x.tolist()) for x, _ in batches}) > 20, "batches repeat"
     generator.manual_seed(2)

@@ -173,27 +173,29 @@ class ZeroedInTheLoop(Steps):
         self.optimizer = optimizer
 
 
-@slip(
-    "The optimiser steps after each micro-batch: this is ordinary training with small batches. One step is asked for, "
-    "after the last backward()."
-)
-class StepInTheLoop(Steps):
-    def after_each(self, model, optimizer, schedule, clip):
-        self.clip(model, clip)
-        super().step(optimizer, schedule)
-        optimizer.zero_grad()
-
-    def step(self, optimizer, schedule):
-        pass
+@slip("Each number of the gradients is clipped by itself: it is the norm of all of them together that is clipped.")
+class ClippedByValue(Steps):
+    def clip(self, model, clip):
+        nn.utils.clip_grad_value_(model.parameters(), clip)
 
 
-@slip("The schedule steps once for each micro-batch: it counts steps of the optimiser, so it steps when that has.")
-class ScheduleInTheLoop(Steps):
-    def after_each(self, model, optimizer, schedule, clip):
-        schedule.step()
+@slip("Only the first group of the optimiser is clipped: the norm is that of all gradients together.")
+class FirstGroupClipped(Steps):
+    def zero(self, optimizer):
+        super().zero(optimizer)
+        self.optimizer = optimizer
 
-    def step(self, optimizer, schedule):
-        optimizer.step()
+    def clip(self, model, clip):
+        nn.utils.clip_grad_norm_(self.optimizer.param_groups[0]["params"], clip)
+
+
+@slip("Gradients whose norm is below `clip` are scaled up to it: the factor is at most 1, `min(1, clip / norm)`.")
+class ScaledUp(Steps):
+    def clip(self, model, clip):
+        grads = [p.grad for p in model.parameters() if p.grad is not None]
+        norm = torch.stack([grad.norm() for grad in grads]).norm()
+        for grad in grads:
+            grad *= clip / norm
 
 
 @slip("The schedule steps before the optimiser: the first step already has the second rate.")
@@ -236,6 +238,12 @@ class GraphReturned(Steps):
 class MeanOfMeansReturned(Steps):
     def result(self, shares, results, N):
         return sum(float(nats) / max(n, 1) for nats, n in results) / len(results)
+
+
+@slip("The step is right, but what is returned is the last micro-batch's share of the loss: add the shares up.")
+class LastReturned(Steps):
+    def result(self, shares, results, N):
+        return float(shares[-1].detach())
 
 
 @slip("The step is right, but the sum of all nats is returned, expected the mean over all targets.")

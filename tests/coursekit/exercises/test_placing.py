@@ -38,6 +38,9 @@ class Unplaced(TorchFunctionMode):
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
         given = [x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
+        if func in MOVES:  # which gives the same tensor back where it need not move
+            for x in tree_leaves(result):
+                self.unplaced.pop(id(x), None)
         made = func in FACTORIES and kwargs.get("device") is None
         if (made and not given) or (given and func not in MOVES and all(x in self for x in given)):
             # Kept, so that no other tensor gets the same id.
