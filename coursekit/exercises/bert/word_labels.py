@@ -36,6 +36,22 @@ def only_words_are_labelled(case, outputs):
     return None
 
 
+def first_pieces_have_their_words_labels(case, outputs):
+    """Said where each word is labelled once: another piece of it is, or the label is another word's."""
+    Y, labels = outputs["token labels"].tolist(), case["labels"]
+    for b, (words, ids) in enumerate(zip(labels, case["word_ids"], strict=True)):
+        for i in (i for i in dict.fromkeys(ids) if i is not None):
+            t = ids.index(i)
+            if (found := Y[b][t]) != words[i]:
+                told = f"token {t} of sentence {b} is the first piece of word {i} (label {words[i]}), and has {found}"
+                whose = [(j, c) for c, row in enumerate(labels) for j, y in enumerate(row) if y == found != IGNORED]
+                if len(whose) != 1:  # of several words with this label one would be a guess, and could lead astray
+                    return told
+                [(j, c)] = whose
+                return f"{told}, as word {j} of sentence {c} does"
+    return None
+
+
 def cases(g):
     def case(part, label, rows, labels=None, times=1, first=0):
         """Rows are sentences, a letter a token: "-" is a special token, "a" a piece of the first word."""
@@ -109,5 +125,5 @@ EXERCISE = Exercise(
     importance=3,
     calls=("word_labels(labels, word_ids) -> token labels",),
     cases=cases,
-    laws=(each_word_is_labelled_once, only_words_are_labelled),
+    laws=(each_word_is_labelled_once, only_words_are_labelled, first_pieces_have_their_words_labels),
 )

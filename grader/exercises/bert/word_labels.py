@@ -59,26 +59,30 @@ TRUSTED = Trusted(reference, budget="the given code has three slips: seven mista
 TRUSTED.add_alternative("in_steps", Steps())
 (wrong_step,) = TRUSTED.one_by_one(lambda steps: steps())
 
-WORD_ZERO = "word 0 is taken for a special token (0 is false as None is; ask `i is None`)"
+# What is seen, and not which line does it: an answer of one's own errs like the given code in other ways.
+WORD_ZERO = (
+    "word 0 has no label (0 is false as None is, so ask `i is None`; and where `before` starts as 0, word 0 is taken "
+    "for a later piece)"
+)
 LATER = (
     "later pieces of a word have its label too (compare with the word of the token before, and renew that each time)"
 )
 FILLER = "the filler has the label 0, which is a class (fill up with -100)"
 
 
-@wrong_step(f"One slip of the given code is left: {WORD_ZERO}.")
+@wrong_step(f"As in the given code, {WORD_ZERO}.")
 class WordZeroLost(Steps):
     def is_special(self, i):
         return not i
 
 
-@wrong_step(f"One slip of the given code is left: {LATER}.")
+@wrong_step(f"As in the given code, {LATER}.")
 class EveryPiece(Steps):
     def is_later(self, before, i):
         return False
 
 
-@wrong_step(f"One slip of the given code is left: {FILLER}.")
+@wrong_step(f"As in the given code, {FILLER}.")
 class PaddedWithZero(Steps):
     of_filler = 0
 
@@ -91,17 +95,17 @@ class AsGiven(WordZeroLost, EveryPiece, PaddedWithZero):
     pass
 
 
-@wrong_step(f"Two slips of the given code are left: {WORD_ZERO}, and {LATER}.")
+@wrong_step(f"As in the given code, {WORD_ZERO}, and {LATER}.")
 class FillerMended(WordZeroLost, EveryPiece):
     pass
 
 
-@wrong_step(f"Two slips of the given code are left: {WORD_ZERO}, and {FILLER}.")
+@wrong_step(f"As in the given code, {WORD_ZERO}, and {FILLER}.")
 class LaterMended(WordZeroLost, PaddedWithZero):
     pass
 
 
-@wrong_step(f"Two slips of the given code are left: {LATER}, and {FILLER}.")
+@wrong_step(f"As in the given code, {LATER}, and {FILLER}.")
 class WordZeroMended(EveryPiece, PaddedWithZero):
     pass
 

@@ -298,7 +298,11 @@ def one_list_for_all(labels, word_ids):
     return torch.tensor(Y)
 
 
-@wrong("plain", "one list in every row of the table, and every place is written", advice="has a label on 0 of 2 pieces")
+@wrong(
+    "plain",
+    "one list in every row of the table, and every place is written",
+    told=r"of sentence 0 is the first piece of word 0 .*, and has \d+, as word 0 of sentence 1 does",
+)
 def one_list_written_over(labels, word_ids):
     Y = [[-100] * max(map(len, word_ids))] * len(word_ids)
     for kept, row in zip(Y, each(labels, word_ids), strict=True):
@@ -382,6 +386,53 @@ def map_gone_through_twice(labels, word_ids):
     rows = map(row_of, labels, word_ids)
     T = max(map(len, rows))
     return torch.tensor([row + [-100] * (T - len(row)) for row in rows], dtype=torch.int64)
+
+
+@wrong("plain", "`before` starts as 0, and special tokens do not change it", true="WordZeroLost")
+def before_starts_as_zero(labels, word_ids):
+    def row(words, ids):
+        row, before = [], 0
+        for i in ids:
+            row.append(-100 if i is None or i == before else words[i])
+            before = before if i is None else i
+        return row
+
+    return filled(each(labels, word_ids, row))
+
+
+@wrong("plain", "the piece in the middle carries the label", told="is the first piece of word 1 .*, and has -100")
+def middle_pieces(labels, word_ids):
+    def row(words, ids):
+        places = {i: [t for t, other in enumerate(ids) if other == i] for i in {*ids} - {None}}
+        middle = {places[i][len(places[i]) // 2]: words[i] for i in places}
+        return [middle.get(t, -100) for t in range(len(ids))]
+
+    return filled(each(labels, word_ids, row))
+
+
+@wrong(
+    "named",
+    "token t has label t - 1, or the last one where there are too few",
+    told=r"sentence (\d) is the first piece of word (\d) .*, and has \d+, as word (?!\2)\d of sentence \1 does",
+)
+def by_place_up_to_the_last(labels, word_ids):
+    def row(words, ids):
+        return [y if y == -100 else words[min(t - 1, len(words) - 1)] for t, y in enumerate(row_of(words, ids))]
+
+    return filled(each(labels, word_ids, row))
+
+
+@wrong(
+    "named",
+    "all labels are one list, in which each sentence takes as many places as it has words with tokens",
+    told=r"sentence (\d) is the first piece of word 0 .*, and has \d+, as word \d of sentence (?!\1)\d does",
+)
+def one_list_of_labels(labels, word_ids):
+    everything, start, rows = [y for words in labels for y in words], 0, []
+    for ids in word_ids:
+        rows.append(row_of(everything[start:], ids))
+        start += len({*ids} - {None})
+    return filled(rows)
 
 
 @ANSWERS.right

@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
+from coursekit.checking import elsewhere
 from coursekit.exercises import chapters, find
 from grader.exercises import trusted
 
@@ -16,8 +17,7 @@ FACTORIES = {
         *("as_tensor", "tensor", "tril_indices", "triu_indices", "zeros"),
     )
 }
-MOVES = {Tensor.to, Tensor.cpu, Tensor.cuda, Tensor.type_as}
-MEETINGS = {Tensor.__getitem__, Tensor.__setitem__, Tensor.copy_}  # indices may be on the CPU, and a copy fetches
+MEETINGS = {*elsewhere.MEETINGS, "__setitem__"}
 
 
 class Unplaced(TorchFunctionMode):
@@ -42,10 +42,11 @@ class Unplaced(TorchFunctionMode):
             for x in tree_leaves(result):
                 self.unplaced.pop(id(x), None)
         made = func in FACTORIES and kwargs.get("device") is None
-        if (made and not given) or (given and func not in MOVES and all(x in self for x in given)):
+        moved = func.__name__ in elsewhere.MOVES and elsewhere._names_a_device(func.__name__, args[1:], kwargs)
+        if (made and not given) or (given and not moved and all(x in self for x in given)):
             # Kept, so that no other tensor gets the same id.
             self.unplaced |= {id(x): x for x in tree_leaves(result) if isinstance(x, Tensor)}
-        elif len({x in self for x in given if x.dim()}) > 1 and func not in MEETINGS:
+        elif len({x in self for x in given if x.dim()}) > 1 and not moved and func.__name__ not in MEETINGS:
             self.met.append(func.__name__)
         return result
 
