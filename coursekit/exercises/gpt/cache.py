@@ -1,6 +1,7 @@
 """Cache and forward_cached: the logits of new tokens behind a past whose keys and values are kept, padding and all."""
 
 from contextlib import nullcontext
+from dataclasses import replace
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -29,6 +30,8 @@ def cases(g):
 
     small, deep = {"V": 8, "T": 9, "D": 8, "H": 2, "L": 1}, {"V": 7, "T": 8, "D": 6, "H": 2, "L": 2}
     padded = "xxxxxx ..xxxx ...xxx"
+    front = case("chunks and padding", "..xxx", (3, 2), **small, note="padding")
+    other = {**front.inputs, "real": places(".xxxx")}
     return [
         case("prefill", "xxxxx xxxxx", (5,), **small),
         case("prefill", "x", (1,), **small, room=4),
@@ -40,7 +43,8 @@ def cases(g):
         case("chunks and padding", "xxxxxx", (3, 2, 1), **small),
         case("chunks and padding", padded, (6,), **deep, note="padding"),
         case("chunks and padding", padded, (4, 1, 1), **deep, room=8, dtype=double, note="padding"),
-        case("chunks and padding", "..xxx", (3, 2), **small, note="padding"),
+        front,
+        replace(front, label=f"{front.label}, one place less of it", inputs=other),
         case("chunks and padding", "..xx..xx .xxx.xxx xxxxxxxx", (4, 4), **deep, note="both chunks padded"),
         case("chunks and padding", "..xxx xxxxx", (4, 1), **small, dtype=double, **far(g), note="padding, far apart"),
         case("memory", "x" * 70, (68, 1, 1), V=3, T=70, D=8, H=1, L=1, watched=True),

@@ -1,6 +1,7 @@
 """penalise and stop_at: a text should not repeat itself, and it should end where it is told to."""
 
 import math
+from dataclasses import replace
 
 import torch
 
@@ -36,8 +37,11 @@ def cases(g):
     long = torch.randint(4, (400,), generator=g).tolist()
     digits = {"ids": [12, 31, 2, 3, 1], "stops": [[2, 31], [31, 2, 31]]}
     large = {"ids": [65_541, 7, 261, 7, 5, 7, 9], "stops": [[5, 7]]}
+    first, text = penalty(2, 8, 6, 1.3), stop("one stop of two ids", (0, 1, 2, 3, 4), (2, 3))
+    ids = text.inputs["ids"]
     return [
-        penalty(2, 8, 6, 1.3),
+        first,
+        replace(first, label="B=2, V=8, penalty=0.6, T=6, the same ids", inputs={**first.inputs, "penalty": 0.6}),
         penalty(3, 7, 9, 1.8, dtype=double),
         penalty(2, 6, 4, 0.7, note="below 1"),
         penalty(2, 6, 4, 1.0),
@@ -45,7 +49,8 @@ def cases(g):
         penalty(1, 8, 5, 1.2, special=(0.0, -math.inf), note="one logit is 0, one -inf"),
         penalty(2, 40, 300, 1.1),
         penalty(2, 8, 6, 1.5, scale=1e4, dtype=double),
-        stop("one stop of two ids", (0, 1, 2, 3, 4), (2, 3)),
+        text,
+        Case("stops", "the same ids, another stop", {"ids": ids, "stops": [ids[1:3]]}),
         stop("one stop of one id", (0, 1, 2, 1, 3), (1,)),
         stop("the first of two places counts", (0, 1, 2, 5, 1, 2, 6), (1, 2)),
         stop("the stop that is listed last begins first", (0, 1, 2, 3, 4), (3, 4), (0,), highest=90_000),
