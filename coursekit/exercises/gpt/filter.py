@@ -142,6 +142,9 @@ def measure(case, outputs):
     often = n * chances >= 5  # where a count is nearly normal
     fit = ((counts - n * chances) ** 2 / (n * chances))[often].sum()
     free = (often.sum(1) - 1).clamp_min(0).sum()  # chi square's degrees of freedom
+    apart = first.double() - first.double().mean(0)
+    spreads = (apart**2).mean(0).clamp_min(1e-9)  # of the ids of a kind
+    together = (apart[1:] * apart[:-1] / spreads).sum() / max(1, apart[1:].numel()) ** 0.5
     beside = (first[1:] == first[:-1]).sum()
     expected = (n - 1) * same.sum()
     found = {
@@ -159,6 +162,7 @@ def measure(case, outputs):
         "equal": (first == second).sum(),
         "frozen": n > 1 and (first == second).all(),
         "neighbours": (beside - expected).abs() / sigma if n > 1 else 0,
+        "together": together.abs() if n > 1 else 0,
         "beside": beside / max(1, first[1:].numel()),
         "by_chance": expected / max(1, first[1:].numel()),
     }
@@ -191,6 +195,7 @@ EXERCISE = Exercise(
             "would be {by_chance:.1%}: each row draws for itself",
             "counted",
         ),
+        at_most("together", 6, "ids of rows that follow each other go together: each row draws for itself", "counted"),
         at_most(
             *("repeated", 6),
             "the next call with the same generator gives the same id in {equal:.0f} of {rows:.0f} rows: more than "

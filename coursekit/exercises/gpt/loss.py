@@ -1,5 +1,7 @@
 """lm_loss, perplexity and bits_per_byte: how much a text surprises a model, in nats, as a number of tokens, in bits."""
 
+from dataclasses import replace
+
 import torch
 
 from coursekit.checking.contract import Case, Exercise
@@ -37,12 +39,19 @@ def cases(g):
         factor = 0.8 + 0.4 * torch.rand((), generator=g, dtype=double).item()
         return Case("bits per byte", label, {"loss": round(mean * factor, 6), "count": count, "text": spelt})
 
+    def also(case, label, **changed):
+        """The same, but for what is changed."""
+        return replace(case, label=label, inputs={**case.inputs, **changed})
+
+    token = loss(2, 4, T=4, V=5, ignore=0, note="a token's id")
+    two, spelt = windows("2 windows of 5 targets", [2.0, 4.0], [5, 5]), text("40 letters", LETTERS, 40, 13, 3.0)
     far = 1000 * normal(g, 2, 4, 6, dtype=double)
     many = torch.randint(1, 90, (60,), generator=g).tolist()
     return [
         loss(1, 5, T=6, V=7),
         loss(4, 2, 3, T=5, V=9, ignore=3, dtype=double, note="a token's id"),
-        loss(2, 4, T=4, V=5, ignore=0, note="a token's id"),
+        token,
+        also(token, "B=2, T=4, V=5, the same targets, ignore=3", ignore=3),
         loss(4, 1, T=4, V=6, ignore=-1),
         loss(3, 0, T=3, V=8),
         loss(1, T=1, V=4),
@@ -51,7 +60,9 @@ def cases(g):
         loss(4, 2, T=4, V=6, dtype=double, logits=far, note="logits far apart"),
         loss(1, 4, T=5, V=6, gradients=True),
         loss(4, 1, T=4, V=5, ignore=2, dtype=double, gradients=True, note="a token's id"),
-        windows("2 windows of 5 targets", [2.0, 4.0], [5, 5]),
+        two,
+        also(two, "the same targets, at other costs", sums=[4.5, 21.0]),
+        also(two, "the same costs, of other targets", counts=[3, 9]),
         windows("windows of 7, 1 and 3 targets", [1.0, 5.0, 3.0], [7, 1, 3]),
         windows("one window", [2.5], [6]),
         windows("one window of one target", [3.0], [1]),
@@ -60,7 +71,10 @@ def cases(g):
         windows("a target that surprises among a million", [30.0, 0.5], [2, 1_000_000]),
         windows("60 windows", [2.0 + 0.05 * i for i in range(60)], many),
         windows("a model that is always sure", [0.0, 0.0], [5, 3]),
-        text("a text of 40 letters, 13 targets", LETTERS, 40, 13, 3.0),
+        spelt,
+        also(spelt, "the same text at another cost", loss=2.25),
+        also(spelt, "the same text in other tokens", count=17),
+        also(spelt, "the same cost of a longer text", text=spelt.inputs["text"] + "ä b"),
         text("a text of 30 letters, of one to four bytes each", FOREIGN, 30, 22, 4.0),
         text("spaces at both ends", LETTERS, 10, 9, 2.5, ends=" \n"),
         text("one letter", "€", 1, 3, 2.0),

@@ -427,7 +427,12 @@ def draw_systematic(logits, generator):
     return (cdf < u[:, None]).sum(-1).clamp_max(logits.shape[-1] - 1)
 
 
-@wrong("dependence", "each pair of rows shares u and 1 - u, antithetic", told="same id in .* by chance", at=1)
+@wrong(
+    "dependence",
+    "each pair of rows shares u and 1 - u, antithetic",
+    told="same id in .* by chance|that follow each other go together",
+    at=1,
+)
 def draw_antithetic(logits, generator):
     B = len(logits)
     u = torch.rand((B + 1) // 2, 1, generator=generator, device=logits.device)
@@ -651,7 +656,12 @@ def undivided_probabilities(logits, temperature, top_k=None, top_p=None, min_p=N
     return (logits / temperature).masked_fill(filtered(logits, 1.0, top_k, top_p, min_p) == -INF, -INF)
 
 
-@wrong("dependence", "the random numbers are sorted first", told="same id in .* by chance", at=1)
+@wrong(
+    "dependence",
+    "the random numbers are sorted first",
+    told="same id in .* by chance|that follow each other go together",
+    at=1,
+)
 def draw_sorted(logits, generator):
     u = torch.rand(len(logits), generator=generator, device=logits.device).sort().values
     return (logits.double().softmax(-1).cumsum(-1) < u[:, None]).sum(-1).clamp_max(logits.shape[-1] - 1)

@@ -372,7 +372,7 @@ def one_sign(logits, ids, penalty):
     return logits.scatter(1, ids, torch.where(score.amax(1, keepdim=True) < 0, score * penalty, score / penalty))
 
 
-@wrong("ones", "stops of one id alone", at=1)
+@wrong("ones", "stops of one id alone", advice="the result is the same for two cases that differ in stops alone", at=1)
 def single_ids(ids, stops):
     ends = {stop[0] for stop in stops if len(stop) == 1}
     return next((t for t, i in enumerate(ids) if i in ends), len(ids))
