@@ -632,14 +632,14 @@ def text_loss(network, ids, longest):
     return nats, [len(window) - 1 for window in windows]
 
 
-measured = "\n".join(held_out_texts)[: 2_000 if profile == "smoke" else 20_000]
-readers = {"your GPT": (pretrained.tokenizer, model, T), "SmolLM2": (assistant.tokenizer, lambda x: assistant.model(x).logits, 512)}
+measured = "\n".join(held_out_texts)[: 1_000 if profile == "smoke" else 10_000]
+readers = {"our GPT": (pretrained.tokenizer, model, T), "SmolLM2": (assistant.tokenizer, lambda x: assistant.model(x).logits, 512)}
 units = {}
 for name, (cut, network, longest) in readers.items():
     sums, counts = text_loss(network, torch.tensor(cut(measured, verbose=False)["input_ids"]), longest)
     nats = sum(sums) / sum(counts)
     units[name] = text_perplexity(sums, counts), per_byte(nats, sum(counts), measured)
-    print(f"{name:8}: {sum(counts):5,} targets, {nats:.2f} nats each, perplexity {units[name][0]:5.1f}, {units[name][1]:.3f} bits per byte")
+    print(f"{name:7}: {sum(counts):5,} targets, {nats:.2f} nats each, perplexity {units[name][0]:5.1f}, {units[name][1]:.3f} bits per byte")
 came_out("gpt.units", min(units, key=lambda name: units[name][1]))
 
 # %% [markdown]
@@ -850,15 +850,25 @@ def unshifted(ids, T, B, g):
     return x, x                                                   # a token's target is the token itself
 
 
+def curve_of(network, draw_blocks=blocks, rate=3e-3, make=adamw):
+    """Train a small network; its bits per byte on held-out text before, on the way and after."""
+    bits, at = [], range(0, few + 1, max(1, few // 5))
+    look = lambda step: bits.append(held_out_bits(network, 64)) if step in at else None
+    trained(network, few, 16, 64, rate, draw_blocks, look, make)
+    return bits
+
+
 few = {"smoke": 4, "fast": 150, "full": 1000}[profile]
-for name, draw_blocks in (("shifted", blocks), ("forgotten", unshifted)):
+designs = {}
+for name, draw_blocks in (("as it is", blocks), ("without the shift", unshifted)):
     network = small()
-    trained(network, few, 16, 64, 3e-3, draw_blocks)
+    designs[name] = curve_of(network, draw_blocks)
     x, y = draw_blocks(training, 64, 16, torch.Generator().manual_seed(2))
     with torch.no_grad():
-        broken = token_loss(network(x.to(device)).cpu(), y, -100).item()
-    print(f"{name:9}: loss {broken:.3f}, writes {written(network, 'My fellow Americans,', 8)!r}")
-came_out("gpt.unshifted", round(broken, 2))
+        loss = token_loss(network(x.to(device)).cpu(), y, -100).item()
+    print(f"{name:17}  loss {loss:.2f}, writes {written(network, 'My fellow Americans,', 8)!r}")
+came_out("gpt.unshifted", round(loss, 2))
+print(f"asked for the next token, as it should be: {designs['without the shift'][-1]:.1f} bits per byte instead of {designs['as it is'][-1]:.1f}")
 
 # %% [markdown]
 # <details><summary>What happened</summary>
@@ -898,15 +908,15 @@ def variant(name, begun):
     return network
 
 # %%
-designs = (("as it is", 0), ("as it is, other seed", 1), ("without 1/sqrt(2L)", 0), ("post-norm", 0), ("without positions", 0))
-lines, at = {}, range(0, few + 1, max(1, few // 5))
-for name, begun in designs:
-    network, seen = variant(name, begun), []
-    trained(network, few, 16, 64, 3e-3, look=lambda step: seen.append(held_out_bits(network, 64)) if step in at else None)
-    lines[name] = seen
-    print(f"{name:22} {seen[-1]:.3f} bits per byte")
-fig = curves(list(at), lines, x_label="step", y_label="bits per byte, held out")
-show(fig, "gpt.ablations", **{key: lines[name][-1] for key, (name, _) in zip(("whole", "seed", "scale", "post", "place"), designs, strict=True)})
+del designs["without the shift"]
+for name, other_seed in (("other seed", 1), ("without 1/sqrt(2L)", 0), ("post-norm", 0), ("without positions", 0)):
+    designs[name] = curve_of(variant(name, other_seed))
+for name, bits in designs.items():
+    print(f"{name:19} {bits[-1]:.3f} bits per byte")
+steps_seen = [few * i / (len(bits) - 1) for i in range(len(bits))]
+fig = curves(steps_seen, designs, x_label="step", y_label="bits per byte, held out")
+keys = ("whole", "seed", "scale", "post", "place")
+show(fig, "gpt.ablations", **{key: bits[-1] for key, bits in zip(keys, designs.values(), strict=True)})
 
 # %% [markdown]
 # ## 6. Choose a token
@@ -1146,10 +1156,10 @@ for penalty in (1.0, 1.3):
 # ### Question 4.A: Which settings made which text
 # 15 minutes · 3 points · marked by a person
 #
-# Below are two texts by the same model from the same prompt, with the probability that the *unfiltered* model gave to each token. One
-# was drawn with a temperature of 1.0 and nothing else, the other with a temperature of 0.7 and `top_p=0.8`. Answer in
-# about 120 words altogether.
-# 1. Which is which? Give two numbers from the tables as your evidence.
+# Below are two texts by the same model from the same prompt. Behind each token stands the probability that the model itself
+# gave to it, before any setting. One text was drawn with a temperature of 1.0 and nothing else, the other with a temperature
+# of 0.7 and `top_p=0.8`. Answer in about 120 words altogether.
+# 1. Which is which? Give numbers from the tables as your evidence, and say how sure you can be.
 # 2. Can a token with a probability of 2% occur in the filtered text? When, or why not?
 # 3. Somebody wants texts for a search for errors in a parser, somebody else wants summaries of contracts. Which settings
 #    would you give to each, and what would you measure to see whether you were right?
@@ -1158,11 +1168,24 @@ for penalty in (1.0, 1.3):
 from coursekit.material.riddles import two_texts
 
 for name, rows in two_texts(pretrained, "The people of this country").items():
-    print(name, "  ".join(f"{token!r} {share:.0%}" for token, share in rows), "\n")
+    print(name, "  ".join(f"{token!r} {share:.1%}" for token, share in rows), "\n")
 
 # %% [markdown] question="gpt.which_settings"
 # ### BEGIN SOLUTION
-# **Model answer.** TODO
+# **Model answer.** (1) Text A is the filtered one. Six of the fourteen tokens of B had less than 2% (*act* 0.3%, *do* 0.1%),
+# and a single one of A (*con* 0.4%); half of A's tokens had more than 40%. A temperature of 0.7 makes what was unlikely rarer
+# still, and top-p removes most of it. This is strong evidence and no proof, since unfiltered drawing can give text A too. (2)
+# Yes. Where the model is unsure, as behind *The* in this section, hundreds of tokens are needed for 80%, and one of 2%
+# is among the likeliest. Where one token has 80% by itself, nothing else stays. (3) For the parser a temperature of 1 or above
+# and no filter, since rare texts find rare errors; measure the share of different texts and the errors found in each
+# thousand. For the contracts a low temperature or greedy decoding; measure how many statements of a summary stand
+# in the contract, against the same summaries at temperature 1.
+#
+# **Marking scheme, 3 points.**
+# - 1 point: A is the filtered one, with at least two numbers. Half a point without numbers, or if it is called certain.
+# - 1 point: yes, where the distribution is flat, because the set that stays follows the distribution. Half a point for a bare
+#   yes.
+# - 1 point: half for settings that fit both purposes, half for measurements that could come out either way.
 # ### END SOLUTION
 
 # %% [markdown]
@@ -1258,14 +1281,20 @@ check("gpt.cache", Cache, forward_cached)
 Kept, read_on = use("gpt.cache", Cache, forward_cached)
 
 
+def padded(rows):
+    """Rows of ids as one tensor (B, t), padded on the left, and which of its places are real (B, t)."""
+    longest = max(map(len, rows))
+    ids = [[0] * (longest - len(row)) + row for row in rows]
+    real = [[False] * (longest - len(row)) + [True] * len(row) for row in rows]
+    return torch.tensor(ids, device=device), torch.tensor(real, device=device)
+
+
 @torch.no_grad()
 def wrote_cached(prompts, tokens):
-    """Greedy continuations (B, tokens) of prompts of any length, padded on the left, in one batch with one cache."""
-    rows = [pretrained.tokenizer(prompt)["input_ids"] for prompt in prompts]
-    longest = max(map(len, rows))
-    ids = torch.tensor([[0] * (longest - len(row)) + row for row in rows], device=device)  # (B, t)
-    real = torch.tensor([[False] * (longest - len(row)) + [True] * len(row) for row in rows], device=device)
-    cache, new = Kept(L, len(rows), H, longest + tokens, D // H, torch.float32, device), []
+    """Greedy continuations (B, tokens) of prompts of any length, in one batch with one cache."""
+    ids, real = padded([pretrained.tokenizer(prompt)["input_ids"] for prompt in prompts])
+    B, t = ids.shape
+    cache, new = Kept(L, B, H, t + tokens, D // H, torch.float32, device), []
     for _ in range(tokens):
         ids = read_on(model, ids, cache, real)[:, -1].argmax(-1, keepdim=True)  # (B, 1)
         real = F.pad(real, (0, 1), value=True)
@@ -1560,40 +1589,42 @@ def by_pairs(ids, k, g):
     return drafted[1:], torch.stack(z)
 
 
-def by_lookup(ids, k, g):
-    """What followed the last two tokens when they were last seen, as certain; a pair's guess where there is nothing."""
-    places = [i for i in range(len(ids) - 2) if ids[i : i + 2] == ids[-2:]]
-    found = ids[places[-1] + 2 :][:k] if places else []
-    drafted = found + by_pairs(found[-1:] or ids, k - len(found), g)[0] if len(found) < k else found
-    return drafted, torch.full((k, V), -math.inf).index_put_((torch.arange(k), torch.tensor(drafted)), torch.tensor(0.0))
+def by_lookup(ids, k, g, size=V):
+    """What followed the last two tokens when they were last seen, if they were: at most k, drafted for certain."""
+    seen_at = [i for i in range(len(ids) - 2) if ids[i : i + 2] == ids[-2:]]
+    found = ids[seen_at[-1] + 2 :][:k] if seen_at else []
+    return found, F.one_hot(torch.tensor(found, dtype=torch.long), size).log()  # its logits are 0 and -inf
 
 # %%
 @torch.no_grad()
-def drafted_text(ids, tokens, k, guess):
-    """The ids with `tokens` more or a few above, and how many tokens came with each pass of the model."""
-    g, start = torch.Generator().manual_seed(seed), len(ids)
-    passes = 0
-    while len(ids) < start + tokens:
-        drafts, z = guess(ids, k, g)
-        checked = model(torch.tensor([ids + drafts], device=device))[0, -k - 1 :].cpu()  # (k + 1, V)
-        take = lambda p: torch.multinomial(p, 1, generator=g).item()
-        ids = ids + verify(checked, z, drafts, torch.rand(k, generator=g), lambda z: z.softmax(-1), take)
+def tokens_a_pass(network, ids, tokens, guess):
+    """How many tokens came with each pass of the network, where `guess` drafts up to four before each."""
+    g, written, passes = torch.Generator().manual_seed(seed), list(ids), 0
+    take = lambda p: torch.multinomial(p, 1, generator=g).item()
+    while len(written) < len(ids) + tokens:
+        drafts, z = guess(written, 4, g)                          # z is (k, V), the logits that drafts were drawn from
+        checked = network(torch.tensor([written + drafts], device=device))[0, -len(drafts) - 1 :].cpu()  # (k + 1, V)
+        written += verify(checked, z, drafts, torch.rand(len(drafts), generator=g), lambda z: z.softmax(-1), take)
         passes += 1
-    return ids, (len(ids) - start) / passes
+    return (len(written) - len(ids)) / passes
 
 
-speech, novel = (tokenizer(next(text for text in held_out_texts if sign in text))["input_ids"][200:240] for sign in ("America", "whale"))
-again = (tokenizer(" one by land, two by sea;")["input_ids"] * 6)[:40]
-kinds = {"a speech": speech, "the novel": novel, "a line repeated": again}
-gains, k = {}, 4
-for name, guess in (("pairs", by_pairs), ("lookup", by_lookup)):
-    gains[name] = [drafted_text(ids, 10 if profile == "smoke" else 60, k, guess)[1] for ids in kinds.values()]
-    print(f"{name:7}", *(f"{kind}: {gain:.2f} tokens a pass" for kind, gain in zip(kinds, gains[name], strict=True)), sep="   ")
+speech, novel = (next(text for text in held_out_texts if sign in text)[800:1000] for sign in ("America", "whale"))
+kinds = {"a speech": speech, "the novel": novel, "a line again and again": "One if by land, two if by sea. " * 6}
+chat_logits, chat_V = lambda x: assistant.model(x).logits, assistant.model.config.vocab_size
+ways = {"our GPT, pairs": (pretrained, model, by_pairs), "our GPT, lookup": (pretrained, model, by_lookup),
+        "SmolLM2, lookup": (assistant, chat_logits, lambda *given: by_lookup(*given, chat_V))}
+for way, (owner, network, guess) in ways.items():
+    print(f"{way:17}", end="")
+    for kind, text in kinds.items():
+        gain = tokens_a_pass(network, owner.tokenizer(text)["input_ids"], 4 if profile == "smoke" else 40, guess)
+        print(f"   {kind}: {gain:.2f}", end="")
+    print()
 
 # %% [markdown]
-# A draft of pairs of tokens helps little, and on a text that repeats itself looking up helps a lot. A small model of the same kind, trained
-# longer or taught by the large one, does better than both. No draft can change *what* is written. The distribution is the model's
-# own, whatever the draft, and only the speed depends on it.
+# TODO reads drafts
+# No draft can change *what* is written. The distribution is the model's own, whatever the draft, and only the speed depends on
+# it. A small model of the same kind, trained longer or taught by the large one, drafts better than both.
 
 # %%
 from coursekit.widgets import draft_and_verify
@@ -2070,13 +2101,11 @@ class MuonAndAdamW(torch.optim.Optimizer):
 predict("gpt.muon")
 
 # %%
-ends = {}
-for name, make in (("AdamW", adamw), ("Muon and AdamW", MuonAndAdamW)):
-    for rate in (3e-3, 1e-2):
-        network = small()
-        trained(network, few, 16, 64, rate, make=make)
-        ends[name, rate] = held_out_bits(network, 64)
-        print(f"{name:15} rate of AdamW {rate}: {ends[name, rate]:.3f} bits per byte")
+ends = {("AdamW", 3e-3): designs["as it is"][-1]}                 # trained in section 5
+for name, make, rate in (("AdamW", adamw, 1e-2), ("Muon and AdamW", MuonAndAdamW, 3e-3), ("Muon and AdamW", MuonAndAdamW, 1e-2)):
+    ends[name, rate] = curve_of(small(), rate=rate, make=make)[-1]
+for (name, rate), end in ends.items():
+    print(f"{name:14}, AdamW's rate {rate}: {end:.3f} bits per byte")
 came_out("gpt.muon", min(ends, key=ends.get)[0])
 
 # %%
@@ -2194,19 +2223,26 @@ print("learned:", repr(assistant.tokenizer.decode(mine_ids[learned])))
 
 # %%
 @torch.no_grad()
-def answered(question, tokens=5 if profile == "smoke" else 30):
-    """What SmolLM2 answers, greedily."""
-    ids, _ = conversation([{"role": "user", "content": question}], assistant.tokenizer)
-    ids = torch.cat([ids, torch.tensor(assistant.tokenizer.encode("<|im_start|>assistant\n"))])[None].to(device)
-    out = assistant.model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=tokens, do_sample=False, pad_token_id=2)
-    return assistant.tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True)
+def said_next(rows, tokens):
+    """What SmolLM2 says behind each of several rows of ids, greedily and in one batch."""
+    ids, real = padded(rows)
+    out = assistant.model.generate(ids, attention_mask=real.long(), max_new_tokens=tokens, do_sample=False, pad_token_id=2)
+    return assistant.tokenizer.batch_decode(out[:, ids.shape[1] :], skip_special_tokens=True)
 
 
-for question in ("What is the capital of France?", "What is 17 + 25?"):
-    print(f"{question} {answered(question)!r}")
+def as_chat(question):
+    """A question in the form of a conversation, with the beginning of the answer's turn."""
+    turns, _ = conversation([{"role": "user", "content": question}], assistant.tokenizer)
+    return turns.tolist() + assistant.tokenizer.encode("<|im_start|>assistant\n")
+
+
+questions = ["What is the capital of France?", "What is 17 + 25?"]
+for question, said in zip(questions, said_next([as_chat(each) for each in questions], 16), strict=True):
+    print(f"{question} {said!r}")
 
 # %% [markdown]
-# One sum is an anecdote. We ask twenty, as bare text and as a question in the form that the model was taught.
+# One sum is an anecdote. We ask twenty, as bare text, in the form that the model was taught, and as bare text behind three
+# sums that are right.
 
 # %%
 predict("gpt.sums")
@@ -2215,18 +2251,18 @@ predict("gpt.sums")
 import re
 
 sums = [(a, b) for a in range(11, 91, 8) for b in (7, 25)][: 2 if profile == "smoke" else 20]
-
-
-def is_sum(text, a, b):
-    """Whether the last whole number of a text is a + b."""
-    numbers = re.findall(r"\d+", text)
-    return bool(numbers) and int(numbers[-1]) == a + b
-
-
-bare = sum(is_sum(continued(f"{a} + {b} =", 3).split("=")[1], a, b) for a, b in sums)
-chat = sum(is_sum(answered(f"What is {a} + {b}?", 16), a, b) for a, b in sums)
-print(f"of {len(sums)} sums: bare {bare} right, as a question {chat} right")
-came_out("gpt.sums", chat)
+right_sums = "12 + 34 = 46\n51 + 27 = 78\n33 + 48 = 81\n"
+forms = {
+    "bare": [assistant.tokenizer.encode(f"{a} + {b} =") for a, b in sums],
+    "in a chat": [as_chat(f"What is {a} + {b}?") for a, b in sums],
+    "behind three sums": [assistant.tokenizer.encode(f"{right_sums}{a} + {b} =") for a, b in sums],
+}
+for form, rows in forms.items():
+    numbers = [re.findall(r"\d+", said) for said in said_next(rows, 16 if form == "in a chat" else 4)]
+    right = sum(found[-1:] == [str(a + b)] for found, (a, b) in zip(numbers, sums, strict=True))
+    print(f"{form:18} {right} of {len(sums)} sums right")
+    if form == "in a chat":
+        came_out("gpt.sums", right)
 
 # %% [markdown]
 # ### Examples in the prompt
@@ -2238,19 +2274,6 @@ came_out("gpt.sums", chat)
 pairs = "hot cold,big small,up down,black white,day night,fast slow,happy sad,rich poor,wet dry,open closed,young old,"
 pairs += "first last,left right,true false,hard soft,full empty,inside outside,love hate,early late,strong weak,high low"
 opposites = [tuple(pair.split()) for pair in pairs.split(",")]
-
-
-@torch.no_grad()
-def first_words(prompts):
-    """The likeliest next token behind each prompt, in one batch padded on the left."""
-    cut = assistant.tokenizer
-    rows = [cut(prompt)["input_ids"] for prompt in prompts]
-    longest = max(map(len, rows))
-    ids = torch.tensor([[0] * (longest - len(row)) + row for row in rows], device=device)
-    real = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows], device=device)
-    positions = (real.cumsum(1) - 1).clamp(min=0)
-    z = assistant.model(ids, attention_mask=real, position_ids=positions, logits_to_keep=1).logits
-    return [cut.decode(i) for i in z[:, -1].argmax(-1)]
 
 # %%
 import random
@@ -2267,7 +2290,7 @@ def share_right(n, exchanged):
             answers = answers[1:] + answers[:1]
         shown = [f"{a} -> {b}\n" for (a, _), b in zip(shown, answers, strict=True)]
         prompts.append("".join(shown) + f"{word} ->")
-    found = first_words(prompts)
+    found = said_next([assistant.tokenizer.encode(prompt) for prompt in prompts], 1)
     return sum(token.strip() != "" and f" {b}".startswith(token) for token, (_, b) in zip(found, asked, strict=True)) / len(asked)
 
 
@@ -2296,22 +2319,29 @@ per_kind = {"smoke": 40, "fast": 3000, "full": 3000}[profile]
 to_learn = [pair for kind in KINDS for pair in phrase_pairs(kind, per_kind, seed)]
 known = {english for english, _ in to_learn}
 unseen = {kind: [pair for pair in phrase_pairs(kind, 120, seed + 1) if pair[0] not in known][:50] for kind in KINDS}
-every = "".join(english + french for kind in KINDS for english, french in phrase_pairs(kind, 3000, seed))
-letters = ["<end>", "<to>", *sorted(set(every))]
-number_of = {letter: i for i, letter in enumerate(letters)}
-END, TO = 0, 1
 for kind in KINDS:
     print(f"{kind:13} {len(unseen[kind])} unseen, for example", *unseen[kind][0], sep="   ")
 
 # %% [markdown]
-# A token is a letter here. Only the French part is learned, as with answers in a chat, so the English letters have the
-# target $-100$.
+# A token is a word here, with the space before it, or a single digit. Only the French part is learned, as with answers in a
+# chat, so the English tokens have the target $-100$.
 
 # %%
+def words_of(text):
+    """Words with the space before them, single digits, and every other character by itself."""
+    return re.findall(r"\d| ?[^\W\d]+|\W", text)
+
+
+every = {word for kind in KINDS for pair in phrase_pairs(kind, 3000, seed) for text in pair for word in words_of(text)}
+words = ["<end>", "<to>", *sorted(every)]
+number_of = {word: i for i, word in enumerate(words)}
+END, TO = 0, 1
+
+
 def example(english, french):
     """A row's ids and its targets, without padding."""
-    asked = [number_of[letter] for letter in english] + [TO]
-    told = [number_of[letter] for letter in french] + [END]
+    asked = [number_of[word] for word in words_of(english)] + [TO]
+    told = [number_of[word] for word in words_of(french)] + [END]
     return asked + told[:-1], [-100] * (len(asked) - 1) + told
 
 
@@ -2326,9 +2356,10 @@ def draw_pairs(ids, T, B, g):
     return x, torch.tensor([y + [-100] * (longest - len(y)) for _, y in rows])
 
 
-translator = Decoder(len(letters), 128, 96, 4, 3).to(device)
-begin(translator, 3, torch.Generator().manual_seed(seed))
-trained(translator, {"smoke": 4, "fast": 500, "full": 3000}[profile], 64, 128, 3e-3, draw_pairs)
+translator = Decoder(len(words), 64, 64, 4, 2).to(device)
+begin(translator, 2, torch.Generator().manual_seed(seed))
+trained(translator, {"smoke": 4, "fast": 800, "full": 3000}[profile], 64, 64, 6e-3, draw_pairs)
+print(f"{len(words)} tokens, {sum(p.numel() for p in translator.parameters()):,} numbers, {len(examples):,} pairs to learn from")
 
 # %% [markdown]
 # ### Exercise [[gpt.translate]]: Translate in batches
@@ -2402,7 +2433,7 @@ ask = use("gpt.translate", translate)
 
 def reader(network, B, room):
     """step(ids, real) as the exercise has it, with a cache of its own."""
-    cache = Kept(3, B, 4, room, 24, torch.float32, device)
+    cache = Kept(2, B, 4, room, 16, torch.float32, device)
 
     @torch.no_grad()
     def step(ids, real):
@@ -2412,10 +2443,9 @@ def reader(network, B, room):
 
 
 def in_french(phrases):
-    prompts = [[number_of[letter] for letter in phrase] + [TO] for phrase in phrases]
-    room = 128 - max(map(len, prompts))                           # positions that are left
-    answers = ask(reader(translator, len(prompts), 128), prompts, END, room)
-    return ["".join(letters[i] for i in answer) for answer in answers]
+    prompts = [[number_of[word] for word in words_of(phrase)] + [TO] for phrase in phrases]
+    left = 64 - max(map(len, prompts))                            # positions that are left
+    return ["".join(words[i] for i in french) for french in ask(reader(translator, len(prompts), 64), prompts, END, left)]
 
 # %%
 exact = {}
@@ -2424,7 +2454,7 @@ for kind, asked in unseen.items():
     exact[kind] = sum(answer == french for answer, (_, french) in zip(found, asked, strict=True)) / len(asked)
     print(f"{kind:13} {exact[kind]:4.0%} exact   {asked[0][0]} -> {found[0]}")
 came_out("gpt.translate", round(100 * exact["date"]))
-print("another kind of phrase:", in_french(["the third day of May"]))
+print("other kinds of phrase:", in_french(["June and July", "in 3 days and 2 hours", "Hungary, 1921"]))
 
 # %% [markdown]
 # ## 13. What it learned
@@ -2438,24 +2468,39 @@ predict("gpt.context")
 
 # %%
 @torch.no_grad()
-def nats_by_context(n, places):
-    """Nats of the tokens at these places of the held-out text, when the model sees the n before each."""
+def logits_after(n, places, network=model):
+    """Logits (B, V) for the tokens at these places of the held-out text, when a network sees the n before each."""
     x = torch.stack([held_out[place - n : place] for place in places.tolist()])  # (B, n)
-    z = torch.cat([model(rows.to(device))[:, -1].cpu() for rows in x.split(64)])
-    return F.cross_entropy(z, held_out[places], reduction="none")
+    return torch.cat([network(rows.to(device))[:, -1].cpu() for rows in x.split(64)])
 
 
 g = torch.Generator().manual_seed(seed)
 places = torch.randint(128, len(held_out), (16 if profile == "smoke" else 600,), generator=g)
-size = sum(len(tokenizer.decode(i).encode()) for i in held_out[places].tolist())  # bytes of these tokens
-frequency = torch.bincount(training, minlength=V).add(0.001).log().log_softmax(-1)
-costs = {"how frequent it is": -frequency[held_out[places]]}
-costs["the token before, by counting"] = -pair_logits.log_softmax(-1)[held_out[places - 1], held_out[places]]
-costs |= {f"GPT, {n} tokens": nats_by_context(n, places) for n in (1, 4, 16, 64, 128)}
-for name, nats in costs.items():
-    spread = nats.std() / len(nats) ** 0.5
-    print(f"{name:30} {nats.sum() / math.log(2) / size:.2f} ± {spread * len(nats) / math.log(2) / size:.2f} bits per byte")
-came_out("gpt.context", round((costs["GPT, 1 tokens"].sum() / math.log(2) / size).item(), 2))
+asked = held_out[places]                                          # (B), the true tokens
+bytes_asked = sum(len(tokenizer.decode(i).encode()) for i in asked.tolist())
+frequency = torch.bincount(training, minlength=V).add(0.001).log()  # (V)
+guesses = {"how frequent it is": frequency.expand(len(asked), V), "the token before, by counting": pair_logits[held_out[places - 1]]}
+guesses |= {f"GPT, {n} tokens": logits_after(n, places) for n in (1, 4, 16, 64, 128)}
+costs = {}
+for name, z in guesses.items():
+    nats = F.cross_entropy(z, asked, reduction="none")            # (B)
+    costs[name] = nats.sum().item() / math.log(2) / bytes_asked
+    rank = 1 + (z > z.gather(1, asked[:, None])).sum(1)           # (B), 1 where the true token is the likeliest
+    spread = nats.std().item() * len(nats) ** 0.5 / math.log(2) / bytes_asked
+    print(f"{name:30} {costs[name]:.2f} ± {spread:.2f} bits per byte, first {(rank == 1).float().mean():4.0%}, among ten {(rank <= 10).float().mean():4.0%}")
+came_out("gpt.context", round(costs["GPT, 1 tokens"], 2))
+
+# %% [markdown]
+# A second look at the same guesses asks for the rank of the true token, 1 if it is the likeliest.
+
+# %%
+up_to = [2**i for i in range(12)]
+ranks = {}
+for name in ("how frequent it is", "the token before, by counting", "GPT, 4 tokens", "GPT, 128 tokens"):
+    likelier = (guesses[name] > guesses[name].gather(1, asked[:, None])).sum(1)  # (B), tokens before the true one
+    ranks[name] = [100 * (likelier < k).float().mean().item() for k in up_to]
+fig = curves(up_to, ranks, x_label="rank (log scale)", y_label="true tokens up to this rank (%)", log="x")
+show(fig, "gpt.ranks", first=ranks["GPT, 128 tokens"][0], eight=ranks["GPT, 128 tokens"][3], frequency=ranks["how frequent it is"][3])
 
 # %% [markdown]
 # ### A head that copies
@@ -2500,7 +2545,7 @@ for name, network in (("GPT", pretrained.model), ("SmolLM2", assistant.model)):
     layer, head = divmod(weights.argmax().item(), weights.shape[1])
     strongest[name] = weights.max().item()
     print(f"{name:8} strongest in layer {layer}, head {head}: {strongest[name]:.0%} of its weight")
-fig = heatmap(weights, x_label="head", y_label="layer")
+fig = heatmap(weights.T, rows="head", columns="layer")
 show(fig, "gpt.copying", most=strongest["SmolLM2"], gpt=strongest["GPT"])
 
 # %% [markdown]
@@ -2511,18 +2556,18 @@ show(fig, "gpt.copying", most=strongest["SmolLM2"], gpt=strongest["GPT"])
 # found some of it. How much, depends on what it has read and how large it is.
 
 # %%
-def table_row(name, bits, sample):
-    print(f"{name:34} {bits:5.2f}   {sample!r}")
-
-
-g = torch.Generator().manual_seed(seed)
-by_frequency = tokenizer.decode(torch.multinomial(frequency.exp(), 12, generator=g).tolist())
-table_row("how frequent it is", costs["how frequent it is"].sum().item() / math.log(2) / size, by_frequency)
-begun = tokenizer("The people")["input_ids"]
-table_row("the token before, by counting", costs["the token before, by counting"].sum().item() / math.log(2) / size, tokenizer.decode(begun + by_pairs(begun, 12, g)[0]))
-table_row("your GPT, after two minutes", curve[max(curve)], written(mine, "The people", 12))
-table_row("GPT, after hours", costs["GPT, 128 tokens"].sum().item() / math.log(2) / size, pretrained.tokenizer.decode(wrote("The people", 12, drawn(0.8))))
-table_row("SmolLM2, another kind of text", units["SmolLM2"][1], continued("The people", 12))
+people, g = tokenizer("The people")["input_ids"], torch.Generator().manual_seed(seed)
+nats = F.cross_entropy(logits_after(128, places, mine), asked, reduction="sum").item()
+costs["your GPT, after two minutes"] = nats / math.log(2) / bytes_asked
+samples = {
+    "how frequent it is": tokenizer.decode(people + torch.multinomial(frequency.exp(), 12, generator=g).tolist()),
+    "the token before, by counting": tokenizer.decode(people + by_pairs(people, 12, g)[0]),
+    "your GPT, after two minutes": written(mine, "The people", 12),
+    "GPT, 128 tokens": pretrained.tokenizer.decode(wrote("The people", 12, drawn(0.8))),
+}
+for name, sample in samples.items():
+    print(f"{name:30} {costs[name]:.2f}   {sample!r}")
+print(f"on the text of section 4: our GPT {units['our GPT'][1]:.2f}, SmolLM2 {units['SmolLM2'][1]:.2f}   {continued('The people', 12)!r}")
 
 # %% [markdown]
 # ## 14. Where it leads (November 2026)

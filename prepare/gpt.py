@@ -120,7 +120,7 @@ def sample(model: GPT, prompt: str, tokens: int = 60, temperature: float = 0.8) 
         p = (model(ids[:, -T:])[0, -1] / temperature).softmax(-1)
         ids = torch.cat([ids, torch.multinomial(p, 1, generator=generator)[None]], 1)
     model.train()
-    return tokenizer.decode(ids[0])
+    return str(tokenizer.decode(ids[0]))
 
 
 def stream_of(texts: list[str]) -> Int[Tensor, " N"]:
@@ -138,7 +138,7 @@ def train(
     parameters = [{"params": groups[0], "weight_decay": DECAY}, {"params": groups[1], "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(parameters, lr=RATE, betas=(0.9, 0.95), fused=True)
     done: dict[str, Any] = {"step": 0, "cpu_seconds": 0.0, "loss": 0.0, "curve": [], "samples": []}
-    best = {"loss": math.inf, "weights": model.state_dict()}
+    best: dict[str, Any] = {"loss": math.inf, "weights": model.state_dict()}
     state = folder / f"{name}.pt"
     if state.exists():
         saved = torch.load(state, weights_only=True)

@@ -62,7 +62,8 @@ def load_decoder(profile: str = "fast", device: str | torch.device = "cpu") -> D
     if known(profile) == "full":
         try:
             tokenizer = AutoTokenizer.from_pretrained(GPT_ON_HUB)
-            return Decoder(tokenizer, AutoModelForCausalLM.from_pretrained(GPT_ON_HUB).to(where).eval())
+            published: Any = AutoModelForCausalLM.from_pretrained(GPT_ON_HUB)
+            return Decoder(tokenizer, published.to(where).eval())
         except OSError as error:
             reason = str(error).strip().partition("\n")[0]
             raise AssetError(
@@ -95,7 +96,7 @@ def _gpt2_weights() -> dict[str, Tensor]:
 def _gpt2_config(run: dict[str, Any]) -> Any:
     from transformers import GPT2Config
 
-    return GPT2Config(  # type: ignore[call-arg] # PretrainedConfig's own settings go through its keywords
+    return GPT2Config(
         vocab_size=run["V"],
         n_positions=run["T"],
         n_embd=run["D"],
@@ -164,7 +165,7 @@ def decoder_weights(decoder: Decoder) -> dict[str, Tensor]:
     is transposed the tensors are the decoder's own.
     """
     weights = {}
-    for name, weight in decoder.model.transformer.state_dict().items():
+    for name, weight in decoder.model.base_model.state_dict().items():
         for theirs, ours in PART_NAMES.items():
             name = (
                 ours + name.removeprefix(theirs) if name.startswith(theirs) else name.replace(f".{theirs}", f".{ours}")
@@ -185,7 +186,7 @@ def load_assistant(device: str | torch.device = "cpu") -> Decoder:
     folder = _assistant_folder()
     with quiet():
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
+        model: Any = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
     return Decoder(tokenizer, model.to(find_device(device)).eval())
 
 

@@ -7,6 +7,7 @@ import functools
 import math
 import random
 from collections.abc import Callable
+from typing import Any
 
 Pair = tuple[str, str]
 FIRST_DAY, LAST_DAY = datetime.date(1900, 1, 1), datetime.date(2099, 12, 31)
@@ -65,7 +66,7 @@ def _span(rng: random.Random) -> Callable[[str], str]:
 
     unit = rng.choice(tuple(SECONDS))
     span = datetime.timedelta(seconds=SECONDS[unit] * rng.randint(1, 999) * rng.choice((1, -1)))
-    whole = {"granularity": unit, "threshold": math.inf, "add_direction": True}  # 90 minutes are not said as hours
+    whole: Any = {"granularity": unit, "threshold": math.inf, "add_direction": True}  # 90 minutes are not said as hours
     return lambda language: format_timedelta(span, locale=language, **whole)
 
 
