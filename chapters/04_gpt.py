@@ -93,12 +93,12 @@ def next_logits(text):
     return assistant.model(ids).logits[0, -1].cpu()
 
 
-begun = ["The capital of France is", "The opposite of hot is", "The keys to the cabinet", "To be, or not to be"]
-for text in begun:
+beginnings = ["The capital of France is", "The opposite of hot is", "The keys to the cabinet", "To be, or not to be"]
+for text in beginnings:
     p, ids = next_logits(text).softmax(-1).topk(4)
-    guesses = [f"{assistant.tokenizer.decode(i)!r} {share:.0%}" for share, i in zip(p.tolist(), ids.tolist(), strict=True)]
-    print(f"{text} ...", *guesses, sep="   ")
-    if text == begun[0]:
+    likeliest = zip(assistant.tokenizer.batch_decode(ids[:, None]), p.tolist(), strict=True)
+    print(f"{text} ...", *(f"{token!r} {share:.0%}" for token, share in likeliest), sep="   ")
+    if text == beginnings[0]:
         came_out("gpt.paris", round(100 * p[0].item()))
 
 # %% [markdown]
@@ -121,7 +121,8 @@ from functools import partial
 from coursekit.material.decoders import score, vocabulary
 from coursekit.widgets import watch_it_think
 
-watch_it_think(partial(score, assistant), vocabulary(assistant), "The capital of France is Paris. The capital of Italy is Rome. 17 + 25 = 42.")
+text = "The capital of France is Paris. The capital of Italy is Rome. 17 + 25 = 42."
+watch_it_think(partial(score, assistant), vocabulary(assistant), text)
 
 # %% [markdown]
 # To write, we append the likeliest token to the text and ask again. That is called
@@ -413,14 +414,23 @@ pretrained = load_decoder(profile, device)
 config = pretrained.model.config
 T, D, H, L = config.n_positions, config.n_embd, config.n_head, config.n_layer
 Decoder = use("gpt.decoder", GPT)
-model = Decoder(config.vocab_size, T, D, H, L).to(device).eval()
-model.load_state_dict(decoder_weights(pretrained))
+
+
+def in_your_code(decoder):
+    """Your decoder with the numbers of a pretrained one."""
+    sizes = decoder.model.config
+    network = Decoder(sizes.vocab_size, sizes.n_positions, sizes.n_embd, sizes.n_head, sizes.n_layer)
+    network.load_state_dict(decoder_weights(decoder))
+    return network.to(device).eval()
+
+
+model = in_your_code(pretrained)
 text = "My fellow Americans, the whale"
 ids = torch.tensor([pretrained.tokenizer(text)["input_ids"]], device=device)  # (1, n)
 with torch.no_grad():
     difference = (model(ids) - pretrained.model(ids).logits).abs().max().item()
 assert difference < 1e-3, f"found a difference of {difference:.0e} from transformers' logits"
-print(f"{sum(p.numel() for p in model.parameters()):,} numbers; largest difference from transformers' logits below 0.001")
+print(f"{sum(p.numel() for p in model.parameters()):,} numbers, and transformers' logits up to 0.001")
 
 # %% [markdown]
 # Your code *is* GPT-2's. Under `profile = "full"` the same cell loads the 124 million numbers that OpenAI published.
@@ -449,7 +459,7 @@ x, y = blocks(training, 128, 8, torch.Generator().manual_seed(seed))
 fresh = Decoder(V, 128, 192, 6, 6)
 with torch.no_grad():
     fresh_loss = F.cross_entropy(fresh(x).flatten(0, 1), y.flatten()).item()
-print(f"loss of a fresh model with PyTorch's own initialisation {fresh_loss:.0f} nats, without an opinion {math.log(V):.2f}")
+print(f"fresh, with PyTorch's own initialisation: {fresh_loss:.0f} nats; without an opinion {math.log(V):.2f}")
 came_out("gpt.fresh", round(fresh_loss))
 
 # %% [markdown]
@@ -538,7 +548,7 @@ begin = use("gpt.init", init_gpt)
 begin(fresh, 6, torch.Generator().manual_seed(seed))
 with torch.no_grad():
     fresh_loss = F.cross_entropy(fresh(x).flatten(0, 1), y.flatten()).item()
-print(f"loss of a fresh model after init_gpt {fresh_loss:.2f} nats")
+print(f"fresh, after init_gpt: {fresh_loss:.2f} nats")
 
 # %%
 quiz("gpt.tied")
@@ -626,21 +636,26 @@ token_loss, text_perplexity, per_byte = use("gpt.loss", lm_loss, perplexity, bit
 @torch.no_grad()
 def text_loss(network, ids, longest):
     """Nats and targets of each window of a text's ids (N): windows share one token, and no target comes twice."""
-    windows = [ids[s : s + longest + 1] for s in range(0, len(ids) - 1, longest)]
-    logits = (network(window[None, :-1].to(device)).cpu() for window in windows)
-    nats = [token_loss(z, window[None, 1:], -1).item() * (len(window) - 1) for z, window in zip(logits, windows, strict=True)]
-    return nats, [len(window) - 1 for window in windows]
+    nats, targets = [], []
+    for s in range(0, len(ids) - 1, longest):
+        window = ids[None, s : s + longest + 1]                   # (1, n + 1)
+        z = network(window[:, :-1].to(device)).cpu()              # (1, n, V)
+        targets.append(window.shape[1] - 1)
+        nats.append(token_loss(z, window[:, 1:], -1).item() * targets[-1])
+    return nats, targets
 
 
 measured = "\n".join(held_out_texts)[: 1_000 if profile == "smoke" else 10_000]
-readers = {"our GPT": (pretrained.tokenizer, model, T), "SmolLM2": (assistant.tokenizer, lambda x: assistant.model(x).logits, 512)}
-units = {}
-for name, (cut, network, longest) in readers.items():
-    sums, counts = text_loss(network, torch.tensor(cut(measured, verbose=False)["input_ids"]), longest)
-    nats = sum(sums) / sum(counts)
-    units[name] = text_perplexity(sums, counts), per_byte(nats, sum(counts), measured)
-    print(f"{name:7}: {sum(counts):5,} targets, {nats:.2f} nats each, perplexity {units[name][0]:5.1f}, {units[name][1]:.3f} bits per byte")
-came_out("gpt.units", min(units, key=lambda name: units[name][1]))
+assistant_logits = lambda x: assistant.model(x).logits
+readers = {"our GPT": (pretrained, model, T), "SmolLM2": (assistant, assistant_logits, 512)}
+units = {}                                                        # bits per byte
+for name, (owner, network, longest) in readers.items():
+    sums, counts = text_loss(network, torch.tensor(owner.tokenizer(measured, verbose=False)["input_ids"]), longest)
+    mean = sum(sums) / sum(counts)
+    units[name] = per_byte(mean, sum(counts), measured)
+    print(f"{name}: {sum(counts):,} targets, {mean:.2f} nats each, perplexity {text_perplexity(sums, counts):.1f}, "
+          f"{units[name]:.3f} bits per byte")
+came_out("gpt.units", min(units, key=units.get))
 
 # %% [markdown]
 # <details><summary>What happened</summary>
@@ -809,17 +824,19 @@ run = gpt_run()
 samples_by_step(run["addresses"]["curve"], run["addresses"]["samples"], run["prompts"])
 
 # %%
-rows = {name: run[name]["curve"][4:] for name in ("addresses", "prose")}
-tokens_read = {name: [row["step"] * run["batch"] * run["T"] / 1e6 for row in rows[name]] for name in rows}
-bits = {name: [row["bits_per_byte"] for row in rows[name]] for name in rows}
-common = sorted(set(tokens_read["addresses"]) | set(tokens_read["prose"]))
-lines = {name: [dict(zip(tokens_read[name], bits[name], strict=True)).get(t, math.nan) for t in common] for name in rows}
-names = {"addresses": f"{run['addresses']['tokens'] / 1e6:.1f} M tokens of text", "prose": f"{run['prose']['tokens'] / 1e6:.1f} M tokens of text"}
-fig = curves(common, {names[name]: line for name, line in lines.items()}, x_label="tokens read (millions)", y_label="bits per byte, held out")
-show(fig, "gpt.hours", addresses=min(bits["addresses"]), prose=min(bits["prose"]))
-for name in rows:
-    print(f"{names[name]}: read {max(tokens_read[name]) * 1e6 / run[name]['tokens']:.1f} times, {min(bits[name]):.3f} bits per byte, "
-          f"{run[name]['cpu_seconds'] / 3600:.1f} processor hours")
+lines = {}
+for name in ("addresses", "prose"):
+    size, curve_seen = run[name]["tokens"], run[name]["curve"]
+    label = f"{size / 1e6:.1f} M tokens of text"
+    lines[label] = {row["step"] * run["batch"] * run["T"] / 1e6: row["bits_per_byte"] for row in curve_seen[4:]}
+    read, lowest = max(lines[label]) * 1e6 / size, min(lines[label].values())
+    hours = run[name]["cpu_seconds"] / 3600
+    print(f"{label} read {read:.1f} times: {lowest:.3f} bits per byte, {hours:.1f} processor hours")
+tokens_read = sorted({t for line in lines.values() for t in line})  # millions
+lines = {label: [line.get(t, math.nan) for t in tokens_read] for label, line in lines.items()}
+fig = curves(tokens_read, lines, x_label="tokens read (millions)", y_label="bits per byte, held out")
+least = [min(row["bits_per_byte"] for row in run[name]["curve"]) for name in ("addresses", "prose")]
+show(fig, "gpt.hours", addresses=least[0], prose=least[1])
 
 # %% [markdown]
 # One run read all addresses since 1790, the other only the text of this chapter, again and again. Repeating a small text must end
@@ -868,7 +885,8 @@ for name, draw_blocks in (("as it is", blocks), ("without the shift", unshifted)
         loss = token_loss(network(x.to(device)).cpu(), y, -100).item()
     print(f"{name:17}  loss {loss:.2f}, writes {written(network, 'My fellow Americans,', 8)!r}")
 came_out("gpt.unshifted", round(loss, 2))
-print(f"asked for the next token, as it should be: {designs['without the shift'][-1]:.1f} bits per byte instead of {designs['as it is'][-1]:.1f}")
+for name, line in designs.items():
+    print(f"{name:17}  asked for the next token, it needs {line[-1]:.1f} bits per byte")
 
 # %% [markdown]
 # <details><summary>What happened</summary>
@@ -911,12 +929,12 @@ def variant(name, begun):
 del designs["without the shift"]
 for name, other_seed in (("other seed", 1), ("without 1/sqrt(2L)", 0), ("post-norm", 0), ("without positions", 0)):
     designs[name] = curve_of(variant(name, other_seed))
-for name, bits in designs.items():
-    print(f"{name:19} {bits[-1]:.3f} bits per byte")
-steps_seen = [few * i / (len(bits) - 1) for i in range(len(bits))]
+for name, line in designs.items():
+    print(f"{name:19} {line[-1]:.3f} bits per byte")
+steps_seen = [few * i / (len(line) - 1) for i in range(len(line))]
 fig = curves(steps_seen, designs, x_label="step", y_label="bits per byte, held out")
 keys = ("whole", "seed", "scale", "post", "place")
-show(fig, "gpt.ablations", **{key: bits[-1] for key, bits in zip(keys, designs.values(), strict=True)})
+show(fig, "gpt.ablations", **{key: line[-1] for key, line in zip(keys, designs.values(), strict=True)})
 
 # %% [markdown]
 # ## 6. Choose a token
@@ -1037,13 +1055,13 @@ predict("gpt.top_p")
 
 # %%
 keep, pick = use("gpt.filter", filter_logits, draw)
-contexts = {name: torch.tensor([pretrained.tokenizer(name)["input_ids"]], device=device) for name in ("We, the people of the United", "The")}
-for name, ids in contexts.items():
+settings = {"top_k=50": {"top_k": 50}, "top_p=0.9": {"top_p": 0.9}, "min_p=0.05": {"min_p": 0.05}}
+for text in ("We, the people of the United", "The"):
+    ids = torch.tensor([pretrained.tokenizer(text)["input_ids"]], device=device)
     with torch.no_grad():
         z = model(ids)[:, -1].cpu()                               # (1, V)
-    settings = {"top_k=50": {"top_k": 50}, "top_p=0.9": {"top_p": 0.9}, "min_p=0.05": {"min_p": 0.05}}
-    stay = {said: (keep(z, 1.0, **how) > -torch.inf).sum().item() for said, how in settings.items()}
-    print(f"{name!r}: stays", stay)
+    stay = {how: (keep(z, 1.0, **setting) > -torch.inf).sum().item() for how, setting in settings.items()}
+    print(f"behind {text!r}:", *(f"{how} keeps {n}" for how, n in stay.items()), sep="   ")
 came_out("gpt.top_p", stay["top_p=0.9"])
 
 # %% [markdown]
@@ -1097,7 +1115,7 @@ quiz("gpt.filter")
 def given_penalise(logits, ids, penalty):
     """Logits with those of seen tokens made smaller, as a colleague left it."""
     logits = logits.clone()
-    for row, seen in zip(logits, ids.tolist()):
+    for row, seen in zip(logits, ids.tolist(), strict=True):
         for token in seen:
             row[token] /= penalty
     return logits
@@ -1121,7 +1139,7 @@ def penalise(logits: Float[Tensor, "B V"], ids: Int[Tensor, "B T"], penalty: flo
     """Logits with those of tokens in ids over the penalty where positive, times the penalty where negative."""
     ### BEGIN SOLUTION
     logits = logits.clone()
-    for row, seen in zip(logits, ids.tolist()):
+    for row, seen in zip(logits, ids.tolist(), strict=True):
         for token in set(seen):
             row[token] *= penalty if row[token] < 0 else 1 / penalty
     return logits
@@ -1143,7 +1161,7 @@ check("gpt.penalise", penalise, stop_at)
 # %%
 punish, stop = use("gpt.penalise", penalise, stop_at)
 for penalty in (1.0, 1.3):
-    ids = wrote("We must", length, lambda z, ids: punish(z, torch.tensor([ids]), penalty).argmax())
+    ids = wrote("We must", length, lambda z, ids, penalty=penalty: punish(z, torch.tensor([ids]), penalty).argmax())
     fours = [tuple(ids[i : i + 4]) for i in range(len(ids) - 3)]
     print(f"greedy, penalty {penalty}: {len(set(fours)) / len(fours):.0%} of its runs of four tokens are new")
     print(repr(pretrained.tokenizer.decode(ids)), "\n")
@@ -1260,7 +1278,7 @@ def forward_cached(
     place = torch.arange(m, device=ids.device)
     mask = real[:, None] & (place <= place[n:, None]) | (place == place[n:, None])
     h = model.tokens(ids) + model.positions(positions)            # (B, t, D)
-    for block, keys, values in zip(model.blocks, cache.keys, cache.values):
+    for block, keys, values in zip(model.blocks, cache.keys, cache.values, strict=True):
         new = block.qkv(block.norm1(h)).unflatten(-1, (3, keys.shape[1], -1))
         Q, keys[:, :, n:m], values[:, :, n:m] = new.permute(2, 0, 3, 1, 4)
         Y = F.scaled_dot_product_attention(Q, keys[:, :, :m], values[:, :, :m], attn_mask=mask[:, None])
@@ -1322,7 +1340,8 @@ came_out("gpt.cache_gain", round(seconds[0] / seconds[1], 1))
 started = perf_counter()
 together = wrote_cached(prompts, length).tolist()
 print(f"all three in one batch: {perf_counter() - started:.2f} s")
-print("rows that are as when written alone:", sum(row == alone for row, alone in zip(together, quick, strict=True)), "of 3")
+alike = sum(row == alone for row, alone in zip(together, quick, strict=True))
+print(f"rows that are as when written alone: {alike} of 3")
 
 # %% [markdown]
 # One call now computes one token for three texts, and reads the weights once for all of them. That is where a batch gets
@@ -1337,8 +1356,9 @@ longest = max(map(len, rows))
 right_padded = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=device)
 with torch.no_grad():
     guessed = model(right_padded)[:, -1].argmax(-1).tolist()
-for prompt, wrong, right in zip(prompts, guessed, quick, strict=True):
-    print(f"{prompt!r}: padded on the right {pretrained.tokenizer.decode(wrong)!r}, alone {pretrained.tokenizer.decode(right[0])!r}")
+for prompt, padded_right, alone in zip(prompts, guessed, quick, strict=True):
+    found, true = pretrained.tokenizer.decode(padded_right), pretrained.tokenizer.decode(alone[0])
+    print(f"{prompt!r}: padded on the right {found!r}, alone {true!r}")
 
 # %% [markdown]
 # Only the longest row is right. One could look at the last *real* place of each row instead, and that works for the first new token.
@@ -1353,10 +1373,13 @@ for prompt, wrong, right in zip(prompts, guessed, quick, strict=True):
 # %%
 c = assistant.model.config
 d, context = c.hidden_size // c.num_attention_heads, torch.tensor([2**n for n in range(8, 14)])
-per_token = {f"{c.num_attention_heads} heads of their own": c.num_attention_heads * 2 * d, f"{c.num_key_value_heads} shared, as it is": c.num_key_value_heads * 2 * d, "latent, width 96 (section 10)": 96}
-lines = {name: c.num_hidden_layers * numbers * 2 * context / 2**20 for name, numbers in per_token.items()}  # MiB in bfloat16
+own, shared = c.num_attention_heads, c.num_key_value_heads
+numbers = {f"{own} heads of their own": 2 * own * d, f"{shared} shared, as it is": 2 * shared * d}
+numbers["latent, width 96"] = 96                                  # section 10
+lines = {name: c.num_hidden_layers * n * 2 * context / 2**20 for name, n in numbers.items()}  # MiB in bfloat16
 fig = curves(context, lines, x_label="tokens of context (log scale)", y_label="cache in MiB (log scale)", log="xy")
-show(fig, "gpt.cache_bytes", **{key: line[-1].item() for key, line in zip(("own", "shared", "latent"), lines.values(), strict=True)})
+longest = [line[-1].item() for line in lines.values()]
+show(fig, "gpt.cache_bytes", **dict(zip(("own", "shared", "latent"), longest, strict=True)))
 
 # %%
 from coursekit.widgets import cache_cells
@@ -1424,8 +1447,8 @@ def beam_search(
             break
         rows = step([start + ids for ids, _ in opened]).tolist()  # log p, (beams, V)
         longer = [
-            (ids + [token], total + log_p)
-            for (ids, total), row in zip(opened, rows)
+            ([*ids, token], total + log_p)
+            for (ids, total), row in zip(opened, rows, strict=True)
             for token, log_p in enumerate(row)
         ]
         best = sorted(longer, key=lambda pair: pair[1], reverse=True)[:width]
@@ -1458,10 +1481,11 @@ def new_share(ids):
 
 
 n = 6 if profile == "smoke" else 24
-true = tokenizer(held_out_texts[0])["input_ids"] if profile != "full" else pretrained.tokenizer(held_out_texts[0])["input_ids"]
-start, true = true[:12], true[12 : 12 + n]
+speech = pretrained.tokenizer(held_out_texts[0])["input_ids"]
+start, really = speech[:12], speech[12 : 12 + n]
 results = {f"width {width}": search(log_p, start, width, 0.0, -1, n)[0] for width in (1, 4, 16)}
-results["what was really said"] = (true, sum(log_p([start + true[:i]])[0, token].item() for i, token in enumerate(true)))
+likely = sum(log_p([start + really[:i]])[0, token].item() for i, token in enumerate(really))
+results["what was really said"] = (really, likely)
 for name, (ids, total) in results.items():
     print(f"{name:20} {total:7.1f} nats, {new_share(ids):.0%} new: {pretrained.tokenizer.decode(ids)!r}")
 came_out("gpt.beams", max(results, key=lambda name: results[name][1]))
@@ -1562,8 +1586,8 @@ def speculate(
     for i, x in enumerate(tokens):
         if uniforms[i] >= p[i, x] / q[i, x]:
             more = (p[i] - q[i]).clamp(min=0)                     # (V)
-            return tokens[:i] + [draw(more / more.sum())]
-    return tokens + [draw(p[-1])]
+            return [*tokens[:i], draw(more / more.sum())]
+    return [*tokens, draw(p[-1])]
     ### END SOLUTION
 
 # %% check="gpt.speculate"
@@ -1576,8 +1600,11 @@ check("gpt.speculate", speculate)
 
 # %%
 verify = use("gpt.speculate", speculate)
-pairs_seen = torch.full((V, V), 0.001).index_put_((training[:-1], training[1:]), torch.ones(len(training) - 1), accumulate=True)
-pair_logits = pairs_seen.log()                                    # (V, V), from each token to the next
+if profile == "full":                                             # pairs are counted in the course's own tokens
+    pretrained = load_decoder("fast", device)
+    model = in_your_code(pretrained)
+pair_ids = training[:-1] * V + training[1:]                       # one number for each pair of tokens
+pair_logits = torch.bincount(pair_ids, minlength=V * V).add(0.001).log().view(V, V)  # from each token to the next
 
 
 def by_pairs(ids, k, g):
@@ -1609,11 +1636,14 @@ def tokens_a_pass(network, ids, tokens, guess):
     return (len(written) - len(ids)) / passes
 
 
-speech, novel = (next(text for text in held_out_texts if sign in text)[800:1000] for sign in ("America", "whale"))
-kinds = {"a speech": speech, "the novel": novel, "a line again and again": "One if by land, two if by sea. " * 6}
-chat_logits, chat_V = lambda x: assistant.model(x).logits, assistant.model.config.vocab_size
-ways = {"our GPT, pairs": (pretrained, model, by_pairs), "our GPT, lookup": (pretrained, model, by_lookup),
-        "SmolLM2, lookup": (assistant, chat_logits, lambda *given: by_lookup(*given, chat_V))}
+excerpts = [next(text for text in held_out_texts if sign in text)[800:1000] for sign in ("America", "whale")]
+again = "One if by land, two if by sea. " * 6
+kinds = {"a speech": excerpts[0], "the novel": excerpts[1], "a line again and again": again}
+ways = {
+    "our GPT, pairs": (pretrained, model, by_pairs),
+    "our GPT, lookup": (pretrained, model, by_lookup),
+    "SmolLM2, lookup": (assistant, assistant_logits, partial(by_lookup, size=assistant.model.config.vocab_size)),
+}
 for way, (owner, network, guess) in ways.items():
     print(f"{way:17}", end="")
     for kind, text in kinds.items():
@@ -1784,7 +1814,8 @@ check("gpt.llama_block", LlamaBlock)
 # %%
 Modern = use("gpt.llama_block", LlamaBlock)
 c = assistant.model.config
-modern = Modern(c.hidden_size, c.num_attention_heads, c.num_key_value_heads, c.intermediate_size, c.rope_parameters["rope_theta"], c.rms_norm_eps)
+heads = c.num_attention_heads, c.num_key_value_heads
+modern = Modern(c.hidden_size, *heads, c.intermediate_size, c.rope_parameters["rope_theta"], c.rms_norm_eps)
 modern.load_state_dict(assistant.model.model.layers[0].state_dict())
 ids = torch.tensor([assistant.tokenizer("The capital of France is")["input_ids"]], device=device)
 with torch.no_grad():
@@ -2086,8 +2117,8 @@ class MuonAndAdamW(torch.optim.Optimizer):
     def __init__(self, network, rate):
         matrices = [p for p in network.blocks.parameters() if p.dim() == 2]
         super().__init__([{"params": matrices, "lr": 0.02}], {})
-        known = set(map(id, matrices))
-        self.rest = torch.optim.AdamW([p for p in network.parameters() if id(p) not in known], lr=rate, betas=(0.9, 0.95))
+        rest = {*network.parameters()} - {*matrices}
+        self.rest = torch.optim.AdamW(rest, lr=rate, betas=(0.9, 0.95))
         self.param_groups += self.rest.param_groups
 
     def step(self, closure=None):
@@ -2101,9 +2132,9 @@ class MuonAndAdamW(torch.optim.Optimizer):
 predict("gpt.muon")
 
 # %%
-ends = {("AdamW", 3e-3): designs["as it is"][-1]}                 # trained in section 5
-for name, make, rate in (("AdamW", adamw, 1e-2), ("Muon and AdamW", MuonAndAdamW, 3e-3), ("Muon and AdamW", MuonAndAdamW, 1e-2)):
-    ends[name, rate] = curve_of(small(), rate=rate, make=make)[-1]
+ends = {("AdamW", 3e-3): designs["as it is"][-1], ("AdamW", 1e-2): curve_of(small(), rate=1e-2)[-1]}
+for rate in (3e-3, 1e-2):
+    ends["Muon and AdamW", rate] = curve_of(small(), rate=rate, make=MuonAndAdamW)[-1]
 for (name, rate), end in ends.items():
     print(f"{name:14}, AdamW's rate {rate}: {end:.3f} bits per byte")
 came_out("gpt.muon", min(ends, key=ends.get)[0])
@@ -2214,26 +2245,27 @@ check("gpt.chat", render_chat)
 
 # %%
 conversation = use("gpt.chat", render_chat)
-asked = [{"role": "user", "content": "What is the capital of France?"}]
-mine_ids, learned = conversation([*asked, {"role": "assistant", "content": "Paris."}], assistant.tokenizer)
-theirs = assistant.tokenizer.apply_chat_template([*asked, {"role": "assistant", "content": "Paris."}], tokenize=True, return_dict=False)
-assert mine_ids.tolist() == theirs, "another text than the tokenizer's own template gives"
-print(repr(assistant.tokenizer.decode(mine_ids)))
-print("learned:", repr(assistant.tokenizer.decode(mine_ids[learned])))
+turns = [{"role": "user", "content": "What is the capital of France?"}, {"role": "assistant", "content": "Paris."}]
+chat_ids, learned = conversation(turns, assistant.tokenizer)
+theirs = assistant.tokenizer.apply_chat_template(turns, tokenize=True, return_dict=False)
+assert chat_ids.tolist() == theirs, "another text than the tokenizer's own template gives"
+print(repr(assistant.tokenizer.decode(chat_ids)))
+print("learned:", repr(assistant.tokenizer.decode(chat_ids[learned])))
 
 # %%
 @torch.no_grad()
 def said_next(rows, tokens):
     """What SmolLM2 says behind each of several rows of ids, greedily and in one batch."""
     ids, real = padded(rows)
-    out = assistant.model.generate(ids, attention_mask=real.long(), max_new_tokens=tokens, do_sample=False, pad_token_id=2)
+    greedy = {"do_sample": False, "max_new_tokens": tokens, "pad_token_id": 2}
+    out = assistant.model.generate(ids, attention_mask=real.long(), **greedy)
     return assistant.tokenizer.batch_decode(out[:, ids.shape[1] :], skip_special_tokens=True)
 
 
 def as_chat(question):
     """A question in the form of a conversation, with the beginning of the answer's turn."""
-    turns, _ = conversation([{"role": "user", "content": question}], assistant.tokenizer)
-    return turns.tolist() + assistant.tokenizer.encode("<|im_start|>assistant\n")
+    ids, _ = conversation([{"role": "user", "content": question}], assistant.tokenizer)
+    return ids.tolist() + assistant.tokenizer.encode("<|im_start|>assistant\n")
 
 
 questions = ["What is the capital of France?", "What is 17 + 25?"]
@@ -2271,35 +2303,38 @@ for form, rows in forms.items():
 # weights stay as they are]]. The control has the same examples with their answers exchanged.
 
 # %%
-pairs = "hot cold,big small,up down,black white,day night,fast slow,happy sad,rich poor,wet dry,open closed,young old,"
-pairs += "first last,left right,true false,hard soft,full empty,inside outside,love hate,early late,strong weak,high low"
-opposites = [tuple(pair.split()) for pair in pairs.split(",")]
+text = """hot cold, big small, up down, black white, day night, fast slow, happy sad, rich poor, wet dry, open closed,
+young old, first last, left right, true false, hard soft, full empty, inside outside, love hate, early late, strong weak,
+high low"""
+opposites = [pair.split() for pair in text.split(",")]
 
 # %%
 import random
 
 
 def share_right(n, exchanged):
-    """How often SmolLM2 names the opposite, with n examples before."""
-    draws, prompts = random.Random(seed), []
-    asked = opposites[: 4 if profile == "smoke" else None]
-    for word, _ in asked:
+    """How often SmolLM2 names the opposite, in percent, with n examples before."""
+    draws, prompts, right = random.Random(seed), [], 0
+    words_asked = opposites[: 4 if profile == "smoke" else None]
+    for word, _ in words_asked:
         shown = draws.sample([pair for pair in opposites if pair[0] != word], n)
-        answers = [b for _, b in shown]
+        told = [b for _, b in shown]
         if exchanged:
-            answers = answers[1:] + answers[:1]
-        shown = [f"{a} -> {b}\n" for (a, _), b in zip(shown, answers, strict=True)]
-        prompts.append("".join(shown) + f"{word} ->")
-    found = said_next([assistant.tokenizer.encode(prompt) for prompt in prompts], 1)
-    return sum(token.strip() != "" and f" {b}".startswith(token) for token, (_, b) in zip(found, asked, strict=True)) / len(asked)
+            told = told[1:] + told[:1]
+        lines_before = [f"{a} -> {b}\n" for (a, _), b in zip(shown, told, strict=True)]
+        prompts.append("".join(lines_before) + f"{word} ->")
+    said = said_next([assistant.tokenizer.encode(prompt) for prompt in prompts], 1)
+    for token, (_, b) in zip(said, words_asked, strict=True):
+        right += token.strip() != "" and f" {b}".startswith(token)
+    return 100 * right / len(words_asked)
 
 
-counts, lines = (0, 1, 2, 4, 8), {}
-for name, exchanged in (("true examples", False), ("answers exchanged", True)):
-    lines[name] = [100 * share_right(n, exchanged) for n in counts]
-    print(f"{name:18}", *(f"{n}: {share:.0f}%" for n, share in zip(counts, lines[name], strict=True)), sep="   ")
-fig = curves(counts, lines, x_label="examples in the prompt", y_label="right (%)")
-show(fig, "gpt.examples", none=lines["true examples"][0], eight=lines["true examples"][-1], exchanged=lines["answers exchanged"][-1])
+examples_shown = (0, 1, 2, 4, 8)
+lines = {name: [share_right(n, name != "true") for n in examples_shown] for name in ("true", "answers exchanged")}
+for name, line in lines.items():
+    print(f"{name:18}", *(f"{n}: {share:.0f}%" for n, share in zip(examples_shown, line, strict=True)), sep="   ")
+fig = curves(examples_shown, lines, x_label="examples in the prompt", y_label="right (%)", marker="o")
+show(fig, "gpt.examples", none=lines["true"][0], eight=lines["true"][-1], exchanged=lines["answers exchanged"][-1])
 
 # %%
 quiz("gpt.chat")
@@ -2359,7 +2394,8 @@ def draw_pairs(ids, T, B, g):
 translator = Decoder(len(words), 64, 64, 4, 2).to(device)
 begin(translator, 2, torch.Generator().manual_seed(seed))
 trained(translator, {"smoke": 4, "fast": 800, "full": 3000}[profile], 64, 64, 6e-3, draw_pairs)
-print(f"{len(words)} tokens, {sum(p.numel() for p in translator.parameters()):,} numbers, {len(examples):,} pairs to learn from")
+size = sum(p.numel() for p in translator.parameters())
+print(f"{len(words):,} tokens, a model of {size:,} numbers, {len(examples):,} pairs to learn from")
 
 # %% [markdown]
 # ### Exercise [[gpt.translate]]: Translate in batches
@@ -2445,14 +2481,15 @@ def reader(network, B, room):
 def in_french(phrases):
     prompts = [[number_of[word] for word in words_of(phrase)] + [TO] for phrase in phrases]
     left = 64 - max(map(len, prompts))                            # positions that are left
-    return ["".join(words[i] for i in french) for french in ask(reader(translator, len(prompts), 64), prompts, END, left)]
+    answers = ask(reader(translator, len(prompts), 64), prompts, END, left)
+    return ["".join(words[i] for i in ids) for ids in answers]
 
 # %%
 exact = {}
-for kind, asked in unseen.items():
-    found = in_french([english for english, _ in asked])
-    exact[kind] = sum(answer == french for answer, (_, french) in zip(found, asked, strict=True)) / len(asked)
-    print(f"{kind:13} {exact[kind]:4.0%} exact   {asked[0][0]} -> {found[0]}")
+for kind, phrases in unseen.items():
+    told = in_french([english for english, _ in phrases])
+    exact[kind] = sum(answer == french for answer, (_, french) in zip(told, phrases, strict=True)) / len(phrases)
+    print(f"{kind:13} {exact[kind]:4.0%} exact   {phrases[0][0]} -> {told[0]}")
 came_out("gpt.translate", round(100 * exact["date"]))
 print("other kinds of phrase:", in_french(["June and July", "in 3 days and 2 hours", "Hungary, 1921"]))
 
@@ -2478,29 +2515,33 @@ g = torch.Generator().manual_seed(seed)
 places = torch.randint(128, len(held_out), (16 if profile == "smoke" else 600,), generator=g)
 asked = held_out[places]                                          # (B), the true tokens
 bytes_asked = sum(len(tokenizer.decode(i).encode()) for i in asked.tolist())
+
+
+def bits_of(z):
+    """Bits per byte of the true tokens under logits (B, V), and the standard error of this mean."""
+    bits = F.cross_entropy(z, asked, reduction="none") / math.log(2)  # (B)
+    return bits.sum().item() / bytes_asked, bits.std().item() * len(bits) ** 0.5 / bytes_asked
+
+
 frequency = torch.bincount(training, minlength=V).add(0.001).log()  # (V)
-guesses = {"how frequent it is": frequency.expand(len(asked), V), "the token before, by counting": pair_logits[held_out[places - 1]]}
+guesses = {"frequency alone": frequency.expand(len(asked), V), "pairs, counted": pair_logits[held_out[places - 1]]}
 guesses |= {f"GPT, {n} tokens": logits_after(n, places) for n in (1, 4, 16, 64, 128)}
-costs = {}
 for name, z in guesses.items():
-    nats = F.cross_entropy(z, asked, reduction="none")            # (B)
-    costs[name] = nats.sum().item() / math.log(2) / bytes_asked
-    rank = 1 + (z > z.gather(1, asked[:, None])).sum(1)           # (B), 1 where the true token is the likeliest
-    spread = nats.std().item() * len(nats) ** 0.5 / math.log(2) / bytes_asked
-    print(f"{name:30} {costs[name]:.2f} ± {spread:.2f} bits per byte, first {(rank == 1).float().mean():4.0%}, among ten {(rank <= 10).float().mean():4.0%}")
-came_out("gpt.context", round(costs["GPT, 1 tokens"], 2))
+    print(f"{name:15} {{0:.2f}} ± {{1:.2f}} bits per byte".format(*bits_of(z)))
+came_out("gpt.context", round(bits_of(guesses["GPT, 1 tokens"])[0], 2))
 
 # %% [markdown]
-# A second look at the same guesses asks for the rank of the true token, 1 if it is the likeliest.
+# A second look at the same guesses asks for the rank of the true token, which is 1 if no other token is likelier.
 
 # %%
-up_to = [2**i for i in range(12)]
-ranks = {}
-for name in ("how frequent it is", "the token before, by counting", "GPT, 4 tokens", "GPT, 128 tokens"):
+up_to, lines = [2**i for i in range(12)], {}
+for name in ("frequency alone", "pairs, counted", "GPT, 4 tokens", "GPT, 128 tokens"):
     likelier = (guesses[name] > guesses[name].gather(1, asked[:, None])).sum(1)  # (B), tokens before the true one
-    ranks[name] = [100 * (likelier < k).float().mean().item() for k in up_to]
-fig = curves(up_to, ranks, x_label="rank (log scale)", y_label="true tokens up to this rank (%)", log="x")
-show(fig, "gpt.ranks", first=ranks["GPT, 128 tokens"][0], eight=ranks["GPT, 128 tokens"][3], frequency=ranks["how frequent it is"][3])
+    lines[name] = [100 * (likelier < k).float().mean().item() for k in up_to]
+    print(f"{name:15} the likeliest {lines[name][0]:.0f}%, among eight {lines[name][3]:.0f}%")
+fig = curves(up_to, lines, x_label="rank (log scale)", y_label="true tokens up to this rank (%)", log="x")
+first, _, _, eight = lines["GPT, 128 tokens"][:4]
+show(fig, "gpt.ranks", first=first, eight=eight, frequency=lines["frequency alone"][3])
 
 # %% [markdown]
 # ### A head that copies
@@ -2523,9 +2564,10 @@ def copies(network, size):
     return nats[:29].mean().item(), nats[30:].mean().item()
 
 
-copied = {"GPT, trained for hours": copies(pretrained.model, V), "SmolLM2": copies(assistant.model, len(assistant.tokenizer))}
+networks = {"our GPT": (pretrained.model, V), "SmolLM2": (assistant.model, assistant.model.config.vocab_size)}
+copied = {name: copies(*network) for name, network in networks.items()}
 for name, (first, second) in copied.items():
-    print(f"{name:22} {first:4.1f} nats the first time, {second:4.1f} nats the second time")
+    print(f"{name}: {first:.1f} nats the first time, {second:.1f} nats the second time")
 came_out("gpt.induction", round(copied["SmolLM2"][1], 1))
 
 # %%
@@ -2539,14 +2581,14 @@ def behind(network, ids):
 
 twice = torch.randint(100, V, (1, 30), generator=torch.Generator().manual_seed(seed)).repeat(1, 2).to(device)
 strongest = {}
-for name, network in (("GPT", pretrained.model), ("SmolLM2", assistant.model)):
-    network.set_attn_implementation("eager")
-    weights = behind(network, twice)
+for name, (network, _) in networks.items():
+    network.set_attn_implementation("eager")                      # the way that gives its weights away
+    weights = behind(network, twice)                              # (L, H)
     layer, head = divmod(weights.argmax().item(), weights.shape[1])
     strongest[name] = weights.max().item()
-    print(f"{name:8} strongest in layer {layer}, head {head}: {strongest[name]:.0%} of its weight")
+    print(f"{name}: strongest in layer {layer}, head {head}, {strongest[name]:.0%} of its weight")
 fig = heatmap(weights.T, rows="head", columns="layer")
-show(fig, "gpt.copying", most=strongest["SmolLM2"], gpt=strongest["GPT"])
+show(fig, "gpt.copying", most=strongest["SmolLM2"], gpt=strongest["our GPT"])
 
 # %% [markdown]
 # TODO reads
@@ -2557,17 +2599,17 @@ show(fig, "gpt.copying", most=strongest["SmolLM2"], gpt=strongest["GPT"])
 
 # %%
 people, g = tokenizer("The people")["input_ids"], torch.Generator().manual_seed(seed)
-nats = F.cross_entropy(logits_after(128, places, mine), asked, reduction="sum").item()
-costs["your GPT, after two minutes"] = nats / math.log(2) / bytes_asked
-samples = {
-    "how frequent it is": tokenizer.decode(people + torch.multinomial(frequency.exp(), 12, generator=g).tolist()),
-    "the token before, by counting": tokenizer.decode(people + by_pairs(people, 12, g)[0]),
-    "your GPT, after two minutes": written(mine, "The people", 12),
-    "GPT, 128 tokens": pretrained.tokenizer.decode(wrote("The people", 12, drawn(0.8))),
+often = torch.multinomial(frequency.exp(), 12, generator=g).tolist()
+table = {
+    "frequency alone": (guesses["frequency alone"], people + often),
+    "pairs, counted": (guesses["pairs, counted"], people + by_pairs(people, 12, g)[0]),
+    "your GPT": (logits_after(128, places, mine), tokenizer(written(mine, "The people", 12))["input_ids"]),
+    "our GPT": (guesses["GPT, 128 tokens"], wrote("The people", 12, drawn(0.8))),
 }
-for name, sample in samples.items():
-    print(f"{name:30} {costs[name]:.2f}   {sample!r}")
-print(f"on the text of section 4: our GPT {units['our GPT'][1]:.2f}, SmolLM2 {units['SmolLM2'][1]:.2f}   {continued('The people', 12)!r}")
+for name, (z, ids) in table.items():
+    print(f"{name:15} {bits_of(z)[0]:.2f} bits per byte   {tokenizer.decode(ids)!r}")
+print(f"section 4's text: our GPT {units['our GPT']:.2f}, SmolLM2 {units['SmolLM2']:.2f}")
+print("SmolLM2:", continued("The people", 12))
 
 # %% [markdown]
 # ## 14. Where it leads (November 2026)
