@@ -874,7 +874,7 @@ def curve_of(network, draw_blocks=blocks, rate=3e-3, make=adamw):
     trained(network, few, 16, 64, rate, draw_blocks, look, make)
     return bits
 
-
+# %%
 few = {"smoke": 4, "fast": 150, "full": 1000}[profile]
 designs = {}
 for name, draw_blocks in (("as it is", blocks), ("without the shift", unshifted)):
@@ -969,18 +969,20 @@ for name, choose in {"greedy": lambda z, ids: z.argmax(), "drawn": drawn(1.0), "
 # above 1 makes it worse. So most programs cut the tail off, and there are several ways to say where it begins.
 
 # %% [markdown]
-# ### Exercise [[gpt.filter]]: Which tokens may follow
-# core · importance 4 of 5 · 35 minutes · 4 points
-#
 # [[formula: Temperature | logits z (V), probabilities p (V)]]
 #
 # $$p = \operatorname{softmax}(z / \text{temperature})$$
 #
-# A model gives every token of its vocabulary some probability, and the many unlikely ones add up. So most programs
-# remove some before they draw. `filter_logits` takes the logits (B, V) of the next token and gives them back, divided
-# by the temperature, with $-\infty$ in place of each token that is removed. Each row is a text of its own. A setting
-# that is `None` is not used, and the others act in this order. Each looks at the probabilities of what the ones before
-# it have left, which sum to 1 again.
+# A model gives every token of its vocabulary some probability, and the many unlikely ones add up. So most programs remove
+# some before they draw.
+
+# %% [markdown]
+# ### Exercise [[gpt.filter]]: Which tokens may follow
+# core · importance 4 of 5 · 35 minutes · 4 points
+#
+# `filter_logits` takes the logits (B, V) of the next token and gives them back, divided by the temperature, with $-\infty$
+# for each token that is removed. A setting that is `None` is not used, and the others act in this order. Each looks at the
+# probabilities of what the ones before it have left, which sum to 1 again.
 #
 # 1. `temperature`, a number above 0. All that follows sees the divided logits.
 # 2. **top-k** (Fan et al. 2018) keeps the `top_k` largest logits. All that tie with the k-th stay. With `top_k` above
@@ -990,8 +992,8 @@ for name, choose in {"greedy": lambda z, ids: z.argmax(), "drawn": drawn(1.0), "
 #    first one always stays, with `top_p=0` as well.
 # 4. **min-p** (Nguyen et al. 2024) keeps each token whose probability is at least `min_p` times the largest one.
 #
-# What is $-\infty$ already stays so. `draw(logits, generator)` then draws an id for each row (B), from the
-# softmax of what it is given. Each row draws for itself, with random numbers from `generator` alone.
+# What is $-\infty$ stays so. `draw(logits, generator)` then draws an id for each row (B), from the
+# softmax of what it gets. Each row draws for itself, with random numbers from `generator` alone.
 #
 # <details><summary>Hint 1</summary>
 #
@@ -1217,26 +1219,28 @@ for name, rows in two_texts(pretrained, "The people of this country").items():
 diagram("gpt.cache")
 
 # %% [markdown]
+# To write one more token, `GPT` reads the whole text anew. Yet the keys and values of a token depend on nothing that
+# comes after it. So they are computed once and kept, in the **KV cache** of chapter 2 (Shazeer 2019). Each call then
+# computes its new tokens alone, and they read the past from the cache.
+
+# %% [markdown]
 # ### Exercise [[gpt.cache]]: A cache
 # core · importance 5 of 5 · 45 minutes · 4 points
 #
-# To write one more token, `GPT` reads the whole text anew. Yet the keys and values of a token depend on nothing that
-# comes after it. So they are computed once and kept, in the **KV cache** of chapter 2 (Shazeer 2019). Each call then
-# computes its new tokens alone, and they read the past from the cache. Write both, the room and the call.
+# Write both, the room and the call.
 #
 # - `Cache(L, B, H, S, d, dtype, device)` has room for the keys and values of $S$ tokens, in $L$ layers, for $B$ texts
-#   and $H$ heads of width $d$. It is empty at first. What is in it, and what it is called, is yours to choose.
+#   and $H$ heads of width $d$. Its attributes are yours to choose.
 # - `forward_cached(model, ids, cache, real)` gives the logits of $t$ new tokens, `ids` (B, t). They stand behind the
-#   $n$ places that the cache holds, and afterwards it holds $n + t$. The first call, with many tokens, is the
-#   **prefill**. Later ones bring one token each, or a few.
-# - Texts of unequal length are padded on the left, and so is what is added to them later. `real` (B, n + t) says which
-#   of *all* places hold a token. No token sees padding, whatever id stands there. A token's position is the number of
-#   real tokens before it. The logits of padding are not looked at.
+#   $n$ places that the cache holds, and afterwards it holds $n + t$. The first call, the **prefill**, brings many tokens,
+#   later ones one or a few.
+# - Texts of unequal length are padded on the left, and so is what is added later. `real` (B, n + t) says which of *all*
+#   places hold a token. No token sees padding. A token's position is the number of real tokens before it. The logits of
+#   padding are not looked at.
 #
 # The logits of the real tokens are those that `GPT` gives for the text alone. `model` has the parts of [[gpt.decoder]]
-# under their names, such as `model.blocks[0].qkv`, and no `forward`. Its heads are those of the cache. The check
-# calls you under `torch.no_grad()`. A call for one token makes no tensor that is as large as the keys of the past in
-# one layer, not even half as large, so nothing of the past is copied or computed again.
+# under their names, the cache's heads, and no `forward`. A call for one token makes no tensor half as large as the keys of the past in one
+# layer, so nothing of the past is copied or computed again. The check calls you under `torch.no_grad()`.
 #
 # <details><summary>Hint 1</summary>
 #
@@ -1394,25 +1398,26 @@ quiz("gpt.cache")
 # **Sitting 6 of 8**, 85 minutes, sections 8 and 9. Exercise [[gpt.speculate]] must be done, [[gpt.beams]] and
 # [[gpt.draft_gain]] may be left out.
 #
-# Greedy takes the likeliest *token* each time. That does not give the likeliest *text*.
+# Greedy takes the likeliest *token* each time. That does not give the likeliest *text*, for the likeliest token first may
+# lead to an unlikely text. A **beam search** keeps several texts alive, its **beams** (Sutskever et al. 2014, section 3.2).
+# Long texts have small products, so texts are compared by a score that divides by a power of the length.
+#
+# [[formula: Score of a text in beam search | n new tokens y]]
+#
+# $$\text{score} = \frac{1}{n^{\text{length power}}} \sum_{i=1}^{n} \ln p(y_i \mid y_{<i})$$
 
 # %% [markdown]
 # ### Exercise [[gpt.beams]]: Beam search
 # core · importance 3 of 5 · 30 minutes · 3 points
 #
-# [[formula: Score of a text in beam search | n new tokens y]]
-#
-# $$\text{score} = \frac{1}{n^{\text{length power}}} \sum_{i=1}^{n} \ln p(y_i \mid y_{<i})$$
-#
-# The likeliest token first may lead to an unlikely text. A **beam search** keeps several texts alive, its **beams**
-# (Sutskever et al. 2014, section 3.2). It begins with one text, the prompt `start`. In each round all open texts are
+# The search begins with one text, the prompt `start`. In each round all open texts are
 # continued by each token of the vocabulary. Of all these continuations the best `width` are kept, by the sum of their
 # log probabilities. Those whose new token is `end` have ended. They are put aside, are not continued, and take up no
 # room in later rounds. The search ends after $T$ rounds, or when no text is open.
 #
 # All texts that have ended are results, and so are those that are still open at the end. Return the best `width` of
 # them, or all where there are fewer, the best first. Each is a pair of its new tokens, with `end` where it has one and
-# without the prompt, and its score. The score divides by a power of the length $n$, else short texts always win.
+# without the prompt, and its score.
 #
 # `step(texts)` takes a list of one or more texts, each a list of ids with the prompt at its front. It gives the log
 # probabilities (len(texts), V) of what comes next. It is not asked for a text that has ended or has $T$ new tokens. The
@@ -1534,9 +1539,6 @@ print("   ".join(f"{k} tokens {1000 * s:.0f} ms" for k, s in at_once.items()))
 diagram("gpt.drafts")
 
 # %% [markdown]
-# ### Exercise [[gpt.speculate]]: Check a draft
-# core · importance 4 of 5 · 30 minutes · 4 points
-#
 # [[formula: Speculative sampling | p of the target, q of the draft, u uniform in 0 to 1]]
 #
 # $$\text{accept } x_i \text{ where } u_i < \frac{p_i(x_i)}{q_i(x_i)}, \qquad \text{else draw from }
@@ -1546,7 +1548,13 @@ diagram("gpt.drafts")
 # This is **speculative sampling** (Leviathan et al. 2023, Chen et al. 2023). Tokens are accepted in turn. At the first
 # rejection one more token is drawn from what the target gives more than the draft, and what was drafted behind it is
 # forgotten. When all $k$ are accepted one more is free, drawn from the target's last row. The text is then distributed
-# as if the target had written it alone. Write `speculate`, which returns the new ids.
+# as if the target had written it alone.
+
+# %% [markdown]
+# ### Exercise [[gpt.speculate]]: Check a draft
+# core · importance 4 of 5 · 30 minutes · 4 points
+#
+# Write `speculate`, which returns the new ids.
 #
 # - `target` (k + 1, V) and `draft` (k, V) are logits. Row $i$ is about the place of `tokens[i]`. $k$ may be 0.
 # - `chances(logits)` turns logits (n, V) into the probabilities from which is drawn, after temperature and filter. It
@@ -1939,9 +1947,6 @@ def turn(x: Float[Tensor, "... T r"], positions: Int[Tensor, "T"]) -> Float[Tens
     return torch.view_as_real(turned).flatten(-2)
 
 # %% [markdown]
-# ### Exercise [[gpt.latent]]: A latent cache
-# challenge · importance 2 of 5 · 45 minutes · 2 points
-#
 # Shared heads make the cache smaller by making heads alike. **Multi-head latent attention** makes it smaller still and
 # keeps them apart (DeepSeek-AI 2024, section 2.1). Of each token the cache holds a **latent vector** of $c$ numbers, of
 # which the keys and values of all heads are linear maps, and one key of $r$ numbers that turns and is shared by all
@@ -1954,6 +1959,10 @@ def turn(x: Float[Tensor, "... T r"], positions: Int[Tensor, "T"]) -> Float[Tens
 # [\, a_t \,;\, b_t \,] &= W_{q,i}\, x_t & q_t &= [\, a_t \,;\, \operatorname{turn}(b_t, t) \,] \\
 # v_t &= V_i\, l_t & y_t &= \sum_{s \le t} \operatorname{softmax}_s\big( q_t^\top k_s / \sqrt{d + r} \big)\, v_s
 # \end{aligned}$$
+
+# %% [markdown]
+# ### Exercise [[gpt.latent]]: A latent cache
+# challenge · importance 2 of 5 · 45 minutes · 2 points
 #
 # - `forward(x)` gives (B, T, D) for the whole text, computed as above or otherwise. The $y$ of the heads stand side by
 #   side and go through `out`.
@@ -2382,7 +2391,7 @@ def example(english, french):
 
 examples = [example(*pair) for pair in to_learn]
 
-
+# %%
 def draw_pairs(ids, T, B, g):
     """B pairs, padded on the right: in training no token looks at what stands behind it."""
     rows = [examples[i] for i in torch.randint(len(examples), (B,), generator=g)]
@@ -2398,12 +2407,15 @@ size = sum(p.numel() for p in translator.parameters())
 print(f"{len(words):,} tokens, a model of {size:,} numbers, {len(examples):,} pairs to learn from")
 
 # %% [markdown]
-# ### Exercise [[gpt.translate]]: Translate in batches
-# core · importance 4 of 5 · 25 minutes · 2 points
-#
 # Every prompt is a text to translate, and the model goes on with the translation. It takes the most probable token each
 # time, which is **greedy decoding**, until it says that it is done. A batch is far faster than one prompt after
 # another, but its prompts are of unequal length. They are padded **on the left**, and all rows go on in one column.
+
+# %% [markdown]
+# ### Exercise [[gpt.translate]]: Translate in batches
+# core · importance 4 of 5 · 25 minutes · 2 points
+#
+# Write `translate`.
 #
 # - `prompts` is a list of lists of ids, none of them empty. Shorter ones are filled up on the left with any id that the
 #   model knows, such as `end`.
