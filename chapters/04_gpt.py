@@ -483,10 +483,10 @@ came_out("gpt.fresh", round(fresh_loss))
 # - Every matrix is drawn from a normal distribution with mean 0 and standard deviation 0.02, embeddings too.
 # - Two maps in each block write to the **residual stream**, `out` and `down`. What they write adds up, $2 L$ times in
 #   $L$ blocks, so the deviation of these two is $0.02 / \sqrt{2 L}$. (The paper says $1 / \sqrt N$ for $N$ residual layers.
-#   Most code counts two in each block, as we do.)
+#   Most code counts two a block, as we do.)
 # - All biases are 0, and the weights of norms are 1, whatever the model held before.
 #
-# All random numbers come from `generator`, and `layers` is $L$. Numbers are changed in place, in the Parameters that
+# All random numbers come from `generator`, and `layers` is $L$. Numbers change in place, in the Parameters that
 # are there. The matrices are called `tokens` and `positions`, and in each block `qkv`, `out`, `up` and `down`. A model
 # may know the matrix of `tokens` by a second name, `head`, a linear map without a bias. It stays one matrix.
 #
@@ -941,6 +941,13 @@ steps_seen = [few * i / (len(line) - 1) for i in range(len(line))]
 fig = curves(steps_seen, designs, x_label="step", y_label="bits per byte, held out")
 keys = ("whole", "seed", "scale", "post", "place")
 show(fig, "gpt.ablations", **{key: line[-1] for key, line in zip(keys, designs.values(), strict=True)})
+
+# %% [markdown]
+# The same design ends two or three hundredths of a bit apart with another seed. Only the norms behind the sums cost far more than
+# that. The scale at the start changes nothing that we could see, with six layers of width 64 and so few steps. And the model
+# without positions is not worse, but a little better. The causal mask tells places apart by itself, for the first token sees
+# one token and the tenth sees ten (Haviv et al. 2022), and a table of positions is one more thing to be learned. None of
+# this says how a longer run would end. An ablation speaks of the size and the time at which it was made.
 
 # %% [markdown]
 # ## 6. Choose a token
@@ -1514,8 +1521,8 @@ quiz("gpt.beams")
 # %% [markdown]
 # ## 9. Drafts
 #
-# A large model needs almost as long for one new token as for five that are handed to it at once, since it is the weights that have to be
-# fetched. Here is SmolLM2 behind 256 tokens that are in its cache.
+# A large model needs little more time for five tokens that are handed to it at once than for a single one, since it is the
+# weights that have to be fetched. Here is SmolLM2 behind 256 tokens that are in its cache.
 
 # %%
 @torch.no_grad()
@@ -1656,7 +1663,7 @@ def tokens_a_pass(network, ids, tokens, guess):
 
 
 excerpts = [next(text for text in held_out_texts if sign in text)[800:1000] for sign in ("America", "whale")]
-again = "One if by land, two if by sea. " * 6
+again = " ".join(["One if by land, two if by sea."] * 6)
 kinds = {"a speech": excerpts[0], "the novel": excerpts[1], "a line again and again": again}
 ways = {
     "our GPT, pairs": (pretrained, model, by_pairs),
@@ -1666,12 +1673,13 @@ ways = {
 for way, (owner, network, guess) in ways.items():
     print(f"{way:17}", end="")
     for kind, text in kinds.items():
-        gain = tokens_a_pass(network, owner.tokenizer(text)["input_ids"], 4 if profile == "smoke" else 40, guess)
+        gain = tokens_a_pass(network, owner.tokenizer(text)["input_ids"], 4 if profile == "smoke" else 24, guess)
         print(f"   {kind}: {gain:.2f}", end="")
     print()
 
 # %% [markdown]
 # TODO reads drafts
+#
 # No draft can change how likely a text is to be written. The distribution is the model's own, and only the speed depends on the
 # draft. In practice the draft is mostly a small model of the same family.
 
@@ -2162,6 +2170,11 @@ for (name, rate), end in ends.items():
     print(f"{name:14}, AdamW's rate {rate}: {end:.3f} bits per byte")
 came_out("gpt.muon", min(ends, key=ends.get)[0])
 
+# %% [markdown]
+# Muon ends lower with either rate, by more than two seeds differed in section 5. A step of it took more time, for five rounds
+# of products with each matrix, and in a small model these weigh more than in a large one. We tried two rates of AdamW and one
+# of Muon. A fair race would search for the best of each.
+
 # %%
 quiz("gpt.today")
 
@@ -2320,6 +2333,11 @@ for form, rows in forms.items():
         came_out("gpt.sums", right)
 
 # %% [markdown]
+# The form of a chat made it answer in a whole sentence, and nearly as wrongly as before. It was taught how answers sound, and
+# adding is not learned from that. Three right sums in front help a little more, for they say what is wanted. Nobody should
+# let a model of this size do sums.
+
+# %% [markdown]
 # ### Examples in the prompt
 # Nothing in the weights says that we want opposites. A few examples in the text do. The model goes on with the pattern,
 # which is called [[term: in-context learning | a model does a task that only the examples in its text describe, and its
@@ -2358,6 +2376,12 @@ for name, line in lines.items():
     print(f"{name:18}", *(f"{n}: {share:.0f}%" for n, share in zip(examples_shown, line, strict=True)), sep="   ")
 fig = curves(examples_shown, lines, x_label="examples in the prompt", y_label="right (%)", marker="o")
 show(fig, "gpt.examples", none=lines["true"][0], eight=lines["true"][-1], exchanged=lines["answers exchanged"][-1])
+
+# %% [markdown]
+# Without an example the arrow tells it nothing, and with one it is still lost. From two on it finds most opposites, though no
+# weight has changed. The examples with exchanged answers are as long and hold the same words, and they hardly help, so it does read
+# how words and answers belong together. (In classification, where the answer is one of a few labels, random labels in the
+# examples did little harm, Min et al. 2022.)
 
 # %%
 quiz("gpt.chat")
@@ -2520,6 +2544,11 @@ came_out("gpt.translate", round(100 * exact["date"]))
 print("other kinds of phrase:", in_french(["June and July", "in 3 days and 2 hours", "Hungary, 1921"]))
 
 # %% [markdown]
+# Nothing but guessing the next token, and phrases that it has never seen come out right. It had to find out which day is which and
+# where the year goes. What it has found ends with the four kinds. Two months are translated as if they were countries, and of a span
+# in two parts one is lost. A translator for whole languages differs from this one in its size, and in the pairs that it has read.
+
+# %% [markdown]
 # ## 13. What it learned
 #
 # Back to the question of this chapter. Why is guessing good for anything? A first answer lies in what the guess *needs*. We
@@ -2556,6 +2585,10 @@ for name, z in guesses.items():
 came_out("gpt.context", round(bits_of(guesses["GPT, 1 tokens"])[0], 2))
 
 # %% [markdown]
+# With a single token to look at, the GPT guesses no better than a table that was counted in a second. All that it is better
+# by comes from what stands further back. Four tokens bring most of it, and the second half of its 128 next to nothing. That
+# may be the model or the text; SmolLM2 reads 8,192.
+#
 # A second look at the same guesses asks for the rank of the true token, which is 1 if no other token is likelier.
 
 # %%
@@ -2567,6 +2600,10 @@ for name in ("frequency alone", "pairs, counted", "GPT, 4 tokens", "GPT, 128 tok
 fig = curves(up_to, lines, x_label="rank (log scale)", y_label="true tokens up to this rank (%)", log="x")
 first, _, _, eight = lines["GPT, 128 tokens"][:4]
 show(fig, "gpt.ranks", first=first, eight=eight, frequency=lines["frequency alone"][3])
+
+# %% [markdown]
+# The GPT finds the true token first in a quarter of the places, and in nearly half of them it is not among the eight likeliest. So no
+# greedy text can be what somebody would have written. The distribution is what is learned, and section 6 is about using it.
 
 # %% [markdown]
 # ### A head that copies
@@ -2616,7 +2653,9 @@ fig = heatmap(weights.T, rows="head", columns="layer")
 show(fig, "gpt.copying", most=strongest["SmolLM2"], gpt=strongest["our GPT"])
 
 # %% [markdown]
-# TODO reads
+# SmolLM2 copies. The second time a token costs it a fraction of the first, and a head in its middle puts nearly all of its
+# weight on the token behind the earlier one. Our GPT does not copy, and none of its heads looks there. Whether it lacks size,
+# text or length we cannot say. It is why looking up brought nothing to its drafts in section 9.
 #
 # So here is the answer to the question of this chapter, as far as our measurements go. The next token depends on everything
 # that a text depends on, its grammar, its subject, facts of the world, what was said before. A model that guesses better has
@@ -2677,6 +2716,8 @@ print("SmolLM2:", continued("The people", 12))
 # - Jordan et al. 2024, [Muon](https://kellerjordan.github.io/posts/muon/)
 # - Olsson et al. 2022, [In-context Learning and Induction Heads](https://arxiv.org/abs/2209.11895); Min et al. 2022, [Rethinking the
 #   Role of Demonstrations](https://arxiv.org/abs/2202.12837)
+# - Haviv et al. 2022, [Transformer Language Models without Positional Encodings Still Learn Positional
+#   Information](https://arxiv.org/abs/2203.16634)
 # - Vaswani et al. 2017, [Attention Is All You Need](https://arxiv.org/abs/1706.03762)
 #
 # *Text and figures: [CC BY 4.0](https://creativecommons.org/licenses/by/4.0/). Code: BSD 3-Clause. Copyright: the authors of this course.*
