@@ -943,9 +943,9 @@ keys = ("whole", "seed", "scale", "post", "place")
 show(fig, "gpt.ablations", **{key: line[-1] for key, line in zip(keys, designs.values(), strict=True)})
 
 # %% [markdown]
-# The same design ends two or three hundredths of a bit apart with another seed. Only the norms behind the sums cost far more than
+# With another seed the same design ends a few hundredths of a bit away. Only the norms behind the sums cost far more than
 # that. The scale at the start changes nothing that we could see, with six layers of width 64 and so few steps. And the model
-# without positions is not worse, but a little better. The causal mask tells places apart by itself, for the first token sees
+# without positions is not worse, but a little better. The causal mask may tell places apart by itself, for the first token sees
 # one token and the tenth sees ten (Haviv et al. 2022), and a table of positions is one more thing to be learned. None of
 # this says how a longer run would end. An ablation speaks of the size and the time at which it was made.
 
@@ -1678,7 +1678,8 @@ for way, (owner, network, guess) in ways.items():
     print()
 
 # %% [markdown]
-# TODO reads drafts
+# A table of pairs brings about two tokens a pass. Looking up brings nothing where nothing repeats. On a line that comes again
+# and again it brings twice as many to SmolLM2, and none to our GPT, which has not learned to copy (section 13).
 #
 # No draft can change how likely a text is to be written. The distribution is the model's own, and only the speed depends on the
 # draft. In practice the draft is mostly a small model of the same family.
@@ -2545,8 +2546,8 @@ print("other kinds of phrase:", in_french(["June and July", "in 3 days and 2 hou
 
 # %% [markdown]
 # Nothing but guessing the next token, and phrases that it has never seen come out right. It had to find out which day is which and
-# where the year goes. What it has found ends with the four kinds. Two months are translated as if they were countries, and of a span
-# in two parts one is lost. A translator for whole languages differs from this one in its size, and in the pairs that it has read.
+# where the year goes. What it has found ends with the four kinds, as the last line shows, though all of
+# its words are known. A translator for whole languages differs from this one in its size, and in the pairs that it has read.
 
 # %% [markdown]
 # ## 13. What it learned
@@ -2633,24 +2634,22 @@ for name, (first, second) in copied.items():
 came_out("gpt.induction", round(copied["SmolLM2"][1], 1))
 
 # %%
-def behind(network, ids):
-    """How much weight (L, H) goes from a token's second place to what stood behind its first one, on average."""
-    n = ids.shape[1] // 2
-    with torch.no_grad():
-        A = torch.cat(network(ids, output_attentions=True).attentions)  # (L, H, 2n, 2n)
-    return A[:, :, torch.arange(n, 2 * n - 1), torch.arange(1, n)].mean(-1).cpu()
-
-
-twice = torch.randint(100, V, (1, 30), generator=torch.Generator().manual_seed(seed)).repeat(1, 2).to(device)
-strongest = {}
-for name, (network, _) in networks.items():
+def copying_head(network, size, n=20):
+    """Of all heads the one that gives most of its weight to the token behind the earlier place, and its map (2n, 2n)."""
+    ids = torch.randint(100, size, (1, n), generator=torch.Generator().manual_seed(seed)).repeat(1, 2).to(device)
     network.set_attn_implementation("eager")                      # the way that gives its weights away
-    weights = behind(network, twice)                              # (L, H)
-    layer, head = divmod(weights.argmax().item(), weights.shape[1])
-    strongest[name] = weights.max().item()
-    print(f"{name}: strongest in layer {layer}, head {head}, {strongest[name]:.0%} of its weight")
-fig = heatmap(weights.T, rows="head", columns="layer")
-show(fig, "gpt.copying", most=strongest["SmolLM2"], gpt=strongest["our GPT"])
+    with torch.no_grad():
+        A = torch.cat(network(ids, output_attentions=True).attentions).cpu()  # (L, H, 2n, 2n)
+    weight = A[:, :, torch.arange(n, 2 * n - 1), torch.arange(1, n)].mean(-1)  # (L, H)
+    layer, head = divmod(weight.argmax().item(), weight.shape[1])
+    return layer, head, weight.max().item(), A[layer, head]
+
+
+best = {name: copying_head(*network) for name, network in networks.items()}
+for name, (layer, head, weight, _) in best.items():
+    print(f"{name}: layer {layer}, head {head} gives {weight:.0%} of its weight to the token behind the earlier place")
+fig = heatmap({name: A for name, (*_, A) in best.items()})
+show(fig, "gpt.copying", most=best["SmolLM2"][2], gpt=best["our GPT"][2])
 
 # %% [markdown]
 # SmolLM2 copies. The second time a token costs it a fraction of the first, and a head in its middle puts nearly all of its

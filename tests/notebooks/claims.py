@@ -101,6 +101,25 @@ EPOCH = r"\n *[\d.]+ +# +# +[\d.]+% +[\d.]+"
 CAPITALS = r"(?:the dictionary|(?:before|after) [a-z ]+?) +# ± *[\d.]+ +# ± *[\d.]+ +# ± *[\d.]+\n"
 WITH_ANSWER = r"exact match [\d.]+, token F1 [\d.]+ +\(with an answer #"
 
+DESIGN = r"without 1/sqrt\(2L\)|post-norm|without positions"
+PASSES = "a speech: # +the novel: # +a line again and again: #"
+
+
+def _falls(*bits: float) -> bool:
+    """Bits per byte on the way of two minutes, from no opinion to the sound of a speech."""
+    return list(bits) == sorted(bits, reverse=True) and bits[0] > 3.2 and 2.1 < bits[-1] < 2.4
+
+
+def _only_post_norm(whole: float, seed: float, scale: float, post: float, places: float) -> bool:
+    """Of three parts that were taken out one costs far more than another seed does, and one nothing at all."""
+    return post - whole > 3 * max(0.04, abs(seed - whole), abs(scale - whole)) and places < whole
+
+
+def _context(pairs: float, one: float, four: float, sixteen: float, half: float, whole: float) -> bool:
+    """A single token is worth no more than a table, four most of the rest, and the second half nothing."""
+    return one > pairs - 0.02 and one - four > (one - whole) / 2 and abs(half - whole) < 0.03
+
+
 CLAIMS = (
     Claim("02_attention", "the two banks beside water have stayed close",
           r"river and \w+: # before the first layer, # after the last",
@@ -168,4 +187,41 @@ CLAIMS = (
     Claim("03_bert", "There even the dictionary does better on the words that it holds", CAPITALS, _after_the_layers),
     Claim("03_bert", "the last layers add fewer right answers", r"layer \d: as it came #%, fine-tuned #%", _depth),
     Claim("03_bert", "The loss is still near", r"\nvalidation loss #, accuracy", lambda loss: abs(loss - 0.693) < 0.04),
+    Claim("04_gpt", "The token that it has just read scores far above them", r"fresh, [^:]+: # nats",
+          lambda own, begun: own > 80 and 8 < begun < 8.2),
+    Claim("04_gpt", "SmolLM2 needs fewer bits", r"(?:our GPT|SmolLM2): [\d,]+ targets, .* perplexity #, # bits",
+          lambda ppl, bits, their_ppl, their_bits: their_bits < bits and their_ppl < ppl),
+    Claim("04_gpt", "It learns frequent tokens first", r"\d+ steps, # bits per byte", _falls),
+    Claim("04_gpt", "So it learned to copy", r"without the shift +(?:loss #|asked for the next token, it needs #)",
+          lambda loss, asked: loss < 1 and asked > 4),
+    Claim("04_gpt", "Only the norms behind the sums cost far more", "\n(?:as it is|other seed|" + DESIGN + ") +# bits",
+          _only_post_norm),
+    Claim("04_gpt", "Top-p and min-p follow the distribution", r"top_p=0.9 keeps #   min_p=0.05 keeps #",
+          lambda *kept: max(kept[:2]) < 10 and min(kept[2:]) > 100),
+    Claim("04_gpt", "The wider searches found likelier texts", r"(?:width \d+|really said) +# nats",
+          lambda one, four, sixteen, said: said < one - 20 < one < four < sixteen),
+    Claim("04_gpt", "A table of pairs brings about two tokens a pass", r"pairs +" + PASSES,
+          lambda *gains: min(gains) > 1.6 and max(gains) < 2.8),
+    Claim("04_gpt", "it brings twice as many to SmolLM2, and none to our GPT", r"lookup +" + PASSES,
+          lambda a, b, gpt, c, d, smollm: max(a, b, gpt, c, d) < 1.3 and smollm > 1.7),
+    Claim("04_gpt", "Muon ends lower with either rate", r"AdamW's rate [\d.]+: # bits",
+          lambda slow, fast, *muon: max(muon) < min(slow, fast) - 0.04),
+    Claim("04_gpt", "nearly as wrongly as before", r"# of 20 sums right",
+          lambda bare, chat, behind: max(bare, chat) < 4 and chat < behind < 10),
+    Claim("04_gpt", "From two on it finds most opposites", r"true +0: #% +1: #% +2: #% +4: #% +8: #%",
+          lambda none, one, two, four, eight: max(none, one) < 10 and min(two, four, eight) > 50),
+    Claim("04_gpt", "they hardly help", r"exchanged +0: #% +1: #% +2: #% +4: #% +8: #%", lambda *all: max(all) < 20),
+    Claim("04_gpt", "phrases that it has never seen come out right", r"\n[a-z ]+#% exact",
+          lambda *exact: len(exact) == 4 and min(exact) >= 80),
+    Claim("04_gpt", "guesses no better than a table", r"(?:pairs, counted|GPT, \d+ tokens) +# ± [\d.]+ bits", _context),
+    Claim("04_gpt", "finds the true token first in a quarter of the places",
+          r"GPT, 128 tokens the likeliest #%, among eight #%", lambda one, eight: 20 < one < 31 and 50 < eight < 58),
+    Claim("04_gpt", "a fraction of the first", r"SmolLM2: # nats the first time, # nats",
+          lambda first, second: second < first / 3),
+    Claim("04_gpt", "Our GPT does not copy", r"our GPT: # nats the first time, # nats",
+          lambda first, second: abs(first - second) < 1),
+    Claim("04_gpt", "puts nearly all of its weight", r"head \d+ gives #% of its weight",
+          lambda gpt, smollm: gpt < 15 and smollm > 80),
+    Claim("04_gpt", "A model that guesses better", r"(?:frequency alone|pairs, counted|our GPT) +# bits",
+          lambda frequency, pairs, gpt: frequency > pairs > gpt),
 )  # fmt: skip
