@@ -796,14 +796,14 @@ def written(network, prompt, tokens, temperature=0.8):
 
 
 @torch.no_grad()
-def held_out_bits(network, T, rows=32):
+def held_out_bits(network, T, rows=4 if profile == "smoke" else 32):
     """Bits per byte on held-out blocks, always the same ones."""
     x, y = blocks(held_out, T, rows, torch.Generator().manual_seed(1))
     nats = token_loss(network(x.to(device)).cpu(), y, -100).item()
     return per_byte(nats, y.numel(), "".join(tokenizer.decode(row.tolist()) for row in y))
 
 # %%
-steps = {"smoke": 4, "fast": 220, "full": 4000}[profile]
+steps, length = {"smoke": (4, 2), "fast": (220, 24), "full": (4000, 24)}[profile]
 mine = Decoder(V, 128, 192, 6, 6).to(device)
 begin(mine, 6, torch.Generator().manual_seed(seed))
 curve = {}
@@ -812,7 +812,7 @@ curve = {}
 def look(step):
     if step % (steps // 4) == 0:
         curve[step] = held_out_bits(mine, 128)
-        print(f"{step:3} steps, {curve[step]:.2f} bits per byte: {written(mine, 'My fellow Americans,', 24)!r}")
+        print(f"{step:3} steps, {curve[step]:.2f} bits per byte: {written(mine, 'My fellow Americans,', length)!r}")
 
 
 trained(mine, steps, 16, 128, 2e-3, look=look)
@@ -881,7 +881,7 @@ def curve_of(network, draw_blocks=blocks, rate=3e-3, make=adamw):
     return bits
 
 # %%
-few = {"smoke": 4, "fast": 150, "full": 1000}[profile]
+few = {"smoke": 2, "fast": 150, "full": 1000}[profile]
 designs = {}
 for name, draw_blocks in (("as it is", blocks), ("without the shift", unshifted)):
     network = small()
@@ -1526,7 +1526,7 @@ quiz("gpt.beams")
 
 # %%
 @torch.no_grad()
-def seconds_at_once(k, repeats=2 if profile == "smoke" else 5):
+def seconds_at_once(k, repeats=1 if profile == "smoke" else 5):
     """The least time in which SmolLM2 reads k tokens behind 256 that are cached."""
     from transformers import DynamicCache
 
@@ -1541,7 +1541,7 @@ def seconds_at_once(k, repeats=2 if profile == "smoke" else 5):
     return least
 
 
-at_once = {k: seconds_at_once(k) for k in (1, 2, 4, 8, 16)}
+at_once = {k: seconds_at_once(k) for k in ((1, 4) if profile == "smoke" else (1, 2, 4, 8, 16))}
 print("   ".join(f"{k} tokens {1000 * s:.0f} ms" for k, s in at_once.items()))
 
 # %% [markdown]
@@ -1673,7 +1673,7 @@ ways = {
 for way, (owner, network, guess) in ways.items():
     print(f"{way:17}", end="")
     for kind, text in kinds.items():
-        gain = tokens_a_pass(network, owner.tokenizer(text)["input_ids"], 4 if profile == "smoke" else 24, guess)
+        gain = tokens_a_pass(network, owner.tokenizer(text)["input_ids"], 2 if profile == "smoke" else 24, guess)
         print(f"   {kind}: {gain:.2f}", end="")
     print()
 
@@ -2305,9 +2305,11 @@ def as_chat(question):
     return ids.tolist() + assistant.tokenizer.encode("<|im_start|>assistant\n")
 
 
+answer_tokens = 4 if profile == "smoke" else 16
 questions = ["What is the capital of France?", "What is 17 + 25?"]
-for question, said in zip(questions, said_next([as_chat(each) for each in questions], 16), strict=True):
-    print(f"{question} {said!r}")
+said = said_next([as_chat(question) for question in questions], answer_tokens)
+for question, answer in zip(questions, said, strict=True):
+    print(f"{question} {answer!r}")
 
 # %% [markdown]
 # One sum is an anecdote. We ask twenty, as bare text, in the form that the model was taught, and as bare text behind three
@@ -2327,8 +2329,9 @@ forms = {
     "behind three sums": [assistant.tokenizer.encode(f"{right_sums}{a} + {b} =") for a, b in sums],
 }
 for form, rows in forms.items():
-    numbers = [re.findall(r"\d+", said) for said in said_next(rows, 16 if form == "in a chat" else 4)]
-    right = sum(found[-1:] == [str(a + b)] for found, (a, b) in zip(numbers, sums, strict=True))
+    said, right = said_next(rows, answer_tokens if form == "in a chat" else 4), 0
+    for text, (a, b) in zip(said, sums, strict=True):
+        right += re.findall(r"\d+", text)[-1:] == [str(a + b)]
     print(f"{form:18} {right} of {len(sums)} sums right")
     if form == "in a chat":
         came_out("gpt.sums", right)
@@ -2371,7 +2374,7 @@ def share_right(n, exchanged):
     return 100 * right / len(words_asked)
 
 
-examples_shown = (0, 1, 2, 4, 8)
+examples_shown = (0, 8) if profile == "smoke" else (0, 1, 2, 4, 8)
 lines = {name: [share_right(n, name != "true") for n in examples_shown] for name in ("true", "answers exchanged")}
 for name, line in lines.items():
     print(f"{name:18}", *(f"{n}: {share:.0f}%" for n, share in zip(examples_shown, line, strict=True)), sep="   ")
