@@ -7,16 +7,31 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+ROOT = Path(__file__).parents[1]
+MEASURED = ("gpt.decoder", "gpt.train_step", "gpt.cache")
 ROUNDS = int(os.environ.get("COURSEKIT_BENCH_ROUNDS", "5"))
 V, T, D, H, L = 3072, 128, 192, 6, 6
 ROWS, STEPS, TOKENS = 8, 4, 64
 Logits = Callable[[torch.Tensor], torch.Tensor]
+
+
+def chapter_names() -> dict[str, Any]:
+    """What the set-up and the solutions of the chapter define that is measured here."""
+    from grader.authoring.chapter import read
+
+    names: dict[str, Any] = {}
+    path = ROOT / "chapters" / "04_gpt.py"
+    for cell in read(path, ROOT).cells:
+        if {"parameters", "setup"} & set(cell.tags) or cell.keys.get("exercise") in MEASURED:
+            exec(compile(cell.source, f"{path.name}, line {cell.line}", "exec"), names)
+    return names
 
 
 def taking_turns(ways: Mapping[str, Callable[[], object]]) -> dict[str, list[float]]:
@@ -44,6 +59,7 @@ def _theirs() -> nn.Module:
     from transformers import GPT2Config, GPT2LMHeadModel
 
     sizes: dict[str, Any] = {"vocab_size": V, "n_positions": T, "n_embd": D, "n_layer": L, "n_head": H}
+    sizes |= {"bos_token_id": 0, "eos_token_id": 0}
     return GPT2LMHeadModel(GPT2Config(**sizes, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0))
 
 
@@ -85,9 +101,8 @@ class Minimal(nn.Module):
 
 def training() -> list[tuple[str, float, float]]:
     """Training tokens a second at equal sizes, precision, optimiser and batches."""
-    from grader.exercises import trusted
-
-    course, step = trusted("gpt.decoder").reference[0], trusted("gpt.train_step").reference[0]
+    names = chapter_names()
+    course, step = names["GPT"], names["train_step"]
     g = torch.Generator().manual_seed(0)
     batches = [torch.randint(V, (2, ROWS, T), generator=g) for _ in range(STEPS)]
     models: dict[str, nn.Module] = {
@@ -120,15 +135,21 @@ def training() -> list[tuple[str, float, float]]:
     return rows(taking_turns(ways), STEPS * ROWS * T)
 
 
+def _generate(model: Any, prompt: torch.Tensor, **drafting: int) -> torch.Tensor:
+    """transformers' greedy text of exactly TOKENS tokens more."""
+    model.generation_config.eos_token_id = None  # no end of text ends it
+    exactly = {"max_new_tokens": TOKENS, "do_sample": False, "pad_token_id": 0}
+    return model.generate(prompt, attention_mask=torch.ones_like(prompt), **exactly, **drafting)
+
+
 def generation() -> list[tuple[str, float, float]]:
     """Tokens a second of greedy generation by the course's GPT. Raises AssertionError where tokens differ."""
     from coursekit.material.decoders import decoder_weights, load_decoder
-    from grader.exercises import trusted
 
-    decoder = load_decoder()
-    course = trusted("gpt.decoder").reference[0](V, T, D, H, L).eval()
+    names, decoder = chapter_names(), load_decoder()
+    course = names["GPT"](V, T, D, H, L).eval()
     course.load_state_dict(decoder_weights(decoder))
-    Cache, forward_cached = trusted("gpt.cache").reference
+    Cache, forward_cached = names["Cache"], names["forward_cached"]
     prompt = torch.tensor([decoder.tokenizer("My fellow Americans, the state of our Union")["input_ids"]])
 
     @torch.no_grad()
@@ -142,12 +163,55 @@ def generation() -> list[tuple[str, float, float]]:
 
     @torch.no_grad()
     def theirs() -> torch.Tensor:
-        exactly = {"max_new_tokens": TOKENS, "min_new_tokens": TOKENS, "do_sample": False, "pad_token_id": 0}
-        write: Callable[..., torch.Tensor] = decoder.model.generate  # type: ignore[assignment] # torch's stubs hide it
-        return write(prompt, attention_mask=torch.ones_like(prompt), eos_token_id=-1, **exactly)
+        return _generate(decoder.model, prompt)
 
     assert torch.equal(ours(), theirs())
     return rows(taking_turns({"the chapter's cache": ours, "transformers' generate": theirs}), TOKENS)
+
+
+def _lookup(ids: list[int], k: int) -> list[int]:
+    """At most k tokens that followed the last two when they were last seen."""
+    places = [i for i in range(len(ids) - 2) if ids[i : i + 2] == ids[-2:]]
+    return ids[places[-1] + 2 :][:k] if places else []
+
+
+def drafts(k: int = 8) -> list[tuple[str, float, float]]:
+    """Tokens a second of greedy SmolLM2 on a line that repeats itself. Raises AssertionError where tokens differ."""
+    from transformers import DynamicCache
+
+    from coursekit.material.decoders import load_assistant
+
+    assistant = load_assistant()
+    model, text = assistant.model, " ".join(["One if by land, two if by sea."] * 6)
+    prompt = assistant.tokenizer(text)["input_ids"]
+
+    @torch.no_grad()
+    def ours(k: int) -> list[int]:
+        ids, new, past = list(prompt), list(prompt), DynamicCache(config=model.config)
+        while len(ids) < len(prompt) + TOKENS:
+            drafted = _lookup(ids, k) if k else []
+            z = model(torch.tensor([new + drafted]), past_key_values=past, logits_to_keep=len(drafted) + 1).logits
+            found = z[0].argmax(-1).tolist()
+            agree = next((i for i, token in enumerate(drafted) if token != found[i]), len(drafted))
+            if agree < len(drafted):
+                past.crop(agree - len(drafted))
+            new = [found[agree]]
+            ids += drafted[:agree] + new
+        return ids[: len(prompt) + TOKENS]
+
+    @torch.no_grad()
+    def theirs(**drafting: int) -> list[int]:
+        return _generate(model, torch.tensor([prompt]), **drafting)[0].tolist()
+
+    ways: dict[str, Callable[[], object]] = {
+        "looked up, the chapter's way": lambda: ours(k),
+        "looked up, transformers": lambda: theirs(prompt_lookup_num_tokens=k, max_matching_ngram_size=2),
+        "a plain loop with a cache": lambda: ours(0),
+        "transformers' generate": theirs,
+    }
+    for name, way in ways.items():
+        assert way() == ours(0), f"{name} wrote other tokens than a plain loop"
+    return rows(taking_turns(ways), TOKENS)
 
 
 def at_once() -> list[tuple[int, float]]:
@@ -189,4 +253,7 @@ def main() -> None:
     print(f"\n{'GPT of 3.3 million, writing':<32} {'tokens/s':>12} {'the course is faster by':>24}")
     for name, speed, ratio in generation():
         print(f"{name:<32} {speed:>12.0f} {'x' + format(ratio, '.2f'):>24}")
+    print(f"\n{'SmolLM2, a line that repeats':<32} {'tokens/s':>12} {'the first is faster by':>24}")
+    for name, speed, ratio in drafts():
+        print(f"{name:<32} {speed:>12.1f} {'x' + format(ratio, '.2f'):>24}")
     print("\nSmolLM2, k tokens at once:", *(f"{k}: {ms:.0f} ms" for k, ms in at_once()), sep="   ")
