@@ -331,7 +331,7 @@ def a_column_a_sentence(labels, word_ids):
 @wrong(
     "plain",
     "the longest sentence comes first, as for packing",
-    advice="word 1 of sentence 0 .* on 2 of 2",
+    told=r"word 1 of sentence 0 .* on 2 of 2 pieces, expected on 1 \(\d+ is the label of word \d of sentence [12]\)",
 )
 def longest_first(labels, word_ids):
     return filled(sorted(each(labels, word_ids), key=len, reverse=True))
@@ -435,6 +435,113 @@ def one_list_of_labels(labels, word_ids):
     return filled(rows)
 
 
+@wrong("plain", "later pieces go on with a word, B becomes I: an odd label plus 1", told="has a label on 2 of 2 pieces")
+def inside_a_name(labels, word_ids):
+    def row(words, ids):
+        goes_on = [None if i is None or y != -100 else words[i] for y, i in zip(row_of(words, ids), ids, strict=True)]
+        return [y if on is None else on + on % 2 for y, on in zip(row_of(words, ids), goes_on, strict=True)]
+
+    return filled(each(labels, word_ids, row))
+
+
+@wrong(
+    "plain",
+    "the labels of the first sentence for all",
+    told="token 1 of sentence 1 is the first piece of word 0 .*, as word 0 of sentence 0 does",
+)
+def labels_of_the_first(labels, word_ids):
+    words = labels[0] + [-100] * max(map(len, labels))
+    return filled([row_of(words, ids) for ids in word_ids])
+
+
+@wrong(
+    "onward",
+    "one row is written over for each sentence, and never cleared",
+    told=r"word 0 of sentence 1 .* on 2 of 2 pieces, expected on 1 \(\d+ is the label of word \d of sentence 0\)",
+)
+def never_cleared(labels, word_ids):
+    row, rows = [-100] * max(map(len, word_ids)), []
+    for words, ids in zip(labels, word_ids, strict=True):
+        for t, y in enumerate(row_of(words, ids)):
+            row[t] = row[t] if y == -100 else y
+        rows.append([*row])
+    return torch.tensor(rows)
+
+
+@wrong(
+    "named",
+    "a label counts once a sentence",
+    told=r"class 0 among others: word \d of sentence 0 \(label 0\) has a label on 0 of",
+)
+def each_label_once(labels, word_ids):
+    def row(words, ids):
+        row = row_of(words, ids)
+        return [-100 if y in row[:t] else y for t, y in enumerate(row)]
+
+    return filled(each(labels, word_ids, row))
+
+
+@wrong(
+    "named",
+    "words are numbered through the batch as i + b T: high numbers of a late window meet those of the next sentence",
+    told="a late window, then an early one: word 2 of sentence 1 .* on 0 of 1 piece",
+)
+def numbered_by_the_width(labels, word_ids):
+    T, seen, rows = max(map(len, word_ids)), set(), []
+    for b, (words, ids) in enumerate(zip(labels, word_ids, strict=True)):
+        rows.append(
+            [-100 if i is None or i + b * T in seen else y for y, i in zip(row_of(words, ids), ids, strict=True)]
+        )
+        seen.update(i + b * T for i in ids if i is not None)
+    return filled(rows)
+
+
+@wrong(
+    "named",
+    "None is -1, and -1 is the last word",
+    told=r"token 0 of sentence 0 is a special token, and has the label \d+, as word 3 of sentence 0 does",
+)
+def the_last_words_label(labels, word_ids):
+    rows = [[-1 if i is None else i for i in ids] for ids in word_ids]
+    return filled(each([words or [-100] for words in labels], rows))
+
+
+@wrong(
+    "named",
+    "argmax of nothing found is 0: words without a token write on token 0",
+    told=r"words without a token: token 0 of sentence 0 is a special token, .* as word \d of sentence 0 does",
+)
+def found_at_zero(labels, word_ids):
+    Y = torch.full((len(word_ids), max(map(len, word_ids))), -100)
+    for y, words, ids in zip(Y, labels, word_ids, strict=True):
+        for i in range(len(words)):
+            y[np.argmax([j == i for j in ids])] = words[i]
+    return Y
+
+
+@wrong(
+    "onward",
+    "a word that has no token ends the search for all behind it",
+    told="words without a token: word 4 of sentence 0 .* on 0 of 1 piece",
+)
+def up_to_the_first_without_a_token(labels, word_ids):
+    Y = torch.full((len(word_ids), max(map(len, word_ids))), -100)
+    for y, words, ids in zip(Y, labels, word_ids, strict=True):
+        for i in itertools.takewhile(ids.__contains__, range(len(words))):
+            y[ids.index(i)] = words[i]
+    return Y
+
+
+@wrong(
+    "plain",
+    "filler repeats the last token's label",
+    told=r"is filler, and has the label \d+, as word \d of sentence \d does",
+)
+def last_token_repeated(labels, word_ids):
+    rows, T = each(labels, word_ids), max(map(len, word_ids))
+    return torch.tensor([row + row[-1:] * (T - len(row)) for row in rows])
+
+
 @ANSWERS.right
 def by_first_place(labels, word_ids):
     Y = torch.full((len(word_ids), max(map(len, word_ids))), -100)
@@ -518,3 +625,25 @@ def only_upwards(labels, word_ids):
         return [-100 if i is None or i <= before else words[i] for before, i in zip(reached, ids, strict=False)]
 
     return filled(each(labels, word_ids, row))
+
+
+@ANSWERS.right
+def smallest_place(labels, word_ids):
+    """Special tokens and filler belong to a word behind the last, words without a token stand in a column too many."""
+    T, W = max(map(len, word_ids)), max(map(len, labels))
+    ids = torch.tensor([[W if i is None else i for i in row] + [W] * (T - len(row)) for row in word_ids])
+    first = torch.full((len(ids), W + 1), T).scatter_reduce(1, ids, torch.arange(T).expand_as(ids), "amin")
+    words = torch.tensor([row + [-100] * (W + 1 - len(row)) for row in labels])
+    return torch.full((len(ids), T + 1), -100).scatter(1, first[:, :W], words[:, :W])[:, :T]
+
+
+@ANSWERS.right
+def from_the_end(labels, word_ids):
+    Y = torch.full((len(word_ids), max(map(len, word_ids))), -100)
+    for y, words, ids in zip(Y, labels, word_ids, strict=True):
+        for t in reversed(range(len(ids))):
+            if ids[t] is not None:
+                y[t] = words[ids[t]]
+                if ids[t : t + 2] == [ids[t]] * 2:
+                    y[t + 1] = -100
+    return Y
