@@ -106,9 +106,9 @@ def probe(case, translate):
     rows = [whole_numbers(answer, f"answer {b}") for b, answer in enumerate(answers)]
     return {
         PADDING: step.first,
-        "lengths of the answers": torch.tensor([*map(len, rows)]),
-        "all answers in a row": torch.cat(rows),
-        "tokens of a row in each call of step": torch.tensor(step.widths),
+        "lengths of the answers": torch.tensor([*map(len, rows)], dtype=torch.int32),
+        "all answers in a row": torch.cat(rows).to(torch.int32),
+        "tokens of a row in each call of step": torch.tensor(step.widths, dtype=torch.int32),
     }
 
 
