@@ -46,7 +46,7 @@ def cases(g):
         case("chunks and padding", "..xxx", (3, 2), **small, note="padding"),
         case("chunks and padding", "..xx..xx .xxx.xxx xxxxxxxx", (4, 4), **deep, note="both chunks padded"),
         case("chunks and padding", "..xxx xxxxx", (4, 1), **small, dtype=double, **far(g), note="padding, far apart"),
-        case("memory", "x" * 70, (68, 1, 1), V=3, T=70, D=8, H=1, L=1, watched=True),
+        case("memory", "x" * 70, (69, 1), V=3, T=70, D=8, H=1, L=1, watched=True),
     ]
 
 
