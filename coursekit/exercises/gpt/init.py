@@ -34,7 +34,7 @@ def cases(g):
         case("weights", 2, 16, 50, 20, head=True, double=True),
         case("stream", 3, 16, 40, 24),
         case("stream", 1, 24, 30, 20, head=True, double=True),
-        case("stream", 8, 8, 60, 40),
+        case("stream", 12, 8, 60, 40),
     ]
 
 
