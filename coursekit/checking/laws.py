@@ -66,8 +66,7 @@ class Count:
         return self.broken(*self._counted(outputs), case[self.chance] if isinstance(self.chance, str) else self.chance)
 
     def _counted(self, outputs: Outputs) -> Counted:
-        n = measurements(outputs)
-        return n[self.name], n[self.of] if self.of else 1.0
+        return outputs[f"_{self.name}"].item(), outputs[f"_{self.of}"].item() if self.of else 1.0
 
 
 def unrevealed(law: Law, told: str) -> str:

@@ -32,7 +32,7 @@ def cases(g):
         case("search", 9, 1, 0.0, V=6, end=2, note="one token"),
         case("search", 3, 5, 0.0, end=2, sure=-1.0, note="the prompt holds the end"),
         case("search", 3, 9, 0.0, V=4, sure=-9.0, dtype=double, note="nothing ends"),
-        case("search", 90, 3, 0.0, V=4, apart=300.0, dtype=double, note="every text, probabilities far apart"),
+        case("search", 50, 3, 0.0, V=4, apart=300.0, dtype=double, note="every text, probabilities far apart"),
         case("length", 3, 5, 1.0, sure=0.5),
         case("length", 4, 7, 0.7, V=6, end=3, sure=1.0, dtype=double),
         case("length", 2, 8, 1.6, V=4, end=1, sure=0.5),
@@ -57,7 +57,9 @@ def probe(case, beam_search):
         texts.append(whole_numbers(ids, "ids", case["table"]))
         scores.append(number(score, "the score of a text", case["table"]).detach())
     like, width, T = case["table"], case["width"], case["T"]
-    rows, lengths = (torch.full(shape, NOTHING, device=like.device) for shape in ((width, T), (width,)))
+    rows, lengths = (
+        torch.full(shape, NOTHING, dtype=torch.int32, device=like.device) for shape in ((width, T), (width,))
+    )
     for i, text in enumerate(texts[:width]):
         rows[i, : len(text)] = text[:T]
         lengths[i] = len(text)

@@ -3,6 +3,7 @@
 from contextlib import nullcontext
 
 import torch
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -28,7 +29,7 @@ def cases(g):
         given = {"ids": ids, "real": real, "chunks": list(chunks), "watched": False, "room": n} | given
         return shapes(L).cases(g)(part, **sizes, **given, dtype=dtype, note=told)
 
-    small, deep = {"V": 8, "T": 9, "D": 8, "H": 2, "L": 1}, {"V": 7, "T": 8, "D": 6, "H": 2, "L": 2}
+    small, deep = {"V": 8, "T": 9, "D": 8, "H": 2, "L": 1}, {"V": 7, "T": 8, "D": 4, "H": 2, "L": 2}
     padded = case("chunks and padding", "xxxxxx ..xxxx ...xxx", (6,), **deep, note="padding")
     less = {"ids": padded.inputs["ids"], "note": "the same ids, less padding"}
     return [
@@ -41,11 +42,11 @@ def cases(g):
         case("one at a time", "xxxxx xxxxx", (2, 1, 1, 1), **small, room=8, two=True, note="two caches in turn"),
         case("chunks and padding", "xxxxxx", (3, 2, 1), **small),
         padded,
-        case("chunks and padding", "xxxxxx .xxxxx ..xxxx", (4, 1, 1), **deep, room=8, dtype=double, **less),
+        case("chunks and padding", "xxxxxx .xxxxx ..xxxx", (4, 1, 1), **deep, room=8, **less),
         case("chunks and padding", "..xxx", (3, 2), **small, note="padding"),
         case("chunks and padding", "..xx..xx .xxx.xxx xxxxxxxx", (4, 4), **deep, note="both chunks padded"),
         case("chunks and padding", "..xxx xxxxx", (4, 1), **small, dtype=double, **far(g), note="padding, far apart"),
-        case("memory", "x" * 70, (68, 1, 1), V=3, T=70, D=8, H=1, L=1, watched=True),
+        case("memory", "x" * 70, (69, 1), V=3, T=70, D=8, H=1, L=1, watched=True),
     ]
 
 
@@ -76,7 +77,10 @@ def probe(case, Cache, forward_cached):
 def _model(case):
     """Its weights are the case's own tensors, so that a change of one is a change of an input, and told as such."""
     model = Tree(case | {"head": False}, case["L"])
-    model.load_state_dict({name: x for name, x in case.items() if "." in name}, assign=True)
+    for name, x in case.items():
+        if "." in name:
+            module, _, leaf = name.rpartition(".")
+            setattr(model.get_submodule(module), leaf, nn.Parameter(x))
     return model
 
 

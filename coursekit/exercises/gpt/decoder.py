@@ -35,7 +35,7 @@ def cases(g):
 
     # Models that are made alike get texts of another length: nothing may be kept from an earlier one.
     small, short = {"V": 11, "T": 6, "D": 8, "H": 2, "L": 1}, {"V": 9, "T": 7, "D": 6, "H": 3, "L": 1, "dtype": double}
-    deep = {"V": 7, "T": 5, "D": 6, "H": 2, "L": 3, "dtype": double}
+    deep = {"V": 7, "T": 5, "D": 4, "H": 2, "L": 3, "dtype": double}
     return [
         case("one block", 2, 6, **small, exchanged=True),
         case("one block", 2, 4, **short),
@@ -45,7 +45,7 @@ def cases(g):
         case("one block", 2, 4, V=8, T=5, D=8, H=2, L=1, dtype=double, **far(g), note="attention scores far apart"),
         case("several blocks", 2, 5, **deep),
         case("several blocks", 1, 3, **deep),
-        case("gradients", 2, 4, V=5, T=4, D=4, H=2, L=1, dtype=double, upstream=True),
+        case("gradients", 2, 4, V=5, T=4, D=4, H=2, L=1, upstream=True),
     ]
 
 

@@ -29,14 +29,17 @@ def cases(g):
         told = [f"{name}={value:.4g}" for name, value in given.items() if value is not None]
         words = [f"B={len(rows)}", f"V={V}", *told, note, dtype_name(dtype) if dtype == torch.float64 else ""]
         logits = (temperature * (weights.log() + shift)).to(dtype)
-        return Case(part, ", ".join(filter(None, words)), {"logits": logits, **given, "counted": False})
+        return Case(
+            part, ", ".join(filter(None, words)), {"logits": logits, **given, "counted": False, "several": False}
+        )
 
     def drawing(note, *rows, each=ROWS, shifts=(0.0,), dtype=torch.float32):
         """Kinds of rows, each of which stands in a batch many times."""
         logits = torch.tensor([[math.log(w) if w else -math.inf for w in row] for row in rows], dtype=double)
         logits = logits[:, torch.randperm(len(rows[0]), generator=g)] + torch.tensor(shifts)[:, None]
         seed = torch.randint(2**31, (), generator=g).item()
-        given = {"kinds": logits.to(dtype), "rows": each, "seed": seed, "counted": True}
+        given = {"kinds": logits.to(dtype), "rows": each, "seed": seed, "counted": True, "several": each > 1}
+        given["ids"] = len(rows) * each
         kinds = f"{len(rows)} kinds of rows" if len(rows) > 1 else "equal rows"
         return Case("draw", f"{kinds}, V={len(rows[0])}{note and ', '}{note}", given)
 
@@ -131,11 +134,24 @@ def measure(case, outputs):
     chances = case["kinds"].double().softmax(-1)  # (kinds, V)
     inside = (first >= 0) & (first < chances.shape[1])
     ids = first.where(inside, 0)
+    found = {
+        "changed": not torch.equal(outputs["logits afterwards"], given),
+        "again": (first != again).sum(),
+        "outside": (~inside).sum(),
+        "removed": (chances.expand(len(ids), -1, -1).gather(2, ids[..., None]) == 0).sum(),
+    }
+    if case["several"]:
+        found |= _spread(first, second, ids, chances)
+    return as_measurements(found, first.device)
+
+
+def _spread(first, second, ids, chances):
+    """How the ids of a kind are spread, and how they go together with those beside them and in the next call."""
     n = len(first)
     counts = torch.zeros_like(chances).scatter_add_(1, ids.T, torch.ones_like(ids.T, dtype=chances.dtype))
     spread = (n * chances * (1 - chances)).sqrt()
     off = ((counts - n * chances).abs() / spread.clamp_min(1)) * (chances > 0)
-    worst = off.flatten().argmax() if n > 1 else torch.tensor(0)
+    worst = off.flatten().argmax()
     same = ((counts / n) ** 2).sum(1)  # how often two draws are equal, whatever was drawn from
     sigma = (n * (same * (1 - same)).sum()).sqrt().clamp_min(1)
     alike = (first == first[:1]).all(0) & (chances.amax(1) ** n < 1e-9)  # kinds of which all rows get one id
@@ -144,29 +160,22 @@ def measure(case, outputs):
     free = (often.sum(1) - 1).clamp_min(0).sum()  # chi square's degrees of freedom
     apart = first.double() - first.double().mean(0)
     spreads = (apart**2).mean(0).clamp_min(1e-9)  # of the ids of a kind
-    together = (apart[1:] * apart[:-1] / spreads).sum() / max(1, apart[1:].numel()) ** 0.5
+    together = (apart[1:] * apart[:-1] / spreads).sum() / apart[1:].numel() ** 0.5
     beside = (first[1:] == first[:-1]).sum()
     expected = (n - 1) * same.sum()
-    found = {
-        "changed": not torch.equal(outputs["logits afterwards"], given),
+    return {
         "alike": alike.sum(),
-        "even": (free - fit) / (2 * free).sqrt().clamp_min(1) if n > 1 else 0,
-        "again": (first != again).sum(),
-        "outside": (~inside).sum(),
-        "removed": (chances.expand(n, -1, -1).gather(2, ids[..., None]) == 0).sum(),
-        "rows": first.numel(),
-        "off": off.max() if n > 1 else 0,
+        "even": (free - fit) / (2 * free).sqrt().clamp_min(1),
+        "off": off.max(),
         "frequency": counts.flatten()[worst] / n,
         "chance": chances.flatten()[worst],
-        "repeated": ((first == second).sum() - n * same.sum()) / sigma if n > 1 else 0,
-        "equal": (first == second).sum(),
-        "frozen": n > 1 and (first == second).all(),
-        "neighbours": (beside - expected).abs() / sigma if n > 1 else 0,
-        "together": together.abs() if n > 1 else 0,
-        "beside": beside / max(1, first[1:].numel()),
-        "by_chance": expected / max(1, first[1:].numel()),
+        "repeated": ((first == second).sum() - n * same.sum()) / sigma,
+        "frozen": (first == second).all(),
+        "neighbours": (beside - expected).abs() / sigma,
+        "together": together.abs(),
+        "beside": beside / first[1:].numel(),
+        "by_chance": expected / first[1:].numel(),
     }
-    return as_measurements(found, first.device)
 
 
 EXERCISE = Exercise(
@@ -185,33 +194,32 @@ EXERCISE = Exercise(
     laws=(
         none("changed", "it changes its input logits in place: work on a copy", "counted"),
         none("outside", "{n:.0f} ids lie outside of 0 ... V - 1", when="counted"),
-        none("removed", "{n:.0f} of {rows:.0f} ids are tokens whose logit is -inf: their probability is 0", "counted"),
+        none("removed", "{n:.0f} of {ids:.0f} ids are tokens whose logit is -inf: their probability is 0", "counted"),
         none("again", "{n:.0f} ids differ between two calls with equal seeds: draw from `generator`", "counted"),
-        none("alike", "all rows with equal logits get the same id: each row draws for itself", "counted"),
-        none("frozen", "the next call with the same generator gives the same ids again, in all rows", "counted"),
+        none("alike", "all rows with equal logits get the same id: each row draws for itself", "several"),
+        none("frozen", "the next call with the same generator gives the same ids again, in all rows", "several"),
         at_most(
             *("neighbours", 6),
             "rows with equal logits that follow each other get the same id in {beside:.1%} of the cases, by chance it "
             "would be {by_chance:.1%}: each row draws for itself",
-            "counted",
+            "several",
         ),
-        at_most("together", 6, "ids of rows that follow each other go together: each row draws for itself", "counted"),
+        at_most("together", 6, "ids of rows that follow each other go together: each row draws for itself", "several"),
         at_most(
             *("repeated", 6),
-            "the next call with the same generator gives the same id in {equal:.0f} of {rows:.0f} rows: more than "
-            "chance explains",
-            "counted",
+            "the next call with the same generator gives the same id in more rows than chance explains",
+            "several",
         ),
         at_most(
             *("off", 6),
             "a token is drawn in {frequency:.1%} of the rows where its probability, softmax(logits), is {chance:.1%}",
-            "counted",
+            "several",
         ),
         at_most(
             *("even", 5),
             "each token is drawn almost exactly as often as its probability says, closer than chance comes: the rows "
             "do not draw independently",
-            "counted",
+            "several",
         ),
     ),
 )

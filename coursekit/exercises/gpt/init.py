@@ -71,22 +71,23 @@ def probe(case, init_gpt):
     """The weights after a first call, after one that goes on with the generator, and after the first one again."""
     model, other = _trained(case, case["layers"]), _trained(case, 1)
     g = torch.Generator().manual_seed(case["seed"])
-    found = [_begun(init_gpt, model, case["layers"], g)]
+    found = [_by_kind(_begun(init_gpt, model, case["layers"], g))]
     _begun(init_gpt, other, 1, g)
-    found.append(_begun(init_gpt, model, case["layers"], g))
-    found.append(_begun(init_gpt, model, case["layers"], g.manual_seed(case["seed"])))
+    found.append(_by_kind(_begun(init_gpt, model, case["layers"], g)))
+    found.append(_by_kind(_begun(init_gpt, model, case["layers"], g.manual_seed(case["seed"]))))
     return {f"{kind}, {call}": x for call, kinds in zip(CALLS, found, strict=True) for kind, x in kinds.items()}
 
 
 def _begun(init_gpt, model, layers, g):
-    """All numbers by what they are for, after a call that leaves the parameters the objects that they were.
+    """The parameters by their names, after a call that leaves them the objects that they were.
 
     Objects can be looked at in this process alone: a Parameter has no copy to hand over.
     """
     before = dict(model.named_parameters(remove_duplicate=False))
     kinds = {name: (tuple(p.shape), p.dtype) for name, p in before.items()}
     init_gpt(model, layers, g)
-    for name, p in model.named_parameters(remove_duplicate=False):
+    after = dict(model.named_parameters(remove_duplicate=False))
+    for name, p in after.items():
         if before.get(name) is not p:
             raise Wrong(
                 f"{name} is another Parameter than before. Change its numbers in place: an optimiser may hold it, and "
@@ -96,14 +97,16 @@ def _begun(init_gpt, model, layers, g):
             raise Wrong(f"{name} is {now} afterwards, expected {kinds[name]}, the shape and dtype that it had")
         if not p.requires_grad:
             raise Wrong(f"{name} is frozen afterwards (its requires_grad is False), so no optimiser would train it")
-    return _by_kind(model)
+    return after
 
 
-def _by_kind(model):
+def _by_kind(parameters):
     """One row for each matrix of a kind; all biases in one row, and all weights of norms."""
     found = {}
-    for name, p in model.named_parameters():
+    for name, p in parameters.items():
         *_, part, end = name.split(".")
+        if part == "head":
+            continue  # it is the vectors of tokens
         kind = part if p.dim() == 2 else "biases" if end == "bias" else "norms"
         found.setdefault(kind, []).append(p.detach().flatten())
     return {kind: torch.stack(xs) if kind in KINDS else torch.cat(xs) for kind, xs in found.items()}

@@ -31,7 +31,7 @@ def cases(g):
         case("choice", 4, 5, k=2, dtype=double, dweight=normal(g, 4, 2, dtype=double), note="gradients"),
         case("capacity", 6, 3, k=2, capacity=2),
         case("capacity", 7, 4, k=2, capacity=1),
-        case("capacity", 6, 4, k=1, capacity=2),
+        case("capacity", 6, 3, k=1, capacity=2),
         case("capacity", 5, 4, k=3, capacity=3, dtype=double),
         case("capacity", 30, 4, k=2, capacity=9),
         case("capacity", 260, 2, k=1, capacity=129, note="a long text"),

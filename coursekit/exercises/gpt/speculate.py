@@ -1,5 +1,7 @@
 """speculate(...): which drafted tokens stay, and from what the next one is drawn, so that no distribution changes."""
 
+from functools import partial
+
 import torch
 
 from coursekit.checking.contract import Case, Exercise, dtype_name
@@ -78,10 +80,6 @@ def probe(case, speculate):
     """What is returned, and what `draw` is given: a distribution is seen as it is, nothing is left to chance."""
     asked, target, k = [], case["target"], case["k"]
 
-    def chances(logits):
-        p = torch.threshold((logits / case["temperature"]).softmax(-1), case["floor"], 0.0)
-        return p / p.sum(-1, keepdim=True)
-
     def draw(p):
         found, want = tuple(p.shape) if isinstance(p, torch.Tensor) else type(p).__name__, (target.shape[1],)
         if found != want:
@@ -90,7 +88,9 @@ def probe(case, speculate):
         return case["drawn"]
 
     ids = whole_numbers(
-        speculate(target, case["draft"], case["tokens"], case["uniforms"], chances, draw), "the ids", target
+        speculate(target, case["draft"], case["tokens"], case["uniforms"], partial(chances, case), draw),
+        "the ids",
+        target,
     )
     if not asked:
         raise Wrong("draw is not called: it gives the last id, be a token rejected or all of them accepted")
@@ -99,9 +99,13 @@ def probe(case, speculate):
         "ids": torch.cat([ids, ids.new_full((k + 1,), NOTHING)])[: k + 1],
         "calls of draw": torch.tensor(len(asked), device=target.device),
         "what draw is given": asked[0],
-        "_target": chances(target),
-        "_draft": chances(case["draft"]),
     }
+
+
+def chances(inputs, logits):
+    """Probabilities at the temperature, without those that the filter removes."""
+    p = torch.threshold((logits / inputs["temperature"]).softmax(-1), inputs["floor"], 0.0)
+    return p / p.sum(-1, keepdim=True)
 
 
 def draft_then_drawn(inputs, outputs):
@@ -121,8 +125,8 @@ def from_the_last_row(inputs, outputs):
     k, given = inputs["k"], outputs["what draw is given"]
     if int(outputs["number of ids"]) <= k:
         return None
-    rows = [(model, i) for model in ("target", "draft") for i in range(len(outputs[f"_{model}"]))]
-    same = [at for at in rows if torch.allclose(outputs[f"_{at[0]}"][at[1]], given.to(outputs["_target"]), atol=1e-5)]
+    rows = [(m, i, p) for m in ("target", "draft") for i, p in enumerate(chances(inputs, inputs[m].to(given.device)))]
+    same = [(m, i) for m, i, p in rows if torch.allclose(p, given.to(p), atol=1e-5)]
     if not same or ("target", k) in same:
         return None
     model, i = same[0]

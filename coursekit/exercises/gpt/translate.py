@@ -10,15 +10,19 @@ STATES, LARGE = 97, 1e4
 
 
 def cases(g):
-    def case(part, label, lengths, answers, T, V=19, ended=(), dtype="float32"):
+    def case(part, label, lengths, answers, T, V=19, ended=(), dtype="float32", end=None):
         """A prompt of each length. The n-th answer has so many tokens before the end, or is cut at T.
 
         The prompts in `ended` hold the token that ends an answer.
         """
-        end, *others = some(g, range(V), V)
+        first, *others = some(g, range(V), V)
+        if end is None:
+            end = first
+        elif end != first:
+            others[others.index(end)] = first
         prompts = [[others[i] for i in torch.randint(V - 1, (n,), generator=g).tolist()] for n in lengths]
-        for prompt, first in zip(prompts, others, strict=False):
-            prompt[0] = first  # by it the model knows a row
+        for prompt, token in zip(prompts, others, strict=False):
+            prompt[0] = token  # by it the model knows a row
         for b in ended:
             prompts[b][len(prompts[b]) // 2] = end
         totals = [n + m for n, m in zip(lengths, answers, strict=True)]
@@ -26,21 +30,28 @@ def cases(g):
         given = {"prompts": prompts, "end": end, "T": T, "totals": totals, "V": V, "seed": seed, "dtype": dtype}
         return Case(part, label, given)
 
+    def altered(case, label, **given):
+        """The same prompts to the same model, and one argument is another."""
+        return Case(case.part, label, case.inputs | given)
+
     one, unequal = "one length", "unequal lengths"
+    three = case(one, "three prompts of one length", [3, 3, 3], [2, 6, 4], T=9, dtype="float64")
+    mixed = case(unequal, "prompts of 2, 5 and 3 tokens", [2, 5, 3], [4, 2, 6], T=9)
+    late = case(unequal, "the shortest is answered last", [1, 6, 4], [8, 0, 3], T=10, dtype="float64")
     return [
         case(one, "one prompt", [4], [5], T=8),
-        case(one, "three prompts of one length", [3, 3, 3], [2, 6, 4], T=9, dtype="float64"),
+        three,
         case(one, "one prompt of one token", [1], [3], T=4),
         case(one, "no end within T", [4, 4], [9, 9], T=5),
-        case(one, "T = 1", [2, 2], [0, 3], T=1),
+        altered(three, "T = 1, the same prompts", T=1),
         case(one, "the end comes first", [5], [0], T=6),
         case(one, "the end comes behind exactly T tokens", [3, 3], [4, 2], T=4),
         case(one, "end tokens in the prompts", [5, 5], [3, 4], T=6, ended=[0, 1]),
-        case(unequal, "prompts of 2, 5 and 3 tokens", [2, 5, 3], [4, 2, 6], T=9),
-        case(unequal, "the shortest is answered last", [1, 6, 4], [8, 0, 3], T=10, dtype="float64"),
-        case(unequal, "the longest is answered last", [7, 1], [6, 2], T=10),
+        mixed,
+        late,
+        case(unequal, "the longest is answered last", [7, 1], [6, 2], T=10, end=late.inputs["end"]),
         case(unequal, "some without an end", [2, 5, 3, 1], [20, 3, 20, 0], T=7),
-        case(unequal, "end tokens in the prompts", [3, 6, 2], [4, 2, 3], T=6, ended=[0, 1]),
+        altered(mixed, "another end, which a prompt holds", end=mixed.inputs["prompts"][1][2]),
         case(unequal, "20 prompts", [1 + 7 * i % 11 for i in range(20)], [5 * i % 9 for i in range(20)], T=7, V=60),
         case(unequal, "a long answer", [2, 30], [27, 9], T=30, V=50),
     ]
@@ -106,9 +117,9 @@ def probe(case, translate):
     rows = [whole_numbers(answer, f"answer {b}") for b, answer in enumerate(answers)]
     return {
         PADDING: step.first,
-        "lengths of the answers": torch.tensor([*map(len, rows)]),
-        "all answers in a row": torch.cat(rows),
-        "tokens of a row in each call of step": torch.tensor(step.widths),
+        "lengths of the answers": torch.tensor([*map(len, rows)], dtype=torch.int32),
+        "all answers in a row": torch.cat(rows).to(torch.int32),
+        "tokens of a row in each call of step": torch.tensor(step.widths, dtype=torch.int32),
     }
 
 

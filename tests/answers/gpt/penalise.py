@@ -298,7 +298,12 @@ def truthy(ids, stops):
     return place if place else len(ids)
 
 
-@wrong("plain", "two slips: the first listed decides, and is kept without its last id", at=1)
+@wrong(
+    "plain",
+    "two slips: the first listed decides, and is kept without its last id",
+    advice="differ in stops alone",
+    at=1,
+)
 def off_by_one(ids, stops):
     for stop in stops:
         for start in range(len(ids)):

@@ -288,7 +288,7 @@ class FirstPlace(Greedy):
         return logits[:, 0].argmax(-1)
 
 
-@slip("plain", "argmax over the places")
+@slip("plain", "argmax over the places", advice="the result is the same for two cases that differ in end alone")
 class OverThePlaces(Greedy):
     def chosen(self, logits):
         return logits.argmax(1)[:, -1]
@@ -398,7 +398,7 @@ class AppendedInPlace(Greedy):
 ROWS: dict = {}
 
 
-@slip("again", "answers are kept by the prompts")
+@slip("again", "answers are kept by the length", told="kept what an earlier call gave")
 class Kept(Greedy):
     def shown(self):
         return ROWS.setdefault(self.T, self.answers)

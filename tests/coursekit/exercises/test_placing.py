@@ -38,11 +38,11 @@ class Unplaced(TorchFunctionMode):
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
         given = [x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
-        if func in MOVES:  # which gives the same tensor back where it need not move
-            for x in tree_leaves(result):
-                self.unplaced.pop(id(x), None)
         made = func in FACTORIES and kwargs.get("device") is None
         moved = func.__name__ in elsewhere.MOVES and elsewhere._names_a_device(func.__name__, args[1:], kwargs)
+        if moved:  # which gives the same tensor back where it need not move
+            for x in tree_leaves(result):
+                self.unplaced.pop(id(x), None)
         if (made and not given) or (given and not moved and all(x in self for x in given)):
             # Kept, so that no other tensor gets the same id.
             self.unplaced |= {id(x): x for x in tree_leaves(result) if isinstance(x, Tensor)}
