@@ -16,7 +16,7 @@ from grader.contract import Trusted
 def turn(x, positions):
     """Neighbours 2i and 2i + 1 of x (..., T, r) turned by position * 10000^(-2i/r), as the chapter gives it."""
     r = x.shape[-1]
-    angle = positions[:, None].double() * 10000.0 ** (-torch.arange(0, r, 2, device=x.device).double() / r)
+    angle = positions[:, None] * 10000.0 ** (torch.arange(0, -r, -2, dtype=torch.float64, device=x.device) / r)
     a, b, cos, sin = x[..., 0::2], x[..., 1::2], angle.cos().to(x.dtype), angle.sin().to(x.dtype)
     return torch.stack((a * cos - b * sin, a * sin + b * cos), -1).flatten(-2)
 
