@@ -58,7 +58,7 @@ def cache() -> Diagram:
 
 
 def drafts() -> Diagram:
-    """A draft of four tokens, of which three are accepted."""
+    """A draft of four tokens, of which two are accepted."""
     d = Diagram("gpt.drafts", columns=7)
     text = d.tensor("text so far", at=(0.2, 0))
     model = d.step("one pass", "gives every p", at=(0.2, 1))
@@ -66,11 +66,14 @@ def drafts() -> Diagram:
     checked = [d.step("p / q", "u below it?", at=(1.4 + 1.2 * (k - 1), 1)) for k in range(1, 5)]
     ends = [d.tensor(f"x_{k}", "taken", at=(1.4 + 1.2 * (k - 1), 2.2)) for k in (1, 2)]
     ends += [d.tensor("drawn from p - q", "in place of x_3", at=(3.8, 2.2))]
-    d.arrow(text, drafted[0])
+    d.tensor("x_4", "forgotten", at=(5.2, 2.2))
     d.arrow(text, model)
-    d.arrow(model, checked[0])
+    for one, other in itertools.pairwise((text, *drafted)):
+        d.arrow(one, other)
+    for one, other in itertools.pairwise((model, *checked)):
+        d.arrow(one, other)
     for k, (one, other) in enumerate(zip(drafted, checked, strict=True)):
         d.arrow(one, other)
-        if k < len(ends):
+        if k < 3:
             d.arrow(other, ends[k], ("yes", "yes", "no")[k])
     return d
