@@ -2051,7 +2051,7 @@ expert_load()
 # ### A latent cache
 # Shared heads make the cache smaller by making heads alike. There is another way, and it needs chapter 2's rotation as a function.
 
-# %%
+# %% tags=["setup"]
 def turn(x: Float[Tensor, "... T r"], positions: Int[Tensor, "T"]) -> Float[Tensor, "... T r"]:
     """Rotary positions as in chapter 2: neighbours 2i and 2i + 1 turned by position * 10000^(-2i/r)."""
     r = x.shape[-1]
@@ -2319,10 +2319,10 @@ quiz("gpt.today")
 # `("\n", False)`, and the last line of the given function has no place here.
 # </details>
 
-# %%
+# %% tags=["setup"]
 SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
 
-
+# %%
 class Letters:
     """A tokenizer to look through: one id for each letter, and 1 and 2 for the special tokens."""
 
