@@ -6,14 +6,28 @@ builds that module with one step wrong, from a slip below or from one of `grader
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, relu
 
 from grader.steps import slip
 from grader.steps.attention import Attention
+
+
+def layer_norm(x: Tensor, parameters: nn.LayerNorm) -> Tensor:
+    """(x - mean) / sqrt(variance + 1e-5) * weight + bias over the last dimension, written out. Ba et al. 2016."""
+    centred = x - x.mean(-1, keepdim=True)
+    variance = (centred**2).mean(-1, keepdim=True)
+    return centred / (variance + 1e-5).sqrt() * parameters.weight + parameters.bias
+
+
+def gelu_tanh(x: Tensor) -> Tensor:
+    """The tanh form of GELU, written out. Hendrycks and Gimpel 2016, section 2."""
+    return 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
 
 
 class MultiHead(nn.Module):

@@ -11,11 +11,9 @@ class Library(nn.Module):
     def __init__(self, D, H, d, c, r):
         super().__init__()
         self.sizes = H, d, c, r
-        self.q = nn.Linear(D, H * (d + r), bias=False)
-        self.down = nn.Linear(D, c + r, bias=False)
-        self.up_k = nn.Linear(c, H * d, bias=False)
-        self.up_v = nn.Linear(c, H * d, bias=False)
-        self.out = nn.Linear(H * d, D, bias=False)
+        maps = {"q": (D, H * (d + r)), "down": (D, c + r), "up_k": (c, H * d), "up_v": (c, H * d), "out": (H * d, D)}
+        for name, (width, height) in maps.items():
+            setattr(self, name, nn.Linear(width, height, bias=False))
 
     def forward(self, x):
         return self.attended(x, self.kept(x, 0), 0)

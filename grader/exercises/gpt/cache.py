@@ -11,7 +11,7 @@ import torch
 from torch.nn.functional import gelu, scaled_dot_product_attention
 
 from grader.contract import Trusted
-from grader.exercises.gpt.decoder import gelu_tanh, norm
+from grader.steps.blocks import gelu_tanh, layer_norm
 
 
 class Room:
@@ -32,14 +32,14 @@ def reference(model, ids, cache, real):
     seen = real[:, None, None] & (place <= place[n:, None])  # (B, 1, t, m)
     h = E[ids] + P[position[:, n:]]
     for block, keys, values in zip(model.blocks, cache.keys, cache.values, strict=True):
-        Q, K, V = block.qkv(norm(h, block.norm1)).unflatten(-1, (3, H, d)).permute(2, 0, 3, 1, 4)
+        Q, K, V = block.qkv(layer_norm(h, block.norm1)).unflatten(-1, (3, H, d)).permute(2, 0, 3, 1, 4)
         keys[:, :, n:m], values[:, :, n:m] = K, V
         scores = Q @ keys[:, :, :m].mT / math.sqrt(d)
         A = scores.masked_fill(seen.logical_not(), -math.inf).softmax(-1).nan_to_num(0.0)  # padding may see nothing
         h = h + block.out((A @ values[:, :, :m]).transpose(1, 2).flatten(2))
-        h = h + block.down(gelu_tanh(block.up(norm(h, block.norm2))))
+        h = h + block.down(gelu_tanh(block.up(layer_norm(h, block.norm2))))
     cache.n = m
-    return norm(h, model.norm) @ E.T
+    return layer_norm(h, model.norm) @ E.T
 
 
 TRUSTED = Trusted((Room, reference), budget="positions, a mask, a room and the model's own parts can each go wrong")
