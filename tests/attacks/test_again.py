@@ -172,12 +172,16 @@ def test_a_copy_of_coursekit_that_kernels_would_not_import_is_refused(room, grad
 
 
 def open_ports(process, marked):
-    """The ports on which a process and its children listen until it ends, and those of them whose command is marked."""
+    """The ports on which a process and its family listen until it ends, and its own children whose command is marked.
+
+    What a worker forks has the worker's command until it runs another one, and is no worker.
+    """
     ports, found = set(), set()
     with process:
         while process.poll() is None:
-            family = {process.pid, *(child.pid for child in psutil.Process(process.pid).children(recursive=True))}
-            found |= {pid for pid in family if marked in commandline(pid)}
+            me = psutil.Process(process.pid)
+            family = {process.pid, *(child.pid for child in me.children(recursive=True))}
+            found |= {child.pid for child in me.children() if marked in commandline(child.pid)}
             heard = psutil.net_connections("inet")
             ports |= {c.laddr for c in heard if c.pid in family and c.status == psutil.CONN_LISTEN}
     assert process.returncode == 0
