@@ -6,13 +6,14 @@ import contextlib
 import copy
 import io
 import os
-import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import nn
+
+from bench.speeds import rows
 
 ROOT = Path(__file__).parents[1]
 PAIRS = 20  # batches of pairs
@@ -115,11 +116,7 @@ def fine_tuning() -> list[tuple[str, float, float]]:
             started = time.perf_counter()
             way(fresh)
             seconds[name].append(time.perf_counter() - started)
-    course = seconds["the course's train"]
-    return [
-        (name, SENTENCES / statistics.median(took), statistics.median(t / c for t, c in zip(took, course, strict=True)))
-        for name, took in seconds.items()
-    ]
+    return rows(seconds, SENTENCES)
 
 
 def pretraining() -> list[tuple[str, float, float]]:
@@ -143,11 +140,7 @@ def pretraining() -> list[tuple[str, float, float]]:
             way()
             seconds[name].append(time.perf_counter() - started)
     tokens = sum(int(real.sum()) for _, _, real, _, _ in batches)
-    first = seconds["the chapter's pretrain"]
-    return [
-        (name, tokens / statistics.median(took), statistics.median(t / c for t, c in zip(took, first, strict=True)))
-        for name, took in seconds.items()
-    ]
+    return rows(seconds, tokens)
 
 
 def _for_pretraining(V, longest, D, L, H):

@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from bench.speeds import rows
+
 ROOT = Path(__file__).parents[1]
 MEASURED = ("gpt.decoder", "gpt.train_step", "gpt.cache")
 ROUNDS = int(os.environ.get("COURSEKIT_BENCH_ROUNDS", "5"))
@@ -44,15 +46,6 @@ def taking_turns(ways: Mapping[str, Callable[[], object]]) -> dict[str, list[flo
             if turn:
                 seconds[name].append(time.perf_counter() - started)
     return seconds
-
-
-def rows(seconds: dict[str, list[float]], tokens: int) -> list[tuple[str, float, float]]:
-    """Each way with its tokens a second and how many times the first way is faster."""
-    first = next(iter(seconds.values()))
-    return [
-        (name, tokens / statistics.median(took), statistics.median(t / f for t, f in zip(took, first, strict=True)))
-        for name, took in seconds.items()
-    ]
 
 
 def _theirs() -> nn.Module:
