@@ -153,6 +153,18 @@ def deviation(count: float, n: float, p: float) -> float:
     return (count - n * p) / math.sqrt(n * p * (1 - p)) if 0 < p < 1 and n else 0.0
 
 
+def surprise(count: Tensor, n: float, p: Tensor) -> Tensor:
+    """How many sigma `count` of `n` independent trials lies from n p, where n p may be small and chance is lopsided.
+
+    The root of the deviance, 2 n KL(count / n, p): for large n p it is the deviation, and by Chernoff's bound it lies
+    above s with a probability of at most 2 exp(-s^2 / 2) for every n and p.
+    """
+    share, p = count / n, p.double()
+    pairs = ((share, p), (1 - share, 1 - p))
+    divergence = sum(torch.xlogy(s, s / q.clamp_min(1e-300)) for s, q in pairs)  # 0 log 0 is 0
+    return (2 * n * divergence.clamp_min(0)).sqrt()
+
+
 def clumping(count: Tensor, n: Tensor, p: float) -> float:
     """How many sigma the variance of counts lies above what independent choices give: `count` of `n`, each with p.
 

@@ -80,6 +80,7 @@ class _Proof:
     losing: set[str] = field(default_factory=set)
     spared: set[str] = field(default_factory=set)
     unnamed: set[str] = field(default_factory=set)
+    kept: dict[str, set[str]] = field(default_factory=dict)  # parts that a mistake passes on the public cases
 
     def tell(self, sentence: str) -> None:
         self.failures.append(f"{self.exercise.id}: {sentence}")
@@ -135,6 +136,9 @@ class _Proof:
                 self.unnamed.add(mistake.name)
             if not v.full and v.mistake != mistake.name:
                 self.tell(f"mistake {mistake.name} is taken for {v.mistake or 'none'} ({where})")
+            passed = {part.name for part in v.parts if part.passed}
+            for part in sorted(self.kept.setdefault(mistake.name, passed) - passed):
+                self.tell(f"mistake {mistake.name} passes {part} on the public cases, not on hidden ones ({where})")
 
     def tally(self, seconds: float) -> Tally:
         names = {m.name for m in self.secret.mistakes}

@@ -96,7 +96,7 @@ def cases(g):
         return [None, *inside, None]
 
     def many(n):
-        return torch.randint(1, 50_000, (n,), generator=g).tolist()
+        return some(g, range(1, 50_000), n)
 
     def far(n):
         return [0] * FAR + some(g, CLASSES, n - FAR)

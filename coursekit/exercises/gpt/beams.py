@@ -16,12 +16,31 @@ def cases(g):
         """What follows depends on how many tokens were written and on the last one; `sure` makes the end likelier."""
         logits = apart * torch.randn(T, V, V, generator=g, dtype=torch.float64)
         logits[..., end] += sure
+        return of_table(part, width, T, power, logits, end, start, note, dtype)
+
+    def of_table(part, width, T, power, logits, end, start, note, dtype):
+        V = logits.shape[-1]
         # Rounded to a power of two, for processors do not agree on the last bits of a logarithm.
         table = ((logits.log_softmax(-1) * 2**30).round() / 2**30).to(dtype)
         words = [f"width={width}", f"T={T}", f"V={V}", f"length_power={power}", note]
         words += [dtype_name(dtype)] if dtype == torch.float64 else []
         given = {"table": table, "start": list(start), "width": width, "length_power": power, "end": end, "T": T}
         return Case(part, ", ".join(filter(None, words)), given)
+
+    def planned(note, T, *rounds):
+        """What is likely round by round: behind a token, others with their probabilities; the rest share what is left.
+
+        Of the letters "e" is the end and "s" the last token of the prompt.
+        """
+        ids = dict(zip("esabc", torch.randperm(5, generator=g).tolist(), strict=True))
+        p = 1 + torch.rand(T, 5, 5, generator=g, dtype=torch.float64)
+        for n, behind in enumerate(rounds):
+            for last, likely in behind.items():
+                places, chances = [ids[c] for c in likely], torch.tensor([*likely.values()], dtype=torch.float64)
+                row = p[n, ids[last]].index_fill(0, torch.tensor(places), 0)
+                p[n, ids[last]] = (1 - chances.sum()) * row / row.sum()
+                p[n, ids[last], places] = chances
+        return of_table("search", 2, T, 0.0, p.log(), ids["e"], (ids["a"], ids["s"]), note, double)
 
     double = torch.float64
     return [
@@ -33,6 +52,21 @@ def cases(g):
         case("search", 3, 5, 0.0, end=2, sure=-1.0, note="the prompt holds the end"),
         case("search", 3, 9, 0.0, V=4, sure=-9.0, dtype=double, note="nothing ends"),
         case("search", 50, 3, 0.0, V=4, apart=300.0, dtype=double, note="every text, probabilities far apart"),
+        planned(
+            "a text that has ended, and room for two more",
+            3,
+            {"s": {"e": 0.4, "a": 0.3}},
+            {"a": {"b": 0.45, "s": 0.35}},
+            {"b": {"c": 0.3}, "s": {"a": 0.9}},
+        ),
+        planned(
+            "two texts have ended, and the best is open",
+            4,
+            {"s": {"a": 0.6, "e": 0.3}},
+            {"a": {"b": 0.6, "e": 0.3}},
+            {"b": {"c": 0.95}},
+            {"c": {"a": 0.97}},
+        ),
         case("length", 3, 5, 1.0, sure=0.5),
         case("length", 4, 7, 0.7, V=6, end=3, sure=1.0, dtype=double),
         case("length", 2, 8, 1.6, V=4, end=1, sure=0.5),

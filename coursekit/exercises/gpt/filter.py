@@ -5,7 +5,7 @@ import math
 import torch
 
 from coursekit.checking.contract import Case, Exercise, dtype_name
-from coursekit.checking.laws import as_measurements, at_most, none
+from coursekit.checking.laws import as_measurements, at_most, none, surprise
 from coursekit.checking.probing import Wrong
 
 # A threshold is so many of 101 parts, and the weights of a row sum to 100 at most: no token lies on a boundary.
@@ -77,6 +77,7 @@ def cases(g):
         case("min-p and all", (13, 12, 12, 11, 11, 10, 9), even, m=between(90, 92)),
         case("min-p and all", (30, 20, 19, 12, 10, 6, 3), flat, p=between(79, 80), m=between(35, 39)),
         case("min-p and all", steep, tied, flat, temperature=0.8, k=5, p=between(85, 88), m=between(12, 19)),
+        case("min-p and all", steep, flat, k=3, m=between(32, 47)),
         case("min-p and all", (2, 1, 1, 0, 0), k=2, p=90, m=10, dtype=double, apart=900.0, note="logits far from 0"),
         drawing("", (40, 30, 20, 10), (10, 10, 20, 60), (25, 25, 25, 25)),
         drawing("", (50, 0, 30, 0, 20), (0, 10, 0, 90, 0), dtype=double),
@@ -149,11 +150,9 @@ def _spread(first, second, ids, chances):
     """How the ids of a kind are spread, and how they go together with those beside them and in the next call."""
     n = len(first)
     counts = torch.zeros_like(chances).scatter_add_(1, ids.T, torch.ones_like(ids.T, dtype=chances.dtype))
-    spread = (n * chances * (1 - chances)).sqrt()
-    off = ((counts - n * chances).abs() / spread.clamp_min(1)) * (chances > 0)
+    off = torch.where(chances > 0, surprise(counts, n, chances), 0.0)
     worst = off.flatten().argmax()
     same = ((counts / n) ** 2).sum(1)  # how often two draws are equal, whatever was drawn from
-    sigma = (n * (same * (1 - same)).sum()).sqrt().clamp_min(1)
     alike = (first == first[:1]).all(0) & (chances.amax(1) ** n < 1e-9)  # kinds of which all rows get one id
     often = n * chances >= 5  # where a count is nearly normal
     fit = ((counts - n * chances) ** 2 / (n * chances))[often].sum()
@@ -161,20 +160,20 @@ def _spread(first, second, ids, chances):
     apart = first.double() - first.double().mean(0)
     spreads = (apart**2).mean(0).clamp_min(1e-9)  # of the ids of a kind
     together = (apart[1:] * apart[:-1] / spreads).sum() / apart[1:].numel() ** 0.5
-    beside = (first[1:] == first[:-1]).sum()
-    expected = (n - 1) * same.sum()
+    beside = (first[1:] == first[:-1]).double().mean()
+    repeated = (first == second).double().mean()
     return {
         "alike": alike.sum(),
         "even": (free - fit) / (2 * free).sqrt().clamp_min(1),
         "off": off.max(),
         "frequency": counts.flatten()[worst] / n,
         "chance": chances.flatten()[worst],
-        "repeated": ((first == second).sum() - n * same.sum()) / sigma,
+        "repeated": surprise(repeated * first.numel(), first.numel(), same.mean()) * (repeated > same.mean()),
         "frozen": (first == second).all(),
-        "neighbours": (beside - expected).abs() / sigma,
+        "neighbours": surprise(beside * first[1:].numel(), first[1:].numel(), same.mean()),
         "together": together.abs(),
-        "beside": beside / first[1:].numel(),
-        "by_chance": expected / first[1:].numel(),
+        "beside": beside,
+        "by_chance": same.mean(),
     }
 
 

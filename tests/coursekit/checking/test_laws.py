@@ -1,5 +1,7 @@
 """The laws for random answers: what breaks them, and what they say."""
 
+import math
+
 import pytest
 import torch
 
@@ -15,6 +17,7 @@ from coursekit.checking.laws import (
     none,
     repetition,
     share,
+    surprise,
     unrevealed,
 )
 
@@ -177,3 +180,27 @@ def test_a_hidden_case_hears_a_count_without_its_numbers():
 @pytest.mark.parametrize("number", ["2.0e-08", "17", "-3.5", "nan", "inf", "12%", "1e+30"])
 def test_a_hidden_case_hears_any_other_law_without_its_numbers(number):
     assert unrevealed(lambda case, outputs: "", f"it gives {number}, once more") == "it gives ..., once more"
+
+
+def test_of_many_trials_surprise_is_the_deviation():
+    counts = torch.tensor([4_900.0, 5_000.0, 5_150.0], dtype=torch.float64)
+    found = surprise(counts, 10_000, torch.tensor(0.5))
+    expected = [abs(deviation(count, 10_000, 0.5)) for count in counts.tolist()]
+    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize(("n", "p"), [(600, 0.01), (40, 1 / 2400), (20, 1 / 9), (400, 0.5)])
+def test_surprise_is_seldom_large_however_small_n_and_p_are(n, p):
+    """By the exact binomial distribution: what lies above s has a probability of at most exp(-s^2 / 2) on each side."""
+    counts = torch.arange(n + 1, dtype=torch.float64)
+    chances = torch.distributions.Binomial(n, torch.tensor(p, dtype=torch.float64)).log_prob(counts).exp()
+    sigmas = surprise(counts, n, torch.tensor(p, dtype=torch.float64))
+    for s in range(1, 7):
+        for side in (counts < n * p, counts > n * p):
+            assert chances[side & (sigmas > s)].sum() <= math.exp(-(s**2) / 2)
+
+
+@pytest.mark.parametrize(("count", "p", "expected"), [(10, 1.0, 0.0), (0, 0.0, 0.0)])
+def test_what_is_certain_surprises_nobody(count, p, expected):
+    assert surprise(torch.tensor(float(count)), 10, torch.tensor(p)) == expected
+    assert surprise(torch.tensor(9.0), 10, torch.tensor(p)) > 30

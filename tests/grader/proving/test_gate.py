@@ -69,6 +69,22 @@ def test_two_mistakes_that_look_alike_fail():
     assert tally.mistakes - tally.named == 1
 
 
+def test_a_mistake_that_only_hidden_cases_refuse_a_part_fails():
+    """As when the drawn numbers decide whether it shows: a learner's green check would not hold in grading."""
+    public = {case.inputs["V"].sum().item() for case in store.load(ID).cases}
+
+    def right_by_chance(Q, K, V):
+        return torch.nn.functional.scaled_dot_product_attention(Q, K, V) + (V.sum().item() not in public)
+
+    half = copy_of(trusted(ID))
+    half.add_mistake("by_chance", "It depends on the numbers.", right_by_chance)
+    told = [told for told in gated(half).failures if "passes" in told]
+    parts = find(ID).parts
+    assert told == [
+        f"{ID}: mistake by_chance passes {part} on the public cases, not on hidden ones (seed 9)" for part in sorted(parts)
+    ]
+
+
 def test_too_few_mistakes_fail():
     half = dataclasses.replace(copy_of(trusted(ID)), budget="")
     del half.mistakes[3:]
