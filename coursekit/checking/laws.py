@@ -160,9 +160,11 @@ def surprise(count: Tensor, n: float, p: Tensor) -> Tensor:
     above s with a probability of at most 2 exp(-s^2 / 2) for every n and p.
     """
     share, p = count / n, p.double()
-    pairs = ((share, p), (1 - share, 1 - p))
-    divergence = sum(torch.xlogy(s, s / q.clamp_min(1e-300)) for s, q in pairs)  # 0 log 0 is 0
-    return (2 * n * divergence.clamp_min(0)).sqrt()
+
+    def part(s: Tensor, q: Tensor) -> Tensor:
+        return torch.xlogy(s, s / q.clamp_min(1e-300))  # 0 log 0 is 0
+
+    return (2 * n * (part(share, p) + part(1 - share, 1 - p)).clamp_min(0)).sqrt()
 
 
 def clumping(count: Tensor, n: Tensor, p: float) -> float:

@@ -97,7 +97,9 @@ def measure(case, outputs):
     counts |= _choices(ids, words, asked, case["V"]) | _fates(case, real, asked, changed, C)
     # Without the words that stay, 13.5% are asked for; by chance few come so near to that where all are asked for.
     few = deviation(counts["asked"], counts["words"], 0.15) < -5
-    counts["only_changed"] = few and counts["kept"] < 0.03 * counts["asked"] and counts["asked"] < 0.145 * counts["words"]
+    counts["only_changed"] = (
+        few and counts["kept"] < 0.03 * counts["asked"] and counts["asked"] < 0.145 * counts["words"]
+    )
     return as_measurements(counts, ids.device)
 
 

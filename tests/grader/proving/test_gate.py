@@ -81,7 +81,8 @@ def test_a_mistake_that_only_hidden_cases_refuse_a_part_fails():
     told = [told for told in gated(half).failures if "passes" in told]
     parts = find(ID).parts
     assert told == [
-        f"{ID}: mistake by_chance passes {part} on the public cases, not on hidden ones (seed 9)" for part in sorted(parts)
+        f"{ID}: mistake by_chance passes {part} on the public cases, not on hidden ones (seed 9)"
+        for part in sorted(parts)
     ]
 
 
