@@ -123,7 +123,7 @@ def pretraining() -> list[tuple[str, float, float]]:
     """Tokens per second of pretraining steps: the chapter's cells against transformers' model, taking turns."""
     from prepare.tiny_bert import SIZE, SIZES, chapter_names, seeded
 
-    names = chapter_names(ROOT / "chapters" / "03_bert.py")
+    names = chapter_names()
     batches = list(names["pair_batches"](names["held_out"], SIZE, seeded(0)))[:PAIRS]
     torch.manual_seed(0)
     course = names["Pretraining"](names["V"], **SIZES, longest=names["longest"])

@@ -7,7 +7,6 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,7 +15,6 @@ from torch import nn
 
 from bench.speeds import rows
 
-ROOT = Path(__file__).parents[1]
 MEASURED = ("gpt.decoder", "gpt.train_step", "gpt.cache")
 ROUNDS = int(os.environ.get("COURSEKIT_BENCH_ROUNDS", "5"))
 V, T, D, H, L = 3072, 128, 192, 6, 6
@@ -26,14 +24,9 @@ Logits = Callable[[torch.Tensor], torch.Tensor]
 
 def chapter_names() -> dict[str, Any]:
     """What the set-up and the solutions of the chapter define that is measured here."""
-    from grader.authoring.chapter import read
+    from prepare.cells import CHAPTERS, names_of
 
-    names: dict[str, Any] = {}
-    path = ROOT / "chapters" / "04_gpt.py"
-    for cell in read(path, ROOT).cells:
-        if {"parameters", "setup"} & set(cell.tags) or cell.keys.get("exercise") in MEASURED:
-            exec(compile(cell.source, f"{path.name}, line {cell.line}", "exec"), names)
-    return names
+    return names_of(CHAPTERS / "04_gpt.py", lambda cell: cell.keys.get("exercise") in MEASURED)
 
 
 def taking_turns(ways: Mapping[str, Callable[[], object]]) -> dict[str, list[float]]:

@@ -28,7 +28,7 @@ from coursekit.material.assets import FOLDER
 from coursekit.material.controls import counted_words, linear_classifier, standardised
 from coursekit.material.data import Movies, Rated, movie_snippets, prose_tokenizer
 from coursekit.material.models import load_encoder, tiny_bert_weights
-from prepare.tiny_bert import ROOT, chapter_names, seeded
+from prepare.tiny_bert import chapter_names, seeded
 
 LABELS, SEEDS = (100, 400, 1600, 6400), (0, 1, 2)
 SIZE = 32
@@ -189,7 +189,7 @@ class Experiment:
     """What all measurements share: the chapter's names, the splits as each tokenizer cuts them, where rows are kept."""
 
     folder: Path
-    chapter: dict[str, Any] = field(default_factory=lambda: chapter_names(ROOT / "chapters" / "03_bert.py"))
+    chapter: dict[str, Any] = field(default_factory=chapter_names)
     movies: Movies = field(default_factory=movie_snippets)
 
     def __post_init__(self) -> None:

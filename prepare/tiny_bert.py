@@ -19,9 +19,9 @@ import torch
 from safetensors.torch import save_file
 
 from coursekit.material.assets import FOLDER
-from grader.authoring.chapter import Cell, read
+from grader.authoring.chapter import Cell
+from prepare.cells import CHAPTERS, names_of
 
-ROOT = Path(__file__).parents[1]
 EXERCISES = {"batches", "embeddings", "encoder_layer", "mask_tokens", "mlm_head", "sentence_pairs"}
 NAMES = {"TinyBert", "Pretraining", "pair_batches", "pretrain", "scores", "documents"}
 # How the chapter calls an answer once it has passed its check.
@@ -30,23 +30,20 @@ SIZES = {"D": 128, "L": 3, "H": 4}
 SEED, EPOCHS, SIZE, RATE = 0, 14, 32, 2e-3
 
 
-def chapter_names(path: Path) -> dict[str, Any]:
+def chapter_names(path: Path = CHAPTERS / "03_bert.py") -> dict[str, Any]:
     """What the cells of the chapter's pretraining define."""
-    names: dict[str, Any] = {}
-    for cell in read(path, path.parents[1]).cells:
-        if cell.kind == "code" and wanted(cell):
-            exec(compile(cell.source, f"{path.name}, line {cell.line}", "exec"), names)
-            names["profile"] = "fast"  # all of the text, whatever the environment says
-            # The solutions stand in for a learner's answers, which pass their checks.
-            names["use"] = lambda _, *objects: objects[0] if len(objects) == 1 else objects
-            names |= {short: names[long] for short, long in SHORT.items() if long in names}
-    return names
+    return names_of(path, wanted, solved)
+
+
+def solved(names: dict[str, Any]) -> None:
+    """The solutions stand in for a learner's answers, which pass their checks."""
+    names["profile"] = "fast"  # all of the text, whatever the environment says
+    names["use"] = lambda _, *objects: objects[0] if len(objects) == 1 else objects
+    names |= {short: names[long] for short, long in SHORT.items() if long in names}
 
 
 def wanted(cell: Cell) -> bool:
-    """Whether pretraining needs the cell: parameters and set-up, its exercises, the cells that define its names."""
-    if {"parameters", "setup"} & set(cell.tags):
-        return True
+    """Whether pretraining needs the cell: its exercises, and the cells that define its names."""
     if "exercise" in cell.keys:
         return cell.keys["exercise"].removeprefix("bert.") in EXERCISES
     return bool(NAMES & set(defined(cell.source)))
@@ -103,7 +100,7 @@ def seeded(epoch: int) -> torch.Generator:
 def main() -> None:
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
-    chapter = chapter_names(Path(*sys.argv[2:3]) if sys.argv[2:] else ROOT / "chapters" / "03_bert.py")
+    chapter = chapter_names(*map(Path, sys.argv[2:3]))
     weights, report = train(chapter, folder)
     # The decoder's weight is the embedding: one of the two names is enough.
     small = {name: w.half().contiguous() for name, w in weights.items() if name != "words.decoder.weight"}
