@@ -2067,7 +2067,7 @@ def turn(x: Float[Tensor, "... T r"], positions: Int[Tensor, "T"]) -> Float[Tens
 # [[formula: Latent attention | x (D), latent l (c), keys and values (d), the turned key (r)]]
 #
 # $$\begin{aligned}
-# [\, l_t \,;\, \kappa_t \,] &= W_\text{down}\, x_t & k_t &= [\, U_i\, l_t \,;\, \operatorname{turn}(\kappa_t, t) \,] \\
+# {[}\, l_t \,;\, \kappa_t \,] &= W_\text{down}\, x_t & k_t &= [\, U_i\, l_t \,;\, \operatorname{turn}(\kappa_t, t) \,] \\
 # [\, a_t \,;\, b_t \,] &= W_{q,i}\, x_t & q_t &= [\, a_t \,;\, \operatorname{turn}(b_t, t) \,] \\
 # v_t &= V_i\, l_t & y_t &= \sum_{s \le t} \operatorname{softmax}_s\big( q_t^\top k_s / \sqrt{d + r} \big)\, v_s
 # \end{aligned}$$
@@ -2253,7 +2253,7 @@ ends = {("AdamW", 3e-3): designs["as it is"][-1], ("AdamW", 1e-2): curve_of(smal
 for rate in (3e-3, 1e-2):
     ends["Muon and AdamW", rate] = curve_of(small(), rate=rate, make=MuonAndAdamW)[-1]
 for (name, rate), end in ends.items():
-    print(f"{name:14}, AdamW's rate {rate}: {end:.3f} bits per byte")
+    print(f"{name:14} AdamW's rate {rate}: {end:.3f} bits per byte")
 came_out("gpt.muon", round(min(end for (name, _), end in ends.items() if name != "AdamW"), 2))
 
 # %% [markdown]

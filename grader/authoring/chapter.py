@@ -20,6 +20,8 @@ BEGIN, END = "BEGIN SOLUTION", "END SOLUTION"
 
 
 Refusals = Iterator[tuple[int, str]]  # line, sentence
+# What may have an option in brackets, across a line's end: a formula that begins with one loses its first term.
+_OPTION = re.compile(r"(\\begin\{(?:aligned|gathered|alignedat)\})\s*\[")
 
 
 class BuildError(Exception):
@@ -229,6 +231,9 @@ def _references(text: Text) -> Refusals:
         if cell.kind == "markdown":
             for line, sentence in numbering.refusals(cell.source, text.numbers):
                 yield cell.line + 1 + line, sentence
+            for option in _OPTION.finditer(cell.source):
+                line = cell.line + 1 + cell.source.count("\n", 0, option.end())
+                yield line, f"TeX takes the [ behind {option[1]} for an option and leaves it out: write {{[}}"
 
 
 def _where(kind: str, id: str, slug: str) -> str:

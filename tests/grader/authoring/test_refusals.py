@@ -153,6 +153,16 @@ def test_refuses_text_before_the_first_cell(tmp_path, tiny_text, tiny_specs):
     assert "chapters/01_tiny.py:1: found text before the first '# %%'" in message
 
 
+def test_refuses_a_formula_of_which_tex_would_leave_out_the_beginning(tmp_path, tiny_text, tiny_specs):
+    formula = "\n# %% [markdown]\n# One.\n#\n# $$\\begin{aligned}\n# [a] &= b\n# \\end{aligned}$$\n"
+    line = len(tiny_text.splitlines()) + 6
+    told = f"chapters/01_tiny.py:{line}: TeX takes the [ behind \\begin{{aligned}} for an option"
+    assert told in refuse(tmp_path, tiny_text + formula, tiny_specs)
+    path = tmp_path / "chapters" / "01_tiny.py"
+    path.write_text(tiny_text + formula.replace("[a]", "{[}a]"), encoding="utf-8")
+    chapter.judge(chapter.read(path, tmp_path), tiny_specs("01_tiny"))
+
+
 def test_refuses_a_repository_without_chapters(tmp_path, tiny_specs):
     with pytest.raises(BuildError, match="no chapter found"):
         build(tmp_path, specs=tiny_specs)
