@@ -250,7 +250,7 @@ def blocks(ids: Int[Tensor, "N"], T: int, B: int, generator: torch.Generator):
 # - Chance comes from `generator` alone. Equal seeds give equal batches, and another call with the same generator goes
 #   on to new starts. *How* a start is drawn from it is free.
 #
-# The check hands your test right functions, which it must let pass, and wrong ones of thirteen kinds, a new selection
+# The check hands your test right functions, which it must let pass, and wrong ones of fifteen kinds, a new selection
 # of them while grading. Call them as often as you like, with any text of more than $T$ tokens.
 #
 # <details><summary>Hint 1</summary>
@@ -1278,8 +1278,8 @@ diagram("gpt.cache")
 #   $n$ places that the cache holds, and afterwards it holds $n + t$. The first call, the **prefill**, brings many tokens,
 #   later ones one or a few.
 # - Texts of unequal length are padded on the left, and what is added later may begin with padding too. `real` (B, n + t)
-#   says which of *all* places hold a token. No token sees padding. A token's position is the number of real tokens before
-#   it. Logits of padding do not matter.
+#   says which of *all* places hold a token, and each call brings one at least for each row. No token sees padding. A
+#   token's position is the number of real tokens before it. Logits of padding do not matter.
 #
 # The logits of the real tokens are those that `GPT` gives for the text alone. `model` has the parts of [[gpt.decoder]]
 # under their names, as many heads as the cache, and no `forward`. A call for one token makes no tensor half as large as the
@@ -1859,7 +1859,7 @@ quiz("gpt.drafts")
 # - **RMSNorm** divides by the root mean square and takes no mean away. Its squares are computed in float32 at least,
 #   for 256 squared is already too large for float16. What comes out has the dtype of `x` again.
 # - **Rotary positions** turn the queries and keys of every head, as in chapter 2, with speeds base$^{-2i/d}$ for $i = 0
-#   \dots d/2 - 1$ and $d = D/H$. In transformers, Llama's weights are stored for **halves**, so entry $i$
+#   \dots d/2 - 1$ and $d = D/H$. Angles are computed in float32 at least as well. In transformers, Llama's weights are stored for **halves**, so entry $i$
 #   turns with entry $i + d/2$.
 # - `G` key/value heads serve `H` query heads. Neighbours share, and head 0 owns the first $d$ rows of each map.
 # - **SwiGLU** is a feed-forward network with a gate, of width `F`.
@@ -2297,8 +2297,8 @@ quiz("gpt.today")
 # - The ids are for training, so the text ends behind the last message.
 # - `answer` is True for the tokens that the model has to write itself. These are the content of each message of the
 #   assistant and the `<|im_end|>` behind it. What is asked of the model, and the frame around all messages, is False.
-# - `tokenizer.encode(text)` gives a list of ids, in which `<|im_start|>` and `<|im_end|>` are one id each. Header, content with
-#   its end mark, and newline are encoded each by itself.
+# - `tokenizer.encode(text)` gives a list of ids, in which `<|im_start|>` and `<|im_end|>` are one id each. Encode header,
+#   content with its end mark, and newline each by itself, or the whole text. In the check both give the same ids.
 #
 # `ids` and `answer` are tensors with one entry for each token, and `messages` stays as it is.
 #
@@ -2555,8 +2555,8 @@ print(f"{len(words):,} tokens, a model of {size:,} numbers, {len(examples):,} pa
 # - `step(ids, real)` is the model with a cache of its own. It gives logits (B, t, V) for the `ids` (B, t) that are new,
 #   first the whole prompts, then one token for each row. `real` (B, n) is Bool and says of all $n$ places so far, the
 #   new ones included, which of them hold a token of the row and not padding.
-# - A row is finished when the model chooses `end`, or when it has written `T` tokens. A finished row stays in the batch
-#   and waits, and what it is given meanwhile does not matter.
+# - A row is finished when the model chooses `end`, or when it has written `T` tokens, at least one. A finished row
+#   stays in the batch and waits, and what it is given meanwhile does not matter.
 # - `step` is called no more when all rows are finished, and never for logits that nobody needs.
 #
 # Return what was written for each prompt, as a list of lists. Neither the prompt nor `end` is in it. A prompt may hold

@@ -16,8 +16,11 @@ FAR = 3  # a size is of another kind where it is so many times as large
 def where(exercise: Exercise, cases: Sequence[Case], outcomes: Sequence[Outcome], expected: Sequence[Outputs]) -> str:
     """What tells all wrong cases from all right ones: "right where S is 6 or less, wrong where it is 300 or more".
 
-    Where parts are skills of their own, the first one with a wrong case is looked at.
+    Of answers that are random nothing is said. Where parts are skills of their own, the first one with a wrong case is
+    looked at.
     """
+    if exercise.measure is not None:
+        return ""  # of random numbers chance decides in which cases it shows
     shown = [
         (case, not finding(exercise, case, outcome, right))
         for case, outcome, right in zip(cases, outcomes, expected, strict=True)
@@ -38,11 +41,19 @@ def where(exercise: Exercise, cases: Sequence[Case], outcomes: Sequence[Outcome]
         elif name in arguments or len(name) == 1:
             switches += [(name, told) for told in [_switched(name, *values)] if told]
             sizes += [(name, told) for told in [_sized(name, *values)] if told]
+    if (_only(good, bad) | _only(bad, good)) - arguments:
+        sizes = []  # something else tells them apart as well, for which a learner has no word
     # A case that is large in one size is tiny in the others. Cases that differ in what is asked for often differ in a
     # size as well.
     sizes.sort(key=lambda one: "or more" not in one[1].split(", wrong")[1])
     (name, told), *more = switches or sizes or [("", "")]
     return f"{told} (they differ in {', '.join(other for other, _ in more)} too)" if more else told
+
+
+def _only(some: list[dict[str, Any]], others: list[dict[str, Any]]) -> set[str]:
+    """What each of some inputs has, and none of the others, weights aside: more layers have more."""
+    names = set.intersection(*map(set, some)) - set().union(*others)
+    return {name for name in names if "." not in name}
 
 
 def _switched(name: str, good: list[Any], bad: list[Any]) -> str:

@@ -58,7 +58,7 @@ def worked_out(found: Tensor, right: Tensor) -> str:
         return f"your number is {a:.6g}, which cannot be"
     factor, side = max(a / e, e / a), "large" if abs(a) > abs(e) else "small"
     if factor < 1.5:
-        share = f"{max(100 * (factor - 1), 0.001):.2g}"
+        share = f"{max(100 * abs(a / e - 1), 0.001):.2g}"
         return f"your number, {a:.6g}, is too {side} by {share!s} percent"
     times = f"{factor:,.0f}" if factor > 999 else f"{factor:.4g}"
     return f"your number, {a:.6g}, is too {side} by a factor of {times!s}"

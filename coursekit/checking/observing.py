@@ -81,10 +81,9 @@ def observe(
             outputs = {name: _plain(name, value) for name, value in exercise.probe(mine.inputs, *watched).items()}
         except Wrong as wrong:
             kind, problem = f"Wrong: {wrong}", str(wrong)
-        except (
-            Exception,
-            SystemExit,
-        ) as error:  # whatever the learner's code raises is told, never passed on
+        except KeyboardInterrupt:
+            raise  # whoever waits gives up
+        except BaseException as error:  # whatever the learner's code raises is told, never passed on
             kind, problem = kind_of(error), told(error)
     return Outcome(outputs, kind, problem, _changed(case, mine), printed.getvalue(), tuple(left))
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from numbers import Real
 from typing import Any
 
@@ -128,7 +129,7 @@ def number(value: Any, name: str, like: Tensor | None = None) -> Tensor:
     For results that a learner may write as a Python number or as a tensor of one entry. Raises Wrong otherwise.
     """
     plain = value.item() if getattr(value, "shape", None) == () else value
-    if isinstance(plain, Real):
+    if isinstance(plain, Real | Decimal):
         dtype = like.dtype if like is not None and like.is_floating_point() else torch.float32
         return torch.tensor(float(plain), dtype=dtype, device=None if like is None else like.device)
     shape = f" of shape {tuple(value.shape)}" if isinstance(value, Tensor) else ""
@@ -161,21 +162,34 @@ def octets(value: Any, name: str) -> dict[str, Tensor]:
 class LargestTensor(TorchDispatchMode):
     """`with LargestTensor() as m: ...` leaves in `m.elements` the size of the largest tensor that was made.
 
-    Memory counts, so a view counts as the tensor that it looks into and an expanded tensor as its real size.
+    Memory counts, so a view counts as the tensor that it looks into and an expanded tensor as its real size. What looks
+    into a tensor of `given` was there before.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, given: Iterable[Tensor] = ()) -> None:
         super().__init__()
         self.elements = 0
+        self.given = {t.untyped_storage().data_ptr() for t in given}
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))
         # A sparse tensor has no storage of its own: its indices and values were counted when they were made.
         # A plain tensor is by far the most frequent result, and walking a tree costs more than most operations.
         for t in (result,) if type(result) is Tensor else tree_leaves(result):
-            if isinstance(t, Tensor) and t.layout == torch.strided:
+            if isinstance(t, Tensor) and t.layout == torch.strided and not self._was_there(t):
                 self.elements = max(self.elements, t.untyped_storage().nbytes() // t.element_size())
         return result
+
+    def _was_there(self, t: Tensor) -> bool:
+        return bool(self.given) and t.untyped_storage().data_ptr() in self.given
+
+
+def tensors_in(module: nn.Module) -> list[Tensor]:
+    """All that the parts of a module hold, buffers and plain attributes too."""
+    held = tree_leaves(
+        [[*part.parameters(False), *part.buffers(False), *vars(part).values()] for part in module.modules()]
+    )
+    return [x for x in held if isinstance(x, Tensor)]
 
 
 def unsealed(text: str) -> dict[str, Any]:

@@ -61,7 +61,9 @@ def _accepts(test: Any, subject: Any) -> bool:
         return False
     except NotImplementedError:
         raise  # nothing is written yet
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise  # whoever waits gives up
+    except BaseException as error:  # pytest.fail and exit() raise what is no Exception
         raise Wrong(
             f"your test raises {type(error).__name__}{_place(error, test)}: {error}\n"
             "Only an AssertionError says that something is wrong (assert)."
@@ -69,7 +71,7 @@ def _accepts(test: Any, subject: Any) -> bool:
     return True
 
 
-def _place(error: Exception, test: Any) -> str:
+def _place(error: BaseException, test: Any) -> str:
     """Where in the learner's test it arose."""
     file = getattr(getattr(test, "__code__", None), "co_filename", None)
     lines = [n for frame, n in traceback.walk_tb(error.__traceback__) if frame.f_code.co_filename == file]

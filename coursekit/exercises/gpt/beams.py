@@ -27,7 +27,7 @@ def cases(g):
         given = {"table": table, "start": list(start), "width": width, "length_power": power, "end": end, "T": T}
         return Case(part, ", ".join(filter(None, words)), given)
 
-    def planned(note, T, *rounds):
+    def planned(note, width, T, *rounds):
         """What is likely round by round: behind a token, others with their probabilities; the rest share what is left.
 
         Of the letters "e" is the end and "s" the last token of the prompt.
@@ -40,7 +40,7 @@ def cases(g):
                 row = p[n, ids[last]].index_fill(0, torch.tensor(places), 0)
                 p[n, ids[last]] = (1 - chances.sum()) * row / row.sum()
                 p[n, ids[last], places] = chances
-        return of_table("search", 2, T, 0.0, p.log(), ids["e"], (ids["a"], ids["s"]), note, double)
+        return of_table("search", width, T, 0.0, p.log(), ids["e"], (ids["a"], ids["s"]), note, double)
 
     double = torch.float64
     return [
@@ -50,30 +50,32 @@ def cases(g):
         case("search", 60, 3, 0.0, V=4, end=3, start=(1,), dtype=double, note="every text"),
         case("search", 9, 1, 0.0, V=6, end=2, note="one token"),
         case("search", 3, 5, 0.0, end=2, sure=-1.0, note="the prompt holds the end"),
+        case("search", 2, 4, 0.0, end=2, start=(3, 2), sure=-1.0, dtype=double, note="the prompt ends with the end"),
         case("search", 3, 9, 0.0, V=4, sure=-9.0, dtype=double, note="nothing ends"),
         case("search", 50, 3, 0.0, V=4, apart=300.0, dtype=double, note="every text, probabilities far apart"),
         planned(
             "a text that has ended, and room for two more",
-            3,
-            {"s": {"e": 0.4, "a": 0.3}},
-            {"a": {"b": 0.45, "s": 0.35}},
+            *(2, 3),
+            {"s": {"e": 0.4, "a": 0.3, "b": 0.2}},
+            {"a": {"b": 0.45, "s": 0.35}, "b": {"c": 0.9}},
             {"b": {"c": 0.3}, "s": {"a": 0.9}},
         ),
         planned(
             "two texts have ended, and the best is open",
-            4,
+            *(2, 4),
             {"s": {"a": 0.6, "e": 0.3}},
             {"a": {"b": 0.6, "e": 0.3}},
             {"b": {"c": 0.95}},
             {"c": {"a": 0.97}},
         ),
+        planned("one beam, which ends early", 1, 4, {"s": {"a": 0.9}}, {"a": {"e": 0.9}}),
         case("length", 3, 5, 1.0, sure=0.5),
         case("length", 4, 7, 0.7, V=6, end=3, sure=1.0, dtype=double),
         case("length", 2, 8, 1.6, V=4, end=1, sure=0.5),
         case("length", 5, 5, 1.0, end=4, sure=2.0, note="most texts end soon"),
         case("length", 4, 12, 0.5, V=7, apart=2.5, sure=0.5, dtype=double, note="mostly sure of the next token"),
         case("length", 100, 3, 1.0, V=5, end=2, sure=0.5, dtype=double, note="every text"),
-        case("length", 6, 40, 0.8, V=8, end=7, start=(6,) * 5, sure=-1.0, dtype=double, note="long texts"),
+        case("length", 6, 40, 0.8, V=8, end=7, start=(6,) * 5, sure=-3.0, dtype=double, note="long texts"),
     ]
 
 

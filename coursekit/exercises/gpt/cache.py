@@ -55,6 +55,8 @@ def cases(g):
         case("chunks and padding", "..xx..xx .xxx.xxx xxxxxxxx", (4, 4), **deep, note="both chunks padded"),
         case("chunks and padding", "..xxx xxxxx", (4, 1), **small, dtype=double, **far(g), note="padding, far apart"),
         case("memory", "x" * 70, (69, 1), V=3, T=70, D=8, H=1, L=1, watched=True),
+        # Two heads and room behind them: a slice of it lies in pieces.
+        case("memory", "x" * 70, (69, 1), V=3, T=80, D=16, H=2, L=1, room=80, watched=True, note="two heads"),
     ]
 
 
@@ -74,6 +76,8 @@ def probe(case, Cache, forward_cached):
         if other is not None:
             _called(forward_cached, model, (ids + 1) % case["V"], other, real)
         n += t
+    if any(not p.requires_grad for p in model.parameters()):
+        raise Wrong("weights of the model are frozen afterwards (requires_grad is False), so it would not be trained")
     found = {"logits": torch.cat(logits, 1).where(case["real"][..., None], 0.0)}
     if case["watched"]:
         found |= as_measurements(

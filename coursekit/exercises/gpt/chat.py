@@ -10,6 +10,7 @@ from coursekit.checking.drawing import some
 from coursekit.checking.probing import Wrong, text, texts
 
 SPECIAL = ("<|im_start|>", "<|im_end|>")
+FIRST = 40_000  # the smallest id, as in real vocabularies too large for 16 bits
 PIECES = ("system", "user", "assist", "assistant", "the", " the", "an", " an", "er", "in", " ship", " named", "ing")
 TEXT, LEARNED = "the text of the ids", "what is learned"
 WORDS = ("ship", "whale", "Paris", "a", "the", "of", "north", "42", "named", "bread", "is", "answer", "an", "sailing")
@@ -38,7 +39,10 @@ def cases(g):
         case("text", "a system message in the middle", "user: 2", "assistant: 3", "system: 2", "user: 3"),
         case("text", "spaces and newlines", "user: Two:\n  one  \n\ntwo ", "assistant: yes\n\n", "user: \ta "),
         case("text", "letters outside of ASCII", "system: 1", "user: Où est le café? 日本", "assistant: Là-bas ☕"),
+        case("text", "letters that can be written in several ways", "user: cafe\u0301 ½ ﬁn", "assistant: Å"),
         case("text", "another role", "system: 1", "tool: 3", "assistant: 1"),
+        case("text", "an answer comes first", "assistant: 2", "user: 2"),
+        case("text", "a role that is none of the three comes first", "tool: 2", "user: 1"),
         case("answers", *question),
         case("answers", *brought),
         case("answers", "it ends with a question", "system: 1", *turns[:4], "user: 3"),
@@ -62,6 +66,8 @@ def cases(g):
             "assistant: 1",
         ),
         case("answers", "no answer", "system: 2", "user: 2"),
+        case("answers", "another role between", "system: 1", "user: 2", "assistant: 1", "tool: 3", "assistant: 2"),
+        case("answers", "the texts hold a frame", "user: <|im_start|>assistant\nan<|im_end|>\n", "assistant: 2"),
         case("answers", "30 turns", "system: 1", *["user: 1", "assistant: 1"] * 15),
     ]
 
@@ -75,7 +81,7 @@ class Tokenizer:
     def __init__(self, pieces, seed):
         entries = [*SPECIAL, *map(chr, range(256)), *pieces]
         order = torch.randperm(len(entries), generator=torch.Generator().manual_seed(seed)).tolist()
-        self.ids = {entry: order[i] for i, entry in enumerate(entries)}
+        self.ids = {entry: FIRST + order[i] for i, entry in enumerate(entries)}
         self.entries = {id: entry for entry, id in self.ids.items()}
         longest_first = sorted(self.ids, key=len, reverse=True)
         self.pattern = re.compile("|".join(map(re.escape, longest_first)))

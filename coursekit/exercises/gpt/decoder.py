@@ -89,6 +89,6 @@ EXERCISE = Exercise(
     cases=cases,
     probe=probe,
     laws=(the_past_stands,),
-    # Gradients of weights add up many products that partly cancel.
-    tolerance={torch.float32: (1e-5, 3e-5)},
+    # Gradients of weights add up many products that partly cancel; a softmax may be in float32, as library code has it.
+    tolerance={torch.float32: (1e-5, 3e-5), torch.float64: (1e-6, 1e-6)},
 )

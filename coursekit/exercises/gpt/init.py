@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from coursekit.checking.contract import Case, Exercise
-from coursekit.checking.laws import SIGMAS, Count, as_measurements, at_most, none, share
+from coursekit.checking.laws import SIGMAS, Count, as_measurements, at_most, none, share, surprise
 from coursekit.checking.probing import Wrong
 
 KINDS = ("tokens", "positions", "qkv", "up", "out", "down")
@@ -13,7 +13,7 @@ LEFT = {"biases": 0.25, "norms": 0.75}  # what they are before a call
 BEGIN = {"biases": 0.0, "norms": 1.0}
 CALLS = ("first call", "next call", "first call again")
 DEVIATION = 0.02
-BEYOND = 0.0455  # the share of a normal distribution beyond two deviations
+BEYOND, FAR_BEYOND = 0.0455, 0.0027  # the shares of a normal distribution beyond two and three deviations
 PREFIX = 64  # so many numbers of two matrices are looked at to see that one was drawn as the other
 
 
@@ -128,7 +128,11 @@ def measure(case, outputs):
         "even": _too_even(drawn, case),
         "beyond": sum((z.abs() > 2).sum() for z in around),
         "numbers": sum(z.numel() for z in around),
+        "zeros": sum((drawn[kind] == 0).sum() for kind in KINDS if drawn[kind].any()),
     }
+    far = sum(((z.abs() > 3).sum() for z in around), torch.tensor(0))
+    counts["far_beyond"] = far / max(counts["numbers"], 1)
+    counts["odd_tails"] = surprise(far, max(counts["numbers"], 1), torch.tensor(FAR_BEYOND))
     for kind in KINDS:
         counts[f"std_{kind}"] = drawn[kind].std()
         counts[f"right_{kind}"] = DEVIATION / (2 * case["layers"]) ** 0.5 if kind in STREAM else DEVIATION
@@ -178,7 +182,7 @@ def deviates(kind, what):
         f"{what} have a standard deviation of {{n:.3g}}, expected {{of:.3g}}",
         "stream" if kind in STREAM else "",
         lambda n, of, numbers: not abs(n / of - 1) <= SIGMAS / (2 * numbers) ** 0.5,
-        lambda one, other: abs(one[0] - other[0]) <= 0.2 * max(one[0], other[0]),
+        lambda one, other: abs(one[0] - other[0]) <= 0.1 * max(one[0], other[0]),
         f"right_{kind}",
         f"n_{kind}",
     )
@@ -223,6 +227,11 @@ EXERCISE = Exercise(
             BEYOND,
             "{share:.1%} of the weights lie beyond two deviations; of normal ones it is 4.6%",
         ),
+        at_most(
+            *("odd_tails", 5.5),
+            "{far_beyond:.2%} of the weights lie beyond three deviations; of normal ones it is 0.27%",
+        ),
+        none("zeros", "{n:.0f} weights of matrices are exactly 0, which no drawn number is"),
         at_most(
             *("even", 5),
             "means and deviations of the matrices are almost exactly 0 and the right ones, closer than chance comes: "

@@ -6,7 +6,7 @@ import torch
 
 from coursekit.checking.contract import Exercise
 from coursekit.checking.drawing import Shapes, normal
-from coursekit.checking.probing import LargestTensor, Wrong, gradients, leaves, load, returned
+from coursekit.checking.probing import LargestTensor, Wrong, gradients, leaves, load, returned, tensors_in
 
 HEADS = Shapes(
     "x: B T D, q.weight: HQ D, down.weight: CR D, up_k.weight: HD c, up_v.weight: HD c, out.weight: D HD, dY: B T D",
@@ -85,15 +85,18 @@ def _steps(case, model, another):
     """All tokens in turn, from a cache that is empty or given; then another way on from the cache behind the first."""
     x = case["x"]
     caches = [case["kept"] if "kept" in case else x.new_empty(len(x), 0, case["c"] + case["r"])]
-    found, watch = [], LargestTensor() if "kept" in case else contextlib.nullcontext()
+    there = [x, *caches, *tensors_in(model)]
+    found, watch = [], LargestTensor(there) if "kept" in case else contextlib.nullcontext()
     for t, behind in [*((t, t) for t in range(x.shape[1])), (x.shape[1] - 1, 1)]:
         with torch.no_grad(), watch:
             y, cache = _step(model, x[:, t : t + 1], caches[behind])
         found.append(y)
         caches.append(cache)
+    _leaves_it_as_it_was(another, x[:, :1], caches[0])
     with torch.no_grad():
         elsewhere, _ = _step(another, x[:, -1:], caches[1])
         anew, _ = _step(model, x[:, :1], caches[0])
+    _reads_its_weights(another, x[:, :1], caches[0][:, :0])
     if not _close(elsewhere, found[-1]) or not _close(anew, found[0]):
         raise Wrong(
             "step gives something else for the same token and cache, a second time or in another module of the same "
@@ -119,6 +122,35 @@ def _step(model, x, cache):
         if found.shape != shape:
             raise Wrong(f"step returned {name} of shape {tuple(found.shape)}, expected {shape}")
     return y, longer
+
+
+def _leaves_it_as_it_was(model, x, cache):
+    """A step with gradients. Raises Wrong where it switches something off for good."""
+    modes = [part.training for part in model.modules()]
+    _step(model, x, cache)
+    try:
+        if not torch.is_grad_enabled():
+            raise Wrong("gradients are switched off after a step: torch.set_grad_enabled(False) acts beyond the call")
+    finally:
+        torch.set_grad_enabled(True)
+    if modes != [part.training for part in model.modules()]:
+        raise Wrong("a step changes the training mode of the module")
+    if not all(p.requires_grad for p in model.parameters()):
+        raise Wrong("weights are frozen after a step (requires_grad is False), so no optimiser would train them")
+
+
+@torch.no_grad()
+def _reads_its_weights(model, x, empty):
+    """Raises Wrong where a step agrees with `forward` on a first token, and no more when the weights have changed."""
+
+    def agree():
+        return _close(_step(model, x, empty)[0], returned(model(x), "Y"))
+
+    before = agree()
+    for p in model.parameters():
+        p *= 0.5
+    if before and not agree():
+        raise Wrong("when the weights have changed, step gives something else than forward: it keeps old ones")
 
 
 def _close(one, other):

@@ -9,7 +9,7 @@ from coursekit.checking.drawing import Shapes, normal
 
 LOGITS = Shapes("logits: B T V", told="B T V ignore")
 LETTERS = "abcdefghij .\n"
-FOREIGN = "äöß€日本語 🐋"  # of one to four bytes each
+FOREIGN = "äöß€日本語 🐋e\u0301"  # of one to four bytes each; the last two look like one
 
 
 def cases(g):
@@ -53,6 +53,7 @@ def cases(g):
         token,
         also(token, "B=2, T=4, V=5, the same targets, ignore=3", ignore=3),
         loss(4, 1, T=4, V=6, ignore=-1),
+        loss(2, 3, T=4, V=5, ignore=999, note="more than all ids"),
         loss(3, 0, T=3, V=8),
         loss(1, T=1, V=4),
         loss(2, T=3, V=700),

@@ -50,6 +50,7 @@ def cases(g):
         stepping(4, 6, 1),
         stepping(6, 3, 1),
         stepping(5, 5, 3),
+        stepping(5, 3, 1),
         stepping(12, 3, 2, swapped=True, note="not contiguous"),
         stepping(12, 3, 2, rate=0.02, note="rate 0.02"),
         stepping(12, 3, 2, momentum=0.5, note="momentum 0.5"),

@@ -8,7 +8,7 @@ import torch
 from coursekit.checking.contract import Case, Exercise
 from coursekit.checking.drawing import Shapes, some
 
-LOGITS = Shapes("logits: B V", told="B V penalty")
+LOGITS = Shapes("logits: B V", told="B V T penalty")
 
 
 def cases(g):
@@ -26,8 +26,7 @@ def cases(g):
             for token, value in zip(seen, special, strict=False):
                 logits[row, token] = value
             logits[row, [t for t in range(V) if t not in seen][::2]] *= -1
-        note = ", ".join(filter(None, [f"T={T}", note]))
-        return draw("penalty", B=B, V=V, penalty=by, ids=ids, logits=logits.to(dtype), note=note, dtype=dtype)
+        return draw("penalty", B=B, V=V, penalty=by, T=T, ids=ids, logits=logits.to(dtype), note=note, dtype=dtype)
 
     def stop(label, ids, *stops, highest=60):
         """The numbers stand for ids, which are drawn."""
@@ -35,6 +34,7 @@ def cases(g):
         return Case("stops", label, {"ids": [name[i] for i in ids], "stops": [[name[i] for i in s] for s in stops]})
 
     long = torch.randint(4, (400,), generator=g).tolist()
+    ten = [4, 5, 6, 7, 8, 4, 5, 6, 7] * 2
     below = penalty(2, 6, 4, 0.7, note="below 1")
     none = replace(below, label="the same tokens, a penalty of 1", inputs=below.inputs | {"penalty": 1.0})
     text = stop("one stop of two ids", (0, 1, 2, 3, 4), (2, 3))
@@ -49,7 +49,7 @@ def cases(g):
         below,
         none,
         penalty(1, 9, 1, 2.5),
-        penalty(1, 8, 5, 1.2, special=(0.0, -math.inf), note="one logit is 0, one -inf"),
+        penalty(1, 8, 5, 1.2, special=(0.0, -math.inf, -1e-3), note="one logit is 0, one -inf"),
         penalty(2, 40, 300, 1.1),
         penalty(2, 8, 6, 1.5, scale=1e4, dtype=double),
         text,
@@ -66,12 +66,20 @@ def cases(g):
         stop("nothing is left", (0, 1, 2), (0, 1)),
         stop("a stop begins within another", (0, 1, 2, 3, 4), (2,), (1, 2, 3)),
         stop("a stop begins twice, and goes on once", (0, 1, 1, 2, 3), (1, 2)),
+        stop("a stop of equal ids begins one place late", (0, 1, 1, 1, 2, 3), (1, 1, 2)),
+        stop("a stop begins within itself", (0, 1, 2, 1, 2, 1, 3, 4), (1, 2, 1, 3)),
         stop("a stop is longer than the text", (0, 1), (0, 1, 2)),
         stop("there are no stops", (0, 1, 2, 1)),
         stop("the text is empty", (), (0,), (1, 2)),
         Case("stops", "ids that look alike when written", digits),
         Case("stops", "ids that are equal in their last bytes", large),
         stop("a text of 440 ids, a stop of 40", [*long, *[7, 8] * 20], [7, 8] * 20, [4] * 9),
+        stop(
+            "a text of 296 ids, a stop of 37 among the first 60",
+            [*ten, 3, *ten, *ten, 9, *long[:240]],
+            [*ten, *ten, 9],
+            [4] * 9,
+        ),
     ]
 
 

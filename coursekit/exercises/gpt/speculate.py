@@ -35,10 +35,13 @@ def cases(g):
         some = {EASY: 0.03, LIKELY: 0.7 * ratio, SAME: 0.999, UNLIKELY: 0.8 * ratio + 0.2, REMOVED: 0.0, FAINT: 0.02}
         return *weights, token, some.get(fate, 0.98)
 
-    def case(part, *fates, V, kept=None, temperature=1.0, note="", dtype=torch.float32, shift=0.0):
-        """A filter leaves the `kept` most probable tokens, if any are given."""
+    def case(part, *fates, V, kept=None, temperature=1.0, note="", dtype=torch.float32, shift=0.0, heavy=0.0):
+        """A filter leaves the `kept` most probable tokens, if any are given. One that is never drafted may be heavy."""
         free = shuffled(V) + 1.5  # other numbers than in the rows before it
         rows = [row(fate, V, kept or V) for fate in fates]
+        for *both, token, _ in rows:
+            for weights in both if heavy else ():
+                weights[token - 1] = heavy * V  # makes all others rare, and their quotients stay
         target = torch.stack([*(p for p, *_ in rows), free]).double()
         draft = torch.stack([q for _, q, *_ in rows]) if rows else torch.ones(0, V)
         shifts = shift * torch.randn(2, len(rows) + 1, 1, generator=g, dtype=torch.float64)
@@ -58,10 +61,12 @@ def cases(g):
 
     double = torch.float64
     return [
-        case("accepted", SURE, LIKELY, EASY, TOP, SAME, LIKELY, V=7),
+        case("accepted", EASY, TOP, SURE, LIKELY, SAME, LIKELY, V=7),
         case("accepted", LIKELY, V=5, dtype=double),
+        case("accepted", SURE, LIKELY, SAME, V=7),  # whoever takes the first uniform number for all rejects here
         case("accepted", LIKELY, SURE, LIKELY, V=6, dtype=double, shift=300.0, note="logits far from 0"),
         case("accepted", V=6, note="no draft"),
+        case("accepted", SAME, LIKELY, SAME, V=6, heavy=1e7, dtype=double, note="the drafted tokens are rare"),
         case("rejected", TOP, UNLIKELY, LIKELY, V=7),
         case("rejected", UNLIKELY, SURE, SURE, SURE, V=6, dtype=double),
         case("rejected", LIKELY, SAME, LIKELY, UNLIKELY, V=8),
@@ -121,9 +126,12 @@ def draft_then_drawn(inputs, outputs):
 
 
 def from_the_last_row(inputs, outputs):
-    """Behind a whole draft it is the last row of the target that is drawn from, not one that a token was checked by."""
+    """Behind a whole draft it is the last row of the target that is drawn from, not one that a token was checked by.
+
+    Of several calls of `draw` the first one is seen, which need not be the one behind the draft.
+    """
     k, given = inputs["k"], outputs["what draw is given"]
-    if int(outputs["number of ids"]) <= k:
+    if int(outputs["number of ids"]) <= k or outputs["calls of draw"] != 1:
         return None
     rows = [(m, i, p) for m in ("target", "draft") for i, p in enumerate(chances(inputs, inputs[m].to(given.device)))]
     same = [(m, i) for m, i, p in rows if torch.allclose(p, given.to(p), atol=1e-5)]

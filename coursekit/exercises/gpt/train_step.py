@@ -1,9 +1,11 @@
 """train_step(...): one step of the optimiser from several micro-batches, equal to that of one large batch."""
 
+import weakref
 from functools import partial
 
 import torch
 from torch import nn
+from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.functional import linear
 
 from coursekit.checking.contract import Case, Exercise
@@ -64,19 +66,11 @@ def cases(g):
     ]
 
 
-class Noted(torch.autograd.Function):
-    """The identity, which counts how many graphs wait for their backward pass."""
+class Saved:
+    """A tensor that a graph keeps for its backward pass, as long as it does."""
 
-    @staticmethod
-    def forward(ctx, x, waiting):
-        ctx.waiting = waiting
-        waiting.append(1)
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(ctx, grad):
-        ctx.waiting.append(-1)
-        return grad, None
+    def __init__(self, x):
+        self.x = x
 
 
 class Model(nn.Module):
@@ -87,14 +81,26 @@ class Model(nn.Module):
         self.tokens, self.weight, self.bias = (nn.Parameter(case[n].clone()) for n in ("tokens", "weight", "bias"))
         self.positions = nn.Parameter(case["positions"].clone(), requires_grad=False)
         self.past = torch.arange(1, LONGEST + 1, device=self.bias.device)[:, None]
-        self.waiting, self.kept, self.read = [], [], []
+        self.saved, self.kept, self.read = [], [], []
 
     def forward(self, x):
-        self.kept.append(sum(self.waiting))
+        if not in_backward():  # there activations are computed again, for a graph that is on its way out
+            self.kept.append(sum(saved() is not None for saved in self.saved))
         self.read.append(x.numel() if torch.is_grad_enabled() else 0)
         T = x.shape[1]
-        h = torch.tanh((self.tokens[x] + self.positions[:T]).cumsum(1) / self.past[:T])
-        return linear(Noted.apply(h, self.waiting) if h.requires_grad else h, self.weight, self.bias)
+        with saved_tensors_hooks(self._keep, lambda saved: saved.x):
+            h = torch.tanh((self.tokens[x] + self.positions[:T]).cumsum(1) / self.past[:T])
+        return linear(h, self.weight, self.bias)
+
+    def _keep(self, x):
+        saved = Saved(x.detach())  # an output that held on to its own graph would outlive it
+        if x.dim() == 3 and not in_backward():  # the result of tanh, and no index or divisor
+            self.saved.append(weakref.ref(saved))
+        return saved
+
+
+def in_backward():
+    return torch._C._current_graph_task_id() >= 0
 
 
 def probe(case, train_step):
@@ -168,8 +174,8 @@ def _micro_batches(case):
 
 def kept_said(found, right):
     return (
-        f"the model runs again while graphs still wait for backward(), at most {int(found)} of them: memory should "
-        "hold one at a time"
+        f"the model runs again while {int(found)} earlier graphs are still in memory: call backward() for each "
+        "micro-batch, and do not retain its graph"
     )
 
 

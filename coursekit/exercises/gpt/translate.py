@@ -24,7 +24,7 @@ def cases(g):
         for prompt, token in zip(prompts, others, strict=False):
             prompt[0] = token  # by it the model knows a row
         for b in ended:
-            prompts[b][len(prompts[b]) // 2] = end
+            prompts[b][len(prompts[b]) // 2 :: len(prompts[b]) // 2] = [end] * 2  # in the middle, and at the end
         totals = [n + m for n, m in zip(lengths, answers, strict=True)]
         seed = torch.randint(2**31, (), generator=g).item()
         given = {"prompts": prompts, "end": end, "T": T, "totals": totals, "V": V, "seed": seed, "dtype": dtype}
@@ -54,7 +54,21 @@ def cases(g):
         altered(mixed, "another end, which a prompt holds", end=mixed.inputs["prompts"][1][2]),
         case(unequal, "20 prompts", [1 + 7 * i % 11 for i in range(20)], [5 * i % 9 for i in range(20)], T=7, V=60),
         case(unequal, "a long answer", [2, 30], [27, 9], T=30, V=50),
+        twice(case(unequal, "the same prompt twice", [3, 5, 3], [6, 2, 6], T=9)),
+        begun(case(unequal, "a prompt begins with the end", [3, 6, 4], [3, 5, 2], T=7)),
     ]
+
+
+def twice(case):
+    case.inputs["prompts"][2] = [*case.inputs["prompts"][0]]
+    return case
+
+
+def begun(case):
+    """The row is known by its second token."""
+    case.inputs["prompts"][1].insert(0, case.inputs["end"])
+    case.inputs["totals"][1] += 1
+    return case
 
 
 class Step:
@@ -70,7 +84,7 @@ class Step:
         self.weights = torch.randint(1, STATES, (STATES,), generator=g)
         self.totals = torch.full((case["V"],), -1)
         for prompt, total in zip(case["prompts"], case["totals"], strict=True):
-            self.totals[prompt[0]] = total
+            self.totals[prompt[prompt[0] == case["end"]]] = total
         self.B, self.V, self.end, self.most = len(case["prompts"]), case["V"], case["end"], case["T"] + 3
         self.dtype = getattr(torch, case["dtype"])
         self.ids, self.widths, self.first = torch.empty(self.B, 0, dtype=torch.int64), [], torch.empty(0)
@@ -82,22 +96,26 @@ class Step:
         terms = count * (self.ids + 1) * self.weights[count % STATES] * real
         state = (terms.cumsum(1) + 31 * ~real)[:, new] % STATES
         logits = self.table[state].to(self.dtype)
-        first = self.ids.gather(1, real.int().argmax(1, keepdim=True))
+        first = self._first_of_its_own(real)
         at_the_end = (count[:, new] == self.totals[first]) & real[:, new]
         logits[..., self.end] = torch.where(at_the_end, LARGE, -1.0).to(self.dtype)
         return logits
 
+    def _first_of_its_own(self, real):
+        """The first real token (B, 1) that does not end an answer."""
+        return self.ids.gather(1, (real & (self.ids != self.end)).int().argmax(1, keepdim=True))
+
     def _accept(self, ids, real):
         """Add the new tokens to those before them. Raises Wrong where a model could not read them."""
-        for name, x, dtype in (("ids", ids, torch.int64), ("real", real, torch.bool)):
-            if not isinstance(x, torch.Tensor) or x.dtype != dtype or x.shape[:-1] != (self.B,):
+        for name, x, dtypes in (("ids", ids, (torch.int64, torch.int32)), ("real", real, (torch.bool,))):
+            if not isinstance(x, torch.Tensor) or x.dtype not in dtypes or x.shape[:-1] != (self.B,):
                 told = f"{x.dtype} {tuple(x.shape)}" if isinstance(x, torch.Tensor) else type(x).__name__
                 raise Wrong(
-                    f"step is called with {name} of {told}, expected {dtype} ({self.B}, t), a row for each prompt"
+                    f"step is called with {name} of {told}, expected {dtypes[0]} ({self.B}, t), a row for each prompt"
                 )
         if not ids.numel() or not 0 <= ids.min() <= ids.max() < self.V:
             raise Wrong("step is called with ids that the model does not know: fill up with one that it does, as `end`")
-        self.ids = torch.cat([self.ids, ids], 1)
+        self.ids = torch.cat([self.ids, ids.long()], 1)
         if real.shape != self.ids.shape:
             raise Wrong(
                 f"step is called with real for {real.shape[1]} places, but it has got ids for {self.ids.shape[1]}: "

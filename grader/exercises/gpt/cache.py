@@ -245,8 +245,9 @@ class Growing(Room):
 
 
 @slip(
-    "The values are right, but a call for one token copies the past: `torch.cat` and `torch.stack` do, an index of "
-    "places and `.contiguous()` too. Take the room for S tokens when the cache is made, write into it and read slices."
+    "The values are right, but a call for one token makes something as large as the past: `torch.cat`, `torch.stack`, "
+    "an index of places and `.contiguous()` copy it, and a product with `*` in place of `@` is as large. Take the room "
+    "for S tokens when the cache is made, write into it and read slices."
 )
 class CopiesThePast(Steps):
     Cache = Growing

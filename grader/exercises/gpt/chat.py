@@ -72,7 +72,7 @@ class Steps:
         return torch.tensor(ids), torch.tensor(answer)
 
 
-TRUSTED = Trusted(reference)
+TRUSTED = Trusted(reference, budget="what is learned can go wrong in as many places as a conversation has")
 (slip,) = TRUSTED.one_by_one(lambda steps: steps())
 
 
@@ -184,9 +184,11 @@ class Stripped(Steps):
         return content.strip()
 
 
-@TRUSTED.alternative
+@TRUSTED.mistake(
+    "Answers are looked for in the ids of the whole text. A user who writes the frame of an answer is taken for the "
+    "assistant then: mark the tokens of a message when you encode it, by its role."
+)
 def from_the_whole_text(messages, tokenizer):
-    """The text at once, as the template gives it; answers are then found between special ids, by what follows them."""
     own = [] if messages[0]["role"] == "system" else [{"role": "system", "content": SYSTEM}]
     turns = [f"<|im_start|>{m['role']}\n{m['content']}<|im_end|>\n" for m in [*own, *messages]]
     ids = torch.tensor(tokenizer.encode("".join(turns)))
@@ -217,3 +219,18 @@ def by_lengths(messages, tokenizer):
         rows.append(torch.as_tensor(whole))
         marks.append((place >= len(before)) & (place < len(upto)) & (m["role"] == "assistant"))
     return torch.cat(rows), torch.cat(marks)
+
+
+@TRUSTED.alternative
+def piece_by_piece(messages, tokenizer):
+    """Pieces and what is learned of them in two columns, with the end mark's id by itself."""
+    end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+    if messages[0]["role"] != "system":
+        messages = ({"role": "system", "content": SYSTEM}, *messages)
+    columns = []
+    for m in messages:
+        said, own = [*tokenizer(m["content"])["input_ids"], end], m["role"] == "assistant"
+        columns += [(i, 0) for i in tokenizer(f"<|im_start|>{m['role']}\n")["input_ids"]]
+        columns += [(i, own) for i in said] + [(i, 0) for i in tokenizer("\n")["input_ids"]]
+    ids, answer = torch.tensor(columns).T
+    return ids, answer.bool()

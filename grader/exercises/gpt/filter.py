@@ -296,7 +296,7 @@ def greedy(logits, generator):
     return logits.argmax(-1)
 
 
-@wrong_draw("All tokens that are left are drawn equally often: each has the probability that the softmax gives it.")
+@wrong_draw("Tokens that are left are drawn about equally often: each has the probability that the softmax gives it.")
 def evenly(logits, generator):
     return torch.multinomial((logits > -INF).to(logits.dtype), 1, generator=generator)[:, 0]
 
@@ -317,8 +317,8 @@ def exp_overflows(logits, generator):
 
 
 @wrong_draw(
-    "Two runs with equal seeds draw other ids: the numbers come from torch's global state, because `generator` is not "
-    "handed on, or a new seed is set. Draw with `generator` as it comes."
+    "Two runs with equal seeds draw other ids: the numbers come from a global state (torch's, Python's or NumPy's), "
+    "because `generator` is not handed on, or a new seed is set. Draw with `generator` as it comes."
 )
 def generator_unused(logits, generator):
     return torch.multinomial(logits.softmax(-1), 1)[:, 0]
@@ -332,7 +332,7 @@ def seed_set(logits, generator):
     return draw_reference(logits, generator.manual_seed(0))
 
 
-@wrong_draw("One random number serves all rows: draw as many as the batch has rows.")
+@wrong_draw("The same random numbers serve all rows: each row draws with its own.")
 def one_number_for_all(logits, generator):
     u = torch.rand((), generator=generator, device=logits.device, dtype=torch.float64)
     return (logits.double().softmax(-1).cumsum(-1) <= u).sum(-1).clamp_max(logits.shape[-1] - 1)
@@ -343,7 +343,7 @@ def logits_as_probabilities(logits, generator):
     return torch.multinomial(logits, 1, generator=generator)[:, 0]
 
 
-@wrong_draw("All rows are drawn from the probabilities of the first one: each row has its own.")
+@wrong_draw("All rows are drawn from the same probabilities, those of the first one or a mean: each row has its own.")
 def first_row_for_all(logits, generator):
     return torch.multinomial(logits[0].softmax(-1), len(logits), replacement=True, generator=generator)
 

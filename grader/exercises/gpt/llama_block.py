@@ -172,7 +172,7 @@ class EpsOutside(Norm):
         return x / (x.pow(2).mean(-1, keepdim=True).sqrt() + self.eps)
 
 
-@wrong_norm("`eps` has no effect: hand it on to both norms, or read it there.")
+@wrong_norm("`eps` has no effect, or far too little: both norms are handed it, and take the root of mean(x^2) + eps.")
 class EpsIgnored(Norm):
     def __init__(self, D, eps):
         super().__init__(D, 1e-6)
@@ -234,9 +234,7 @@ class ExponentHalved(Parts):
         return torch.arange(x.shape[-2], device=x.device)[:, None] * theta
 
 
-@wrong_step(
-    "The speeds fall twice as fast as they should: the exponent of pair i is -2i/d, with d the width of a head."
-)
+@wrong_step("The speeds fall too fast from pair to pair: the exponent of pair i is -2i/d, with d the width of a head.")
 class ExponentDoubled(Parts):
     def angles(self, x):
         d = x.shape[-1]

@@ -94,8 +94,8 @@ class RowsNormalised(Newton):
 
 
 @wrong_newton(
-    "G is divided by its largest singular value (the spectral norm). That is allowed but dear: the text divides by the "
-    "root of the sum of all squares (the Frobenius norm), and five steps give other numbers from there."
+    "G is divided by its largest singular value (the spectral norm). The text divides by the root of the sum of all "
+    "squares (the Frobenius norm), which costs less, and five steps give other numbers from there."
 )
 class SpectralNorm(Newton):
     def normalised(self, G):
@@ -182,7 +182,10 @@ TRUSTED.add_mistake(
 )
 
 
-@wrong_step("Momentum without Nesterov: M itself is made orthogonal. Look ahead, and take G + momentum * M.")
+@wrong_step(
+    "Momentum without Nesterov: the new M is made orthogonal, or G + momentum * M with the old one. Look ahead: M "
+    "changes first, and then G + momentum * M is taken."
+)
 class WithoutNesterov(Step):
     def ahead(self, G, M, momentum):
         return M

@@ -140,13 +140,19 @@ class OneCounter(Router):
         return torch.arange(expert.numel(), device=expert.device).view_as(expert.T).T
 
 
-@wrong_route("Each expert takes one choice too many: where the count includes the choice itself, ask for <= capacity.")
+@wrong_route(
+    "Each expert takes one choice too many: where the count includes the choice itself, ask for <= capacity, "
+    "and where it leaves it out, for < capacity."
+)
 class OneTooMany(Router):
     def places(self, expert, weight, E):
         return super().places(expert, weight, E) - 1
 
 
-@wrong_route("Each expert takes one choice too few: where the count leaves out the choice itself, ask for < capacity.")
+@wrong_route(
+    "Each expert takes one choice too few: where the count leaves out the choice itself, ask for < capacity, "
+    "and where it includes it, for <= capacity."
+)
 class OneTooFew(Router):
     def places(self, expert, weight, E):
         return super().places(expert, weight, E) + 1
@@ -179,7 +185,9 @@ class ViewedNotTransposed(Router):
         return counted(expert.T.flatten(), E).view_as(expert)
 
 
-@wrong_route("A token whose choices do not all find room loses all of them: each choice is kept or dropped by itself.")
+@wrong_route(
+    "A choice that has room is dropped with another one of its token: each choice is kept or dropped by itself."
+)
 class WholeTokenDropped(Router):
     def __call__(self, logits, k, capacity):
         expert, weight, kept = super().__call__(logits, k, capacity)

@@ -103,8 +103,8 @@ class FirstUniformForAll(Steps):
 
 
 @slip(
-    "A token that the target never chooses is accepted when the uniform number is 0: the comparison is `<`, and 0 < 0 "
-    "is false."
+    "A token that the target never chooses is accepted when the uniform number is 0: the comparison is `<`, 0 < 0 is "
+    "false, and nothing is added to p or u."
 )
 class AcceptsAtZero(Steps):
     def accepts(self, p, q, x, uniforms, i):

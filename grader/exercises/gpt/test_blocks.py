@@ -21,6 +21,9 @@ def blocks(ids, T, B, generator):
 """
 PARTS = {"s": "torch.randint(N - T, (B,), generator=generator)", "x": "ids[at]", "y": "ids[at + 1]"}
 
+# The places of a row, of which two neighbours in the middle are exchanged.
+EXCHANGED = "at[:, [*range(T // 2 - 1), T // 2, T // 2 - 1, *range(T // 2 + 1, T)]]"
+
 
 def written(**parts):
     return SOURCE.format(**(PARTS | parts))
@@ -47,6 +50,7 @@ MUTANTS = {
         written(x="ids[at][:, :-1]", y="ids[at][:, 1:]"),
         written(x="ids[at].T", y="ids[at + 1].T"),
         written(x="ids[at].flatten()", y="ids[at + 1].flatten()"),
+        written(y="ids[at + 1][None]"),
     ),
     # Each y follows its x in the text, and the places of a row do not.
     "what x holds": (
@@ -66,6 +70,12 @@ MUTANTS = {
         written(y="(x + 1) % (ids.max() + 1)"),
         written(y="x + (ids[1] - ids[0])"),
     ),
+    # From T = 4 on both ends are right, and all tokens are there.
+    "the middle of a row of x": (
+        written(x=f"ids[{EXCHANGED}]"),
+        written(x=f"ids[{EXCHANGED}]", y=f"ids[{EXCHANGED} + 1]"),
+    ),
+    "the middle of a row of y": (written(y=f"ids[{EXCHANGED} + 1]"),),
     "the last target of a row": (
         written(y="x.roll(-1, 1)"),
         written(y="torch.cat([x[:, 1:], x[:, -1:]], 1)"),
@@ -104,6 +114,7 @@ MUTANTS = {
     "the generator": (
         written(s="torch.randint(N - T, (B,))"),
         written(s="(torch.rand(B) * (N - T)).long()"),
+        written(s="torch.cat([torch.randint(N - T, (1,), generator=generator), torch.randint(N - T, (B - 1,))])"),
     ),
     "one call after another": (
         written(s="torch.randint(N - T, (B,), generator=torch.Generator().manual_seed(0))"),

@@ -212,8 +212,8 @@ class NoSchedule(Steps):
 
 
 @slip(
-    "The losses are added up and go backward together: the numbers are right, but the graphs of all micro-batches are "
-    "in memory at once, which is what micro-batches are to avoid. Call backward() for each."
+    "The numbers are right, but the graphs of all micro-batches are in memory at once, which is what micro-batches are "
+    "to avoid: their losses go backward together, or their graphs are retained. Call backward() for each."
 )
 class OneBackward(Steps):
     def backward(self, share):

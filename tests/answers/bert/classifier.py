@@ -489,7 +489,7 @@ class SqueezedBefore(Base):
         return super().y(ids, real).squeeze()
 
 
-@wrong("plain", "the softmax runs over the batch", told="softmax or a sigmoid too many")
+@wrong("plain", "the softmax runs over the batch")
 class OverTheBatch(Base):
     def forward(self, ids, real):
         return super().forward(ids, real).softmax(0)

@@ -409,7 +409,7 @@ class OneRoundMore(Search):
         return super().results(ended, opened)
 
 
-@slip("plain", "sums in half precision", told="a step in a coarser dtype")
+@slip("plain", "sums in half precision", told="its score is")
 class Half(Search):
     def continued(self, opened):
         return [(ids, float(np.float16(total))) for ids, total in super().continued(opened)]
@@ -583,3 +583,19 @@ class BestOfEachFirst(Search):
         p, tokens = rows.topk(min(self.width, rows.shape[1]))
         pairs = zip(opened, p.tolist(), tokens.tolist(), strict=True)
         return [([*ids, i], t + x) for (ids, t), row, those in pairs for i, x in zip(those, row, strict=True)]
+
+
+# A third round.
+
+
+@wrong("onward", "step is asked even when no text is open", told="step was called with no text at all")
+def asks_when_none_is_open(step, start, width, length_power, end, T):
+    opened, ended = [([], 0.0)], []
+    for _ in range(T):
+        rows = step([start + ids for ids, _ in opened]).tolist()
+        longer = [([*ids, t], s + p) for (ids, s), row in zip(opened, rows, strict=True) for t, p in enumerate(row)]
+        best = sorted(longer, key=lambda pair: -pair[1])[:width]
+        ended += [pair for pair in best if pair[0][-1] == end]
+        opened = [pair for pair in best if pair[0][-1] != end]
+    scored = [(ids, s / len(ids) ** length_power) for ids, s in ended + opened]
+    return sorted(scored, key=lambda pair: -pair[1])[:width]

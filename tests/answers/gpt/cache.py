@@ -514,3 +514,24 @@ def padding_of_the_first_row(self, real, n):
 
 wrong("ones", "the first row's padding serves all rows")(answer("first_row", mask=padding_of_the_first_row))
 ANSWERS.right(answer("padding_sees_all", mask=own_padding))
+
+
+# A third round.
+
+
+class Contiguous(Room):
+    def put(self, layer, n, k, v):
+        return [x.contiguous() for x in super().put(layer, n, k, v)]
+
+
+wrong("plain", "slices are made contiguous, which copies them where there are several heads", true="CopiesThePast")(
+    answer("contiguous", Contiguous)
+)
+
+
+def frozen(self, model, h):
+    model.requires_grad_(False)
+    return model.norm(h) @ model.tokens.weight.T
+
+
+wrong("surroundings", "the model is frozen", told="frozen afterwards")(answer("frozen", result=frozen))

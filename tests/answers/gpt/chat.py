@@ -1,6 +1,8 @@
 """Answers to gpt.chat."""
 
 import itertools
+import unicodedata
+from functools import partial
 
 import torch
 
@@ -110,14 +112,20 @@ class PromptBehind(Chat):
 
 
 @slip(
-    "plain", "two slips left: system always, and a prompt behind", told=r"it has '.*<\|im_start\|>assistan', expected"
+    "plain",
+    "two slips left: system always, and a prompt behind",
+    true="PromptAtTheEnd",
+    told=r"it has '.*<\|im_start\|>assistan', expected",
 )
 class TwoLeft(SystemAlways, PromptBehind):
     pass
 
 
 @slip(
-    "plain", "two slips left: frames learned, and a prompt behind", told=r"it has '.*<\|im_start\|>assistan', expected"
+    "plain",
+    "two slips left: frames learned, and a prompt behind",
+    true="PromptAtTheEnd",
+    told=r"it has '.*<\|im_start\|>assistan', expected",
 )
 class OtherTwoLeft(Chat):
     def parts(self, message, n, messages):
@@ -207,7 +215,7 @@ class FirstAnswer(Chat):
         return message["role"] == "assistant" and all(m["role"] != "assistant" for m in messages[:n])
 
 
-@slip("plain", "all but the user is learned", told="where it has 'You are a helpful AI")
+@slip("plain", "all but the user is learned", told=r"what is learned is \['You are a helpful AI")
 class NotTheUser(Chat):
     def learned(self, message, n, messages):
         return message["role"] != "user"
@@ -341,7 +349,7 @@ class ByTheWholeText(Chat):
 @slip(
     "named",
     "an answer's tokens are looked for in the whole, where a question has the same words",
-    told=r"the same words in every turn: what is learned is \['an ship<\|im_end\|>'\]",
+    told="what is learned is",
 )
 class LookedFor(Chat):
     def __call__(self, messages, tokenizer):
@@ -462,7 +470,9 @@ def message_by_message(messages, tokenizer):
     return torch.cat(rows), torch.cat(flags)
 
 
-@ANSWERS.right
+@ANSWERS.wrong(
+    "named", "frames are looked for in the whole text, and a user may write one", told="the texts hold a frame"
+)
 def whole_text_first(messages, tokenizer):
     """The whole text is encoded at once, and a walk over the special tokens finds the answers."""
     first = [] if messages[0]["role"] == "system" else [{"role": "system", "content": SYSTEM}]
@@ -544,3 +554,49 @@ class SmallIntegers(Chat):
 
     def tensors(self, ids, answer):
         return torch.tensor(ids, dtype=torch.int32), torch.tensor(answer, dtype=torch.bool)
+
+
+# A third round.
+
+
+def as_given(messages, tokenizer, own, learned, text=lambda content: content):
+    """The template, with a rule for the system message, one for what is learned, and one for the contents."""
+    ids, answer = [], []
+    for m in [{"role": "system", "content": SYSTEM}] * own(messages) + messages:
+        for piece, flag in (
+            (f"<|im_start|>{m['role']}\n", False),
+            (f"{text(m['content'])}<|im_end|>", learned(m["role"])),
+            ("\n", False),
+        ):
+            new = tokenizer.encode(piece)
+            ids, answer = ids + new, answer + [flag] * len(new)
+    return torch.tensor(ids), torch.tensor(answer)
+
+
+def not_the_system(messages):
+    return messages[0]["role"] != "system"
+
+
+def of_the_assistant(role):
+    return role == "assistant"
+
+
+@ANSWERS.wrong("named", "a system message only before a user's", told="comes first: the text of the ids")
+def before_a_user(messages, tokenizer):
+    return as_given(messages, tokenizer, lambda messages: messages[0]["role"] == "user", of_the_assistant)
+
+
+@ANSWERS.wrong("named", "all is learned but what system and user say", told="another role between: what is learned")
+def tools_learned(messages, tokenizer):
+    return as_given(messages, tokenizer, not_the_system, lambda role: role not in ("system", "user"))
+
+
+@ANSWERS.wrong("named", "letters are normalised", told="several ways: the text of the ids")
+def normalised(messages, tokenizer):
+    return as_given(messages, tokenizer, not_the_system, of_the_assistant, partial(unicodedata.normalize, "NFC"))
+
+
+@ANSWERS.wrong("large", "ids of 16 bits", told="ids holds -")
+def short_ids(messages, tokenizer):
+    ids, answer = as_given(messages, tokenizer, not_the_system, of_the_assistant)
+    return ids.to(torch.int16), answer

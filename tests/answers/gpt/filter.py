@@ -683,3 +683,43 @@ def nothing_to_do(logits, temperature, top_k=None, top_p=None, min_p=None):
     """Where nothing is asked the very logits come back."""
     z = logits if temperature == 1 else logits * (1 / temperature)
     return z if top_k is top_p is min_p is None else filtered(z, 1, top_k, top_p, min_p)
+
+
+# A third round.
+
+
+def drawn_by(u_of, logits, generator):
+    """By bisection, with the uniform numbers that `u_of` gives."""
+    upto = logits.double().softmax(-1).cumsum(-1)
+    return (upto < u_of(len(upto), generator)[:, None]).sum(-1).clamp(max=upto.shape[1] - 1)
+
+
+@wrong("dependence", "the second half of the rows draws as the first", told="half a batch apart", at=1)
+def draw_halves(logits, generator):
+    def halves(B, generator):
+        u = torch.rand((B + 1) // 2, generator=generator, dtype=torch.float64)
+        return torch.cat([u, u])[:B]
+
+    return drawn_by(halves, logits, generator)
+
+
+@wrong("dependence", "the second half draws as the first, backwards", told="half a batch apart", at=1)
+def draw_mirrored(logits, generator):
+    def mirrored(B, generator):
+        u = torch.rand((B + 1) // 2, generator=generator, dtype=torch.float64)
+        return torch.cat([u, 1 - u.flip(0)])[-B:]
+
+    return drawn_by(mirrored, logits, generator)
+
+
+@wrong("dependence", "random numbers of two digits", told="too coarse", at=1)
+def draw_two_digits(logits, generator):
+    def hundredths(B, generator):
+        return (torch.randint(100, (B,), generator=generator) + 0.5) / 100
+
+    return drawn_by(hundredths, logits, generator)
+
+
+@wrong("plain", "top-p is not there at all", told="B=")
+def no_top_p(logits, temperature, top_k=None, top_p=None, min_p=None):
+    return filtered(logits, temperature, top_k, None, min_p)

@@ -458,3 +458,32 @@ def head_drawn_again(model, layers, generator):
                 w.div_((2 * layers) ** 0.5)
             if getattr(module, "bias", None) is not None:
                 module.bias.detach().zero_()
+
+
+# A third round.
+
+
+def cut_at_three(p, s, g):
+    nn.init.trunc_normal_(p, std=s, a=-3 * s, b=3 * s, generator=g)
+
+
+def clamped(p, s, g):
+    with torch.no_grad():
+        p.copy_(torch.randn(p.shape, generator=g).clamp(-2.5, 2.5) * s)
+
+
+@wrong("dependence", "cut off at three deviations", told="beyond three deviations")
+def cut_off(model, layers, generator):
+    begin(model, layers, generator, draw=cut_at_three)
+
+
+@wrong("dependence", "numbers beyond 2.5 deviations are set to that", told="beyond three deviations")
+def pressed(model, layers, generator):
+    begin(model, layers, generator, draw=clamped)
+
+
+@wrong("plain", "the first token's vector is 0, as that of padding", told="exactly 0")
+def zero_for_padding(model, layers, generator):
+    begin(model, layers, generator)
+    with torch.no_grad():
+        model.tokens.weight[0] = 0

@@ -605,3 +605,54 @@ class Buffered(Base):
         rows = room[:, : n + 1]
         z, k = rows.split([self.c, self.r], -1)
         return self.out(self.merged(self.absorbed(*self.queries(x, t), z, k))), rows
+
+
+# A third round.
+
+
+@wrong("again", "the absorbed weights are kept", told="it keeps old ones")
+class KeepsItsWeights(Base):
+    def absorbed(self, a, b, z, k):
+        if not hasattr(self, "kept"):
+            self.kept = [w.weight.detach().clone().view(self.H, self.d, self.c) for w in (self.up_k, self.up_v)]
+        U, V = self.kept
+        S = (a @ U @ z[:, None].mT + b @ k[:, None].mT) * self.scale()
+        return S.softmax(-1) @ z[:, None] @ V.mT
+
+
+@wrong("surroundings", "a step switches gradients off for good", told="gradients are switched off|gradients")
+class GradientsOffInSteps(Base):
+    def step(self, x, cache):
+        torch.set_grad_enabled(False)
+        return super().step(x, cache)
+
+
+@wrong("surroundings", "a step puts the module into evaluation", told="training mode")
+class Evaluates(Base):
+    def step(self, x, cache):
+        self.eval()
+        return super().step(x, cache)
+
+
+@wrong("surroundings", "a step freezes the weights", told="frozen after a step")
+class Freezes(Base):
+    def step(self, x, cache):
+        for p in self.parameters():
+            p.requires_grad_(False)
+        return super().step(x, cache)
+
+
+@ANSWERS.right
+class TableOfPositions(Base):
+    """A buffer that is larger than all that a step makes: it is there already."""
+
+    def __init__(self, D, H, d, c, r):
+        super().__init__(D, H, d, c, r)
+        self.register_buffer("places", torch.arange(4096), persistent=False)
+
+    def step(self, x, cache):
+        n = cache.shape[1]
+        t = self.places[n : n + 1]
+        a, b = self.queries(x, t)
+        cache = torch.cat([cache, torch.cat(self.latent(x, t), -1)], 1)
+        return self.out(self.merged(self.absorbed(a, b, *cache.split([self.c, self.r], -1)))), cache

@@ -492,3 +492,13 @@ def new_data(W, G, M, rate, momentum):
 def in_double(G):
     """In float64, and back: a wider dtype inside."""
     return right(G.double()).to(G.dtype)
+
+
+# A third round.
+
+
+@wrong("plain", "the factor is a whole number", told="5 x 3", at=1)
+def whole_factor(W, G, M, rate, momentum):
+    with torch.no_grad():
+        M.mul_(momentum).add_(G)
+        W.sub_(rate * max(1, G.shape[0] // G.shape[1]) ** 0.5 * right(G + momentum * M))

@@ -412,3 +412,34 @@ def recursive(ids, stops):
         return len(ids)
 
     return min(map(before, stops), default=len(ids))
+
+
+# A third round.
+
+
+@wrong("onward", "a stop that breaks off is looked for again from the next id alone", at=1)
+def falls_back_to_one(ids, stops):
+    best = len(ids)
+    for stop in stops:
+        j = 0
+        for i, token in enumerate(ids):
+            j = j + 1 if token == stop[j] else int(token == stop[0])
+            if j == len(stop):
+                best = min(best, i - j + 1)
+                break
+    return best
+
+
+@wrong("large", "64 ids are looked at", told="they differ in T too")
+def last_ids(logits, ids, penalty):
+    logits = logits.clone()
+    for row, seen in zip(logits, ids[:, -64:].tolist(), strict=True):
+        for token in {*seen}:
+            row[token] *= penalty if row[token] < 0 else 1 / penalty
+    return logits
+
+
+@wrong("large", "stops are cut to 16 ids", at=1)
+def short_stops(ids, stops):
+    starts = (i for i in range(len(ids)) for s in stops if ids[i : i + len(s[:16])] == s[:16])
+    return next(starts, len(ids))

@@ -484,3 +484,22 @@ def scattered(logits, k, capacity):
     kept = capacity > place.reshape(k, T).T
     chosen = p.gather(1, expert)
     return expert, chosen.masked_fill(~kept, 0) / chosen.sum(-1, keepdim=True), kept
+
+
+# A third round.
+
+
+@wrong("large", "counts are kept in bytes", told="600")
+def counts_in_bytes(logits, k, capacity):
+    weight, expert = choices(logits, k)
+    chosen = F.one_hot(expert.T.flatten(), logits.shape[1]).to(torch.uint8)
+    place = (chosen.cumsum(0, dtype=torch.uint8) * chosen).sum(-1).view(k, -1).T
+    kept = place <= capacity
+    return expert, weight * kept, kept
+
+
+@ANSWERS.right
+def narrow_numbers(logits, k, capacity):
+    """The numbers of experts in 32 bits."""
+    expert, weight, kept = routed(logits, k, capacity)
+    return expert.int(), weight, kept

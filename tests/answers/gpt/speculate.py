@@ -425,7 +425,7 @@ def total_variation(target, draft, tokens, uniforms, chances, draw):
 # A second round.
 
 
-@wrong("far", "a small number is added above and below, against a division by zero")
+@wrong("far", "a small number is added above and below, against a division by zero", true="AcceptsAtZero")
 def with_epsilon(target, draft, tokens, uniforms, chances, draw):
     p, q = both(target, draft, chances)
     return ending(accepted(p + 0.01, q + 0.01, tokens, uniforms), p, q, tokens, draw)
@@ -461,3 +461,27 @@ def with_numpy(target, draft, tokens, uniforms, chances, draw):
     n = int(np.argmax(np.append(uniforms.numpy() * q[i, tokens] >= p[i, tokens], True)))
     more = np.maximum(p[n] - (q[n] if n < len(q) else 0), 0)
     return np.append(np.array(tokens[:n], dtype=int), draw(torch.from_numpy(more / more.sum()))).tolist()
+
+
+# A third round.
+
+
+@wrong("far", "a small number is added to q", told="rare, float64: number of ids")
+def small_number_below(target, draft, tokens, uniforms, chances, draw):
+    p, q = both(target, draft, chances)
+    return ending(accepted(p, q + 1e-4, tokens, uniforms), p, q, tokens, draw)
+
+
+@wrong("far", "q has a smallest value", told="rare, float64: number of ids")
+def smallest_q(target, draft, tokens, uniforms, chances, draw):
+    p, q = both(target, draft, chances)
+    return ending(accepted(p, q.clamp(min=1e-3), tokens, uniforms), p, q, tokens, draw)
+
+
+@wrong("plain", "draw is called for every token that stays", told="calls of draw")
+def draws_each_time(target, draft, tokens, uniforms, chances, draw):
+    p, q = both(target, draft, chances)
+    n = accepted(p, q, tokens, uniforms)
+    for i in range(n):
+        draw(p[i + 1])
+    return ending(n, p, q, tokens, draw)

@@ -254,7 +254,7 @@ def shortest(blocks):
     assert torch.equal(y, TEXT[1:5].expand(30, 4))
 
 
-@wrong("plain", "the global seed is set, and the generator never looked at", true="GeneratorUnasked")
+@wrong("plain", "the global seed is set, and the generator never looked at", true="GeneratorUnasked SeedsTheGlobal")
 def global_seed(blocks):
     agree(blocks)
     torch.manual_seed(0)
@@ -382,3 +382,31 @@ def with_the_function_above(blocks):
     repeated = [blocks(ids, 3, 64, h)[0] for _ in range(3)]
     assert all(torch.equal(a, b) for a, b in zip(batches, repeated, strict=True))
     assert not torch.equal(batches[0], batches[1])
+
+
+# A third round.
+
+
+@wrong("plain", "the ends of a row are looked at, and not its middle", told="the middle of a row")
+def ends_of_rows(blocks):
+    ids, T, B = TEXT, 4, 400
+    x, y = blocks(ids, T, B, seeded(1))
+    assert x.shape == y.shape == (B, T)
+    s = starts(x)
+    assert set(s.tolist()) == set(range(len(ids) - T))
+    assert torch.equal(x[:, -1], ids[s + T - 1])
+    assert torch.equal(y[:, 0], ids[s + 1])
+    assert torch.equal(y[:, -1], ids[s + T])
+    seeds(blocks)
+
+
+@wrong("plain", "rows are compared as sorted", told="the middle of a row")
+def sorted_inside(blocks):
+    ids, T, B = TEXT, 4, 400
+    x, y = blocks(ids, T, B, seeded(1))
+    assert x.shape == y.shape == (B, T)
+    s, rows = starts(x), ids.unfold(0, T + 1, 1)
+    assert set(s.tolist()) == set(range(len(ids) - T))
+    assert torch.equal(x.sort(1).values, rows[s, :-1].sort(1).values)
+    assert torch.equal(y.sort(1).values, rows[s, 1:].sort(1).values)
+    seeds(blocks)

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.nn.utils.rnn import pad_sequence
+from torch.utils.checkpoint import checkpoint
 
 from tests.answers.collection import Answers
 
@@ -670,3 +671,42 @@ def closes_its_graphs(model, optimizer, schedule, micro_batches, clip):
     optimizer.zero_grad(set_to_none=True)
     schedule.step()
     return torch.stack(shares).sum()
+
+
+# A third round.
+
+
+@wrong("unwatched", "graphs are retained, and kept in a list", true="OneBackward")
+def graphs_retained(model, optimizer, schedule, micro_batches, clip):
+    optimizer.zero_grad()
+    n, losses = targets(micro_batches), []
+    for x, y in micro_batches:
+        losses.append(nats(model, x, y) / n)
+        losses[-1].backward(retain_graph=True)
+    finished(model, optimizer, schedule, clip)
+    return sum(loss.item() for loss in losses)
+
+
+@ANSWERS.right
+def computed_again(model, optimizer, schedule, micro_batches, clip):
+    """Activations are not kept, but computed again in the backward pass."""
+    optimizer.zero_grad()
+    n, total = targets(micro_batches), 0.0
+    for x, y in micro_batches:
+        loss = nats(lambda x: checkpoint(model, x, use_reentrant=False), x, y) / n
+        loss.backward()
+        total += loss.item()
+    finished(model, optimizer, schedule, clip)
+    return total
+
+
+@ANSWERS.right
+def losses_in_a_list(model, optimizer, schedule, micro_batches, clip):
+    """Their graphs are free after backward; and the model is asked once more than it need be."""
+    optimizer.zero_grad()
+    n, losses = targets(micro_batches) * model(micro_batches[0][0]).shape[0] // len(micro_batches[0][0]), []
+    for x, y in micro_batches:
+        losses.append(nats(model, x, y) / n)
+        losses[-1].backward()
+    finished(model, optimizer, schedule, clip)
+    return sum(loss.item() for loss in losses)

@@ -591,3 +591,25 @@ class WithNumpyRows(Greedy):
 
     def shown(self):
         return [torch.tensor(a, dtype=torch.long).numpy() for a in self.answers]
+
+
+# A third round.
+
+
+@slip("named", "a prompt that begins with `end` loses it", told="begins with the end: real in the first batch")
+class EndIsPadding(Greedy):
+    def real(self):
+        return (self.ids() != self.end).int().cummax(1).values.bool()
+
+
+@slip("named", "a prompt that ends with `end` is finished", told="end tokens in the prompts")
+class PromptFinishes(Greedy):
+    def shown(self):
+        return [[] if p[-1] == self.end else a for p, a in zip(self.prompts, super().shown(), strict=True)]
+
+
+@slip("named", "one answer for all rows of one prompt", told="the same prompt twice")
+class ByPrompt(Greedy):
+    def shown(self):
+        found = dict(zip(map(tuple, self.prompts), super().shown(), strict=True))
+        return [*found.values()]

@@ -362,6 +362,24 @@ def test_an_error_is_told_with_the_learners_own_lines_and_no_others():
     assert error.startswith("RuntimeError: mat1 and mat2 shapes cannot be multiplied")
 
 
+def test_what_is_raised_and_is_no_exception_is_told():
+    class GivingUp(BaseException):
+        pass
+
+    def gives_up(x, dim):
+        raise GivingUp("enough")
+
+    assert softmax_lines(gives_up)[-1] == "GivingUp: enough"
+
+
+def test_an_interrupt_is_passed_on():
+    def interrupted(x, dim):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        softmax_lines(interrupted)
+
+
 def test_the_lines_of_a_library_are_left_out():
     def through_torch(x, dim):
         return torch.nn.Linear(3, 3)(x)

@@ -1,5 +1,6 @@
 """The helpers of probes: each turns a slip into one sentence."""
 
+from decimal import Decimal
 from fractions import Fraction
 
 import numpy as np
@@ -15,6 +16,7 @@ from coursekit.checking.probing import (
     load,
     number,
     returned,
+    tensors_in,
     trained,
     whole_numbers,
 )
@@ -185,6 +187,15 @@ def test_elements_are_counted_whatever_their_size():
     assert sizes == {10}
 
 
+def test_a_view_of_what_was_there_before_does_not_count():
+    module = nn.Linear(3, 50)
+    module.register_buffer("table", torch.arange(4096))
+    module.plain = [torch.ones(100, 100)]
+    with LargestTensor(tensors_in(module)) as made:
+        module.table[7:9] * 2, module.weight[:2], module.plain[0][0]
+    assert made.elements == 2
+
+
 def test_a_view_counts_as_the_tensor_that_it_looks_into():
     whole = torch.ones(8, 8)
     assert largest(lambda: whole[:2, :2]) == 64
@@ -245,7 +256,8 @@ def test_what_is_no_list_of_whole_numbers_is_told(value, sentence):
 
 
 @pytest.mark.parametrize(
-    "value", [0.5, Fraction(1, 2), torch.tensor(0.5), np.float32(0.5), torch.tensor(0.5, dtype=torch.float64)]
+    "value",
+    [0.5, Fraction(1, 2), Decimal("0.5"), torch.tensor(0.5), np.float32(0.5), torch.tensor(0.5, dtype=torch.float64)],
 )
 def test_a_number_may_come_in_any_dress(value):
     assert number(value, "f").item() == 0.5

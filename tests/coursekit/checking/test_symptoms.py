@@ -108,8 +108,33 @@ def test_a_list_whose_entries_differ_by_one_number_is_no_row_of_logits():
 
 @pytest.mark.parametrize("noted", [{"changed": ("x",)}, {"left": (SEED,)}])
 def test_of_numbers_after_something_was_changed_in_place_or_left_behind_nothing_is_told(noted):
-    assert given([[2.0, 4.0]], [[1.0, 2.0]]) == "y is 2 times what is expected"
+    assert given([[2.0, 4.0]], [[1.0, 2.0]]) == "case 0: y is 2 times what is expected"
     assert given([[2.0, 4.0]], [[1.0, 2.0]], **noted) == ""
+
+
+def test_what_one_case_alone_shows_is_told_of_it():
+    assert (
+        given([[2.0, 4.0], [1.0, 2.0]], [[1.0, 2.0], [1.0, 2.0]], ({}, {})) == "case 0: y is 2 times what is expected"
+    )
+
+
+INF = math.inf
+
+
+@pytest.mark.parametrize(
+    ("actual", "told"),
+    [
+        ([2.0, 4.0, -INF], "case 0: y is 2 times what is expected"),
+        ([1.0, 2.0, 3.0], ""),  # nearly right, were it measured against infinity
+        ([2.0, -INF, 3.0], ""),
+    ],
+)
+def test_of_infinite_numbers_their_places_decide(actual, told):
+    assert given([actual], [[1.0, 2.0, -INF]]) == told
+
+
+def test_one_number_is_not_what_stands_before_a_softmax():
+    assert "softmax" not in given([[[3.0], [2.0]]], [[[1.0], [1.0]]])
 
 
 def test_not_even_where_another_case_shows_it_alone():
@@ -123,7 +148,7 @@ def test_not_even_where_another_case_shows_it_alone():
 def test_what_a_probe_writes_where_there_is_nothing_is_no_number_of_the_learners():
     assert given([[-1.0, -1.0]], [[0.1, 0.0]]) == ""
     assert given([[-1.0, -1.0]], [[0.1, -1.0]]) == ""
-    assert given([[-1.0, -1.0]], [[0.1, -0.2]]) == "y is -1 everywhere"
+    assert given([[-1.0, -1.0]], [[0.1, -0.2]]) == "case 0: y is -1 everywhere"
 
 
 def at_most_two(inputs, outputs):
@@ -215,6 +240,14 @@ def test_a_number_that_is_0_in_all_right_cases_alone_is_told_in_place_of_a_size(
 def test_a_size_that_is_1_in_the_large_cases_alone_is_told_beside():
     told = "right where S is 6 or less, wrong where it is 300 or more (they differ in d too)"
     assert with_numbers("dS", (2, 4), (3, 5), (4, 6), (1, 300)) == told
+
+
+def test_a_size_is_no_reason_where_something_else_is_given_to_the_wrong_cases_alone():
+    rows = [{"S": 4}, {"S": 5}, {"S": 6}, {"S": 300, "kept": torch.ones(2)}]
+    right = [[1.0, 2.0]] * 4
+    assert given([*right[1:], [1.0, 2.5]], right, rows) == ""
+    rows[-1]["blocks.1.weight"] = rows[-1].pop("kept")  # a deeper model has more weights
+    assert given([*right[1:], [1.0, 2.5]], right, rows).startswith("right where S is 6 or less")
 
 
 def test_a_weight_that_hardly_changes_is_no_rotation():

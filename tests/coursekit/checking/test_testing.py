@@ -44,6 +44,20 @@ def test_another_error_is_told_with_its_place():
         accepts(confused)
 
 
+@pytest.mark.parametrize("give_up", [lambda: pytest.fail("no"), exit])
+def test_what_is_no_exception_is_told_as_well(give_up):
+    with pytest.raises(Wrong, match="Only an AssertionError"):
+        accepts(lambda double: give_up())
+
+
+def test_an_interrupt_is_passed_on():
+    def endless(double):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        accepts(endless)
+
+
 def test_a_stub_is_passed_on():
     def stub(double):
         raise NotImplementedError
