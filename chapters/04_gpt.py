@@ -1270,13 +1270,10 @@ diagram("gpt.cache")
 # ### Exercise [[gpt.cache]]: A cache
 # core · importance 5 of 5 · 45 minutes · 4 points
 #
-# Write both, the room and the call.
-#
 # - `Cache(L, B, H, S, d, dtype, device)` has room for the keys and values of $S$ tokens, in $L$ layers, for $B$ texts
 #   and $H$ heads of width $d$. Its attributes are yours to choose.
 # - `forward_cached(model, ids, cache, real)` gives the logits of $t$ new tokens, `ids` (B, t). They stand behind the
-#   $n$ places that the cache holds, and afterwards it holds $n + t$. The first call, the **prefill**, brings many tokens,
-#   later ones one or a few.
+#   $n$ places that the cache holds, and afterwards it holds $n + t$. The first call is the **prefill**.
 # - Texts of unequal length are padded on the left, and what is added later may begin with padding too. `real` (B, n + t)
 #   says which of *all* places hold a token, and each call brings one at least for each row. No token sees padding. A
 #   token's position is the number of real tokens before it. Logits of padding do not matter.
@@ -2278,7 +2275,8 @@ quiz("gpt.today")
 # ### Exercise [[gpt.chat]]: Mend this code, a conversation as tokens
 # core · importance 3 of 5 · 20 minutes · 2 points
 #
-# Conversations are written as one text, in the model's own **chat template**. This is SmolLM2's, with a newline at the end of each line that you see.
+# Conversations are written as one text, in the model's own **chat template**. This is SmolLM2's, a newline behind each
+# line.
 #
 # ```
 # <|im_start|>system
@@ -2297,8 +2295,8 @@ quiz("gpt.today")
 # - The ids are for training, so the text ends behind the last message.
 # - `answer` is True for the tokens that the model has to write itself. These are the content of each message of the
 #   assistant and the `<|im_end|>` behind it. What is asked of the model, and the frame around all messages, is False.
-# - `tokenizer.encode(text)` gives a list of ids, in which `<|im_start|>` and `<|im_end|>` are one id each. Encode header,
-#   content with its end mark, and newline each by itself, or the whole text. In the check both give the same ids.
+# - `tokenizer.encode(text)` gives a list of ids, in which `<|im_start|>` and `<|im_end|>` are one id each. Whether header,
+#   content and newline are encoded each by itself or as one text makes no difference in the check.
 #
 # `ids` and `answer` are tensors with one entry for each token, and `messages` stays as it is.
 #
