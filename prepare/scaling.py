@@ -175,7 +175,7 @@ def rows_of(size: Size, lengths: tuple[int, ...], blocks: Blocks, held: Int[Tens
         run.read(blocks, steps - round(COOL * steps))
         branch = run.copied()
         branch.read(blocks, steps, cool=True)
-        row = {"D": size.D, "L": size.L, "parameters": run.parameters, "bytes": steps * ROWS * T}
+        row: dict[str, Any] = {"D": size.D, "L": size.L, "parameters": run.parameters, "bytes": steps * ROWS * T}
         row |= {"loss": round(held_out_loss(branch.model, held), 4), "cpu_seconds": round(branch.seconds)}
         print(row, flush=True)
         rows.append(row)
@@ -192,7 +192,7 @@ def main() -> None:
     _, held_out = prose_texts()
     texts = ["\n".join(body) for title, body in documents(package, since=1790) if body and not is_held_out(title)]
     blocks, held = Blocks(bytes_of(texts)), bytes_of(held_out)
-    found = {"runs": [], "held_out_runs": []}
+    found: dict[str, list[dict[str, Any]]] = {"runs": [], "held_out_runs": []}
     for size, lengths, kind in [*((size, BYTES, "runs") for size in SIZES), (LARGEST, HELD_OUT_BYTES, "held_out_runs")]:
         kept = folder / f"{size.D}.json"
         if not kept.exists():
