@@ -250,7 +250,7 @@ def blocks(ids: Int[Tensor, "N"], T: int, B: int, generator: torch.Generator):
 # - Chance comes from `generator` alone. Equal seeds give equal batches, and another call with the same generator goes
 #   on to new starts. *How* a start is drawn from it is free.
 #
-# The check hands your test right functions, which it must let pass, and wrong ones of fifteen kinds, a new selection
+# The check hands your test right functions, which it must let pass, and wrong ones of 23 kinds, a new selection
 # of them while grading. Call them as often as you like, with any text of more than $T$ tokens.
 #
 # <details><summary>Hint 1</summary>

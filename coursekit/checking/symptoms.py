@@ -98,13 +98,16 @@ def _property(
             looks = [said for one in mine if (said := look(one)) is not None]
             if agreed := [told for told in (looks or [[]])[0] if all(told in other for other in looks)]:
                 told = f"{name}, where all of it is finite, {agreed[0]}" if name in odd else f"{name} {agreed[0]}"
-                return told if len(mine) > 1 else f"{mine[0].label}: {told}"
+                if len(mine) == 1:
+                    return f"{mine[0].label}: {told}"
+                asked = sum(name in right for case, right in zip(cases, expected, strict=True) if not case.hidden)
+                return told if 2 * len(mine) >= asked else f"in the {len(mine)} cases that differ, {told}"
     if told := _unmoved(exercise, cases, outcomes, expected):
         return told
     if len(seen) > 1 and all(map(_nearly, seen)):
         return (
-            f"what differs is right but for {NEAR:.1%} of the largest number: a step in a coarser dtype, another small "
-            "constant (an epsilon), or a large number in place of infinity can make such a difference"
+            f"what differs is right but for less than {NEAR:.1%} of the largest number: a step in a coarser dtype, "
+            "another small constant (an epsilon), or a large number in place of infinity can make such a difference"
         )
     return ""
 

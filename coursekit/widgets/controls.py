@@ -64,8 +64,8 @@ def live(draw: Callable[..., Shown], controls: dict[str, ipywidgets.ValueWidget]
 
 def labelled(description: str, **options: Any) -> dict[str, Any]:
     """Options for a control whose description is never cut off and which redraws when it is let go."""
-    wide = ipywidgets.Layout(width="34em")
-    return {"description": translated(description), "style": {"description_width": "9em"}, "layout": wide, **options}
+    wide = ipywidgets.Layout(width="37em")
+    return {"description": translated(description), "style": {"description_width": "12em"}, "layout": wide, **options}
 
 
 def number(value: Any, low: float, high: float) -> bool:

@@ -50,8 +50,8 @@ def cases(g):
 
 
 def far(g):
-    """Queries and keys so large that scores differ by hundreds."""
-    scale = torch.tensor([30.0] * 16 + [1.0] * 8, dtype=torch.float64)
+    """Queries and keys so large that scores differ by hundred thousands: what stands for -inf has to lie below."""
+    scale = torch.tensor([400.0] * 16 + [1.0] * 8, dtype=torch.float64)
     return {"blocks.0.qkv.weight": scale[:, None] * normal(g, 24, 8, dtype=torch.float64) / 8**0.5}
 
 

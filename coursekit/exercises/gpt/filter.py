@@ -69,6 +69,7 @@ def cases(g):
         case("top-p", steep, p=between(20, 35), apart=900.0, note="logits far from 0"),
         case("top-p", few, even, p=100, note="some are -inf already"),
         case("top-p", (9, 4), p=between(75, 95)),
+        case("top-p", (25, 25, 25, 25), p=PARTS / 2, note="two of four reach it exactly"),
         case("top-p", *crowd, p=between(75, 95), note="ties"),
         case("top-p", flat, steep, k=4, p=between(74, 76)),
         case("min-p and all", steep, even, flat, m=between(32, 47)),
@@ -200,7 +201,11 @@ EXERCISE = Exercise(
         none("outside", "{n:.0f} ids lie outside of 0 ... V - 1", when="counted"),
         none("removed", "{n:.0f} of {ids:.0f} ids are tokens whose logit is -inf: their probability is 0", "counted"),
         none("again", "{n:.0f} ids differ between two calls with equal seeds: draw from `generator`", "counted"),
-        none("alike", "all rows with equal logits get the same id: each row draws for itself", "several"),
+        none(
+            "alike",
+            "all rows with equal logits get one id, which is no chance: each row draws by itself and by its chances",
+            "several",
+        ),
         none("frozen", "the next call with the same generator gives the same ids again, in all rows", "several"),
         at_most(
             *("neighbours", 6),

@@ -141,10 +141,14 @@ def _leaves_it_as_it_was(model, x, cache):
 
 @torch.no_grad()
 def _reads_its_weights(model, x, empty):
-    """Raises Wrong where a step agrees with `forward` on a first token, and no more when the weights have changed."""
+    """Raises Wrong where steps agree with `forward` on three tokens, and no more when the weights have changed."""
+    tokens = torch.cat([x, 0.5 * x, -x], 1)
 
     def agree():
-        return _close(_step(model, x, empty)[0], returned(model(x), "Y"))
+        cache = empty
+        for t in range(tokens.shape[1]):
+            y, cache = _step(model, tokens[:, t : t + 1], cache)
+        return _close(y, returned(model(tokens), "Y")[:, -1:])
 
     before = agree()
     for p in model.parameters():

@@ -34,10 +34,18 @@ def cases(g):
         return Case("perplexity", label, {"sums": sums, "counts": list(counts)})
 
     def text(label, letters, n, count, mean, ends=""):
-        spelt = "".join(letters[i] for i in torch.randint(len(letters), (n,), generator=g).tolist())
+        picks = torch.randint(len(letters), (n,), generator=g)
+        if letters == FOREIGN:  # none of them is left out
+            picks[: len(letters)] = torch.arange(len(letters))
+        spelt = "".join(letters[i] for i in picks.tolist())
         spelt = f"{ends}{spelt}{ends}"
         factor = 0.8 + 0.4 * torch.rand((), generator=g, dtype=double).item()
         return Case("bits per byte", label, {"loss": round(mean * factor, 6), "count": count, "text": spelt})
+
+    def sure(case):
+        """One target that counts costs nothing at all."""
+        case.inputs["logits"][0, 0, case.inputs["targets"][0, 0]] = 5000.0
+        return case
 
     def also(case, label, **changed):
         """The same, but for what is changed."""
@@ -58,7 +66,7 @@ def cases(g):
         loss(1, T=1, V=4),
         loss(2, T=3, V=700),
         loss(40, 25, T=48, V=6),
-        loss(4, 2, T=4, V=6, dtype=double, logits=far, note="logits far apart"),
+        sure(loss(4, 2, T=4, V=6, dtype=double, logits=far, note="logits far apart")),
         loss(1, 4, T=5, V=6, gradients=True),
         loss(4, 1, T=4, V=5, ignore=2, dtype=double, gradients=True, note="a token's id"),
         two,
@@ -70,6 +78,7 @@ def cases(g):
         windows("windows of 4, 0 and 9 targets", [3.0, 0.0, 1.5], [4, 0, 9]),
         windows("windows of 5, 3 and 4 targets, those of the second cost nothing", [2.0, 0.0, 3.0], [5, 3, 4]),
         windows("a target that surprises among a million", [30.0, 0.5], [2, 1_000_000]),
+        windows("a model that is all but always wrong", [28.0, 35.0], [4, 6]),
         windows("60 windows", [2.0 + 0.05 * i for i in range(60)], many),
         windows("a model that is always sure", [0.0, 0.0], [5, 3]),
         spelt,

@@ -67,6 +67,7 @@ def cases(g):
         stop("a stop begins within another", (0, 1, 2, 3, 4), (2,), (1, 2, 3)),
         stop("a stop begins twice, and goes on once", (0, 1, 1, 2, 3), (1, 2)),
         stop("a stop of equal ids begins one place late", (0, 1, 1, 1, 2, 3), (1, 1, 2)),
+        stop("a stop begins again later", (0, 1, 4, 1, 2, 3), (1, 2)),
         stop("a stop begins within itself", (0, 1, 2, 1, 2, 1, 3, 4), (1, 2, 1, 3)),
         stop("a stop is longer than the text", (0, 1), (0, 1, 2)),
         stop("there are no stops", (0, 1, 2, 1)),

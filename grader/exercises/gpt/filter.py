@@ -136,6 +136,16 @@ class CrossingDropped(Steps):
 
 
 @wrong_filter(
+    "A token stays although those before it reach top_p exactly: it stays when their sum is *below* top_p, with `<`."
+)
+class ReachedStays(Steps):
+    def nucleus(self, p, top_p):
+        stays = p.cumsum(-1) - p <= top_p
+        stays[:, 0] = True
+        return stays
+
+
+@wrong_filter(
     "With a top_p of 0 no token is left, and the softmax of nothing but -inf is NaN. The most probable token always "
     "stays."
 )

@@ -24,6 +24,8 @@ PARTS = {"s": "torch.randint(N - T, (B,), generator=generator)", "x": "ids[at]",
 # The places of a row, of which two neighbours in the middle are exchanged.
 EXCHANGED = "at[:, [*range(T // 2 - 1), T // 2, T // 2 - 1, *range(T // 2 + 1, T)]]"
 
+MIDDLE = "(torch.arange(B) == B // 2)[:, None]"
+
 
 def written(**parts):
     return SOURCE.format(**(PARTS | parts))
@@ -46,12 +48,10 @@ RIGHT = {
     "starts that come unequally often": written(s="(torch.rand(B, generator=generator) ** 1.5 * (N - T)).long()"),
 }
 MUTANTS = {
-    "the shape": (
-        written(x="ids[at][:, :-1]", y="ids[at][:, 1:]"),
-        written(x="ids[at].T", y="ids[at + 1].T"),
-        written(x="ids[at].flatten()", y="ids[at + 1].flatten()"),
-        written(y="ids[at + 1][None]"),
-    ),
+    "a shape that is too short": (written(x="ids[at][:, :-1]", y="ids[at + 1][:, 1:]"),),
+    "a shape that lies on its side": (written(x="ids[at].T", y="ids[at + 1].T"),),
+    "a shape without rows": (written(x="ids[at].flatten()", y="ids[at + 1].flatten()"),),
+    "the shape of y alone": (written(y="ids[at + 1][None]"), written(y="ids[at + 1][..., None]")),
     # Each y follows its x in the text, and the places of a row do not.
     "what x holds": (
         written(
@@ -65,11 +65,10 @@ MUTANTS = {
         written(y="ids[(at + 2).clamp(max=N - 1)]"),
         written(y="ids[(at - 1).clamp(min=0)]"),
     ),
-    "what the targets are made of": (
-        written(y="x + 1"),
-        written(y="(x + 1) % (ids.max() + 1)"),
-        written(y="x + (ids[1] - ids[0])"),
-    ),
+    "targets that are counted": (written(y="x + 1"), written(y="(x + 1) % (ids.max() + 1)")),
+    "targets that are a step away": (written(y="x + (ids[1] - ids[0])"),),
+    "one row of x": (written(x=f"torch.where({MIDDLE}, ids[at].flip(1), ids[at])"),),
+    "one row of y": (written(y=f"torch.where({MIDDLE}, ids[at + 1].flip(1), ids[at + 1])"),),
     # From T = 4 on both ends are right, and all tokens are there.
     "the middle of a row of x": (
         written(x=f"ids[{EXCHANGED}]"),
@@ -114,11 +113,15 @@ MUTANTS = {
     "the generator": (
         written(s="torch.randint(N - T, (B,))"),
         written(s="(torch.rand(B) * (N - T)).long()"),
+    ),
+    "the generator, from the second row on": (
         written(s="torch.cat([torch.randint(N - T, (1,), generator=generator), torch.randint(N - T, (B - 1,))])"),
     ),
     "one call after another": (
         written(s="torch.randint(N - T, (B,), generator=torch.Generator().manual_seed(0))"),
         written(s="torch.randint(N - T, (B,), generator=generator.manual_seed(0))"),
+    ),
+    "another call with one generator": (
         written(s="torch.randint(N - T, (B,), generator=torch.Generator().manual_seed(generator.initial_seed()))"),
     ),
 }
@@ -309,8 +312,8 @@ class GeneratorUnasked(Steps):
 
 
 @slip(
-    "A function passes that leaves the generator alone and draws from torch's global random numbers. Two calls with "
-    "equally seeded generators must agree, and without torch.manual_seed before them."
+    "A function passes that draws from torch's global random numbers, if only for some of its rows. Two calls with "
+    "equally seeded generators must agree in all rows, and without torch.manual_seed before them."
 )
 class SeedsTheGlobal(Steps):
     def seeded(self):

@@ -535,3 +535,11 @@ def frozen(self, model, h):
 
 
 wrong("surroundings", "the model is frozen", told="frozen afterwards")(answer("frozen", result=frozen))
+
+
+def far_below(self, q, k, v, mask):
+    S = (q @ k.mT / q.shape[-1] ** 0.5).masked_fill(~mask[:, None], -1e4)
+    return S.softmax(-1) @ v
+
+
+wrong("far", "-10,000 in place of -inf", told="far apart")(answer("far_below", attention=far_below))

@@ -723,3 +723,17 @@ def draw_two_digits(logits, generator):
 @wrong("plain", "top-p is not there at all", told="B=")
 def no_top_p(logits, temperature, top_k=None, top_p=None, min_p=None):
     return filtered(logits, temperature, top_k, None, min_p)
+
+
+@wrong("named", "a token stays where those before it reach top_p exactly", true="ReachedStays")
+def reached_stays(logits, temperature, top_k=None, top_p=None, min_p=None):
+    def of_p(z, top_p):
+        if top_p is None:
+            return z
+        p, ids = z.softmax(-1).sort(dim=-1, descending=True, stable=True)
+        removed = p.cumsum(-1) > top_p
+        removed[..., 1:] = removed[..., :-1].clone()
+        removed[..., 0] = False
+        return z.masked_fill(torch.zeros_like(removed).scatter(1, ids, removed), -INF)
+
+    return filtered(logits, temperature, top_k, top_p, min_p, of_p=of_p)

@@ -397,3 +397,14 @@ def nll(logits, targets, ignore):
 def gathered(logits, targets, ignore):
     nats = -logits.log_softmax(-1).gather(-1, targets.clamp(min=0)[..., None])[..., 0]
     return nats[targets != ignore].mean()
+
+
+@wrong("far", "perplexity is cut off at e^20, as in a well-known code", told="all but always wrong", at=1)
+def cut_perplexity(sums, counts):
+    return math.exp(min(sum(sums) / sum(counts), 20))
+
+
+@wrong("far", "a target that costs nothing is taken for one that is ignored", told="logits far apart")
+def costs_nothing(logits, targets, ignore):
+    nats = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=ignore, reduction="none")
+    return nats.sum() / (nats != 0).sum()

@@ -410,3 +410,15 @@ def sorted_inside(blocks):
     assert torch.equal(x.sort(1).values, rows[s, :-1].sort(1).values)
     assert torch.equal(y.sort(1).values, rows[s, 1:].sort(1).values)
     seeds(blocks)
+
+
+@wrong("plain", "the first row alone is compared", told="one row of")
+def first_row_alone(blocks):
+    ids, T, B = TEXT, 4, 400
+    x, y = blocks(ids, T, B, seeded(1))
+    assert x.shape == y.shape == (B, T)
+    s, rows = starts(x), ids.unfold(0, T + 1, 1)
+    assert set(s.tolist()) == set(range(len(ids) - T))
+    assert torch.equal(x[0], rows[s[0], :-1])
+    assert torch.equal(y[0], rows[s[0], 1:])
+    seeds(blocks)
