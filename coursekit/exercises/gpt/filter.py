@@ -203,7 +203,7 @@ EXERCISE = Exercise(
         none("again", "{n:.0f} ids differ between two calls with equal seeds: draw from `generator`", "counted"),
         none(
             "alike",
-            "all rows with equal logits get one id, which is no chance: each row draws by itself and by its chances",
+            "all rows with equal logits get the same id, by no chance: each row draws for itself, by its chances",
             "several",
         ),
         none("frozen", "the next call with the same generator gives the same ids again, in all rows", "several"),

@@ -48,10 +48,6 @@ RIGHT = {
     "starts that come unequally often": written(s="(torch.rand(B, generator=generator) ** 1.5 * (N - T)).long()"),
 }
 MUTANTS = {
-    "a shape that is too short": (written(x="ids[at][:, :-1]", y="ids[at + 1][:, 1:]"),),
-    "a shape that lies on its side": (written(x="ids[at].T", y="ids[at + 1].T"),),
-    "a shape without rows": (written(x="ids[at].flatten()", y="ids[at + 1].flatten()"),),
-    "the shape of y alone": (written(y="ids[at + 1][None]"), written(y="ids[at + 1][..., None]")),
     # Each y follows its x in the text, and the places of a row do not.
     "what x holds": (
         written(
@@ -124,6 +120,10 @@ MUTANTS = {
     "another call with one generator": (
         written(s="torch.randint(N - T, (B,), generator=torch.Generator().manual_seed(generator.initial_seed()))"),
     ),
+    "a shape that is too short": (written(x="ids[at][:, :-1]", y="ids[at + 1][:, 1:]"),),
+    "a shape that lies on its side": (written(x="ids[at].T", y="ids[at + 1].T"),),
+    "a shape without rows": (written(x="ids[at].flatten()", y="ids[at + 1].flatten()"),),
+    "the shape of y alone": (written(y="ids[at + 1][None]"), written(y="ids[at + 1][..., None]")),
 }
 
 

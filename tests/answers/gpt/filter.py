@@ -430,7 +430,7 @@ def draw_systematic(logits, generator):
 @wrong(
     "dependence",
     "each pair of rows shares u and 1 - u, antithetic",
-    told="same id in .* by chance|that follow each other go together",
+    told="same id in .* by chance|half a batch apart, go together",
     at=1,
 )
 def draw_antithetic(logits, generator):
@@ -659,7 +659,7 @@ def undivided_probabilities(logits, temperature, top_k=None, top_p=None, min_p=N
 @wrong(
     "dependence",
     "the random numbers are sorted first",
-    told="same id in .* by chance|that follow each other go together",
+    told="same id in .* by chance|half a batch apart, go together",
     at=1,
 )
 def draw_sorted(logits, generator):

@@ -49,7 +49,7 @@ def seeds(blocks, ids=TEXT, T=4, B=50):
 @wrong(
     "plain",
     "CS336's: the tokens 0 to 99, and y == x + 1",
-    told=r"a wrong one \(what the targets are made of\): your test lets it pass",
+    told=r"a wrong one \(targets that are counted\): your test lets it pass",
 )
 def x_plus_1(blocks):
     ids = torch.arange(100)
