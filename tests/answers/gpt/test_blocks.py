@@ -183,7 +183,7 @@ def over_many_batches(blocks):
     assert seen == set(range(8))
 
 
-@wrong("ones", "one row and one token alone", told="Only an AssertionError says")
+@wrong("ones", "one row and one token alone", told="your test lets it pass")
 def one_row(blocks):
     seen = set()
     g = seeded(0)
