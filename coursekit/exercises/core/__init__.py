@@ -1,0 +1,13 @@
+"""Chapter 01, core concepts."""
+
+from coursekit.checking.contract import Chapter
+
+CHAPTER = Chapter(
+    slug="01_core_concepts",
+    title="Core concepts",
+    exercises=(
+        "core.shapes",
+        "core.cross_entropy",
+        "core.linear_gelu",
+    ),
+)
