@@ -9,5 +9,7 @@ CHAPTER = Chapter(
         "core.shapes",
         "core.cross_entropy",
         "core.linear_gelu",
+        "core.norms",
+        "core.schedule",
     ),
 )
