@@ -11,5 +11,6 @@ CHAPTER = Chapter(
         "core.linear_gelu",
         "core.norms",
         "core.schedule",
+        "core.clip",
     ),
 )
