@@ -12,5 +12,6 @@ CHAPTER = Chapter(
         "core.norms",
         "core.schedule",
         "core.clip",
+        "core.bpe",
     ),
 )
