@@ -7,11 +7,14 @@ CHAPTER = Chapter(
     title="Core concepts",
     exercises=(
         "core.shapes",
+        "core.autograd",
         "core.cross_entropy",
         "core.linear_gelu",
         "core.norms",
         "core.schedule",
         "core.clip",
+        "core.optimisers",
         "core.bpe",
+        "core.large",
     ),
 )
