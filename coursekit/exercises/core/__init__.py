@@ -13,6 +13,7 @@ CHAPTER = Chapter(
         "core.norms",
         "core.schedule",
         "core.clip",
+        "core.test_norm",
         "core.optimisers",
         "core.bpe",
         "core.large",

@@ -121,7 +121,9 @@ class Averaged(Sgd):
         return self.mu * b + (1 - self.mu) * g
 
 
-@wrong_sgd("SGD's `nesterov` has no effect, as when the old b is taken: with it the step is g + momentum * b, with the new b.")
+@wrong_sgd(
+    "SGD's `nesterov` has no effect, as when the old b is taken: with it the step is g + momentum * b, with the new b."
+)
 class NoNesterov(Sgd):
     def step_of(self, g, b):
         return self.rate() * b
