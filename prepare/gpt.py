@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from coursekit.material.assets import FOLDER
 from coursekit.material.data import byte_pairs, is_held_out, prose_texts
 from prepare.prose import documents
+from prepare.training import adamw, begin
 
 V, T, D, H, L = 3072, 128, 192, 6, 6
 SEED, SIZE, RATE, WARM_UP, DECAY, DROPOUT, CLIP = 0, 32, 2e-3, 200, 0.1, 0.1, 1.0
@@ -63,11 +64,7 @@ class GPT(nn.Module):
         self.h = nn.ModuleList(Block() for _ in range(L))
         self.ln_f = nn.LayerNorm(D)
         self.dropout = nn.Dropout(DROPOUT)
-        for name, weight in self.named_parameters():
-            if weight.dim() > 1:
-                nn.init.normal_(weight, std=0.02 / math.sqrt(2 * L) if name.endswith("c_proj.weight") else 0.02)
-            elif name.endswith("bias"):
-                nn.init.zeros_(weight)
+        begin(self, L, ("c_proj.weight",))
 
     def forward(self, ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T V"]:
         x = self.dropout(self.wte(ids) + self.wpe.weight[: ids.shape[1]])
@@ -134,9 +131,7 @@ def train(
     """The weights at the lowest held-out loss, and the run's report; goes on from what `folder` holds."""
     torch.manual_seed(SEED)
     model, steps = GPT(), STEPS[name]
-    groups = [[w for w in model.parameters() if (w.dim() > 1) == matrix] for matrix in (True, False)]
-    parameters = [{"params": groups[0], "weight_decay": DECAY}, {"params": groups[1], "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(parameters, lr=RATE, betas=(0.9, 0.95), fused=True)
+    optimizer = adamw(model, RATE, DECAY)
     done: dict[str, Any] = {"step": 0, "cpu_seconds": 0.0, "loss": 0.0, "curve": [], "samples": []}
     best: dict[str, Any] = {"loss": math.inf, "weights": model.state_dict()}
     state = folder / f"{name}.pt"

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import copy
 import json
-import math
 import sys
 import time
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from torch import Tensor, nn
 from coursekit.material.assets import FOLDER
 from coursekit.material.data import is_held_out, prose_texts
 from prepare.prose import documents
+from prepare.training import adamw, begin
 
 V, T, ROWS, SEED = 256, 128, 16, 0
 RATE, WARM_UP, DECAY, CLIP, COOL = 3e-3, 50, 0.1, 1.0, 0.2
@@ -79,12 +79,7 @@ class GPT(nn.Module):
         self.tokens, self.positions = nn.Embedding(V, size.D), nn.Embedding(T, size.D)
         self.blocks = nn.ModuleList(Block(size) for _ in range(size.L))
         self.norm = nn.LayerNorm(size.D)
-        for name, weight in self.named_parameters():
-            if weight.dim() > 1:
-                last = name.endswith(("out.weight", "down.weight"))
-                nn.init.normal_(weight, std=0.02 / math.sqrt(2 * size.L) if last else 0.02)
-            elif name.endswith("bias"):
-                nn.init.zeros_(weight)
+        begin(self, size.L, ("out.weight", "down.weight"))
 
     def forward(self, ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T V"]:
         x = self.tokens(ids) + self.positions.weight[: ids.shape[1]]
@@ -99,13 +94,13 @@ class Run:
     def __init__(self, size: Size) -> None:
         torch.manual_seed(SEED)
         self.size, self.model, self.step, self.seconds = size, GPT(size), 0, 0.0
-        self.optimizer = adamw(self.model, size.rate)
+        self.optimizer = adamw(self.model, size.rate, DECAY)
 
     def copied(self) -> Run:
         """Another run that goes on from here by itself."""
         run = copy.copy(self)
         run.model = copy.deepcopy(self.model)
-        run.optimizer = adamw(run.model, self.size.rate)
+        run.optimizer = adamw(run.model, self.size.rate, DECAY)
         run.optimizer.load_state_dict(copy.deepcopy(self.optimizer.state_dict()))
         return run
 
@@ -128,14 +123,6 @@ class Run:
     @property
     def parameters(self) -> int:
         return sum(w.numel() for w in self.model.parameters())
-
-
-def adamw(model: GPT, rate: float) -> torch.optim.Optimizer:
-    """Matrices decay, biases and norms do not."""
-    groups = [[w for w in model.parameters() if (w.dim() > 1) == matrix] for matrix in (True, False)]
-    decays = zip(groups, (DECAY, 0.0), strict=True)
-    parameters = [{"params": group, "weight_decay": decay} for group, decay in decays]
-    return torch.optim.AdamW(parameters, lr=rate, betas=(0.9, 0.95), fused=True)
 
 
 class Blocks:

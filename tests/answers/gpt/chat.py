@@ -2,7 +2,6 @@
 
 import itertools
 import unicodedata
-from functools import partial
 
 import torch
 
@@ -559,44 +558,25 @@ class SmallIntegers(Chat):
 # A third round.
 
 
-def as_given(messages, tokenizer, own, learned, text=lambda content: content):
-    """The template, with a rule for the system message, one for what is learned, and one for the contents."""
-    ids, answer = [], []
-    for m in [{"role": "system", "content": SYSTEM}] * own(messages) + messages:
-        for piece, flag in (
-            (f"<|im_start|>{m['role']}\n", False),
-            (f"{text(m['content'])}<|im_end|>", learned(m["role"])),
-            ("\n", False),
-        ):
-            new = tokenizer.encode(piece)
-            ids, answer = ids + new, answer + [flag] * len(new)
-    return torch.tensor(ids), torch.tensor(answer)
+@slip("named", "a system message only before a user's", told="comes first: the text of the ids")
+class BeforeAUser(Chat):
+    def all(self, messages):
+        return [{"role": "system", "content": SYSTEM}] * (messages[0]["role"] == "user") + messages
 
 
-def not_the_system(messages):
-    return messages[0]["role"] != "system"
+@slip("named", "all is learned but what system and user say", told="another role between: what is learned")
+class ToolsLearned(Chat):
+    def learned(self, message, n, messages):
+        return message["role"] not in ("system", "user")
 
 
-def of_the_assistant(role):
-    return role == "assistant"
+@slip("named", "letters are normalised", told="several ways: the text of the ids")
+class Normalised(Chat):
+    def content(self, message):
+        return unicodedata.normalize("NFC", message["content"])
 
 
-@ANSWERS.wrong("named", "a system message only before a user's", told="comes first: the text of the ids")
-def before_a_user(messages, tokenizer):
-    return as_given(messages, tokenizer, lambda messages: messages[0]["role"] == "user", of_the_assistant)
-
-
-@ANSWERS.wrong("named", "all is learned but what system and user say", told="another role between: what is learned")
-def tools_learned(messages, tokenizer):
-    return as_given(messages, tokenizer, not_the_system, lambda role: role not in ("system", "user"))
-
-
-@ANSWERS.wrong("named", "letters are normalised", told="several ways: the text of the ids")
-def normalised(messages, tokenizer):
-    return as_given(messages, tokenizer, not_the_system, of_the_assistant, partial(unicodedata.normalize, "NFC"))
-
-
-@ANSWERS.wrong("large", "ids of 16 bits", told="ids holds -")
-def short_ids(messages, tokenizer):
-    ids, answer = as_given(messages, tokenizer, not_the_system, of_the_assistant)
-    return ids.to(torch.int16), answer
+@slip("large", "ids of 16 bits", told="ids holds -")
+class ShortIds(Chat):
+    def tensors(self, ids, answer):
+        return torch.tensor(ids).to(torch.int16), torch.tensor(answer)

@@ -71,15 +71,21 @@ class Base(nn.Module):
     def at(self, cache):
         return cache.shape[1]
 
+    def place(self, cache):
+        return torch.tensor([self.at(cache)], device=cache.device)
+
     def step(self, x, cache):
-        t = torch.tensor([self.at(cache)], device=x.device)
+        t = self.place(cache)
         a, b = self.queries(x, t)
         cache = torch.cat([cache, torch.cat(self.latent(x, t), -1)], 1)
         z, k = cache.split([self.c, self.r], -1)
         return self.out(self.merged(self.absorbed(a, b, z, k))), cache
 
+    def maps(self):
+        return [w.weight.view(self.H, self.d, self.c) for w in (self.up_k, self.up_v)]
+
     def absorbed(self, a, b, z, k):
-        U, V = (w.weight.view(self.H, self.d, self.c) for w in (self.up_k, self.up_v))
+        U, V = self.maps()
         S = (a @ U @ z[:, None].mT + b @ k[:, None].mT) * self.scale()
         return S.softmax(-1) @ z[:, None] @ V.mT
 
@@ -612,15 +618,13 @@ class Buffered(Base):
 
 @wrong("again", "the absorbed weights are kept", told="it keeps old ones")
 class KeepsItsWeights(Base):
-    def absorbed(self, a, b, z, k):
+    def maps(self):
         if not hasattr(self, "kept"):
-            self.kept = [w.weight.detach().clone().view(self.H, self.d, self.c) for w in (self.up_k, self.up_v)]
-        U, V = self.kept
-        S = (a @ U @ z[:, None].mT + b @ k[:, None].mT) * self.scale()
-        return S.softmax(-1) @ z[:, None] @ V.mT
+            self.kept = [w.detach().clone() for w in super().maps()]
+        return self.kept
 
 
-@wrong("surroundings", "a step switches gradients off for good", told="gradients are switched off|gradients")
+@wrong("surroundings", "a step switches gradients off for good", told="gradients are switched off")
 class GradientsOffInSteps(Base):
     def step(self, x, cache):
         torch.set_grad_enabled(False)
@@ -650,9 +654,6 @@ class TableOfPositions(Base):
         super().__init__(D, H, d, c, r)
         self.register_buffer("places", torch.arange(4096), persistent=False)
 
-    def step(self, x, cache):
+    def place(self, cache):
         n = cache.shape[1]
-        t = self.places[n : n + 1]
-        a, b = self.queries(x, t)
-        cache = torch.cat([cache, torch.cat(self.latent(x, t), -1)], 1)
-        return self.out(self.merged(self.absorbed(a, b, *cache.split([self.c, self.r], -1)))), cache
+        return self.places[n : n + 1]

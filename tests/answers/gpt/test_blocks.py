@@ -387,38 +387,33 @@ def with_the_function_above(blocks):
 # A third round.
 
 
+def of_each_start(blocks, T=4, B=400):
+    """x and y, and what they should be, where all starts come and chance comes from the generator."""
+    x, y = blocks(TEXT, T, B, seeded(1))
+    assert x.shape == y.shape == (B, T)
+    s, rows = starts(x), TEXT.unfold(0, T + 1, 1)
+    assert set(s.tolist()) == set(range(len(TEXT) - T))
+    seeds(blocks)
+    return x, y, rows[s, :-1], rows[s, 1:]
+
+
 @wrong("plain", "the ends of a row are looked at, and not its middle", told="the middle of a row")
 def ends_of_rows(blocks):
-    ids, T, B = TEXT, 4, 400
-    x, y = blocks(ids, T, B, seeded(1))
-    assert x.shape == y.shape == (B, T)
-    s = starts(x)
-    assert set(s.tolist()) == set(range(len(ids) - T))
-    assert torch.equal(x[:, -1], ids[s + T - 1])
-    assert torch.equal(y[:, 0], ids[s + 1])
-    assert torch.equal(y[:, -1], ids[s + T])
-    seeds(blocks)
+    x, y, right_x, right_y = of_each_start(blocks)
+    assert torch.equal(x[:, -1], right_x[:, -1])
+    assert torch.equal(y[:, 0], right_y[:, 0])
+    assert torch.equal(y[:, -1], right_y[:, -1])
 
 
 @wrong("plain", "rows are compared as sorted", told="the middle of a row")
 def sorted_inside(blocks):
-    ids, T, B = TEXT, 4, 400
-    x, y = blocks(ids, T, B, seeded(1))
-    assert x.shape == y.shape == (B, T)
-    s, rows = starts(x), ids.unfold(0, T + 1, 1)
-    assert set(s.tolist()) == set(range(len(ids) - T))
-    assert torch.equal(x.sort(1).values, rows[s, :-1].sort(1).values)
-    assert torch.equal(y.sort(1).values, rows[s, 1:].sort(1).values)
-    seeds(blocks)
+    x, y, right_x, right_y = of_each_start(blocks)
+    assert torch.equal(x.sort(1).values, right_x.sort(1).values)
+    assert torch.equal(y.sort(1).values, right_y.sort(1).values)
 
 
 @wrong("plain", "the first row alone is compared", told="one row of")
 def first_row_alone(blocks):
-    ids, T, B = TEXT, 4, 400
-    x, y = blocks(ids, T, B, seeded(1))
-    assert x.shape == y.shape == (B, T)
-    s, rows = starts(x), ids.unfold(0, T + 1, 1)
-    assert set(s.tolist()) == set(range(len(ids) - T))
-    assert torch.equal(x[0], rows[s[0], :-1])
-    assert torch.equal(y[0], rows[s[0], 1:])
-    seeds(blocks)
+    x, y, right_x, right_y = of_each_start(blocks)
+    assert torch.equal(x[0], right_x[0])
+    assert torch.equal(y[0], right_y[0])
