@@ -1,7 +1,5 @@
 """speculate(...): which drafted tokens stay, and from what the next one is drawn, so that no distribution changes."""
 
-from functools import partial
-
 import torch
 
 from coursekit.checking.contract import Case, Exercise, dtype_name
@@ -92,11 +90,20 @@ def probe(case, speculate):
         asked.append(p.detach().clone())
         return case["drawn"]
 
+    def chances_of(logits):
+        if logits.dim() != 2:
+            raise Wrong(f"chances was given logits {tuple(logits.shape)}, expected rows of them, (n, V)")
+        return chances(case, logits)
+
     ids = whole_numbers(
-        speculate(target, case["draft"], case["tokens"], case["uniforms"], partial(chances, case), draw),
+        speculate(target, case["draft"], case["tokens"], case["uniforms"], chances_of, draw),
         "the ids",
         target,
     )
+    if not asked and len(ids) == k + 1:
+        raise Wrong(
+            "the last id does not come from draw, which is not called: it gives the last id, whatever came before"
+        )
     if not asked:
         raise Wrong("draw is not called: it gives the last id, be a token rejected or all of them accepted")
     return {
