@@ -210,9 +210,7 @@ def begins_anew_behind(ids, stops):
     return min(found)
 
 
-@wrong_stop(
-    "A stop is looked for at one place alone, the first that holds its first id: it may begin at a later one."
-)
+@wrong_stop("A stop is looked for at one place alone, the first that holds its first id: it may begin at a later one.")
 def first_place_alone(ids, stops):
     places = [ids.index(stop[0]) for stop in stops if stop[0] in ids]
     return min((at for at in places if any(ids[at : at + len(stop)] == stop for stop in stops)), default=len(ids))
