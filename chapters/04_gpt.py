@@ -492,8 +492,8 @@ came_out("gpt.fresh", round(fresh_loss))
 #   Most code counts two a block, as we do.)
 # - All biases are 0, and the weights of norms are 1, whatever the model held before.
 #
-# All random numbers come from `generator`, and `layers` is $L$. Numbers change in place, in the Parameters that
-# are there. The matrices are called `tokens` and `positions`, and in each block `qkv`, `out`, `up` and `down`. A model
+# All random numbers come from `generator`, and `layers` is $L$. The Parameters that are there get new numbers, and
+# none is replaced. The matrices are called `tokens` and `positions`, and in each block `qkv`, `out`, `up` and `down`. A model
 # may know the matrix of `tokens` by a second name, `head`, a linear map without a bias. It stays one matrix.
 #
 # <details><summary>Hint 1</summary>
@@ -2171,7 +2171,7 @@ check("gpt.latent", LatentAttention)
 #   in the dtype of $G$. A gradient of zeros gives zeros.
 # - $A$ has the size of the smaller side. Turn a matrix with more rows than columns over first, and the result back at
 #   the end. The check watches how large the tensors become.
-# - `muon_step(W, G, M, rate, momentum)` changes the Parameter $W$ and the momentum $M$ in place. It returns nothing.
+# - `muon_step(W, G, M, rate, momentum)` gives new numbers to the Parameter $W$, and to the momentum $M$ in place. It returns nothing.
 #   With the new $M$, $G + \mu M$ looks a step ahead, which is **Nesterov's momentum**. $G$ stays as it is.
 #
 # <details><summary>Hint 1</summary>

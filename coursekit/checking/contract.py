@@ -15,7 +15,7 @@ from torch import Tensor
 from coursekit.checking.calls import Call, probe_of
 
 Outputs = dict[str, Tensor]
-# How an output differs from the expected one, where both are of one shape and kind: a sentence.
+# How an output differs from the expected one, where both are of one shape and kind: a sentence, empty if it may.
 Said = Callable[[Tensor, Tensor], str]
 # A law looks at one case and returns a sentence when it is broken, None when it holds.
 Law = Callable[[dict[str, Any], Outputs], str | None]
@@ -78,8 +78,9 @@ class Exercise:
     course's exercise leaves it out: it is `LIBRARY` of `coursekit.library.attention.sdpa`, which is not there while
     grading. `tolerance` overrides `torch.testing`'s (rtol, atol) for a dtype. `ordered=False` where the parts are
     skills of their own, each paid for by itself. `importance` goes from 1, a curiosity, to 5, without which nothing
-    after it can be understood. `said` has the sentence for outputs whose difference is not told by their numbers; it
-    may tell no input. Raises ValueError where a call cannot be read.
+    after it can be understood. `said` has the sentence for outputs whose difference is not told by their numbers, an
+    empty one where so much may differ (4 names of 40); it may tell no input. `trained` where inputs come out of
+    training: on another processor rounding makes others of them. Raises ValueError where a call cannot be read.
     """
 
     id: str
@@ -97,6 +98,7 @@ class Exercise:
     ordered: bool = True
     tolerance: dict[torch.dtype, tuple[float, float]] = field(default_factory=dict)
     said: dict[str, Said] = field(default_factory=dict)
+    trained: bool = False
     signatures: tuple[Call, ...] = field(init=False)
     written: dict[str, str] = field(init=False)  # results that are text, texts or bytes: names among the outputs, kinds
 

@@ -23,9 +23,11 @@ def finding(exercise: Exercise, case: Case, outcome: Outcome, expected: Outputs)
     for name, right in expected.items():
         actual = outcome.outputs[name]
         if told := _difference(exercise, name, actual, right):
-            if said := _said(exercise, name, actual, right):
+            said = _said(exercise, name, actual, right)
+            if said is None:
+                return _unrevealed(name, actual, right) if case.hidden or _worked_out(case, right) else told
+            if said:
                 return said
-            return _unrevealed(name, actual, right) if case.hidden or _worked_out(case, right) else told
     broken = ((law, told) for law in exercise.laws if (told := law(case.inputs, outcome.outputs)))
     return next((unrevealed(law, told) if case.hidden else told for law, told in broken), "")
 
@@ -38,7 +40,10 @@ def _difference(exercise: Exercise, name: str, actual: Tensor, right: Tensor) ->
 
 
 def _said(exercise: Exercise, name: str, actual: Tensor, right: Tensor) -> str | None:
-    """What the exercise itself says of a wrong output, of hidden cases too: it reveals nothing of them."""
+    """What the exercise itself says of an output that differs, of hidden cases too: it reveals nothing of them.
+
+    Empty where so much may differ.
+    """
     say = exercise.said.get(name)
     return say(actual, right) if say and actual.shape == right.shape and actual.dtype == right.dtype else None
 

@@ -21,6 +21,7 @@ from torch import Tensor
 from coursekit.checking.contract import Law, Outputs
 
 SIGMAS = 5
+A_TENTH = 0.1
 BLANK = "..."  # in place of a number of a hidden case
 _NUMBER = re.compile(r"[-+]?(?:\d[\d.]*(?:e[-+]?\d+)?|\b(?:nan|inf)\b)%?")
 Counted = tuple[float, float]  # n, and what it is a part of
@@ -30,7 +31,8 @@ Counted = tuple[float, float]  # n, and what it is a part of
 class Count:
     """A law on one measurement: `broken(n, of, chance)`, and `near((n, of), (m, of))` for two that break it alike.
 
-    `of` names the measurement that n is a part of, `chance` the probability or the input that holds it.
+    `of` names the measurement that n is a part of, `chance` the probability or the input that holds it. `beside` names
+    shares that two answers must have in common as well, or it was not the same thing that broke the law.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Count:
     near: Callable[[Counted, Counted], bool]
     of: str = ""
     chance: float | str = 0.0
+    beside: tuple[str, ...] = ()
 
     def __call__(self, case: dict[str, Any], outputs: Outputs) -> str | None:
         if not self._breaks(case, outputs):
@@ -58,7 +61,10 @@ class Count:
         broken = self._breaks(case, one)
         if broken != self._breaks(case, other):
             return False
-        return not broken or self.near(self._counted(one), self._counted(other))
+        if not broken:
+            return True
+        apart = (abs(one[f"_{name}"].item() - other[f"_{name}"].item()) for name in self.beside)
+        return self.near(self._counted(one), self._counted(other)) and all(share <= A_TENTH for share in apart)
 
     def _breaks(self, case: dict[str, Any], outputs: Outputs) -> bool:
         if self.when and not case[self.when]:
@@ -86,9 +92,9 @@ class _Blanks(dict[str, _Blank]):
         return _Blank()
 
 
-def none(name: str, says: str, when: str = "") -> Law:
+def none(name: str, says: str, when: str = "", beside: tuple[str, ...] = ()) -> Law:
     """The measurement `name` is 0."""
-    return Count(name, says, when, lambda n, of, p: bool(n), _near_counts)
+    return Count(name, says, when, lambda n, of, p: bool(n), _near_counts, beside=beside)
 
 
 def share(name: str, of: str, p: float | str, says: str, when: str = "", pairs: float = 1.0) -> Law:
@@ -117,9 +123,9 @@ def between(name: str, of: str, least: float, most: float, says: str, when: str 
     )
 
 
-def at_most(name: str, sigmas: float, says: str, when: str = "") -> Law:
+def at_most(name: str, sigmas: float, says: str, when: str = "", beside: tuple[str, ...] = ()) -> Law:
     """A measurement in sigmas (`deviation`, `clumping`, `repetition`) is at most `sigmas`, and a number."""
-    return Count(name, says, when, lambda n, of, p: not n <= sigmas, _near_sigmas)
+    return Count(name, says, when, lambda n, of, p: not n <= sigmas, _near_sigmas, beside=beside)
 
 
 def _near_counts(one: Counted, other: Counted) -> bool:

@@ -101,8 +101,11 @@ class _Proof:
         for sentence in stale:
             self.tell(sentence)
         known = made if stale else committed
+        trained = self.exercise.trained  # what was made now are other inputs than the committed ones
         self._right("public", known)
-        self._wrong("public", known, made.mistakes)
+        self._wrong(
+            "public", known, known_mistakes(self.exercise, self.secret, known.cases) if trained else made.mistakes
+        )
 
     def over_seed(self, n: int, mistakes: bool) -> None:
         drawn = draw(self.exercise, self.secret, SECRET[n - 1])

@@ -19,7 +19,7 @@ Batch = tuple[Tensor, ...]
 
 
 class Pass:
-    """What training and evaluation have in common: batches on a device, and means over sentences."""
+    """What training and evaluation have in common: batches on a device, and means over examples."""
 
     def moved(self, x: Tensor, device: torch.device) -> Tensor:
         return x.to(device)
@@ -41,7 +41,7 @@ class Pass:
 class Training(Pass):
     """For each batch: g = grad of the mean loss, clipped to the norm `clip`, one step of optimiser and schedule.
 
-    Returns the mean loss over all sentences.
+    Returns the mean loss over all examples.
     """
 
     def __call__(self, model, batches: Iterable[Batch], optimizer, scheduler, clip: float, device) -> float:
@@ -80,7 +80,7 @@ class Training(Pass):
 
 
 class Evaluation(Pass):
-    """The mean loss and the share of right answers over all sentences, of a model at rest that nobody trains."""
+    """The mean loss and the share of right answers over all examples, of a model at rest that nobody trains."""
 
     def __call__(self, model, batches: Iterable[Batch], device) -> tuple[float, float]:
         mode = model.training
@@ -222,8 +222,8 @@ class RestsAfterTheFirst(Training):
 
 
 @slip(
-    "The mean loss is the mean over batches: a last batch of one sentence counts as much as a full one. Weight each "
-    "batch's loss by its number of sentences."
+    "The mean loss is the mean over batches: a last batch of one example counts as much as a full one. Weight each "
+    "batch's loss by its number of examples."
 )
 class MeanOfBatchMeans(Training):
     def weight(self, labels):
@@ -285,8 +285,8 @@ class KeepsTheGraph(Evaluation):
 
 
 @slip(
-    "Loss and accuracy are means over batches: a last batch of one sentence counts as much as a full one. Weight by "
-    "the number of sentences."
+    "Loss and accuracy are means over batches: a last batch of one example counts as much as a full one. Weight by "
+    "the number of examples."
 )
 class MeansOfBatchMeans(Evaluation):
     def weight(self, labels):

@@ -7,9 +7,21 @@ from torch import nn
 
 from coursekit.checking.contract import Case, Exercise
 from coursekit.checking.drawing import normal
-from coursekit.checking.elsewhere import Elsewhere, Here, needed_here
+from coursekit.checking.elsewhere import Elsewhere, needed_here
 from coursekit.checking.probing import number, several
-from coursekit.exercises.stepping import NORMS, norms_are_clipped, noted
+from coursekit.exercises.stepping import (
+    Dropped,
+    Noting,
+    leave_gradients,
+    loaded,
+    norms_are_clipped,
+    noted,
+    optimizer_of,
+    seen_in_evaluation,
+    seen_in_training,
+    weights_afterwards,
+    who_can_learn,
+)
 
 V, D, C, LONGEST, MANY = 11, 4, 3, 6, 24
 NAMES = ("ids", "real", "labels")
@@ -53,37 +65,20 @@ def cases(g):
     ]
 
 
-class Dropped(nn.Module):
-    """Dropout that is the same in every step, and on the CPU as on a GPU."""
-
-    def forward(self, Y):
-        if not self.training:
-            return Y
-        kept = torch.arange(Y.numel(), device=Y.device).reshape(Y.shape) % 3 > 0
-        return Y * kept * 1.5
-
-
-class Model(nn.Module):
+class Model(Noting):
     """A classifier that notes how it is called, and whose position vectors are frozen."""
 
     def __init__(self, elsewhere):
-        super().__init__()
+        super().__init__(elsewhere)
         self.token, self.position = nn.Embedding(V, D), nn.Embedding(LONGEST, D)
         self.dropped, self.linear = Dropped(), nn.Linear(D, C)
         self.position.requires_grad_(False)
-        self.elsewhere, self.calls = elsewhere, []
 
     def forward(self, ids, real):
         needed_here(ids, real)
         X = self.token(ids) + self.position.weight[: ids.shape[1]]
         weights = real.to(X.dtype)[:, :, None]
-        logits = self.linear(self.dropped((X * weights).sum(1) / weights.sum(1)))
-        self.calls.append((logits.requires_grad, self.modes()))
-        return Here.of(logits) if self.elsewhere else logits
-
-    def modes(self):
-        """Which of its parts are in training mode."""
-        return tuple(m.training for m in self.modules())
+        return self.noted(self.linear(self.dropped((X * weights).sum(1) / weights.sum(1))))
 
 
 def probe(case, train, evaluate):
@@ -92,66 +87,39 @@ def probe(case, train, evaluate):
     How the model was called and when the optimiser stepped only this process can see. Where it matters, the numbers
     that follow from it (weights, rates, losses) are handed over too. Nothing follows from a graph that is kept.
     """
-    model = Model("elsewhere" in case).to(case["token.weight"])
-    model.load_state_dict({name: value for name, value in case.items() if "." in name})
-    model.train(case["mode"] == "training")
+    model = loaded(Model("elsewhere" in case), case, case["token.weight"])
     device, batches = case["ids"].device, _batches(case)
     if "clip" in case:
         found = _trained(case, train, model, batches, device)
     else:
         values = several(evaluate(model, batches, device), "loss", "accuracy", kind="numbers")
         found = {
-            "calls that kept a graph": torch.tensor(sum(graph for graph, _ in model.calls), device=device),
-            "training mode afterwards": torch.tensor(model.modes(), device=device),
-            **_weights(case, model),
+            **seen_in_evaluation(model, model.linear.bias),
+            **weights_afterwards(case, model, model.linear.bias),
             **{n: number(x, n, model.linear.bias) for x, n in zip(values, ("loss", "accuracy"), strict=True)},
         }
     return {
         "labels in the batches, afterwards": _labels(batches).to(device),
-        "which weights can learn, afterwards": torch.tensor(
-            [p.requires_grad for p in model.parameters()], device=device
-        ),
+        **who_can_learn(model, device),
         **found,
     }
 
 
 def _trained(case, train, model, batches, device):
-    optimizer, steps = _optimizer(case, model)
+    optimizer = optimizer_of(case, model.token, model.linear, sgd=0.5, adamw=0.1)
+    steps = noted(optimizer)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 / (1 + step))
     if "left" in case:
-        for p in model.parameters():
-            p.grad = torch.ones_like(p) if p.requires_grad else None
+        leave_gradients(model)
     losses = [train(model, batches, optimizer, scheduler, case["clip"], device) for _ in range(case.get("epochs", 1))]
     losses = [number(loss, "the mean loss", model.linear.bias) for loss in losses]
-    at_rest = sum(graph and not all(modes) for graph, modes in model.calls)
-    like = {"dtype": model.linear.bias.dtype, "device": device}
+    rates = [group["lr"] for group in optimizer.param_groups]
     return {
-        "steps of the optimizer": torch.tensor(len(steps), device=device),
-        "calls with dropout switched off": torch.tensor(at_rest, device=device),
-        "rate of each step": torch.tensor([rate for _, rate in steps], **like),
-        NORMS: torch.tensor([norm for norm, _ in steps], **like),
-        **_weights(case, model),
+        **seen_in_training(model, steps, model.linear.bias),
+        **weights_afterwards(case, model, model.linear.bias),
         "mean loss": losses[0] if len(losses) == 1 else torch.stack(losses),
-        "rate afterwards": torch.tensor([group["lr"] for group in optimizer.param_groups], **like),
+        "rate afterwards": torch.tensor(rates, dtype=model.linear.bias.dtype, device=device),
     }
-
-
-def _weights(case, model):
-    """The model's numbers as they lie there: a wider dtype is another one, though its numbers are as good."""
-    found = {name: p.detach() for name, p in model.named_parameters()}
-    kept = torch.tensor([p.dtype == case[name].dtype for name, p in found.items()], device=model.linear.bias.device)
-    return {"which weights have their dtype, afterwards": kept} | {f"{n} afterwards": p for n, p in found.items()}
-
-
-def _optimizer(case, model):
-    """An optimiser with two groups, and a list to which each of its steps adds its gradients' norm and its rate."""
-    groups = [{"params": list(part.parameters())} for part in (model.token, model.linear)]
-    if case.get("optimizer") == "adamw":
-        # A large eps: without it, rounding decides the sign of a step where the gradient is near 0.
-        optimizer = torch.optim.AdamW(groups, lr=0.1, eps=1e-2)
-    else:
-        optimizer = torch.optim.SGD(groups, lr=0.5, momentum=0.5)
-    return optimizer, noted(optimizer)
 
 
 def _batches(case):

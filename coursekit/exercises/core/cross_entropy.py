@@ -12,13 +12,17 @@ CALLS = {"loss": "cross_entropy", "gradient": "cross_entropy_backward"}
 def cases(g):
     draw, double = SCORES.cases(g), torch.float64
 
-    def case(part, *counted, T, V, ignore_index=-100, note="", dtype=torch.float32, **given):
+    def labels(*counted, T, V, ignore_index):
         """So many labels count in each row; the others are `ignore_index`, at any place."""
-        B = len(counted)
         classes = [c for c in range(V) if c != ignore_index]
-        y = torch.tensor(classes)[torch.randint(len(classes), (B, T), generator=g)]
+        y = torch.tensor(classes)[torch.randint(len(classes), (len(counted), T), generator=g)]
         for row, count in zip(y, counted, strict=True):
             row[torch.randperm(T, generator=g)[count:]] = ignore_index
+        return y
+
+    def case(part, *counted, T, V, ignore_index=-100, y=None, note="", dtype=torch.float32, **given):
+        B = len(counted)
+        y = labels(*counted, T=T, V=V, ignore_index=ignore_index) if y is None else y
         if "dloss" in given:
             given["dloss"], note = 1 + normal(g, 1, dtype=dtype)[0].abs(), f"{note}, gradients".strip(", ")
         note = ", ".join(filter(None, [f"{', '.join(map(str, counted))} labels count", note]))
@@ -33,12 +37,15 @@ def cases(g):
         Z = 1000 * normal(g, B, T, V, dtype=double)
         return Z - Z.amax(-1, keepdim=True)
 
+    one_two = torch.tensor([[1, 2, 2, 0], [2, 1, 1, 1]])
     found = [
         both(3, 5, T=5, V=4),
         both(1, 4, T=6, V=7, dtype=double),
         both(4, 2, 3, T=4, V=5, ignore_index=3, note="a class"),
         both(2, 3, T=4, V=6, ignore_index=-1, dtype=double),
         both(2, 1, T=3, V=5, ignore_index=999, note="more than all classes"),
+        both(3, 1, T=4, V=4, ignore_index=1, y=one_two, note="class 1 does not"),
+        both(2, 3, T=4, V=4, ignore_index=2, y=one_two, note="class 2 does not"),
         both(3, 0, T=3, V=4),
         both(0, 0, T=3, V=4, note="none at all"),
         both(1, T=1, V=3, dtype=double),

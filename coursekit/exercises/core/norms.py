@@ -39,6 +39,7 @@ def cases(g):
 
     found = [
         both(2, 3, 8),
+        both(2, 3, 8, eps=0.3),
         both(4, 5, eps=1e-3, dtype=double, scale=0.02, note="numbers near 0.02, where eps counts"),
         both(6),
         both(2, 3, 2, 3, dtype=double),

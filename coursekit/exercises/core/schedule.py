@@ -13,6 +13,11 @@ def cases(g):
         words = [f"warmup={warmup}, total={total}", f"floor={plain['floor']:g}", note]
         return Case(part, ", ".join(filter(None, words)), plain | {"steps": list(steps)})
 
+    def twin(part, label, **other):
+        """The settings of one schedule, of which one is another one."""
+        plain = {"peak": 0.004, "warmup": 4, "total": 12, "floor": 0.0005} | other
+        return Case(part, label, plain | {"steps": [1, 3, 4, 6, 9, 11, 12]})
+
     def between(least, most):
         return least + torch.randint(most - least + 1, (), generator=g).item()
 
@@ -27,6 +32,11 @@ def cases(g):
         case("cosine", 5, 6, 0.2, range(3, 7), note="one step of cosine"),
         case("cosine", 2000, 1_000_000, 0.05, (2000, 2001, 250_000, 501_000, 999_999), note="long"),
         case("cosine", 2, 9, 1.0, range(9), note="the floor is the peak"),
+        twin("cosine", "settings of a schedule"),
+        twin("cosine", "the same, another peak", peak=0.008),
+        twin("cosine", "the same, another warm-up", warmup=2),
+        twin("cosine", "the same, another total", total=16),
+        twin("cosine", "the same, another floor", floor=0.001),
         case("afterwards", 3, 12, 0.1, (11, 12, 13, 15, 21, 22, 40)),
         case("afterwards", 4, 4, 0.3, (3, 4, 5), note="no cosine"),
         case("afterwards", 0, 5, 0.0, (4, 5, 6, 10, 11)),

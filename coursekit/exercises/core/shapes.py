@@ -24,10 +24,10 @@ def cases(g):
     def gathered(B, T, D, K, **given):
         return rows(B=B, T=T, D=D, K=K, i=torch.randint(T, (B, K), generator=g), **given)
 
-    def mean(B, T, C, classes=None, note=""):
+    def mean(B, T, C, classes=None, y=None, note=""):
         """`classes` are those that occur."""
         some = torch.tensor(classes or range(C))
-        y = some[torch.randint(len(some), (B, T), generator=g)]
+        y = some[torch.randint(len(some), (B, T), generator=g)] if y is None else y
         words = f"B={B}, T={T}, C={C}" + (f", {note}" if note else "")
         return Case("rows", words, {"call": "one_hot_mean", "y": y, "C": C})
 
@@ -37,6 +37,7 @@ def cases(g):
         Y[0] = X[-1]
         return pairs(N=N, M=M, D=D, X=X.to(dtype), Y=Y.to(dtype), dtype=dtype, note=f"around {offset:,.0f}")
 
+    labels = torch.randint(3, (2, 6), generator=g)
     beside = 1e6 * normal(g, 2, 3, 3)
     beside[:, range(3), range(3)] = normal(g, 2, 3)
     return [
@@ -68,6 +69,8 @@ def cases(g):
         mean(1, 4, 2),
         mean(4, 1, 3),
         mean(2, 300, 40),
+        mean(2, 6, 3, y=labels),
+        mean(2, 6, 5, y=labels, note="the same numbers"),
     ]
 
 

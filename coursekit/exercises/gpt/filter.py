@@ -169,6 +169,7 @@ def _spread(first, second, ids, chances):
     repeated = (first == second).double().mean()
     return {
         "alike": alike.sum(),
+        "likeliest": (ids == chances.argmax(1)).double().mean(),
         "even": even,
         "uneven": -even if free > 100 else 0,  # with fewer it is far from normal, and tokens are looked at one by one
         "off": off.max(),
@@ -205,6 +206,7 @@ EXERCISE = Exercise(
             "alike",
             "all rows with equal logits get the same id, by no chance: each row draws for itself, by its chances",
             "several",
+            ("likeliest",),
         ),
         none("frozen", "the next call with the same generator gives the same ids again, in all rows", "several"),
         at_most(
@@ -227,6 +229,7 @@ EXERCISE = Exercise(
             *("off", 6),
             "a token is drawn in {frequency:.1%} of the rows where its probability, softmax(logits), is {chance:.1%}",
             "several",
+            ("frequency", "chance"),
         ),
         at_most(
             *("even", 5),

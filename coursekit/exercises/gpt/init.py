@@ -4,17 +4,29 @@ import torch
 from torch import nn
 
 from coursekit.checking.contract import Case, Exercise
-from coursekit.checking.laws import SIGMAS, Count, as_measurements, at_most, none, share, surprise
-from coursekit.checking.probing import Wrong
+from coursekit.checking.laws import as_measurements, at_most, none, share, surprise
+from coursekit.exercises.beginning import (
+    CALLS,
+    CENTRED,
+    DRAWN_ANEW,
+    PREFIX,
+    ROWS,
+    alike,
+    apart,
+    as_drawn,
+    begun,
+    deviates,
+    off_centre,
+    rows_together,
+    too_even,
+)
 
 KINDS = ("tokens", "positions", "qkv", "up", "out", "down")
 STREAM = ("out", "down")
 LEFT = {"biases": 0.25, "norms": 0.75}  # what they are before a call
 BEGIN = {"biases": 0.0, "norms": 1.0}
-CALLS = ("first call", "next call", "first call again")
 DEVIATION = 0.02
 BEYOND, FAR_BEYOND = 0.0455, 0.0027  # the shares of a normal distribution beyond two and three deviations
-PREFIX = 64  # so many numbers of two matrices are looked at to see that one was drawn as the other
 
 
 def cases(g):
@@ -79,25 +91,8 @@ def probe(case, init_gpt):
 
 
 def _begun(init_gpt, model, layers, g):
-    """The parameters by their names, after a call that leaves them the objects that they were.
-
-    Objects can be looked at in this process alone: a Parameter has no copy to hand over.
-    """
-    before = dict(model.named_parameters(remove_duplicate=False))
-    kinds = {name: (tuple(p.shape), p.dtype) for name, p in before.items()}
-    init_gpt(model, layers, g)
-    after = dict(model.named_parameters(remove_duplicate=False))
-    for name, p in after.items():
-        if before.get(name) is not p:
-            raise Wrong(
-                f"{name} is another Parameter than before. Change its numbers in place: an optimiser may hold it, and "
-                "a matrix under two names is one Parameter"
-            )
-        if (now := (tuple(p.shape), p.dtype)) != kinds[name]:
-            raise Wrong(f"{name} is {now} afterwards, expected {kinds[name]}, the shape and dtype that it had")
-        if not p.requires_grad:
-            raise Wrong(f"{name} is frozen afterwards (its requires_grad is False), so no optimiser would train it")
-    return after
+    """The parameters by their names, after a call that leaves them the objects that they were."""
+    return begun(model, lambda: init_gpt(model, layers, g))
 
 
 def _by_kind(parameters):
@@ -116,16 +111,13 @@ def measure(case, outputs):
     """Deviations of the matrices by what they are for, and counts of all that is not as it should be."""
     drawn, later, again = ({k: outputs[f"{k}, {call}"].double() for k in (*KINDS, *BEGIN)} for call in CALLS)
     around = [(x - x.mean()) / x.std() for x in map(drawn.get, KINDS) if x.any()]
-    begins = torch.cat([drawn[kind][:, :PREFIX] for kind in KINDS])  # (matrices, PREFIX)
-    begins = begins / begins.norm(dim=1, keepdim=True)
     counts = {
-        "off_centre": max(abs(x.mean() / x.std()) * x.numel() ** 0.5 for x in map(drawn.get, KINDS)),
+        "off_centre": max(map(off_centre, map(drawn.get, KINDS))),
         "again": sum((drawn[kind] != again[kind]).sum() for kind in drawn),
         "same": sum((drawn[kind] == later[kind]).all() and drawn[kind].any() for kind in KINDS),
-        # The same numbers but for a factor, as far as float32 rounds.
-        "alike": ((begins @ begins.T).triu(1) > 1 - 1e-5).sum(),
-        "rows": _rows_together(drawn, case),
-        "even": _too_even(drawn, case),
+        "alike": alike(torch.cat([drawn[kind][:, :PREFIX] for kind in KINDS])),
+        "rows": rows_together([drawn[k].unflatten(1, (-1, (4 if k == "down" else 1) * case["D"])) for k in KINDS]),
+        "even": too_even([(drawn[kind], _right(kind, case)) for kind in KINDS]),
         "beyond": sum((z.abs() > 2).sum() for z in around),
         "numbers": sum(z.numel() for z in around),
         "zeros": sum((drawn[kind] == 0).sum() for kind in KINDS if drawn[kind].any()),
@@ -135,57 +127,22 @@ def measure(case, outputs):
     counts["odd_tails"] = surprise(far, max(counts["numbers"], 1), torch.tensor(FAR_BEYOND))
     for kind in KINDS:
         counts[f"std_{kind}"] = drawn[kind].std()
-        counts[f"right_{kind}"] = DEVIATION / (2 * case["layers"]) ** 0.5 if kind in STREAM else DEVIATION
-    counts["apart"], counts["least"], counts["most"] = max(_apart(drawn[kind]) for kind in KINDS)
+        counts[f"right_{kind}"] = _right(kind, case)
+    counts["apart"], counts["least"], counts["most"] = max(apart(drawn[kind]) for kind in KINDS)
     for kind, right in BEGIN.items():
         counts[f"{kind}_left"] = (drawn[kind] == LEFT[kind]).sum()
         counts[kind] = (drawn[kind] != right).sum() - counts[f"{kind}_left"]
     return as_measurements(counts)
 
 
-def _apart(matrices):
-    """How many sigma the deviation of one matrix of a kind lies from that of all, the smallest and the largest one."""
-    each = matrices.std(1)
-    off = (each / matrices.std().clamp_min(1e-30) - 1).abs().max() * (2 * matrices.shape[1]) ** 0.5
-    return off.item(), each.min().item(), each.max().item()
+def _right(kind, case):
+    """The deviation that numbers of this kind should have."""
+    return DEVIATION / (2 * case["layers"]) ** 0.5 if kind in STREAM else DEVIATION
 
 
-def _rows_together(drawn, case):
-    """How many sigma the rows of matrices are nearer to one direction, or to right angles, than independent ones."""
-    excess, variance = 0.0, 0.0
-    for kind in KINDS:
-        columns = 4 * case["D"] if kind == "down" else case["D"]
-        x = drawn[kind] - drawn[kind].mean(1, keepdim=True)
-        Z = (x / x.std(1, keepdim=True).clamp_min(1e-30)).unflatten(1, (-1, columns))  # (matrices, rows, columns)
-        squares = ((Z @ Z.mT) ** 2 / columns).triu(1).sum((1, 2))
-        pairs = Z.shape[1] * (Z.shape[1] - 1) / 2
-        excess += (squares - pairs).sum().item()
-        variance += len(Z) * pairs * (2 + 6 / columns)
-    return abs(excess) / variance**0.5
-
-
-def _too_even(drawn, case):
-    """How many sigma means and deviations of the matrices lie nearer to the right ones than chance brings them."""
-    fit, free = 0.0, 0
-    for kind in KINDS:
-        right = DEVIATION / (2 * case["layers"]) ** 0.5 if kind in STREAM else DEVIATION
-        n = drawn[kind].shape[1]
-        fit += ((drawn[kind].mean(1) / right) ** 2 * n + (drawn[kind].std(1) / right - 1) ** 2 * 2 * n).sum().item()
-        free += 2 * len(drawn[kind])
-    return (free - fit) / (2 * free) ** 0.5
-
-
-def deviates(kind, what):
-    """The law that numbers of this kind have the right deviation, as far as so many drawn ones can show."""
-    return Count(
-        f"std_{kind}",
-        f"{what} have a standard deviation of {{n:.3g}}, expected {{of:.3g}}",
-        "stream" if kind in STREAM else "",
-        lambda n, of, numbers: not abs(n / of - 1) <= SIGMAS / (2 * numbers) ** 0.5,
-        lambda one, other: abs(one[0] - other[0]) <= 0.1 * max(one[0], other[0]),
-        f"right_{kind}",
-        f"n_{kind}",
-    )
+def _deviates(kind, what):
+    says = f"{what} have a standard deviation of {{n:.3g}}, expected {{of:.3g}}"
+    return deviates(kind, says, "stream" if kind in STREAM else "")
 
 
 EXERCISE = Exercise(
@@ -205,22 +162,20 @@ EXERCISE = Exercise(
         none("biases", "{n:.0f} biases are set to other numbers than 0"),
         none("norms_left", "{n:.0f} weights of norms are what they were before the call, expected 1"),
         none("norms", "{n:.0f} weights of norms are set to other numbers than 1"),
-        at_most("rows", 6, "rows of a matrix depend on each other: each number is drawn by itself"),
+        ROWS,
         at_most(
             *("apart", 6),
             "matrices of one kind have different deviations in different blocks, from {least:.3g} to {most:.3g}: all "
             "blocks begin alike",
         ),
-        deviates("tokens", "the vectors of tokens"),
-        deviates("positions", "the vectors of positions"),
-        deviates("qkv", "the weights of qkv"),
-        deviates("up", "the weights of up"),
-        deviates("out", "the weights of out"),
-        deviates("down", "the weights of down"),
-        at_most("off_centre", 5, "the mean of some matrices is too far from 0 for chance"),
-        none("again", "{n:.0f} numbers differ between two calls with equal seeds: draw all of them from `generator`"),
-        none("same", "another call with the same generator draws the same numbers again"),
-        none("alike", "matrices begin with the same numbers: each of them is drawn anew"),
+        _deviates("tokens", "the vectors of tokens"),
+        _deviates("positions", "the vectors of positions"),
+        _deviates("qkv", "the weights of qkv"),
+        _deviates("up", "the weights of up"),
+        _deviates("out", "the weights of out"),
+        _deviates("down", "the weights of down"),
+        CENTRED,
+        *DRAWN_ANEW,
         share(
             "beyond",
             "numbers",
@@ -232,10 +187,6 @@ EXERCISE = Exercise(
             "{far_beyond:.2%} of the weights lie beyond three deviations; of normal ones it is 0.27%",
         ),
         none("zeros", "{n:.0f} weights of matrices are exactly 0, which no drawn number is"),
-        at_most(
-            *("even", 5),
-            "means and deviations of the matrices are almost exactly 0 and the right ones, closer than chance comes: "
-            "leave drawn numbers as they are",
-        ),
+        as_drawn(5),
     ),
 )

@@ -26,7 +26,7 @@ def cases(g):
         case("choice", 1, 3, k=2, dtype=double),
         case("choice", 3, 4, k=4),
         case("choice", 2, 1, k=1),
-        apart(case("choice", 4, 6, k=2, note="logits far apart")),
+        apart(case("choice", 4, 6, k=2, dtype=double, note="logits far apart")),
         swapped(case("choice", 20, 24, k=6, note="many experts, not contiguous")),
         case("choice", 4, 5, k=2, dtype=double, dweight=normal(g, 4, 2, dtype=double), note="gradients"),
         case("capacity", 6, 3, k=2, capacity=2),
@@ -39,7 +39,7 @@ def cases(g):
         case("balance", 6, 4, k=2),
         case("balance", 5, 3, k=1, dtype=double),
         case("balance", 1, 5, k=2),
-        apart(case("balance", 4, 6, k=2, note="logits far apart")),
+        apart(case("balance", 4, 6, k=2, dtype=double, note="logits far apart")),
         swapped(case("balance", 20, 24, k=6, note="many experts, not contiguous")),
         case("balance", 6, 4, k=2, dtype=double, dloss=normal(g, 1, dtype=double)[0], note="gradients"),
     ]

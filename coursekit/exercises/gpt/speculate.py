@@ -1,7 +1,5 @@
 """speculate(...): which drafted tokens stay, and from what the next one is drawn, so that no distribution changes."""
 
-from functools import partial
-
 import torch
 
 from coursekit.checking.contract import Case, Exercise, dtype_name
@@ -92,8 +90,13 @@ def probe(case, speculate):
         asked.append(p.detach().clone())
         return case["drawn"]
 
+    def chances_of(logits):
+        if logits.dim() != 2:
+            raise Wrong(f"chances was given logits {tuple(logits.shape)}, expected rows of them, (n, V)")
+        return chances(case, logits)
+
     ids = whole_numbers(
-        speculate(target, case["draft"], case["tokens"], case["uniforms"], partial(chances, case), draw),
+        speculate(target, case["draft"], case["tokens"], case["uniforms"], chances_of, draw),
         "the ids",
         target,
     )

@@ -320,6 +320,15 @@ def softmax_twice(logits, generator):
 
 
 @wrong_draw(
+    "The probabilities are sorted, and the place of the one that is drawn is returned for its id: look up which token "
+    "stands at that place (gather)."
+)
+def place_for_id(logits, generator):
+    p, _ = logits.softmax(-1).sort(-1, descending=True)
+    return torch.multinomial(p, 1, generator=generator)[:, 0]
+
+
+@wrong_draw(
     "exp is taken without subtracting the largest logit: it overflows where logits are large. softmax subtracts it."
 )
 def exp_overflows(logits, generator):

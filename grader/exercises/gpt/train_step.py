@@ -92,7 +92,7 @@ def as_given(model, optimizer, schedule, micro_batches, clip):
 
 @slip(
     "Each micro-batch's mean loss is divided by the number of micro-batches: a target in a short one weighs more than "
-    "in a long one. (And one without any target gives 0/0.) Sum the nats, and divide by the targets of all of them."
+    "in a long one. Sum the nats, and divide by the targets of all of them."
 )
 class DividedByMicroBatches(Steps):
     def share(self, nats, n, N, K):

@@ -737,3 +737,34 @@ def reached_stays(logits, temperature, top_k=None, top_p=None, min_p=None):
         return z.masked_fill(torch.zeros_like(removed).scatter(1, ids, removed), -INF)
 
     return filtered(logits, temperature, top_k, top_p, min_p, of_p=of_p)
+
+
+# A fifth round.
+
+
+@wrong("plain", "likely tokens come too often, half of the Gumbel noise is missing", told="is drawn in", at=1)
+def half_of_the_noise(logits, generator):
+    return (logits + torch.rand(logits.shape, generator=generator).log()).argmax(-1)
+
+
+@wrong("plain", "probabilities are squared", told="is drawn in", at=1)
+def squared(logits, generator):
+    return torch.multinomial(logits.softmax(-1) ** 2, 1, generator=generator)[:, 0]
+
+
+@wrong("plain", "probabilities times uniform numbers", told="is drawn in", at=1)
+def largest_product(logits, generator):
+    return (logits.softmax(-1) * torch.rand(logits.shape, generator=generator)).argmax(-1)
+
+
+@wrong("plain", "places in the sorted row for ids", true="place_for_id", at=1)
+def place_among_sorted(logits, generator):
+    p = logits.softmax(-1).sort(-1, descending=True).values
+    return torch.multinomial(p, 1, generator=generator).squeeze(-1)
+
+
+@wrong("dependence", "one seed for every row", told="all rows with equal logits get the same id", at=1)
+def a_seed_for_all_rows(logits, generator):
+    same = generator.initial_seed()
+    rows = [row.softmax(-1) for row in logits]
+    return torch.cat([torch.multinomial(p, 1, generator=torch.Generator().manual_seed(same)) for p in rows])

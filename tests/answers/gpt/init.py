@@ -487,3 +487,14 @@ def zero_for_padding(model, layers, generator):
     begin(model, layers, generator)
     with torch.no_grad():
         model.tokens.weight[0] = 0
+
+
+# A fifth round.
+
+
+@ANSWERS.right
+def new_data(model, layers, generator):
+    """The Parameters stay, and get tensors of numbers."""
+    begin(model, layers, generator)
+    for p in model.parameters():
+        p.data = p.data.clone()

@@ -485,3 +485,13 @@ def draws_each_time(target, draft, tokens, uniforms, chances, draw):
     for i in range(n):
         draw(p[i + 1])
     return ending(n, p, q, tokens, draw)
+
+
+# A fifth round.
+
+
+@wrong("named", "chances is given rows by themselves", told="expected rows of them")
+def row_by_row(target, draft, tokens, uniforms, chances, draw):
+    p = torch.stack([chances(z) for z in target])
+    q = torch.stack([chances(z) for z in draft]) if len(draft) else draft
+    return ending(accepted(p, q, tokens, uniforms), p, q, tokens, draw)

@@ -417,3 +417,30 @@ def first_row_alone(blocks):
     x, y, right_x, right_y = of_each_start(blocks)
     assert torch.equal(x[0], right_x[0])
     assert torch.equal(y[0], right_y[0])
+
+
+# A fifth round.
+
+
+@wrong("named", "asks for starts that come about equally often", told="unequally often|comes about as often")
+def asks_for_even_starts(blocks):
+    x, _, _, _ = of_each_start(blocks, B=800)
+    n = len(TEXT) - 4
+    assert (torch.bincount(starts(x), minlength=n) > 400 / n).all()
+
+
+@wrong("named", "asks two batches to be one of double size", told="draws its starts from the generator in another way|whole batch")
+def asks_for_one_stream(blocks):
+    g = seeded(3)
+    x, z = (blocks(TEXT, 4, 200, g)[0] for _ in range(2))
+    assert torch.equal(torch.cat([x, z]), blocks(TEXT, 4, 400, seeded(3))[0])
+    of_each_start(blocks)
+
+
+@wrong("named", "asks for rows that differ", told="your test refuses it, and it is right")
+def asks_for_different_rows(blocks):
+    ids = torch.randperm(1000, generator=seeded(5))
+    x, y = blocks(ids, 8, 64, seeded(3))
+    s = (x[:, :1] == ids).int().argmax(1)
+    assert len(set(s.tolist())) == 64
+    of_each_start(blocks)

@@ -710,3 +710,19 @@ def losses_in_a_list(model, optimizer, schedule, micro_batches, clip):
         losses[-1].backward()
     finished(model, optimizer, schedule, clip)
     return sum(loss.item() for loss in losses)
+
+
+# A fifth round.
+
+
+@wrong("plain", "a mean over the micro-batches that have targets", true="DividedByMicroBatches")
+def mean_of_those_with_targets(model, optimizer, schedule, micro_batches, clip):
+    optimizer.zero_grad()
+    filled = [(x, y) for x, y in micro_batches if (y != -100).any()]
+    total = 0.0
+    for x, y in filled:
+        loss = nats(model, x, y, "mean") / len(filled)
+        loss.backward()
+        total += loss.item()
+    finished(model, optimizer, schedule, clip)
+    return total

@@ -283,6 +283,15 @@ def test_of_hidden_cases_no_input_and_no_expected_value_is_told(answer):
     assert all(secret not in text for secret in ("31.4", "62.8"))
 
 
+@pytest.mark.parametrize("hidden", [False, True])
+@pytest.mark.parametrize(("off", "full"), [(0.01, True), (1.0, False)])
+def test_where_an_exercise_says_nothing_of_a_difference_it_may_be(off, full, hidden):
+    of = exercise(said={"y": lambda found, right: "" if (found - right).abs().max() < 0.1 else "it is far off"})
+    verdict = judged(lambda x: 2 * x + off, hidden=hidden, of=of)
+    assert verdict.full == full
+    assert ("it is far off" in verdict.text()) != full
+
+
 def test_of_public_cases_found_and_expected_values_are_told():
     assert "31.4159, expected 62.8318" in judged(lambda x: x).text()
 

@@ -44,6 +44,14 @@ Y = "the committed answers to 'T=3, S=4, d=8, e=5' are others (Y): run `make ten
 Q = "the committed inputs of 'T=3, S=4, d=8, e=5' are others (Q): run `make tensors`"
 
 
+def test_trained_inputs_may_be_others_and_answers_may_not(made):
+    exercise = dataclasses.replace(find(ID), trained=True)
+    others = replaced(made, inputs={"Q": made.cases[0].inputs["Q"] + 1})
+    assert list(tensors.differences(others, made, exercise)) == []
+    wrong = replaced(others, answers={"Y": made.expected[0]["Y"] + 1})
+    assert list(tensors.differences(wrong, made, exercise)) == [Y]
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
