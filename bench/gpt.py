@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-import os
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from bench.speeds import rows
+from bench.speeds import ROUNDS, rows, taking_turns
 
 MEASURED = ("gpt.decoder", "gpt.train_step", "gpt.cache")
-ROUNDS = int(os.environ.get("COURSEKIT_BENCH_ROUNDS", "5"))
 V, T, D, H, L = 3072, 128, 192, 6, 6
 ROWS, STEPS, TOKENS = 8, 4, 64
 Logits = Callable[[torch.Tensor], torch.Tensor]
@@ -27,18 +25,6 @@ def chapter_names() -> dict[str, Any]:
     from prepare.cells import CHAPTERS, names_of
 
     return names_of(CHAPTERS / "04_gpt.py", lambda cell: cell.keys.get("exercise") in MEASURED)
-
-
-def taking_turns(ways: Mapping[str, Callable[[], object]]) -> dict[str, list[float]]:
-    """Seconds of each way, round by round, after one round that is not counted."""
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for turn in range(ROUNDS + 1):
-        for name, way in ways.items():
-            started = time.perf_counter()
-            way()
-            if turn:
-                seconds[name].append(time.perf_counter() - started)
-    return seconds
 
 
 def _theirs() -> nn.Module:

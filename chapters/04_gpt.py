@@ -2557,7 +2557,7 @@ print(f"{len(words):,} tokens, a model of {size:,} numbers, {len(examples):,} pa
 #   stays in the batch and waits, and what it is given meanwhile does not matter.
 # - `step` is called no more when all rows are finished, and never for logits that nobody needs.
 #
-# Return what was written for each prompt, as a list of lists. Neither the prompt nor `end` is in it. A prompt may hold
+# Return what was written for each prompt, as a list of lists or tensors of ids. Neither the prompt nor `end` is in it. A prompt may hold
 # the token `end` itself, which finishes nothing.
 #
 # <details><summary>Hint 1</summary>

@@ -26,6 +26,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 from PIL import Image
 from torch import Tensor
 
@@ -237,6 +238,8 @@ def draw_curves(
     ax.set(xlabel=x_label, ylabel=y_label, title=title)
     if "x" in log:
         ax.set_xscale("log", base=2 if all(math.frexp(one)[0] == 0.5 for one in x) else 10)  # powers of two?
+    elif isinstance(x, range):
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))  # no half of a layer
     if "y" in log:
         ax.set_yscale("log")
     if len(ax.lines) > 1:

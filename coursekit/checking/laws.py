@@ -32,7 +32,8 @@ class Count:
     """A law on one measurement: `broken(n, of, chance)`, and `near((n, of), (m, of))` for two that break it alike.
 
     `of` names the measurement that n is a part of, `chance` the probability or the input that holds it. `beside` names
-    shares that two answers must have in common as well, or it was not the same thing that broke the law.
+    shares that two answers must have in common as well, or it was not the same thing that broke the law. One
+    `of_costs`, of memory or of time, explains no wrong value.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Count:
     of: str = ""
     chance: float | str = 0.0
     beside: tuple[str, ...] = ()
+    of_costs: bool = False
 
     def __call__(self, case: dict[str, Any], outputs: Outputs) -> str | None:
         if not self._breaks(case, outputs):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 
 from coursekit.checking.contract import Law
@@ -55,6 +56,12 @@ def alike(beginnings: Tensor) -> Tensor:
     return ((rows @ rows.T).triu(1) > 1 - 1e-5).sum()
 
 
+def pressed(matrices: list[Tensor]) -> Tensor:
+    """How many numbers are exactly the largest or the smallest one of their matrix, beside that one itself."""
+    ends = sum(((x == x.amax()) | (x == x.amin())).sum() - 2 for x in matrices if x.numel() > 1 and x.any())
+    return torch.as_tensor(ends).clamp_min(0)
+
+
 def rows_together(matrices: list[Tensor]) -> float:
     """How many sigma rows are nearer to one direction, or to right angles, than independent ones.
 
@@ -102,6 +109,9 @@ def deviates(kind: str, says: str, when: str = "") -> Law:
 
 ROWS = at_most("rows", 6, "rows of a matrix depend on each other: each number is drawn by itself")
 CENTRED = at_most("off_centre", 5, "the mean of some matrices is too far from 0 for chance")
+PRESSED = none(
+    "pressed", "{n:.0f} numbers are exactly the largest or smallest one of their matrix: what is drawn is left as it is"
+)
 # What a generator does from call to call, and from matrix to matrix.
 DRAWN_ANEW = (
     none("again", "{n:.0f} numbers differ between two calls with equal seeds: draw all of them from `generator`"),

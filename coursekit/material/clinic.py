@@ -76,7 +76,7 @@ class Data:
     held_y: Int[Tensor, " m"]
 
 
-def train(illness: str, seed: int) -> Run:
+def train_with(illness: str, seed: int) -> Run:
     """A run with this one of ILLNESSES; the same seed gives the same recipe for each. Raises ValueError for others."""
     if illness not in ILLNESSES:
         raise ValueError(f"found the illness {illness!r}, expected one of {', '.join(ILLNESSES)}")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from coursekit.material.clinic import Run, train
+from coursekit.material.clinic import Run, train_with
 from coursekit.material.decoders import Decoder
 
 SETTINGS = {"text A": {"temperature": 0.7, "top_p": 0.8}, "text B": {"temperature": 1.0}}
@@ -41,7 +41,7 @@ def two_texts(decoder: Decoder, prompt: str) -> dict[str, list[tuple[str, float]
 
 def six_runs() -> dict[str, Run]:
     """Six training runs by letter, one recipe with one illness or none; `named_again` tells which."""
-    return {letter: train(illness, RUNS_SEED) for letter, illness in RUNS.items()}
+    return {letter: train_with(illness, RUNS_SEED) for letter, illness in RUNS.items()}
 
 
 def named_again() -> dict[str, str]:

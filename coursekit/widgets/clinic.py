@@ -15,7 +15,7 @@ from torch import Tensor
 
 from coursekit.figures import COLOURS, STYLE, Picture, picture
 from coursekit.language import translated
-from coursekit.material.clinic import ILLNESSES, Run, train
+from coursekit.material.clinic import ILLNESSES, Run, train_with
 from coursekit.widgets.controls import Notice, labelled, live, whole
 
 HEALTHY = "healthy"
@@ -25,7 +25,7 @@ FIRST = "rate too high"
 CURVES = (
     *(("training_loss", "training loss (nats)", True), ("validation_loss", "validation loss (nats)", True)),
     *(("validation_accuracy", "validation accuracy", False), ("gradient_norm", "gradient norm", True)),
-    *(("update_ratio", "update / weights", True), ("zeros", "share of hidden zeros", False)),
+    *(("update_ratio", "update ratio", True), ("zeros", "share of hidden zeros", False)),
 )
 MOST_TICKS = 5
 NARROWEST = 6.0  # what a logarithmic scale spans at least, as a factor: else it makes much of next to nothing
@@ -65,13 +65,13 @@ def draw_clinic(illness: Any, seed: Any) -> Picture | Notice:
 
 @functools.lru_cache(maxsize=64)
 def _trained(illness: str, seed: int) -> Run:
-    return train(illness, seed)
+    return train_with(illness, seed)
 
 
 def _ends(ill: Run, healthy: Run, field: str) -> str:
     """Both curves from their first to their last value: `2.4 to 0.3 (healthy 2.4 to 0.4)`."""
-    mine, theirs = (f"{x[0]:.2g} to {x[-1]:.2g}" for x in (getattr(ill, field), getattr(healthy, field)))
-    return f"{mine} ({HEALTHY} {theirs})"
+    mine, theirs = (getattr(run, field) for run in (ill, healthy))
+    return translated(f"{mine[0]:.2g} to {mine[-1]:.2g} ({HEALTHY!s} {theirs[0]:.2g} to {theirs[-1]:.2g})")
 
 
 def _six(runs: dict[str, Run], title: str) -> Figure:

@@ -1,22 +1,25 @@
 """Chapter 01, core concepts."""
 
-from coursekit.checking.contract import Chapter
+from coursekit.checking.contract import Chapter, Question
 
 CHAPTER = Chapter(
     slug="01_core_concepts",
     title="Core concepts",
+    questions=(Question("core.explain", "Explain one run to a colleague", 3),),
+    # An optimiser's first step imports torch._dynamo: a second of a processor.
+    preload=("torch._dynamo",),
     exercises=(
         "core.shapes",
         "core.autograd",
-        "core.cross_entropy",
         "core.linear_gelu",
         "core.norms",
+        "core.cross_entropy",
         "core.init",
+        "core.optimisers",
         "core.schedule",
         "core.clip",
-        "core.test_norm",
-        "core.optimisers",
         "core.regularise",
+        "core.test_norm",
         "core.loop",
         "core.bpe",
         "core.large",

@@ -6,7 +6,7 @@ import torch
 
 from coursekit.checking.contract import Case, Exercise
 from coursekit.checking.probing import Wrong
-from coursekit.material.clinic import ILLNESSES, Run, train
+from coursekit.material.clinic import ILLNESSES, Run, train_with
 
 NAMES = tuple(ILLNESSES)
 FIELDS = tuple(field.name for field in dataclasses.fields(Run))
@@ -24,7 +24,8 @@ PARTS = {
 
 def cases(g):
     runs = {
-        name: [train(name, int(seed)) for seed in torch.randint(2**31, (EACH,), generator=g).tolist()] for name in NAMES
+        name: [train_with(name, int(seed)) for seed in torch.randint(2**31, (EACH,), generator=g).tolist()]
+        for name in NAMES
     }
 
     def case(part):
@@ -72,9 +73,10 @@ def told(found, right):
         return ""
     pairs = [pair for pair in zip(right[wrong].tolist(), found[wrong].tolist(), strict=True) if pair[1] in range(10)]
     counts = sorted(((pairs.count(pair), *pair) for pair in dict.fromkeys(pairs)), key=lambda row: (-row[0], *row[1:]))
-    shown = ", ".join(f"{n} of {(right == a).sum()} '{NAMES[a]}' were called '{NAMES[b]}'" for n, a, b in counts[:3])
-    more = f", and {len(counts) - 3} more kinds of error" if len(counts) > 3 else ""
-    return f"{len(right) - wrong.sum()} of {len(right)} runs are named; {shown}{more}"
+    shown = [f"{n} of {(right == a).sum()} '{NAMES[a]!s}' were called '{NAMES[b]!s}'" for n, a, b in counts[:3]]
+    more = [f"and {len(counts) - 3} other errors"] if len(counts) > 4 else ["and another error"] * (len(counts) == 4)
+    named = f"{len(right) - wrong.sum()} of {len(right)} runs are named"
+    return "; ".join(filter(None, [named, ", ".join([*shown, *more])]))
 
 
 EXERCISE = Exercise(

@@ -144,6 +144,7 @@ NOTHING_OF_THE_PASTS_SIZE = Count(
     lambda n, of, p: n > of / 2,
     lambda one, other: max(one[0], other[0]) < max(2.5 * one[1], 1.25 * min(one[0], other[0])),
     "keys",
+    of_costs=True,
 )
 
 NOTHING_AGAIN = Count(
@@ -154,6 +155,7 @@ NOTHING_AGAIN = Count(
     lambda n, of, p: n > of / 2,
     lambda one, other: True,
     "places",
+    of_costs=True,
 )
 
 EXERCISE = Exercise(

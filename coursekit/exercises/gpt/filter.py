@@ -80,6 +80,7 @@ def cases(g):
         case("min-p and all", steep, tied, flat, temperature=0.8, k=5, p=between(85, 88), m=between(12, 19)),
         case("min-p and all", steep, flat, k=3, m=between(32, 47)),
         case("min-p and all", (2, 1, 1, 0, 0), k=2, p=90, m=10, dtype=double, apart=900.0, note="logits far from 0"),
+        case("min-p and all", steep, few, m=0, note="0 keeps all that is left"),
         drawing("", (40, 30, 20, 10), (10, 10, 20, 60), (25, 25, 25, 25)),
         drawing("", (50, 0, 30, 0, 20), (0, 10, 0, 90, 0), dtype=double),
         drawing("logits far from 0", (60, 25, 15), (10, 45, 45), shifts=(800.0, -800.0)),

@@ -10,6 +10,7 @@ from coursekit.exercises.beginning import (
     CENTRED,
     DRAWN_ANEW,
     PREFIX,
+    PRESSED,
     ROWS,
     alike,
     apart,
@@ -17,6 +18,7 @@ from coursekit.exercises.beginning import (
     begun,
     deviates,
     off_centre,
+    pressed,
     rows_together,
     too_even,
 )
@@ -116,6 +118,7 @@ def measure(case, outputs):
         "again": sum((drawn[kind] != again[kind]).sum() for kind in drawn),
         "same": sum((drawn[kind] == later[kind]).all() and drawn[kind].any() for kind in KINDS),
         "alike": alike(torch.cat([drawn[kind][:, :PREFIX] for kind in KINDS])),
+        "pressed": pressed([x for kind in KINDS for x in drawn[kind]]),
         "rows": rows_together([drawn[k].unflatten(1, (-1, (4 if k == "down" else 1) * case["D"])) for k in KINDS]),
         "even": too_even([(drawn[kind], _right(kind, case)) for kind in KINDS]),
         "beyond": sum((z.abs() > 2).sum() for z in around),
@@ -176,6 +179,7 @@ EXERCISE = Exercise(
         _deviates("down", "the weights of down"),
         CENTRED,
         *DRAWN_ANEW,
+        PRESSED,
         share(
             "beyond",
             "numbers",

@@ -29,7 +29,7 @@ def cases(g):
         case("values", 2, 3, d=4, H=3, G=1, F=5, contiguous=False),
         case("values", 1, 4, d=2, H=12, G=3, F=4, note="many heads"),
         case("values", 1, 70, d=4, H=1, G=1, F=1, note="a long text"),
-        case("values", 1, 300, d=2, H=1, G=1, F=1, note="a very long text"),
+        case("values", 1, 260, d=2, H=1, G=1, F=1, note="a very long text"),
         apart(case("values", 1, 4, d=4, H=2, G=1, F=5, base=1e6, dtype=double, note="attention scores far apart")),
         case("any base, eps or dtype", 1, 6, d=6, H=2, G=1, F=5, base=100.0),
         case("any base, eps or dtype", 2, 3, d=4, H=2, G=2, F=6, eps=0.05, dtype=double, x=faint(g, 2, 3, 8)),

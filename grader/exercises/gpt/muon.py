@@ -206,7 +206,10 @@ class RunningMean(Step):
         return orthogonalise((1 - momentum) * G + momentum * M)
 
 
-@wrong_step("The scale is missing: a matrix with more rows than columns moves by sqrt(rows / columns) as much.")
+@wrong_step(
+    "The scale is missing, or stands inside `orthogonalise`, whose norm takes it away: a matrix with more rows than "
+    "columns moves by sqrt(rows / columns) as much."
+)
 class WithoutScale(Step):
     def scale(self, rows, columns):
         return 1.0

@@ -82,8 +82,8 @@ class UpsideDown(Steps):
 
 
 @slip(
-    "A token is accepted when the target holds it to be the likeliest. That changes the distribution: rare tokens "
-    "would never come. Compare the uniform number with p / q."
+    "A token is accepted when the target holds it to be the likeliest. That changes the distribution: any other one is "
+    "rejected, however often the target would say it. Compare the uniform number with p / q."
 )
 class AcceptsWhatTheTargetWouldSay(Steps):
     def accepts(self, p, q, x, uniforms, i):

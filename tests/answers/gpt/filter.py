@@ -768,3 +768,12 @@ def a_seed_for_all_rows(logits, generator):
     same = generator.initial_seed()
     rows = [row.softmax(-1) for row in logits]
     return torch.cat([torch.multinomial(p, 1, generator=torch.Generator().manual_seed(same)) for p in rows])
+
+
+# A sixth round.
+
+
+@wrong("named", "the logarithm of a min_p of 0", told="math domain error")
+def logarithm_of_zero(logits, temperature, top_k=None, top_p=None, min_p=None):
+    z = filtered(logits, temperature, top_k, top_p)
+    return z if min_p is None else z.masked_fill(z < z.amax(-1, keepdim=True) + math.log(min_p), -INF)

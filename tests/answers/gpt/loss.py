@@ -408,3 +408,11 @@ def cut_perplexity(sums, counts):
 def costs_nothing(logits, targets, ignore):
     nats = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=ignore, reduction="none")
     return nats.sum() / (nats != 0).sum()
+
+
+# A sixth round.
+
+
+@wrong("plain", "a letter is taken for a target", true="per_target", at=2)
+def letters_for_targets(loss, count, text):
+    return loss / math.log(2) * len(text) / len(text.encode())

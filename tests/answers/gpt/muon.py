@@ -502,3 +502,13 @@ def whole_factor(W, G, M, rate, momentum):
     with torch.no_grad():
         M.mul_(momentum).add_(G)
         W.sub_(rate * max(1, G.shape[0] // G.shape[1]) ** 0.5 * right(G + momentum * M))
+
+
+# A sixth round.
+
+
+@wrong("plain", "the scale stands where the norm takes it away", true="WithoutScale", at=1)
+def scale_inside(W, G, M, rate, momentum):
+    with torch.no_grad():
+        M.mul_(momentum).add_(G)
+        W.sub_(rate * right(max(1, W.shape[0] / W.shape[1]) ** 0.5 * (G + momentum * M)))

@@ -443,3 +443,40 @@ def last_ids(logits, ids, penalty):
 def short_stops(ids, stops):
     starts = (i for i in range(len(ids)) for s in stops if ids[i : i + len(s[:16])] == s[:16])
     return next(starts, len(ids))
+
+
+# A sixth round.
+
+
+def where(ids, stops, fits):
+    """The first place at which a stop fits."""
+    return next((i for i in range(len(ids)) if any(fits(ids[i : i + len(stop)], stop) for stop in stops)), len(ids))
+
+
+@wrong("plain", "one stop for each first id, the one listed first", told="two stops begin alike", at=1)
+def first_of_a_kind(ids, stops):
+    known = {}
+    for stop in stops:
+        known.setdefault(stop[0], stop)
+    return where(ids, [*known.values()], lambda part, stop: part == stop)
+
+
+@wrong("plain", "one stop for each first id, the longest", told="two stops begin alike", at=1)
+def longest_of_a_kind(ids, stops):
+    known = {stop[0]: stop for stop in sorted(stops, key=len)}
+    return where(ids, [*known.values()], lambda part, stop: part == stop)
+
+
+@wrong("plain", "the ends of a stop are looked at", told="the ends of a stop", at=1)
+def ends_of_a_stop(ids, stops):
+    return where(ids, stops, lambda part, stop: len(part) == len(stop) and part[0] == stop[0] and part[-1] == stop[-1])
+
+
+@wrong("plain", "the ids of a stop in any order", told="the ends of a stop", at=1)
+def in_any_order(ids, stops):
+    return where(ids, stops, lambda part, stop: part[:1] == stop[:1] and sorted(part) == sorted(stop))
+
+
+@wrong("plain", "a stop as a set", told="the ends of a stop", at=1)
+def as_a_set(ids, stops):
+    return where(ids, stops, lambda part, stop: part[:1] == stop[:1] and {*stop} <= {*part})

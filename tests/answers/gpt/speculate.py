@@ -495,3 +495,14 @@ def row_by_row(target, draft, tokens, uniforms, chances, draw):
     p = torch.stack([chances(z) for z in target])
     q = torch.stack([chances(z) for z in draft]) if len(draft) else draft
     return ending(accepted(p, q, tokens, uniforms), p, q, tokens, draw)
+
+
+# A sixth round.
+
+
+@wrong("plain", "the free token is drawn by other means", told="does not come from draw")
+def free_by_multinomial(target, draft, tokens, uniforms, chances, draw):
+    p, q = both(target, draft, chances)
+    n = accepted(p, q, tokens, uniforms)
+    last = draw(rest(p[n], q[n])) if n < len(tokens) else torch.multinomial(p[-1], 1).item()
+    return [*tokens[:n], last]

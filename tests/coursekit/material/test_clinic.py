@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from coursekit.material.clinic import ILLNESSES, RECORDED, Run, train
+from coursekit.material.clinic import ILLNESSES, RECORDED, Run, train_with
 
 SEEDS = (1, 2, 3)
 CURVES = [field.name for field in dataclasses.fields(Run)][:-1]
@@ -13,7 +13,7 @@ CURVES = [field.name for field in dataclasses.fields(Run)][:-1]
 
 @pytest.fixture(scope="module")
 def runs():
-    return {name: [train(name, seed) for seed in SEEDS] for name in ILLNESSES}
+    return {name: [train_with(name, seed) for seed in SEEDS] for name in ILLNESSES}
 
 
 def every(runs, *names):
@@ -21,7 +21,7 @@ def every(runs, *names):
 
 
 def test_a_seed_gives_the_same_run_again(runs):
-    again = train("rate too high", SEEDS[0])
+    again = train_with("rate too high", SEEDS[0])
     assert all(torch.equal(getattr(runs["rate too high"][0], name), getattr(again, name)) for name in CURVES)
 
 
@@ -60,4 +60,4 @@ def test_learning_by_heart_leaves_the_two_losses_apart(runs):
 
 def test_an_unknown_illness_is_refused():
     with pytest.raises(ValueError, match=r"found the illness 'flu', expected one of healthy, rate too high"):
-        train("flu", 0)
+        train_with("flu", 0)
