@@ -60,6 +60,7 @@ seed = 0
 
 # %% tags=["setup"]
 import math
+from itertools import pairwise
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -80,7 +81,7 @@ profile, device = ck.profile(profile), ck.device(device)
 from coursekit.material.handwriting import digits
 
 training, held_out = digits()
-pairs = enumerate(zip(training.images[:6], training.labels.tolist()), 1)
+pairs = enumerate(zip(training.images[:6], training.labels[:6].tolist(), strict=True), 1)
 fig = heatmap({f"image {i}, a {label}": image.view(28, 28) for i, (image, label) in pairs}, rows="row", columns="column", unit="ink")
 show(fig, "core.digits")
 
@@ -360,7 +361,7 @@ class Value:
             g = owed.pop(value)
             if not value.parents:
                 value.grad = g.clone() if value.grad is None else value.grad + g
-            for parent, slope in zip(value.parents, value.slopes):
+            for parent, slope in zip(value.parents, value.slopes, strict=True):
                 part = slope(g).sum_to_size(parent.data.shape)    # what was broadcast is summed
                 owed[parent] = owed[parent] + part if parent in owed else part
     ### END SOLUTION
@@ -777,10 +778,9 @@ def signal(deviation, scale=None, n=256, L=20):
     squares = [h.pow(2).mean().item()]
     for _ in range(L):
         W = torch.randn(n, n, generator=g) * deviation
-        if scale is None:
-            h = (h @ W.T).relu()
-        else:
-            h = h + scale * (h / h.pow(2).mean(-1, keepdim=True).sqrt() @ W.T).relu()
+        normed = h if scale is None else h / h.pow(2).mean(-1, keepdim=True).sqrt()
+        branch = (normed @ W.T).relu()
+        h = branch if scale is None else h + scale * branch
         squares.append(h.pow(2).mean().item())
     return squares
 
@@ -797,7 +797,7 @@ for name, squares in starts.items():
 fig = curves(range(L + 1), starts, x_label="layer", y_label="mean square (log scale)", log="y")
 closest = {"about a half": 0.5, "about a twentieth": 0.05, "about a thousandth": 1e-3, "about a millionth": 1e-6}
 came_out("core.depth", min(closest, key=lambda option: abs(math.log(starts["1/n"][L] / closest[option]))))
-show(fig, "core.depth", **{name: starts[key][20] for name, key in zip(("one", "two", "branches"), starts)})
+show(fig, "core.depth", **{name: starts[key][20] for name, key in zip(("one", "two", "branches"), starts, strict=False)})
 
 # %% [markdown]
 # <details><summary>What happened</summary>
@@ -867,7 +867,7 @@ def deep(gain, first, width=64, L=20):
     """Twenty layers with ReLU, weights of variance gain / n, biases 0."""
     g, sizes = torch.Generator().manual_seed(first), [784] + [width] * (L - 1) + [10]
     layers = []
-    for n, m in zip(sizes, sizes[1:]):
+    for n, m in pairwise(sizes):
         layers += [nn.Linear(n, m), nn.ReLU()]
         nn.init.normal_(layers[-2].weight, std=(gain / n) ** 0.5, generator=g)
         nn.init.zeros_(layers[-2].bias)
@@ -925,7 +925,7 @@ ratios = {
     "AdamW from 2/n": update_ratios(2, adamw),
 }
 fig = curves(range(1, 21), ratios, x_label="layer", y_label="step over weights (log scale)", log="y")
-middle = {name: line[10] for name, line in zip(("sgd_one", "sgd_two", "adamw_one", "adamw_two"), ratios.values())}
+middle = {name: line[10] for name, line in zip(("sgd_one", "sgd_two", "adamw_one", "adamw_two"), ratios.values(), strict=True)}
 show(fig, "core.ratios", **middle)
 
 # %% [markdown]
@@ -973,7 +973,7 @@ def step_sizes(correct, steps=20, beta1=0.9, beta2=0.999, eps=1e-8):
         rows = torch.randint(len(training), (128,), generator=g)
         loss = F.cross_entropy(network(training.images[rows]), training.labels[rows])
         moved = []
-        for i, (p, gradient) in enumerate(zip(network.parameters(), torch.autograd.grad(loss, network.parameters()))):
+        for i, (p, gradient) in enumerate(zip(network.parameters(), torch.autograd.grad(loss, network.parameters()), strict=True)):
             m[i] = beta1 * m[i] + (1 - beta1) * gradient
             v[i] = beta2 * v[i] + (1 - beta2) * gradient**2
             unbias = (1 - beta1**t, 1 - beta2**t) if correct else (1, 1)
@@ -1036,7 +1036,7 @@ class SGD:
     @torch.no_grad()
     def step(self) -> None:
         ### BEGIN SOLUTION
-        for p, b in zip(self.params, self.b):
+        for p, b in zip(self.params, self.b, strict=True):
             if p.grad is not None:
                 g = p.grad + self.weight_decay * p
                 b.mul_(self.momentum).add_(g)
@@ -1056,12 +1056,12 @@ class AdamW:
     @torch.no_grad()
     def step(self) -> None:
         ### BEGIN SOLUTION
-        for p, state in zip(self.params, self.states):
+        for p, state in zip(self.params, self.states, strict=True):
             if p.grad is not None:
                 state["t"] += 1
                 state["m"].lerp_(p.grad, 1 - self.betas[0])
                 state["v"].lerp_(p.grad**2, 1 - self.betas[1])
-                m, v = (state[name] / (1 - beta ** state["t"]) for name, beta in zip("mv", self.betas))
+                m, v = (state[name] / (1 - beta ** state["t"]) for name, beta in zip("mv", self.betas, strict=True))
                 p.mul_(1 - self.lr * self.weight_decay)
                 p.sub_(self.lr * m / (v.sqrt() + self.eps))
         ### END SOLUTION
@@ -1240,7 +1240,7 @@ ends = {
     for name, shape in shapes.items()
 }
 for name, losses in ends.items():
-    told = ", ".join(f"{peak:g}: {row.mean():.3f} ({row.min():.3f} to {row.max():.3f})" for peak, row in zip(peaks, losses))
+    told = ", ".join(f"{peak:g}: {row.mean():.3f} ({row.min():.3f} to {row.max():.3f})" for peak, row in zip(peaks, losses, strict=True))
     print(f"{name:9} {told}")
 best = {name: peaks[losses.mean(1).argmin()] for name, losses in ends.items()}
 came_out("core.schedule", "it is higher with the schedule" if best["yours"] > best["constant"] else
@@ -1259,8 +1259,8 @@ show(fig, "core.schedules", constant=ends["constant"].mean(1).min(), yours=ends[
 # And a schedule that is one step late? It happens when the schedule is asked before the step instead of after it.
 
 # %%
-on_time, late = ([held_out_loss(lambda step: scheduled(max(step - shift, 0), 0.03, steps // 15, steps, 0.0), first, steps)
-                  for first in seeds] for shift in (0, 1))
+on_time, late = ([held_out_loss(lambda step, late=late: scheduled(max(step - late, 0), 0.03, steps // 15, steps, 0.0), first, steps)
+                  for first in seeds] for late in (0, 1))
 print("on time  ", [round(loss, 4) for loss in on_time])
 print("late     ", [round(loss, 4) for loss in late])
 
@@ -1344,7 +1344,7 @@ def given_clip(params, limit):
 
 
 halves = [nn.Parameter(torch.zeros(2)) for _ in range(2)]
-for p, numbers in zip(halves, ([3.0, 0.0], [0.0, 0.4])):
+for p, numbers in zip(halves, ([3.0, 0.0], [0.0, 0.4]), strict=True):
     p.grad = torch.tensor(numbers)
 print("returned", given_clip(halves, 1.0).item(), "gradients", [p.grad.tolist() for p in halves])
 
@@ -1427,7 +1427,7 @@ def trained_in(dtype, steps=600, lr=0.01):
         F.cross_entropy(network(training.images[rows].to(dtype)).float(), training.labels[rows]).backward()
         W, before = network[0].weight, network[0].weight.detach().clone()
         optimiser.step()
-        moved.append((W != before)[W.grad != 0].float().mean().item())
+        moved.append((before != W)[W.grad != 0].float().mean().item())
     with torch.no_grad():
         Z = network(held_out.images.to(dtype)).float()
     return F.cross_entropy(Z, held_out.labels).item(), sum(moved) / len(moved)
@@ -1863,7 +1863,6 @@ quiz("core.loop_order")
 # %% tags=["setup"]
 import re
 from collections import Counter
-from itertools import pairwise
 
 
 def words_of(text):
@@ -2211,7 +2210,7 @@ def fit(N: Float[Tensor, "n"], D: Float[Tensor, "n"], L: Float[Tensor, "n"]) -> 
 check("core.scaling_law", fit)
 
 # %% [markdown]
-# What is such a law good for? Twenty GPTs of our own were trained, seven sizes from 24 thousand to 3.2 million weights, on half a million to eight million bytes of prose that no run read twice. The two largest runs
+# What is such a law good for? Twenty GPTs of our own were trained, seven sizes from 24 thousand to 3.2 million weights, on two to eight million bytes of prose, of which no run read any twice. The two largest runs
 # are put aside. Your law sees the other eighteen.
 
 # %%
@@ -2332,7 +2331,7 @@ practice = {name: [train_with(name, seed=100 + i) for i in range(6)] for name in
 print(f"{'from / to, of six runs':25s}{'first loss':>16s}{'zeros at first':>18s}{'shuffled labels':>18s}")
 for name, some in practice.items():
     readings = [(run.training_loss[0], run.zeros[0], run.accuracy_on_shuffled_labels) for run in some]
-    spans = [f"{min(values):8.2f} {max(values):6.2f}" for values in zip(*readings)]
+    spans = [f"{min(values):8.2f} {max(values):6.2f}" for values in zip(*readings, strict=True)]
     print(f"{name:25s}", "   ".join(spans))
 
 # %% [markdown]
@@ -2353,8 +2352,7 @@ def diagnose(run: Run) -> str:
         return "rate too low"
     if run.gradient_norm[-10:].median() > 2.8 * run.gradient_norm[0]:
         return "gradients not zeroed"
-    learns_some = training[1:].quantile(0.25) < 0.5 * held_out[1:].median()  # some batches become easy
-    if run.update_ratio[0] > 0.11 and run.zeros[1:6].mean() > 0.8 and not learns_some:
+    if run.update_ratio[0] > 0.11 and run.zeros[1:6].mean() > 0.89:
         return "rate too high"
     way, height = held_out[3:].diff().abs().sum(), held_out.max() - held_out.min()
     if way > 1.7 * height:  # it goes up and down far more than it falls
@@ -2419,7 +2417,7 @@ came_out("core.healthy", next(letter for letter, illness in named_again().items(
 for letter in "BE":
     run = six[letter]
     rows = [(int(s), f"{g:.1e}", f"{u:.1e}", f"{z:.0%}") for s, g, u, z in
-            zip(run.steps[::6], run.gradient_norm[::6], run.update_ratio[::6], run.zeros[::6])]
+            zip(run.steps[::6], run.gradient_norm[::6], run.update_ratio[::6], run.zeros[::6], strict=True)]
     print(f"run {letter}: (step, gradient norm, update over weights, zeros)\n ", "\n  ".join(map(str, rows)))
 
 # %% [markdown] question="core.explain"
@@ -2496,7 +2494,7 @@ came_out("core.shuffled", round(100 * reached["shuffled labels, 512"][0][1]))
 # %%
 W = [network[0].weight.detach() for network in (network_of(64, seeds[0]), reached["learned, 64"][0][0])]
 moved = ((W[1] - W[0]).norm() / W[0].norm()).item()
-panels = {f"{name}, hidden number {i}": w[i].view(28, 28) / w[i].abs().max() for name, w in zip(("at first", "learned"), W) for i in (3, 20, 41)}
+panels = {f"{name}, hidden number {i}": w[i].view(28, 28) / w[i].abs().max() for name, w in zip(("at first", "learned"), W, strict=True) for i in (3, 20, 41)}
 fig = heatmap(panels, rows="row", columns="column", unit="weight / largest", limits=(-1, 1))
 show(fig, "core.features", moved=moved)
 print(f"the map moved by {moved:.1f} times its own norm")

@@ -32,7 +32,7 @@ from prepare.training import adamw, begin
 
 V, T, ROWS, SEED = 256, 128, 16, 0
 RATE, WARM_UP, DECAY, CLIP, COOL = 3e-3, 50, 0.1, 1.0, 0.2
-BYTES = (500_000, 2_000_000, 8_000_000)  # that a run of each size reads
+BYTES = (2_000_000, 4_000_000, 8_000_000)  # that a run of each size reads; far below, a law of powers does not hold
 HELD_OUT_BYTES = (4_000_000, 8_000_000)  # of the largest size, whose runs a law does not see
 
 

@@ -25,7 +25,8 @@ _MEANINGS = {
         "a tensor of several numbers stands where one number is expected"
     ),
     r"leaf Variable that requires grad is being used in an in-place operation": (
-        "an input or a weight is changed in place while gradients are recorded: work on a copy of an input (h = h + ...), "
+        "an input or a weight is changed in place while gradients are recorded: work on a copy of an input (h = h + "
+        "...), "
         "and change a weight under torch.no_grad()"
     ),
     r"one of the variables needed for gradient computation has been modified by an inplace": (

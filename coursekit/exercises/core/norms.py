@@ -1,4 +1,4 @@
-"""layer_norm(x, w, b, eps) and rms_norm(x, w, eps): each token brought to one size, with statistics in float32 at least."""
+"""layer_norm(x, w, b, eps) and rms_norm(x, w, eps): each token brought to one size, statistics in float32 at least."""
 
 import torch
 
@@ -29,7 +29,8 @@ def cases(g):
         return Case(part, label, inputs | {"eps": eps, "D": D, "call": CALLS[part]})
 
     def outlying(*shape):
-        """One number of each token is far larger than all others, as in real models: its square overflows in float16."""
+        """One number of each token is far larger than all others, as in real models: its square overflows in "
+        "float16."""
         x = normal(g, *shape, dtype=double)
         x[..., 0] = 400 + 100 * x[..., 0]
         return x

@@ -101,7 +101,9 @@ def probe(case, speculate):
         target,
     )
     if not asked and len(ids) == k + 1:
-        raise Wrong("the last id does not come from draw, which is not called: it gives the last id, whatever came before")
+        raise Wrong(
+            "the last id does not come from draw, which is not called: it gives the last id, whatever came before"
+        )
     if not asked:
         raise Wrong("draw is not called: it gives the last id, be a token rejected or all of them accepted")
     return {

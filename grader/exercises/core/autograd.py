@@ -159,7 +159,8 @@ class Averaged(Value):
 
 
 @slip(
-    "Values are gone through as they are met from the result backward, level by level. One that is met early may be owed "
+    "Values are gone through as they are met from the result backward, level by level. One that is met early may be "
+    "owed "
     "more by another: a value's turn comes when all that were made of it have had theirs."
 )
 class LevelByLevel(Value):
@@ -196,7 +197,8 @@ class SeenTwice(Value):
 
 
 @slip(
-    "The graph is walked by a function that calls itself, and Python's stack ends at a depth of about 1,000: keep a list of "
+    "The graph is walked by a function that calls itself, and Python's stack ends at a depth of about 1,000: keep a "
+    "list of "
     "what is still to be visited, or number values as they are made."
 )
 class Recurses(Value):
@@ -265,7 +267,8 @@ class ExpOfArgument(Value):
 
 
 @slip(
-    "relu lets pass what is positive in the *gradient*: where its argument is positive the gradient passes, whatever it is."
+    "relu lets pass what is positive in the *gradient*: where its argument is positive the gradient passes, "
+    "whatever it is."
 )
 class ReluOfGradient(Value):
     def through_relu(self, g, x):

@@ -1,4 +1,4 @@
-"""Byte-pair encoding: Sennrich, Haddow and Birch 2016, algorithm 1, on the bytes of words as in Radford et al. 2019, 2.2.
+"""Byte-pair encoding: Sennrich, Haddow and Birch 2016, algorithm 1, on words' bytes as in Radford et al. 2019, 2.2.
 
 `train` joins the most frequent pair of neighbours within words, n times; of equally frequent ones the smallest pair.
 `encode` joins in a word the pair of the lowest rank, as long as there is one. Id 256 + r is what merge r gives.
@@ -126,7 +126,8 @@ class FirstPair(Train):
 
 
 @wrong_train(
-    "Of equally frequent pairs train takes the one that was met first (as `max` and `most_common` do): the smallest pair "
+    "Of equally frequent pairs train takes the one that was met first (as `max` and `most_common` do): the smallest "
+    "pair "
     "is taken, for the order in which words are counted is an accident."
 )
 class TiesByOrder(Train):
@@ -299,7 +300,7 @@ def train_with_strings(text, n):
     while len(merges) < n:
         pairs = Counter()
         for word, times in words.items():
-            for pair in zip(word, word[1:], strict=False):
+            for pair in pairwise(word):
                 pairs[pair] += times
         if not pairs:
             break

@@ -1,4 +1,4 @@
-"""g <- g min(1, limit / |g|), with |g| the norm of all gradients together: Pascanu, Mikolov and Bengio 2013, algorithm 1."""
+"""g <- g min(1, limit / |g|), |g| the norm of all gradients together: Pascanu et al. 2013, algorithm 1."""
 
 import math
 

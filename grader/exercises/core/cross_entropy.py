@@ -105,7 +105,8 @@ class OverRows(Loss):
 
 
 @wrong_loss(
-    "The mean of the rows' means: a label in a row of few weighs more than one in a row of many. Add up all, and divide "
+    "The mean of the rows' means: a label in a row of few weighs more than one in a row of many. Add up all, and "
+    "divide "
     "by the labels that count."
 )
 class MeanOfMeans(Loss):

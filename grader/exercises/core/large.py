@@ -1,7 +1,7 @@
-"""Counts of a decoder. FLOPs of training: Kaplan et al. 2020, section 2.1; its attention term: Chowdhery et al. 2022, B.
+"""Counts of a decoder. FLOPs of training: Kaplan et al. 2020, section 2.1; attention's term: Chowdhery et al. 2022, B.
 
 A layer has D D + 2 D G d + D D numbers in its maps, 3 D F or 2 D F in each of E experts, D E in the router of several,
-2 D in its norms; a last norm has D, an embedding V D, and a head V D more where it is not tied. Per token training takes
+2 D in its norms; a last norm has D, an embedding V D, a head V D more where it is not tied. A token takes in training
 6 FLOPs for each number that multiplies it (k experts, the head, not the embedding) and 12 L D T in attention. A cache
 holds 2 L G d numbers of 2 bytes for each of B T tokens. Mixed precision keeps 16 bytes for each number: Rajbhandari et
 al. 2020, section 3.1.

@@ -167,7 +167,8 @@ class BiasAveraged(Backward):
 
 
 @wrong_backward(
-    "db is summed over the first dimension alone: where X has several, all but the last are summed, and b's shape is left."
+    "db is summed over the first dimension alone: where X has several, all but the last are summed, and b's shape "
+    "is left."
 )
 class FirstDimensionAlone(Backward):
     def db(self, dZ, rows):

@@ -1,4 +1,4 @@
-"""Layer norm: Ba, Kiros and Hinton 2016, equation 3, with eps under the root. RMS norm: Zhang and Sennrich 2019, equation 4.
+"""Layer norm: Ba et al. 2016, equation 3, with eps under the root. RMS norm: Zhang and Sennrich 2019, equation 4.
 
 y = w (x - mean) / sqrt(var + eps) + b, var the mean of the squares about the mean;  y = w x / sqrt(mean(x^2) + eps).
 """
@@ -76,7 +76,8 @@ def as_given_rms(x, w, eps):
 
 TRUSTED.add_mistake(
     "as_given",
-    "Slips of the given code are still there. What does `std` divide by, and where does eps stand? Which of the two norms "
+    "Slips of the given code are still there. What does `std` divide by, and where does eps stand? Which of the two "
+    "norms "
     "takes the mean away? Which squares are too large for float16?",
     as_given_layer,
     as_given_rms,
@@ -139,7 +140,8 @@ class NoBias(Layer):
 
 
 @wrong_layer(
-    "Of layer_norm only the case in float16 is wrong: squares are taken there in the dtype of x, and 256 squared is beyond "
+    "Of layer_norm only the case in float16 is wrong: squares are taken there in the dtype of x, and 256 squared is "
+    "beyond "
     "float16. Convert x to float32 before squaring, and the result back to the dtype of x."
 )
 class LayerInHalf(Layer):
@@ -184,7 +186,8 @@ class RmsEpsIgnored(Norm):
 
 
 @wrong_rms(
-    "Of rms_norm only the case in float16 is wrong: squares are taken there in the dtype of x, and 256 squared is beyond "
+    "Of rms_norm only the case in float16 is wrong: squares are taken there in the dtype of x, and 256 squared is "
+    "beyond "
     "float16. Convert x to float32 before squaring, and the result back to the dtype of x."
 )
 class RmsInHalf(Norm):

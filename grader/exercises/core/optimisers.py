@@ -172,7 +172,8 @@ class SgdMissingIsZero(Sgd):
 
 
 @wrong_adamw(
-    "AdamW's decay is added to the gradient, and so divided by sqrt(v): that is Adam with L2. Here the parameter shrinks by "
+    "AdamW's decay is added to the gradient, and so divided by sqrt(v): that is Adam with L2. Here the parameter "
+    "shrinks by "
     "itself, p *= 1 - lr * weight_decay."
 )
 class DecayInTheMoments(Adamw):

@@ -78,7 +78,7 @@ class OneStepLate(Schedule):
 @slip("The warm-up lasts a step too long, and ends above the peak: at step `warmup` the cosine begins.")
 class OneStepTooLong(Schedule):
     def warms(self, step, warmup):
-        return 0 < warmup and step <= warmup
+        return warmup > 0 and step <= warmup
 
 
 @slip("The warm-up begins at the floor: it begins at peak / warmup, and knows no floor.")
@@ -121,7 +121,8 @@ class ZeroAfterwards(Schedule):
 
 
 @slip(
-    "The floor is added to a cosine that falls by all of the peak, so the rate begins above it: only peak - floor falls."
+    "The floor is added to a cosine that falls by all of the peak, so the rate begins above it: only peak - floor "
+    "falls."
 )
 class FloorAdded(Schedule):
     def cosine(self, s, peak, floor):

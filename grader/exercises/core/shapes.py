@@ -61,7 +61,8 @@ def one_for_all(A):
 
 
 @wrong_trace(
-    "`diagonal()` looks at the first two dimensions, batch and row: say which two are meant, `A.diagonal(dim1=1, dim2=2)`."
+    "`diagonal()` looks at the first two dimensions, batch and row: say which two are meant, `A.diagonal(dim1=1, "
+    "dim2=2)`."
 )
 def diagonal_of_the_batch(A):
     return A.diagonal().sum(-1)
@@ -81,7 +82,8 @@ def expanded(X, Y):
 
 
 @wrong_pairs(
-    "pairwise_sq takes x^2 - 2 x y + y^2 apart, and hides what is lost with a clamp: it is never negative, and as wrong. "
+    "pairwise_sq takes x^2 - 2 x y + y^2 apart, and hides what is lost with a clamp: it is never negative, and as "
+    "wrong. "
     "Subtract first, then square."
 )
 def expanded_and_clamped(X, Y):
@@ -119,7 +121,8 @@ def along_the_batch(X, i):
 
 
 @wrong_rows(
-    "gather_rows uses `gather` with one column of indices, and gets one number a row: `gather` takes as many as the index "
+    "gather_rows uses `gather` with one column of indices, and gets one number a row: `gather` takes as many as the "
+    "index "
     "has, so it is expanded to (B, K, D)."
 )
 def one_column(X, i):

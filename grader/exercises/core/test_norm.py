@@ -247,7 +247,8 @@ def slip(sentence):
 
 
 @slip(
-    "Your test lets every wrong batch norm pass: nothing in it could fail, or all of them do right what it asks for. What "
+    "Your test lets every wrong batch norm pass: nothing in it could fail, or all of them do right what it asks "
+    "for. What "
     "a test returns is not looked at: use `assert`."
 )
 class AcceptsEverything(Steps):
@@ -256,7 +257,8 @@ class AcceptsEverything(Steps):
 
 
 @slip(
-    "Your test refuses every right batch norm. Hand it torch's: which assertion fails, and does it have to hold? In training "
+    "Your test refuses every right batch norm. Hand it torch's: which assertion fails, and does it have to hold? In "
+    "training "
     "the *biased* variance divides, and the unbiased one is kept."
 )
 class RefusesEverything(Steps):
@@ -265,7 +267,8 @@ class RefusesEverything(Steps):
 
 
 @slip(
-    "What is kept is never looked at: a norm passes whose running variance is never updated, and at rest it would divide by "
+    "What is kept is never looked at: a norm passes whose running variance is never updated, and at rest it would "
+    "divide by "
     "1 for ever. Compare running_mean and running_var after each batch."
 )
 class RunningUnseen(Steps):
@@ -286,7 +289,8 @@ class MeanUnseen(Steps):
 
 
 @slip(
-    "The norm is never asked at rest: one passes that takes the batch's own mean and variance there as well. Call eval(), "
+    "The norm is never asked at rest: one passes that takes the batch's own mean and variance there as well. Call "
+    "eval(), "
     "and compare what it gives with the running ones."
 )
 class RestUnasked(Steps):
@@ -310,7 +314,8 @@ class ResultsUnseen(Steps):
 
 
 @slip(
-    "Weight and bias are 1 and 0 in your test, as at the beginning: a norm passes that does not use them, or adds b first. "
+    "Weight and bias are 1 and 0 in your test, as at the beginning: a norm passes that does not use them, or adds b "
+    "first. "
     "Give them other numbers."
 )
 class OnesAndZeros(Steps):
@@ -322,7 +327,8 @@ class OnesAndZeros(Steps):
 
 
 @slip(
-    "eps is so small in your test that it makes no difference: a norm passes that adds it to the root or has one of its own. "
+    "eps is so small in your test that it makes no difference: a norm passes that adds it to the root or has one of "
+    "its own. "
     "Make it as large as a variance."
 )
 class SmallEps(Steps):
@@ -340,7 +346,8 @@ class TorchsMomentum(Steps):
 
 
 @slip(
-    "No gradient is looked at: a norm passes that takes mean and variance for constants. They depend on x, and what flows "
+    "No gradient is looked at: a norm passes that takes mean and variance for constants. They depend on x, and what "
+    "flows "
     "through them is why batch norm trains as it does."
 )
 class GradientUnseen(Steps):

@@ -206,7 +206,8 @@ def multiplied_by_ln_2(loss, count, text):
 
 
 @wrong_bits(
-    "`count` does not come in: `loss` is what a target costs, and a byte or a letter is another unit. Models with other "
+    "`count` does not come in: `loss` is what a target costs, and a byte or a letter is another unit. Models with "
+    "other "
     "tokenizers could not be compared."
 )
 def per_target(loss, count, text):

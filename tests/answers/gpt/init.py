@@ -503,7 +503,9 @@ def new_data(model, layers, generator):
 # A sixth round.
 
 
-@wrong("dependence", "numbers that reach the stream are clamped at two deviations", told="deviation|exactly the largest")
+@wrong(
+    "dependence", "numbers that reach the stream are clamped at two deviations", told="deviation|exactly the largest"
+)
 def clamped_but_for_the_stream(model, layers, generator):
     begin(model, layers, generator)
     with torch.no_grad():

@@ -429,7 +429,11 @@ def asks_for_even_starts(blocks):
     assert (torch.bincount(starts(x), minlength=n) > 400 / n).all()
 
 
-@wrong("named", "asks two batches to be one of double size", told="draws its starts from the generator in another way|whole batch")
+@wrong(
+    "named",
+    "asks two batches to be one of double size",
+    told="draws its starts from the generator in another way|whole batch",
+)
 def asks_for_one_stream(blocks):
     g = seeded(3)
     x, z = (blocks(TEXT, 4, 200, g)[0] for _ in range(2))

