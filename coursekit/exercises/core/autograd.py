@@ -30,7 +30,7 @@ MADE = {
 
 
 def _like(a, data):
-    return type(a)(data.to(a.data.dtype))
+    return type(a)(data.to(a.data.device, a.data.dtype))
 
 
 def _chain(a, b, n):

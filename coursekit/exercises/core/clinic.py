@@ -44,7 +44,8 @@ def _stacked(runs, name):
 
 def probe(case, diagnose):
     """The place in NAMES of what each run is called. In another order, one by one, a run is called the same."""
-    runs = [Run(*numbers[:-1], numbers[-1].item()) for numbers in zip(*(case[name] for name in FIELDS), strict=True)]
+    curves = [case[name].cpu() for name in FIELDS]  # forty small runs are looked at one by one
+    runs = [Run(*numbers[:-1], numbers[-1].item()) for numbers in zip(*curves, strict=True)]
     found = [_named(diagnose(run)) for run in runs]
     again = [_named(diagnose(run)) for run in reversed(runs)]
     if found != again[::-1]:
@@ -52,7 +53,7 @@ def probe(case, diagnose):
             "diagnose called a run one thing, and another when it was shown once more: a diagnosis follows from the "
             "run alone, not from chance or from what was seen before"
         )
-    return {"names": torch.tensor(found)}
+    return {"names": torch.tensor(found, device=case["steps"].device)}
 
 
 def _named(found):

@@ -55,7 +55,8 @@ def probe(case, clip_):
         params[1].grad[-1] = float(case["broken"])
     before = [p.grad for p in params]
     numbers = [None if grad is None else grad.clone() for grad in before]
-    raised, norm = False, torch.zeros(())
+    like = case["grad0"]
+    raised, norm = False, like.new_zeros(())
     try:
         norm = number(
             clip_(iter(params) if case["once"] else params, case["limit"]), "the norm", case["grad0"]
@@ -73,10 +74,10 @@ def probe(case, clip_):
         raise Wrong("a ValueError is raised, and gradients have been changed before: look at the norm first")
     kept = [p.grad.flatten() for p in params if p.grad is not None and not raised]
     return {
-        "a ValueError is raised": torch.tensor(raised),
-        "the norm that is returned": norm.to(case["grad0"]),
-        "all gradients afterwards": torch.cat([*kept, torch.zeros(1, dtype=case["grad0"].dtype)]),
-        "_limit": torch.tensor(case["limit"], dtype=torch.float64),
+        "a ValueError is raised": torch.tensor(raised, device=like.device),
+        "the norm that is returned": norm.to(like),
+        "all gradients afterwards": torch.cat([*kept, like.new_zeros(1)]),
+        "_limit": torch.tensor(case["limit"], dtype=torch.float64, device=like.device),
     }
 
 

@@ -78,9 +78,9 @@ def output(part):
 
 def probe(case, fit):
     """What the law says of larger runs. Its numbers are not well determined: a smaller E goes with a smaller power."""
-    found = fit(case["N"], case["D"], case["L"])
+    found = fit(*(case[name].cpu() for name in "NDL"))  # some dozens of numbers
     found = several(found.tolist() if hasattr(found, "tolist") else found, *NUMBERS, kind="numbers")
-    E, A, B, alpha, beta = (number(x, name, case["N"]) for x, name in zip(found, NUMBERS, strict=True))
+    E, A, B, alpha, beta = (number(x, name).item() for x, name in zip(found, NUMBERS, strict=True))
     return {output(case["part"]): E + A / case["larger_N"] ** alpha + B / case["larger_D"] ** beta}
 
 

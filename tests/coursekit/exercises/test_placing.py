@@ -43,6 +43,9 @@ class Unplaced(TorchFunctionMode):
         if moved:  # which gives the same tensor back where it need not move
             for x in tree_leaves(result):
                 self.unplaced.pop(id(x), None)
+        if func.__name__ == "cpu":  # there on purpose, with what is made there
+            self.unplaced |= {id(x): x for x in tree_leaves(result)}
+            return result
         if (made and not given) or (given and not moved and all(x in self for x in given)):
             # Kept, so that no other tensor gets the same id.
             self.unplaced |= {id(x): x for x in tree_leaves(result) if isinstance(x, Tensor)}
