@@ -161,8 +161,8 @@ print(tuple(S.shape), torch.allclose(S, Q @ K.mT, atol=1e-5))
 # ### Exercise [[core.shapes]]: Five shapes, five expressions
 # core · importance 5 of 5 · 25 minutes · 3 points
 #
-# Write five functions. Each of them needs one expression and no loop. Inputs may have any strides, float32 or float64, and results have
-# the dtype of the inputs. Gradients flow through all but the last.
+# Write five functions. Each of them needs one expression and no loop. Inputs are finite, float32 or float64, with any strides, and
+# results are as precise as they are. Gradients flow through all but the last.
 #
 # - `outer(a, b)` multiplies each of $N$ numbers with each of $M$. $C_{ij} = a_i b_j$.
 # - `batched_trace(A)` adds up the diagonal of each of $B$ matrices (N, N), and nothing else of them. $t_b = \sum_i A_{bii}$.
@@ -251,7 +251,7 @@ quiz("core.strides")
 
 # %% [markdown]
 # ## 3. Reverse mode
-# **Sitting 2 of 8**, 75 minutes. Exercise [[core.autograd]] must be done.
+# **Sitting 2 of 8**, 80 minutes. Exercise [[core.autograd]] must be done.
 #
 # Learning needs one thing of mathematics. How does the loss change when this number changes a little? For fifty thousand numbers at once. The
 # chain rule answers it for a step, and the order of the steps makes it cheap.
@@ -281,18 +281,18 @@ diagram("core.graph")
 # ### Exercise [[core.autograd]]: Reverse mode in a page
 # challenge · importance 5 of 5 · 60 minutes · 5 points
 #
-# Write `Value`, a tensor that remembers how it was made. `Value(data)` is a **leaf** with a tensor of its own, `v.data`. Operations give new
+# Write `Value`, a tensor that remembers how it was made. `Value(data)` is a **leaf**, and `v.data` is its tensor. Operations give new
 # values, and their operands are values too.
 #
 # - `a + b` and `a * b` broadcast as torch does. `a @ b` takes two matrices. `a.exp()`, `a.log()`, `a.relu()`, `a.sum()` (of all entries, to
 #   shape ()) and `a.reshape(...)` take one.
-# - `y.backward()` gives each leaf behind `y` its gradient of the sum of all entries of `y`, in `leaf.grad`, with the shape and dtype of its data. If there is
+# - `y.backward()` gives each leaf behind `y` its gradient of the sum of all entries of `y`, in `leaf.grad`, with the shape of its data. (All leaves of a graph have one dtype.) If there is
 #   a gradient already, the new one is added to it, as in torch. For a result of shape () it is the gradient of that number.
 # - A value can be used many times, also twice in one operation. Graphs can be 1,200 operations deep, and have far more paths than values. (Python gives up at
 #   a recursion of about 1,000 calls.)
 # - No operation changes the data of another value. At 0 the slope of `relu` is 0.
 #
-# torch may compute data, and its own reverse mode is switched off during the check.
+# torch may compute data. Its own reverse mode is refused by the check.
 #
 # <details><summary>Hint 1</summary>
 #
@@ -441,7 +441,7 @@ quiz("core.reverse")
 
 # %% [markdown]
 # ## 4. Layers
-# **Sitting 3 of 8**, 70 minutes, sections 4 and 5. Exercises [[core.linear_gelu]] and [[core.cross_entropy]] must be done, [[core.norms]] may be left out.
+# **Sitting 3 of 8**, 95 minutes, sections 4 and 5. Exercises [[core.linear_gelu]] and [[core.cross_entropy]] must be done, [[core.norms]] may be left out.
 #
 # Libraries do not build a graph of additions and products. They know the backward pass of a whole layer, written by hand, and it costs fewer passes
 # through memory. To write one, shapes are half of the work. The gradient of W has the shape of W, and only one product of what is at hand gives that shape.
@@ -466,8 +466,8 @@ quiz("core.reverse")
 #
 # - `linear_gelu(X, W, b)` gives Y, as the formula has it. The GELU is the exact one, with $\Phi(z) = \frac12 (1 +
 #   \operatorname{erf}(z / \sqrt 2))$, and not the approximation by a tanh. Gradients flow through it.
-# - `linear_gelu_backward(X, W, b, dY)` gives `dX`, `dW` and `db` when `dY` is the gradient with respect to Y. torch's own reverse mode is switched off
-#   in the check, so write the formula. $\varphi(z) = e^{-z^2/2} / \sqrt{2 \pi}$.
+# - `linear_gelu_backward(X, W, b, dY)` gives `dX`, `dW` and `db` when `dY` is the gradient with respect to Y. torch's own reverse mode is refused
+#   by the check, so write the formula. $\varphi(z) = e^{-z^2/2} / \sqrt{2 \pi}$.
 #
 # Gradients have the shapes and dtypes of what they belong to. Several leading dimensions are as many rows, so `dW` and `db` add up over all of them.
 #
@@ -570,12 +570,13 @@ for block in (0, 3, 5):
 #
 # - Each does what its formula says, for every token by itself, along the last dimension. A token may have a single number. `eps` stands under the root and comes from the
 #   argument.
-# - The result has the shape and dtype of x. Statistics are taken in float32 at least, also where x is float16.
+# - The result has the shape and dtype of x (a wider one costs no marks). Statistics are taken in float32 at least, also where x is float16 or bfloat16, and in float64
+#   where x is.
 # - Gradients flow through it, and no input changes.
 #
 # <details><summary>Hint 1</summary>
 #
-# Let a token have two numbers, 1 and 3. What should its variance be, and what does `std` give? Then let it be (300, 0, 0, 0) in float16.
+# Let a token have two numbers, 1 and 3. What should its variance be, and what does `std` give? Then let it be (3000, 0, 0, 0) in float16, for RMS norm.
 # </details>
 # <details><summary>Hint 2</summary>
 #
@@ -687,7 +688,7 @@ for z in (torch.tensor([2.0, 0.0, -1.0]), torch.tensor([200.0, 0.0, -1.0]), torc
 # - `cross_entropy(Z, y, ignore_index)` is the mean of $-\ln \operatorname{softmax}(Z)_y$ over the places that count, a tensor of shape (). A place
 #   whose label is `ignore_index` does not count. That can be any number, also one that is a class, or one that is no index at all. If no place counts, the loss is 0.
 # - `cross_entropy_backward(Z, y, ignore_index)` is its gradient with respect to Z, of the shape of Z, and 0 at places that do not count. torch's own
-#   reverse mode is switched off in the check.
+#   reverse mode is refused by the check.
 #
 # Scores may be around 1,000, or lie a thousand apart. Gradients flow through the loss, and no input changes. It is yours to write: torch's
 # `F.cross_entropy` takes the same arguments in another layout, and gives NaN where no place counts.
@@ -755,7 +756,7 @@ quiz("core.gradient")
 
 # %% [markdown]
 # ## 6. How it begins
-# **Sitting 4 of 8**, 75 minutes, sections 6 and 7. Exercise [[core.optimisers]] must be done, [[core.init]] may be left out.
+# **Sitting 4 of 8**, 90 minutes, sections 6 and 7. Exercise [[core.optimisers]] must be done, [[core.init]] may be left out.
 #
 # A network of 20 layers is a product of 20 matrices, with something bent in between. If each of them halves the size of what runs through it, one millionth
 # is left at the end. The gradients go the same way back. What decides it is the variance of the first weights.
@@ -821,10 +822,10 @@ show(fig, "core.depth", **{name: starts[key][20] for name, key in zip(("one", "t
 #
 # `layers` is $L$, the number of blocks. It is given with every `kind` and counts for `"residual"` alone.
 #
-# - The weights have mean 0, and each is drawn by itself, from a normal or a uniform distribution, as you like.
+# - The weights have mean 0, and each is drawn by itself, from a normal, a truncated normal or a uniform distribution, as you like.
 # - The bias is 0, whatever it was before. A layer may have none (`layer.bias` is `None`).
 # - All random numbers come from `generator` as it stands, so a second call draws other numbers.
-# - Numbers change in place, in the Parameters that are there. A frozen layer stays frozen.
+# - The layer keeps its Parameters. A frozen layer stays frozen.
 # - Layers come in float32 and float64.
 #
 # The check measures what you draw into 20 layers, and sends a signal through them.
@@ -1121,7 +1122,7 @@ quiz("core.adam")
 
 # %% [markdown]
 # ## 8. The rate
-# **Sitting 5 of 8**, 60 minutes, sections 8 and 9. Exercises [[core.schedule]] and [[core.clip]] are short, and both should be done.
+# **Sitting 5 of 8**, 65 minutes, sections 8 and 9. Exercises [[core.schedule]] and [[core.clip]] are short, and both should be done.
 #
 # Of all settings the **learning rate** matters most. Too low, and nothing happens in your time. Too high, and the loss jumps or breaks. Between them lies a range of about a factor of ten, and a
 # rough way to find it is one short run in which the rate grows from step to step (Smith 2017). Where the curve falls most steeply, the rate does most.
@@ -1167,7 +1168,7 @@ find_the_rate(short_run, growing_rates(1e-5, 3, 30 if profile == "smoke" else 12
 #
 # Off-by-one errors in schedules show in no curve. Mend the function below under the name `rate`, so that it says what the formula says.
 #
-# - `step` counts from 0. The first step has a rate above 0, and step `warmup - 1` is the first at the peak. Step `warmup` has the peak too, because the cosine begins there.
+# - `step` counts from 0. The first step has a rate above 0, and step `warmup - 1` is the first at the peak. Step `warmup` has the peak too, because the cosine begins there, unless it is `total`.
 # - Between `warmup` and `total` the cosine falls from `peak`, never below `floor`. From step `total` on, the rate is `floor`, as long as anybody asks.
 # - `warmup` may be 0, and `total` may be equal to `warmup`.
 #
@@ -1450,7 +1451,7 @@ quiz("core.bits")
 
 # %% [markdown]
 # ## 10. Not too well
-# **Sitting 6 of 8**, 80 minutes, sections 10 and 11. Exercises [[core.regularise]] and [[core.loop]] must be done, [[core.test_norm]] may be left out.
+# **Sitting 6 of 8**, 85 minutes, sections 10 and 11. Exercises [[core.regularise]] and [[core.loop]] must be done, [[core.test_norm]] may be left out.
 #
 # A network with more numbers than images can learn the images by heart. What one does against it is called [[term: regularisation | whatever makes a
 # network fit its training data less closely, in the hope that it fits other data better]]. Three kinds are in use everywhere. **Dropout** sets random numbers to 0 in training. **Weight decay** pulls weights to 0,
@@ -1466,15 +1467,15 @@ quiz("core.bits")
 #
 # - `dropout(x, p, training, g)`: in training each entry of `x`, of any shape, becomes 0 with chance $p$, drawn by
 #   itself from `g`, and the others are divided by $1 - p$. With $p = 1$ all is 0. In evaluation nothing changes.
-#   Gradients flow, `x` itself stays as it is, and shape, dtype and device are those of `x`.
+#   Gradients flow, `x` itself stays as it is, and shape and device are those of `x`.
 # - `decay_groups(model)` gives two lists of parameters. What has two dimensions or more decays (matrices, embeddings,
 #   kernels), and no vector does (biases, norms of all types), nor a lone number. Each parameter is in one list, once.
 #   A frozen one is in none. The model stays as it is.
 # - `average_(shadow, model, beta, step)` sets $s \leftarrow b\,s + (1 - b)\,\theta$ with
 #   $b = \min(\beta, (1 + n) / (10 + n))$, where $n$ is `step`, counted from 0 (the rule of TensorFlow's
 #   `ExponentialMovingAverage`). Parameters and floating-point buffers are averaged, other buffers copied. A weight
-#   under two names is averaged once. The shadow's parameters change in place. `model` is only read, and shares no
-#   tensor with the shadow.
+#   under two names is averaged once, and a frozen one like others. The shadow keeps its Parameters. `model` is only read
+#   (its mode too), and shares no tensor with the shadow.
 #
 # <details><summary>Hint 1</summary>
 #
@@ -1621,7 +1622,7 @@ came_out("core.regularised", best)
 # </details>
 # <details><summary>Hint 3</summary>
 #
-# `torch.testing.assert_close` raises an AssertionError. `torch.autograd.grad((y**3).sum(), x)` of the module can be compared with that of the formula. torch's `nn.BatchNorm1d(D, eps=eps, momentum=momentum)` beside it saves you
+# `torch.testing.assert_close` raises an AssertionError. In float64 (`.double()`) rounding refuses no right one. `torch.autograd.grad((y**3).sum(), x)` of the module can be compared with that of the formula. torch's `nn.BatchNorm1d(D, eps=eps, momentum=momentum)` beside it saves you
 # the formula.
 # </details>
 
@@ -1631,8 +1632,8 @@ def test_norm(BatchNorm):
     ### BEGIN SOLUTION
     D, eps, momentum = 3, 0.3, 0.4
     g = torch.Generator().manual_seed(1)
-    norm, beside = BatchNorm(D, eps, momentum), BatchNorm(D, eps, momentum)
-    twin = nn.BatchNorm1d(D, eps=eps, momentum=momentum)
+    norm, beside = BatchNorm(D, eps, momentum).double(), BatchNorm(D, eps, momentum).double()
+    twin = nn.BatchNorm1d(D, eps=eps, momentum=momentum).double()
     for name in ("weight", "bias", "running_mean", "running_var"):
         torch.testing.assert_close(getattr(norm, name), getattr(twin, name))
     for name in ("weight", "bias"):
@@ -1640,7 +1641,7 @@ def test_norm(BatchNorm):
         for module in (norm, twin):
             getattr(module, name).data.copy_(numbers)
     for training_mode in (True, True, False, False, True, False):
-        x = 2 * torch.randn(6, D, generator=g) + 1
+        x = 2 * torch.randn(6, D, generator=g).double() + 1
         grads, results = [], []
         for module in (norm.train(training_mode), twin.train(training_mode)):
             leaf = x.clone().requires_grad_()
@@ -1651,7 +1652,7 @@ def test_norm(BatchNorm):
         for name in ("running_mean", "running_var"):
             torch.testing.assert_close(getattr(norm, name), getattr(twin, name))
         beside.train()
-        beside(torch.randn(6, D, generator=g) - 3)                # must not be felt by the other one
+        beside(torch.randn(6, D, generator=g).double() - 3)                # must not be felt by the other one
     ### END SOLUTION
 
 # %% check="core.test_norm"
@@ -1705,9 +1706,9 @@ diagram("core.loop")
 #   step $s$ it forgets old gradients (also those from before the call), takes the mean cross-entropy of the batch,
 #   and brings the norm of all gradients together down to `limit` at most. Then the optimizer takes one step, in which
 #   all of its groups have the rate `schedule(s)`.
-# - It returns the mean loss over all images, without a graph, and the next step, with which the following epoch goes
+# - It returns the mean loss over all images that the loader gave, without a graph, and the next step, with which the following epoch goes
 #   on.
-# - `evaluate` returns the mean loss and the accuracy (a share from 0 to 1) over all images, in evaluation mode, and
+# - `evaluate` returns the mean loss and the accuracy (a share from 0 to 1) over all images that it is given, in evaluation mode, and
 #   keeps no graph of what it computes. Afterwards the model is in the mode in which it was.
 # - What is frozen stays frozen, and gradients are switched on again.
 #
@@ -1855,7 +1856,7 @@ quiz("core.loop_order")
 
 # %% [markdown]
 # ## 12. Tokens
-# **Sitting 7 of 8**, 75 minutes, sections 12 and 13. Exercises [[core.bpe]] and [[core.large]] must be done, [[core.scaling_law]] may be left out.
+# **Sitting 7 of 8**, 95 minutes, sections 12 and 13. Exercises [[core.bpe]] and [[core.large]] must be done, [[core.scaling_law]] may be left out.
 #
 # A language model does not read letters. A text becomes a list of whole numbers first, and the model learns a vector for each. Words are too many, and one that is new has no number. Bytes are only 256, and make long
 # lists. **Byte pairs** lie between (Sennrich et al. 2016, on bytes since Radford et al. 2019). Start from bytes, and join the most frequent pair of neighbours, again and again.
@@ -1882,8 +1883,8 @@ for _ in range(4):
     print(f"{pair[0].decode()!r} + {pair[1].decode()!r} came {times} times:", " ".join(piece.decode() for piece in pieces).replace("  ", " ␣"))
 
 # %% [markdown]
-# Three details decide whether it works. Pairs are counted within words, or *of the* would become a token. Among equally frequent pairs a rule must say which comes first, or two runs disagree. And encoding repeats the merges *in the order in
-# which they were learned*, wherever in the word they stand.
+# Three details decide whether it works. Pairs are counted within words, or *of the* would become a token. Among equally frequent pairs a rule must say which comes first, or two runs disagree. And encoding joins the pair that was learned *first*, again and again,
+# wherever in the word it stands.
 
 # %% [markdown]
 # ### Exercise [[core.bpe]]: Byte pairs
@@ -1892,12 +1893,12 @@ for _ in range(4):
 # Write three functions. `words_of` above cuts a text into words, and nothing is joined across their borders.
 #
 # - `train(text, n)` learns up to $n$ merges from a text, as a list of pairs of bytes objects. It always takes the pair that comes most often, counted over all words. Of equally frequent ones it takes the smallest pair (Python compares
-#   pairs of bytes by itself). In *aaaa* the pair *aa* is joined twice, from the left. If no pair is left, it ends early.
+#   pairs of bytes by itself). In *aaaa* the pair *aa* comes three times and is joined twice, from the left. If no pair is left, it ends early.
 # - `encode(text, merges, special)` gives the ids of a text. A byte has its own number as its id, and what merge $r$ joins has $256 + r$. In a word, the pair whose merge was learned first is joined first. `special` is a dictionary of texts with an id
 #   each. Where one of them stands in the text it becomes its id. Where two begin at one place, it is the longer one.
 # - `decode(ids, merges, special)` gives the bytes, whatever they spell.
 #
-# A text that only looks like a special token, and is not in `special`, is a text like any other.
+# A text that only looks like a special token, and is not in `special`, is a text like any other. No argument is changed.
 #
 # <details><summary>Hint 1</summary>
 #
@@ -2164,9 +2165,8 @@ for name, c in configs.items():
 # - $N$ and $D$ go from a thousand to a trillion. All five numbers are above 0.
 # - The runs may be a grid of sizes and lengths, or all differ.
 #
-# The law is judged by the losses that it predicts for larger runs, up to ten times $N$ or $D$. Where losses follow a
-# law exactly it may be off by 0.5%, and where each loss is off by about 0.1%, as measured ones are, by 2%. A call
-# should take less than half a second.
+# The law is judged by the losses that it predicts for larger runs, up to ten times $N$ or $D$, and for one as small as the smallest. Where losses follow a
+# law exactly it may be off by 0.5%, and where each loss is off by about 0.1%, as measured ones are, by 2%.
 #
 # <details><summary>Hint 1</summary>
 #
@@ -2300,7 +2300,7 @@ watch_an_illness("rate too high")
 # finite. The same run always gets the same name, and you change nothing in it.
 #
 # The check has forty runs, four of each kind, and grading trains forty others. Two parts take five kinds each, the
-# first those that one look can tell, and ask for 15 of 20. The last asks for 36 of all 40, and for three of each four.
+# first healthy ones and those that one look can tell, and ask for 15 of 20. The last asks for 36 of all 40, and for three of each four.
 # `train_with(illness, seed)` gives you as many runs to practise on as you like.
 #
 # <details><summary>Hint 1</summary>

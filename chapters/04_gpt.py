@@ -492,8 +492,8 @@ came_out("gpt.fresh", round(fresh_loss))
 #   Most code counts two a block, as we do.)
 # - All biases are 0, and the weights of norms are 1, whatever the model held before.
 #
-# All random numbers come from `generator`, and `layers` is $L$. The Parameters that are there get new numbers, and
-# none is replaced. The matrices are called `tokens` and `positions`, and in each block `qkv`, `out`, `up` and `down`. A model
+# All random numbers come from `generator`, and `layers` is $L$. No Parameter is replaced.
+# The matrices are called `tokens` and `positions`, and in each block `qkv`, `out`, `up` and `down`. A model
 # may know the matrix of `tokens` by a second name, `head`, a linear map without a bias. It stays one matrix.
 #
 # <details><summary>Hint 1</summary>

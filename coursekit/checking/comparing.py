@@ -18,6 +18,7 @@ TOLERANCE = {
     torch.complex64: (1.3e-6, 1e-5),
     torch.complex128: (1e-7, 1e-7),
 }
+LISTED = 6  # rows or columns: of more, nobody reads where they are
 
 
 def close(actual: Tensor, expected: Tensor, tolerance: tuple[float, float] | None = None) -> Tensor:
@@ -114,8 +115,8 @@ def _rows(wrong: Tensor) -> str:
     for dim in reversed(range(wrong.dim())):
         others = [d for d in range(wrong.dim()) if d != dim]
         touched = wrong.any(others) if others else wrong
-        if touched.numel() > 1 and touched.sum() <= touched.numel() // 2:
-            indices = ", ".join(str(int(i)) for i in touched.nonzero().flatten()[:6])
+        if touched.numel() > 1 and touched.sum() <= min(touched.numel() // 2, LISTED):
+            indices = ", ".join(str(int(i)) for i in touched.nonzero().flatten())
             return f", only where index {dim - wrong.dim()} is {indices}"
     return ""
 

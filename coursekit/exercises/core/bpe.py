@@ -69,6 +69,8 @@ def cases(g):
         encode("a letter whose bytes are merged in another order", "🐋🐋", [(whale[1:2], whale[2:3]), *halves]),
         encode("an empty text", "", joined),
         encode("40 words", some_text, learned),
+        encode("the same words, fewer merges", some_text, learned[:2]),
+        encode("the same words, no merges", some_text, []),
         encode("what looks like a special token, and none is given", f"lower{end}", learned),
         decode("five ids", [256 + i for i in (3, 0, 5, 2, 1)], joined),
         decode("bytes and merges", [*b"lo", 256, 32, 258], learned),
@@ -89,9 +91,15 @@ def probe(case, train, encode, decode):
     if case["call"] == "train":
         return texts(_written(train(case["text"], case["n"])), MERGES)
     merges = [(x.encode("latin-1"), y.encode("latin-1")) for x, y in case["merges"]]
+    given, special = [*merges], dict(case["special"])
+    what = {"encode": (encode, case.get("text")), "decode": (decode, [*case.get("ids", [])])}
+    function, first = what[case["call"]]
+    found = function(first, given, special)
+    if given != merges or special != case["special"] or (case["call"] == "decode" and first != case["ids"]):
+        raise Wrong(f"{case['call']} changes what it is given: the next call finds other merges, ids or special tokens")
     if case["call"] == "encode":
-        return {"ids": whole_numbers(encode(case["text"], merges, case["special"]), "ids").int()}
-    return octets(decode(case["ids"], merges, case["special"]), "the bytes")
+        return {"ids": whole_numbers(found, "ids").int()}
+    return octets(found, "the bytes")
 
 
 def _written(merges):

@@ -45,9 +45,10 @@ def _stacked(runs, name):
 def probe(case, diagnose):
     """The place in NAMES of what each run is called. In another order, one by one, a run is called the same."""
     curves = [case[name].cpu() for name in FIELDS]  # forty small runs are looked at one by one
-    runs = [Run(*numbers[:-1], numbers[-1].item()) for numbers in zip(*curves, strict=True)]
-    found = [_named(diagnose(run)) for run in runs]
-    again = [_named(diagnose(run)) for run in reversed(runs)]
+    copies = [curve.clone() for curve in curves]
+    once, later = ([Run(*rows, last.item()) for *rows, last in zip(*of, strict=True)] for of in (curves, copies))
+    found = [_named(diagnose(run)) for run in once]
+    again = [_named(diagnose(run)) for run in reversed(later)]
     if found != again[::-1]:
         raise Wrong(
             "diagnose called a run one thing, and another when it was shown once more: a diagnosis follows from the "
@@ -58,7 +59,7 @@ def probe(case, diagnose):
 
 def _named(found):
     if not isinstance(found, str) or found not in NAMES:
-        told = f"{found!r}"[:60] if isinstance(found, str) else f"a {type(found).__name__}"
+        told = f"{found!r}"[:60] if isinstance(found, str) else f"something of type {type(found).__name__}"
         raise Wrong(f"diagnose returned {told}, expected one of the names {', '.join(map(repr, NAMES))}")
     return NAMES.index(found)
 

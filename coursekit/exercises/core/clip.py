@@ -19,7 +19,14 @@ def cases(g):
         ).norm()
         limit = round(limit * norm.item(), 6) if norm else limit
         words = [label, dtype_name(dtype) if dtype == double else ""]
-        plain = {"limit": limit, "count": len(shapes), "missing": list(missing), "once": False, "broken": ""}
+        plain = {
+            "limit": limit,
+            "count": len(shapes),
+            "missing": list(missing),
+            "once": False,
+            "broken": "",
+            "frozen": [],
+        }
         return Case(part, ", ".join(filter(None, words)), grads | plain | given)
 
     three, one = ((2, 3), (4,), (3, 2)), ((3, 4),)
@@ -31,6 +38,7 @@ def cases(g):
         case("above the limit", "large gradients", 1e-6, *three, scale=1e6, dtype=double),
         case("above the limit", "40 gradients", 0.3, *[(2, 3)] * 40),
         case("above the limit", "from a generator", 0.4, *three, once=True),
+        case("above the limit", "one parameter has been frozen since backward()", 0.4, *three, frozen=[1]),
         case("as they are", "below the limit", 2.0, *three),
         case("as they are", "far below the limit", 50.0, *three, scale=1e-3, dtype=double),
         case("as they are", "all 0", 1.0, *one, scale=0.0),
@@ -51,6 +59,7 @@ def probe(case, clip_):
         params.append(nn.Parameter(torch.zeros_like(given)))
         if i not in case["missing"]:
             params[-1].grad = given.clone()
+        params[-1].requires_grad_(i not in case["frozen"])
     if case["broken"]:
         params[1].grad[-1] = float(case["broken"])
     before = [p.grad for p in params]

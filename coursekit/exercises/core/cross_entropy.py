@@ -2,6 +2,7 @@
 
 import torch
 
+from coursekit.checking.calls import by_hand
 from coursekit.checking.contract import Exercise
 from coursekit.checking.drawing import Shapes, normal
 
@@ -33,9 +34,9 @@ def cases(g):
         return [case(part, *counted, **given) for part in CALLS]
 
     def far(B, T, V):
-        """Scores from 0 down to some -1,000: a softmax has zeros, whose logarithm is no number."""
+        """From the largest score some 1,000 down, and each row far above the one before: a softmax has zeros."""
         Z = 1000 * normal(g, B, T, V, dtype=double)
-        return Z - Z.amax(-1, keepdim=True)
+        return Z - Z.amax(-1, keepdim=True) + 2000 * torch.arange(B, dtype=double)[:, None, None]
 
     one_two = torch.tensor([[1, 2, 2, 0], [2, 1, 1, 1]])
     found = [
@@ -56,9 +57,12 @@ def cases(g):
         both(4, 2, T=4, V=6, dtype=double, Z=far(2, 4, 6), note="scores far apart"),
         both(2, 3, T=4, V=5, contiguous=False),
         [case("loss", 2, 4, T=5, V=4, dtype=double, dloss=None)],
+        [case("loss", 0, 0, T=2, V=3, dtype=double, dloss=None)],
     ]
     return sorted((one for pair in found for one in pair), key=lambda one: [*CALLS].index(one.part))
 
+
+SIGNATURES = ("cross_entropy(Z, y, ignore_index) -> loss", "cross_entropy_backward(Z, y, ignore_index) -> dZ")
 
 EXERCISE = Exercise(
     id="core.cross_entropy",
@@ -67,7 +71,8 @@ EXERCISE = Exercise(
     minutes=25,
     difficulty="core",
     importance=5,
-    calls=("cross_entropy(Z, y, ignore_index) -> loss", "cross_entropy_backward(Z, y, ignore_index) -> dZ"),
+    calls=SIGNATURES,
     cases=cases,
+    probe=by_hand(SIGNATURES, CALLS["gradient"]),
     ordered=False,
 )

@@ -2,6 +2,7 @@
 
 import torch
 
+from coursekit.checking.calls import by_hand
 from coursekit.checking.contract import Case, Exercise, dtype_name
 from coursekit.checking.drawing import normal, scattered
 
@@ -44,6 +45,8 @@ def cases(g):
     return sorted((one for pair in found for one in pair), key=lambda one: [*CALLS].index(one.part))
 
 
+SIGNATURES = ("linear_gelu(X, W, b) -> Y", "linear_gelu_backward(X, W, b, dY) -> dX, dW, db")
+
 EXERCISE = Exercise(
     id="core.linear_gelu",
     title="A layer, there and back",
@@ -51,7 +54,8 @@ EXERCISE = Exercise(
     minutes=30,
     difficulty="core",
     importance=5,
-    calls=("linear_gelu(X, W, b) -> Y", "linear_gelu_backward(X, W, b, dY) -> dX, dW, db"),
+    calls=SIGNATURES,
     cases=cases,
+    probe=by_hand(SIGNATURES, CALLS["backward"]),
     tolerance={torch.float32: (1e-5, 3e-5)},  # gradients of weights add up many products that partly cancel
 )

@@ -34,7 +34,7 @@ PEAK = {"sgd": 0.5, "adamw": 0.1}
 def cases(g):
     def case(part, label, *sizes, dtype=torch.float32, apart=1.0, **given):
         """Batches of these sizes from one set of images, and the weights of a small model."""
-        N = sum(sizes)
+        N = sum(sizes) + given.get("spare", 0)  # those that the loader leaves out stand last
         inputs = {
             "sizes": list(sizes),
             "images": normal(g, N, 1, H, W, dtype=dtype),
@@ -63,6 +63,7 @@ def cases(g):
         train("logits far apart", 4, 1, limit=0.5, apart=300.0),
         train("all unequal", 3, 1, 5, limit=0.8, dtype=double),
         train("float64", 1, 1, 1, 1, 1, limit=0.5, dtype=double),
+        train("some images are left out", 4, 3, limit=0.5, dtype=double, spare=3),
         train("on another device", 3, 2, limit=0.5, elsewhere=True),
         look("model in training mode", 6, 6, 1, mode="training"),
         look("model in evaluation mode", 5, 5, 3),
@@ -70,6 +71,7 @@ def cases(g):
         look("logits far apart", 3, 1, apart=300.0),
         look("all unequal", 2, 5, 1, dtype=double),
         look("float64", 1, 1, 1, 1, 1, dtype=double),
+        look("some images are left out", 3, 4, dtype=double, spare=2),
         look("on another device", 4, 2, elsewhere=True),
     ]
 
@@ -156,7 +158,7 @@ def _loader(case):
     data = [case[name].cpu() for name in ("images", "labels")]
     data = TensorDataset(*(map(Elsewhere.of, data) if case.get("elsewhere") else data))
     sizes = case["sizes"]
-    if all(size == sizes[0] for size in sizes[:-1]) and sizes[-1] <= sizes[0]:
+    if not case.get("spare") and all(size == sizes[0] for size in sizes[:-1]) and sizes[-1] <= sizes[0]:
         return DataLoader(data, batch_size=sizes[0])
     ends = torch.tensor(sizes).cumsum(0).tolist()
     return DataLoader(data, batch_sampler=[[*range(end - n, end)] for end, n in zip(ends, sizes, strict=True)])

@@ -24,7 +24,8 @@ def cases(g):
                 if word[i] == ZERO:
                     grads[f"g{i}"][step] = 0
         weights = {f"w{i}": normal(g, *shape, dtype=dtype) for i, shape in enumerate(shapes)}
-        plain = {"there": words, "count": count, "rates": rates or [RATE] * len(words), "once": False, "two": False}
+        plain = {"there": words, "count": count, "rates": rates or [RATE] * len(words)}
+        plain |= {"once": False, "two": False, "turns": False, "thawed": False}
         text = ", ".join([label, *([dtype_name(dtype)] if dtype == double else [])])
         return Case(part, text, weights | grads | plain | given)
 
@@ -48,6 +49,8 @@ def cases(g):
         sgd("the rate falls", five, rates=falling),
         sgd("a gradient comes late, another is missing once", late, weight_decay=0.1),
         sgd("a frozen parameter", frozen, weight_decay=0.5, dtype=double),
+        sgd("a parameter is frozen at first, its gradients come late", late, thawed=True),
+        sgd("in turns with another one, of the same parameters", five, turns=True, dtype=double),
         sgd("from a generator, and beside another one", five, once=True, two=True),
         sgd("50 steps", momentum=0.95, **many),
         adamw("one step", "xxx"),
@@ -58,6 +61,8 @@ def cases(g):
         adamw("weight decay, and the rate falls", five, weight_decay=0.5, rates=falling, dtype=double),
         adamw("a gradient comes late, another is missing once", late, weight_decay=0.1, dtype=double),
         adamw("a frozen parameter", frozen, weight_decay=0.5),
+        adamw("a parameter is frozen at first, its gradients come late", late, thawed=True, dtype=double),
+        adamw("in turns with another one, of the same parameters", five, turns=True),
         adamw("gradients of 0", "x0x 00x 0xx 00x", weight_decay=0.1, eps=1e-3, dtype=double),
         adamw("small gradients", five, eps=1e-6, scale=1e-5, dtype=double),
         adamw("from a generator, and beside another one", five, once=True, two=True),
@@ -70,15 +75,19 @@ def probe(case, SGD, AdamW):
     names = range(case["count"])
     make = SGD if "momentum" in case["settings"] else AdamW
     params = [nn.Parameter(case[f"w{i}"].clone()) for i in names]
+    for p, there in zip(params, case["there"][0], strict=True):
+        p.requires_grad_(there != NONE or not case["thawed"])
     optimiser = _made(make, case, iter(params) if case["once"] else params)
-    other = [nn.Parameter(case[f"w{i}"].clone()) for i in names]
-    beside = _made(make, case, other) if case["two"] else None
-    path = []
+    other = params if case["turns"] else [nn.Parameter(case[f"w{i}"].clone()) for i in names]
+    beside = _made(make, case, other) if case["two"] or case["turns"] else None
+    path, seen = [], []
     for step, word in enumerate(case["there"]):
-        _stepped(case, optimiser, params, step, word)
+        seen += _stepped(case, optimiser, params, step, word)
         if beside is not None:
             _stepped(case, beside, other, step, "x" * case["count"], sign=-1)
         path.append(torch.cat([p.detach().flatten() for p in params]))
+    if any(not torch.equal(grad, was) for grad, was in seen):
+        raise Wrong("a later step() writes into the gradients of an earlier one: keep a copy of p.grad, not itself")
     if any(not p.requires_grad or p.grad_fn is not None for p in params):
         raise Wrong("a parameter is frozen afterwards, or has a graph: an optimiser's step is no part of one (no_grad)")
     return {PATH: torch.stack(path)}
@@ -93,13 +102,19 @@ def _made(make, case, params):
 
 def _stepped(case, optimiser, params, step, word, sign=1):
     for i, p in enumerate(params):
+        p.requires_grad_(p.requires_grad or word[i] != NONE)
         p.grad = None if word[i] == NONE else sign * case[f"g{i}"][step]
     grads, before = [p.grad for p in params], [None if p.grad is None else p.grad.clone() for p in params]
     optimiser.lr = case["rates"][step]  # as a schedule does
     optimiser.step()
     for p, grad, was in zip(params, grads, before, strict=True):
+        if grad is not None and p.grad is None:
+            raise Wrong(
+                "step() takes gradients away (p.grad is None afterwards): that is for zero_grad, others look at it"
+            )
         if grad is not None and (p.grad is not grad or not torch.equal(grad, was)):
             raise Wrong("step() changes gradients: whoever looks at them afterwards finds other ones. Work on copies")
+    return [(grad, was) for grad, was in zip(grads, before, strict=True) if grad is not None]
 
 
 EXERCISE = Exercise(

@@ -103,6 +103,7 @@ class Running(nn.Module):
         self.register_buffer("mean", torch.zeros(E))
         self.register_buffer("batches", torch.tensor(0))
         self.register_buffer("seen", torch.zeros(E, dtype=torch.bool))
+        self.register_buffer("unsaved", torch.zeros(E), persistent=False)
 
 
 def _average_cases(g):
@@ -110,6 +111,7 @@ def _average_cases(g):
         """The model's numbers at each of these steps; the first row is where the shadow begins."""
         n = len(steps) + 1
         numbers = {"first.weight": (n, E, D), "second.weight": (n, E, D), "first.bias": (n, E), "mean": (n, E)}
+        numbers["unsaved"] = (n, E)
         inputs = {name: scale * normal(g, *shape, dtype=dtype) for name, shape in numbers.items()}
         inputs |= {"batches": torch.randint(3, 10**6, (n,), generator=g), "seen": torch.rand(n, E, generator=g) < 0.5}
         inputs |= {"D": D, "E": E, "beta": beta, "steps": steps, "tied": tied, "trained": trained, "chance": False}
@@ -164,7 +166,7 @@ def _grouped(case, decay_groups):
     for name, p in model.named_parameters():
         p.requires_grad_(not any(name.startswith(begin) for begin in case["frozen"]))
     kinds = {p: _kind(model, m, name, p) for m in model.modules() for name, p in m.named_parameters(recurse=False)}
-    before = {name: (p, p.detach().clone(), p.requires_grad) for name, p in _named(model)}
+    before, looks = {name: (p, p.detach().clone(), p.requires_grad) for name, p in _named(model)}, _looks(model)
     found = {p: [0, 0] for p in kinds}
     for place, group in enumerate(_two_lists(decay_groups(model))):
         for p in group:
@@ -175,6 +177,8 @@ def _grouped(case, decay_groups):
         was, numbers, trained = before[name]
         if p is not was or p.requires_grad != trained or not torch.equal(p, numbers):
             raise Wrong(f"{name} is not what it was: decay_groups sorts parameters, and changes none of them")
+    if _looks(model) != looks:
+        raise Wrong("the model's mode is another one afterwards: decay_groups sorts parameters, and does nothing else")
     return {
         f"{IN_BOTH}{kind}": torch.tensor([times for p, times in found.items() if kinds[p] == kind])
         for kind in sorted({*kinds.values()})
@@ -215,27 +219,35 @@ def _averaged(case, average_):
         one.to(case["mean"])
     _filled(shadow, case, 0)
     shadow.requires_grad_(case["trained"])
+    model.first.bias.requires_grad_(False)
+    model.train(case["steps"][0] != 0)
     found = []
     for i, step in enumerate(case["steps"], 1):
         _filled(model, case, i)
-        state, before = {name: x.clone() for name, x in model.state_dict().items()}, _objects(shadow)
+        state, looks, before = {n: x.clone() for n, x in _objects(model).items()}, _looks(model), _objects(shadow)
         average_(shadow, model, case["beta"], step)
-        if any(not torch.equal(x, state[name]) for name, x in model.state_dict().items()):
+        if any(not torch.equal(x, state[name]) for name, x in _objects(model).items()):
             raise Wrong("the model is changed: the average is written into the shadow, and the model is only read")
-        if not all(p.requires_grad for p in model.parameters()):
-            raise Wrong("the model is frozen afterwards, and its training would stand still")
+        if _looks(model) != looks:
+            raise Wrong("the model's mode, or what of it is frozen, is another one afterwards: it is only read")
         _same_objects(shadow, before, case["trained"])
-        theirs = {x.data_ptr() for x in model.state_dict().values()}
-        if odd := [name for name, x in shadow.state_dict().items() if x.data_ptr() in theirs]:
+        theirs = {x.data_ptr() for x in _objects(model).values()}
+        if odd := [name for name, x in _objects(shadow).items() if x.data_ptr() in theirs]:
             raise Wrong(f"{odd[0]} of the shadow is the model's own tensor, and changes with it: copy its numbers")
-        found.append({name: x.detach().clone() for name, x in shadow.state_dict().items()})
+        found.append({name: x.detach().clone() for name, x in _objects(shadow).items()})
     return {f"{STEPS}{name}": torch.stack([state[name] for state in found]) for name in found[0]}
 
 
 def _filled(model, case, i):
     """The i-th numbers; a weight under two names has one."""
-    sources = {name: "first.weight" if case["tied"] and "weight" in name else name for name in model.state_dict()}
-    model.load_state_dict({name: case[source][i] for name, source in sources.items()})
+    with torch.no_grad():
+        for name, x in _objects(model).items():
+            x.copy_(case["first.weight" if case["tied"] and "weight" in name else name][i])
+
+
+def _looks(model):
+    """The mode of each module, and whether each parameter can learn."""
+    return [m.training for m in model.modules()], [p.requires_grad for p in model.parameters()]
 
 
 def _objects(model):

@@ -44,7 +44,8 @@ def cases(g):
         label = ", ".join([f"{len(N)} runs", note, *["not contiguous"] * apart])
         larger = {"larger_N": N.max() * torch.tensor([n for n, _ in LARGER], dtype=torch.float64)}
         larger["larger_D"] = D.max() * torch.tensor([d for _, d in LARGER], dtype=torch.float64)
-        return Case(part, label, {"N": N, "D": D, "L": L, **larger, "part": part})
+        smallest = {"smallest_N": N.min(), "smallest_D": D.min()}
+        return Case(part, label, {"N": N, "D": D, "L": L, **larger, **smallest, "part": part})
 
     return [
         case(EXACT, "6 sizes by 3 lengths", crossed(2e4, 5e5)),
@@ -64,10 +65,10 @@ def told(part):
         if bool((error.abs() <= allowed).all()):
             return ""
         if not found.isfinite().all():
-            return "your law predicts losses for larger runs that are no finite numbers"
+            return "some losses that your law predicts, for larger runs and the smallest one, are no finite numbers"
         side = "too high" if bool((error > -allowed).all()) else "too low" if bool((error < allowed).all()) else ""
         off = f"{side or 'partly too high and partly too low'}, by more than {allowed:.1%}"
-        return f"the losses that your law predicts for larger runs are {off}"
+        return f"the losses that your law predicts for larger runs, and for one as small as the smallest, are {off}"
 
     return said
 
@@ -77,11 +78,15 @@ def output(part):
 
 
 def probe(case, fit):
-    """What the law says of larger runs. Its numbers are not well determined: a smaller E goes with a smaller power."""
+    """What the law says of larger runs and of a small one.
+
+    Its numbers are not well determined: a smaller E goes with a smaller power.
+    """
     found = fit(*(case[name].cpu() for name in "NDL"))  # some dozens of numbers
     found = several(found.tolist() if hasattr(found, "tolist") else found, *NUMBERS, kind="numbers")
     E, A, B, alpha, beta = (number(x, name).item() for x, name in zip(found, NUMBERS, strict=True))
-    return {output(case["part"]): E + A / case["larger_N"] ** alpha + B / case["larger_D"] ** beta}
+    others = [torch.cat([case[f"larger_{n}"], case[f"smallest_{n}"][None]]) for n in "ND"]
+    return {output(case["part"]): E + A / others[0] ** alpha + B / others[1] ** beta}
 
 
 EXERCISE = Exercise(

@@ -31,13 +31,18 @@ def cases(g):
         words = f"B={B}, T={T}, C={C}" + (f", {note}" if note else "")
         return Case("rows", words, {"call": "one_hot_mean", "y": y, "C": C})
 
-    def far(N, M, D, offset, dtype):
+    def far(N, M, D, offset, dtype, apart=False):
         """Points that lie far from 0 and near each other; one of X is also one of Y."""
         X, Y = (offset + normal(g, n, D, dtype=double) for n in (N, M))
         Y[0] = X[-1]
-        return pairs(N=N, M=M, D=D, X=X.to(dtype), Y=Y.to(dtype), dtype=dtype, note=f"around {offset:,.0f}")
+        if apart:
+            X[0], Y[1:] = X[0] - offset, Y[1:] - offset
+        return pairs(
+            N=N, M=M, D=D, X=X.to(dtype), Y=Y.to(dtype), dtype=dtype, note=f"around {offset:,.0f}{' and 0' * apart}"
+        )
 
     labels = torch.randint(3, (2, 6), generator=g)
+    same = normal(g, 2, 3, dtype=double)
     beside = 1e6 * normal(g, 2, 3, 3)
     beside[:, range(3), range(3)] = normal(g, 2, 3)
     return [
@@ -58,7 +63,9 @@ def cases(g):
         pairs(N=5, M=1, D=3),
         far(3, 4, 2, 3000.0, torch.float32),
         far(4, 40, 3, 1e8, double),
+        far(4, 3, 2, 3000.0, torch.float32, apart=True),
         pairs(N=3, M=2, D=4, dtype=double, upstream=True),
+        pairs(N=2, M=2, D=3, X=same, Y=same.flip(0), dtype=double, upstream=True, note="equal points"),
         gathered(2, 5, 3, 4),
         gathered(3, 4, 3, 6, contiguous=False),
         gathered(1, 3, 2, 1, dtype=double),

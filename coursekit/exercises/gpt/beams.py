@@ -87,6 +87,8 @@ def probe(case, beam_search):
         raise Wrong(f"it returned a {type(found).__name__}, expected a list of pairs: the ids of a text, its score")
     if step.problem:
         raise Wrong(step.problem)
+    if not found:
+        raise Wrong("no text comes back, expected one at least: what is still open after T steps is a text too")
     texts, scores = [], []
     for pair in found:
         ids, score = several(pair, "ids", "score")

@@ -48,7 +48,7 @@ class Value:
         return self._of(lambda x: x.reshape(*shape))
 
     def backward(self):
-        self.made.sum().backward() if self.made.grad_fn is None else self.made.backward(torch.ones_like(self.made))
+        self.made.backward(torch.ones_like(self.made), retain_graph=True)
 
 
 LIBRARY = (Value,)

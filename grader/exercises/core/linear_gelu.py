@@ -181,6 +181,27 @@ class WeightAveraged(Backward):
         return rows.T @ tokens / len(rows)
 
 
+@wrong_backward(
+    "The slope is that of the tanh approximation (or of another one near to it): the exact one is Phi(z) + z phi(z)."
+)
+class SlopeOfTanh(Backward):
+    def slope(self, Z):
+        u = math.sqrt(2 / math.pi) * (Z + 0.044715 * Z**3)
+        t = torch.tanh(u)
+        return (1 + t) / 2 + Z * (1 - t**2) / 2 * math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * Z**2)
+
+
+@wrong_backward(
+    "dW and db are those of an X with one leading dimension: several of them are rows all the same, so make rows of X "
+    "and dZ first, reshape(-1, ...)."
+)
+class OneLeadingDimension(Backward):
+    def __call__(self, X, W, b, dY):
+        Z = self.linear(X, W, b)
+        dZ = dY * self.slope(Z)
+        return dZ @ W, dZ.mT @ X, dZ.sum(0)
+
+
 @wrong_backward("dX is made of dY: GELU lies between, so it is made of dZ.")
 class SkipsGelu(Backward):
     def __call__(self, X, W, b, dY):

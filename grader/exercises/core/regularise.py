@@ -3,7 +3,6 @@ al. 2018, section 4.1: "on all non bias or gain weights"). A moving average of w
 warm-up as tf.train.ExponentialMovingAverage has it, min(beta, (1 + step) / (10 + step)), with step from 0.
 """
 
-import copy
 import itertools
 
 import torch
@@ -464,12 +463,12 @@ def groups_by_dictionary(model):
 
 
 def average_by_state(shadow, model, beta, step):
-    """A new state, which is loaded."""
+    """A new state by name, for what is saved and what is not."""
     b = beta if (1 + step) > beta * (10 + step) else (1 + step) / (10 + step)
-    new, old = model.state_dict(), copy.deepcopy(shadow.state_dict())
-    shadow.load_state_dict(
-        {name: old[name] * b + x * (1 - b) if x.is_floating_point() else x for name, x in new.items()}
-    )
+    theirs = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    mine = {**dict(shadow.named_parameters()), **dict(shadow.named_buffers())}
+    for name, x in theirs.items():
+        mine[name].data.copy_(mine[name].data * b + x.detach() * (1 - b) if x.is_floating_point() else x)
 
 
 TRUSTED.add_alternative("by_bernoulli", by_bernoulli, groups_by_module, average_by_lerp)

@@ -127,6 +127,22 @@ class Exchanged(Law):
         return super().terms(D, N)
 
 
+@slip(
+    "The law is right for N and D over some unit (their smallest or their mean), and its A and B belong to these: they "
+    "are to be multiplied by the unit to the power of the exponent."
+)
+class NotScaledBack(Law):
+    def __call__(self, N, D, L):
+        E, A, B, alpha, beta = super().__call__(N, D, L)
+        return E, A / N.min().item() ** alpha, B / D.min().item() ** beta, alpha, beta
+
+
+@slip("The numbers are returned in another order, alpha and beta first: E, A, B, alpha, beta is asked for.")
+class ExponentsFirst(Law):
+    def returned(self, E, A, B, alpha, beta):
+        return alpha, beta, E, A, B
+
+
 @slip("The order is another one: E, A, B, alpha, beta, and you return alpha before B.")
 class OtherOrder(Law):
     def returned(self, E, A, B, alpha, beta):

@@ -165,5 +165,7 @@ TRUSTED.add_alternative(
     lambda A: (A * torch.eye(A.shape[-1], dtype=A.dtype, device=A.device)).sum((-2, -1)),
     lambda X, Y: ((Y - X.unsqueeze(1)) ** 2) @ torch.ones(X.shape[1], dtype=X.dtype, device=X.device),
     lambda X, i: X.gather(1, i[..., None].expand(-1, -1, X.shape[-1])),
-    lambda y, C: torch.zeros(len(y), C, device=y.device).scatter_add_(1, y, torch.full(y.shape, 1 / y.shape[1], device=y.device)),
+    lambda y, C: torch.zeros(len(y), C, device=y.device).scatter_add_(
+        1, y, torch.full(y.shape, 1 / y.shape[1], device=y.device)
+    ),
 )

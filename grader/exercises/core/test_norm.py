@@ -86,9 +86,13 @@ MUTANTS = {
         written(keep_mean="self.running_mean.copy_(x.mean(0))"),
         written(keep_mean="self.running_mean.mul_(1 - k).add_(k * x.mean())"),
     ),
-    "what of a batch is kept": (
+    "which variance is kept": (
         written(keep_var="self.running_var.mul_(1 - k).add_(k * x.var(0, unbiased=False))"),
+        written(keep_var="self.running_var.mul_(1 - k).add_(k * v.detach())"),
+    ),
+    "what was kept before": (
         written(keep_var="self.running_var.add_(k * x.var(0))"),
+        written(keep_mean="self.running_mean.add_(k * x.mean(0))"),
     ),
     "momentum's share": (
         written(
@@ -356,7 +360,8 @@ class GradientUnseen(Steps):
 
 
 @slip(
-    "One norm is alone in your test: one passes whose running numbers belong to the class, and so to all layers of a "
+    "One norm alone learns in your test: one passes whose running numbers belong to the class, and so to all layers "
+    "of a "
     "network. Let two of them learn at once."
 )
 class Alone(Steps):

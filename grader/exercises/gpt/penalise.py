@@ -210,6 +210,12 @@ def begins_anew_behind(ids, stops):
     return min(found)
 
 
+@wrong_stop("A stop is looked for at one place alone, the first that holds its first id: it may begin at a later one.")
+def first_place_alone(ids, stops):
+    places = [ids.index(stop[0]) for stop in stops if stop[0] in ids]
+    return min((at for at in places if any(ids[at : at + len(stop)] == stop for stop in stops)), default=len(ids))
+
+
 @wrong_stop("Where no stop begins the whole text is kept, all len(ids) of it.")
 def nothing_found(ids, stops):
     at = stop_reference(ids, stops)

@@ -426,7 +426,7 @@ class LastAlone(Search):
 
 
 @slip(
-    "plain", "two slips: prompt copies, and only what has ended", told="number of texts is 0", advice=r"comes \d+ times"
+    "plain", "two slips: prompt copies, and only what has ended", told="no text comes back", advice=r"comes \d+ times"
 )
 class CopiesEnded(Copies, EndedAlone):
     pass
@@ -598,4 +598,23 @@ def asks_when_none_is_open(step, start, width, length_power, end, T):
         ended += [pair for pair in best if pair[0][-1] == end]
         opened = [pair for pair in best if pair[0][-1] != end]
     scored = [(ids, s / len(ids) ** length_power) for ids, s in ended + opened]
+    return sorted(scored, key=lambda pair: -pair[1])[:width]
+
+
+# A seventh round.
+
+
+@wrong("named", "an end in the prompt is taken for an end", told="no text comes back")
+def stops_at_the_prompts_end(step, start, width, length_power, end, T):
+    opened, ended = [([*start], 0.0)], []
+    for _ in range(T):
+        opened = [pair for pair in opened if end not in pair[0]]
+        if not opened:
+            break
+        rows = step([ids for ids, _ in opened]).tolist()
+        longer = [([*ids, t], s + p) for (ids, s), row in zip(opened, rows, strict=True) for t, p in enumerate(row)]
+        opened = sorted(longer, key=lambda pair: -pair[1])[:width]
+        ended += [pair for pair in opened if end in pair[0]]
+    results = ended + [pair for pair in opened if end not in pair[0]]
+    scored = [(ids[len(start) :], s / len(ids[len(start) :]) ** length_power) for ids, s in results]
     return sorted(scored, key=lambda pair: -pair[1])[:width]

@@ -480,3 +480,16 @@ def in_any_order(ids, stops):
 @wrong("plain", "a stop as a set", told="the ends of a stop", at=1)
 def as_a_set(ids, stops):
     return where(ids, stops, lambda part, stop: part[:1] == stop[:1] and {*stop} <= {*part})
+
+
+# A seventh round.
+
+
+@wrong("plain", "each stop at the first place of its first id alone", true="first_place_alone", at=1)
+def at_its_first_id_alone(ids, stops):
+    best = len(ids)
+    for stop in stops:
+        start = ids.index(stop[0]) if stop[0] in ids else len(ids)
+        if ids[start : start + len(stop)] == stop:
+            best = min(best, start)
+    return best

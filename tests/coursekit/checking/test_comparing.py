@@ -118,6 +118,12 @@ def test_differences_in_one_row_alone_are_told_as_such():
     assert "4 of 12 entries, only where index -2 is 1, most at" in told
 
 
+def test_many_rows_are_not_listed_by_halves():
+    x = numbers(20, 2)
+    assert "only where index -2 is 0, 1, 2, 3, 4, 5, most" in difference("Y", changed(x, slice(6), 0.5), x)
+    assert "only where" not in difference("Y", changed(x, slice(7), 0.5), x)
+
+
 def test_differences_in_one_column_alone_are_told_as_such():
     x = numbers(3, 4)
     assert ", only where index -1 is 3, most at" in difference("Y", changed(x, (slice(None), 3), 0.0), x)
