@@ -153,8 +153,8 @@ class NoCausalMask(Steps):
 
 
 @slip(
-    "The causal mask begins at the wrong corner (`is_causal=True` and a plain `tril` do so): the first new token sees "
-    "the first key alone, and not all n + 1. Compare places, `arange(n + t) <= arange(n, n + t)[:, None]`."
+    "The causal mask begins at the wrong corner (`is_causal=True` and a plain `tril` do so): the first new token does "
+    "not see the keys between the first one and its own. Compare places, `arange(n + t) <= arange(n, n + t)[:, None]`."
 )
 class MaskFromTheFirstKey(Steps):
     def causal(self, real, n, t):

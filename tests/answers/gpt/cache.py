@@ -543,3 +543,16 @@ def far_below(self, q, k, v, mask):
 
 
 wrong("far", "-10,000 in place of -inf", told="far apart")(answer("far_below", attention=far_below))
+
+
+# An eighth round.
+
+
+def rows_from_the_first_place(self, real, n):
+    place = torch.arange(real.shape[1], device=real.device)
+    return real[:, None] & (place <= place[: len(place) - n, None]) | (place == place[n:, None])
+
+
+wrong("plain", "rows of the causal part from place 0 on, and each place sees itself", true="MaskFromTheFirstKey")(
+    answer("first_places", mask=rows_from_the_first_place)
+)
