@@ -29,8 +29,8 @@ def cases(g):
         "8 experts, 2 of them active": config(H=4, d=12, G=2, L=3, F=60, T=among(40, 70), V=500, gated=True, E=8, k=2),
         "16 experts, 1 of them active": config(H=2, d=8, G=2, L=2, F=among(24, 40), T=20, V=90, E=16, k=1),
         "one layer, one head": config(H=1, d=among(7, 9), G=1, L=1, F=5, T=1, V=3),
-        "70 billion numbers": config(H=64, d=128, G=8, L=80, F=28_671, T=8191, V=128_257, gated=True),
-        "a trillion numbers": config(H=64, d=112, G=64, L=61, F=2047, T=131_071, V=163_839, gated=True, E=384, k=8),
+        "70 billion numbers": config(H=63, d=129, G=7, L=80, F=28_671, T=8191, V=128_257, gated=True),
+        "a trillion numbers": config(H=63, d=113, G=63, L=61, F=2047, T=131_071, V=163_839, gated=True, E=384, k=8),
     }
     found = []
     for call, arguments in CALLS.items():

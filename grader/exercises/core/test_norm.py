@@ -106,7 +106,8 @@ MUTANTS = {
         written(learns="True"),
         written(learns="True", keep_var="self.training and self.running_var.mul_(1 - k).add_(k * x.var(0))"),
     ),
-    "in training": (written(of_batch="False"), written(of_batch="self.training and not bool(self.running_mean.any())")),
+    "in training": (written(of_batch="False"),),
+    "in training, from the second batch on": (written(of_batch="self.training and not bool(self.running_mean.any())"),),
     "eps": (
         written(y="self.weight * (x - m) / (v.sqrt() + self.eps) + self.bias"),
         written(settings="1e-8, momentum"),

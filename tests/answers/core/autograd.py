@@ -122,7 +122,12 @@ class BreadthFirst(Base):
                 owed[parent] = owed.get(parent, 0) + part
 
 
-@wrong("again", "micrograd: values between keep their gradients, and a second backward hands them on again")
+@wrong(
+    "again",
+    "micrograd: values between keep their gradients, and a second backward hands them on again",
+    told="of it once more",
+    advice=r"1\.5 times",
+)
 class KeepsAll(Base):
     def backward(self):
         self.received(self.seed())

@@ -208,7 +208,7 @@ def by_sorting(text, n):
     """Words as tuples in a list, every word by itself, and a sort."""
     words, merges = [tuple(octets(word)) for word in words_of(text)], []
     while len(merges) < n:
-        counts = Counter(pair for word in words for pair in zip(word, word[1:], strict=False))
+        counts = Counter(pair for word in words for pair in pairwise(word))
         if not counts:
             break
         pair = sorted(counts.items(), key=lambda item: (-item[1], item[0][0], item[0][1]))[0][0]

@@ -138,8 +138,9 @@ def float32_data(layer, kind, generator, layers):
     no_bias(layer)
 
 
-@wrong("given", "other storage: who holds a view of the weights, or packed them into one tensor, sees the old numbers")
+@ANSWERS.right
 def new_storage(layer, kind, generator, layers):
+    """The Parameter stays, and gets another tensor of numbers."""
     w = torch.randn(layer.weight.shape, generator=generator, dtype=layer.weight.dtype)
     layer.weight.data = w * deviation(layer, kind, layers)
     no_bias(layer)

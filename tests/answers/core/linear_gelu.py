@@ -106,7 +106,7 @@ def as_relu(X, W, b, dY):
     return back(X, W, dY * (X @ W.T + b > 0))
 
 
-@wrong("plain", "the slope of the tanh approximation", at=1)
+@wrong("plain", "the slope of the tanh approximation", at=1, true="SlopeOfTanh")
 def tanh_backward(X, W, b, dY):
     Z = X @ W.T + b
     u = math.sqrt(2 / math.pi) * (Z + 0.044715 * Z**3)

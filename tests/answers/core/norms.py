@@ -56,8 +56,9 @@ def wide_too_late(x, w, b, eps):
     return (w * z / (wide(z.pow(2)).mean(-1, keepdim=True) + eps).sqrt() + b).to(x.dtype)
 
 
-@wrong("named", "mended, and the result stays in float32")
+@ANSWERS.right
 def stays_wide(x, w, b, eps):
+    """A wider dtype costs no marks."""
     z = centred(wide(x))
     return w * z / root_of_squares(z, eps) + b
 

@@ -204,7 +204,7 @@ class CorrectedAtFirst(BaseAdamW):
         return super().direction(s) if s["t"] <= 20 else s["m"] / (s["v"].sqrt() + self.eps)
 
 
-@wrong("plain", "gradients are forgotten after the step", told="step.. changes gradients")
+@wrong("plain", "gradients are forgotten after the step", told="step.. takes gradients away")
 class Zeroes(BaseAdamW):
     def step(self):
         super().step()

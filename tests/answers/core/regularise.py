@@ -63,8 +63,9 @@ def in_place(x, p, training, g):
     return x
 
 
-@wrong("named", "a mask of float32 times x of half precision is float32")
+@ANSWERS.right
 def float_mask(x, p, training, g):
+    """A mask of float32, whatever x is."""
     return dropped(x, p, training, g, kept=lambda *given: kept_of(*given).float())
 
 
@@ -169,8 +170,9 @@ def shares(shadow, model, beta, step):
         s.data = s.data if s.is_floating_point() else theta.data
 
 
-@wrong("given", "the shadow's parameters get new tensors, and who holds the old ones sees nothing", at=2)
+@ANSWERS.right_at(2)
 def not_in_place(shadow, model, beta, step):
+    """The Parameters stay, and get other tensors of numbers."""
     b = warm(beta, step)
     numbers = [
         b * s.data + (1 - b) * theta.data for s, theta in zip(shadow.parameters(), model.parameters(), strict=True)

@@ -71,7 +71,7 @@ def chinchilla(N, D, L):
     return 1.69, 406.4, 410.7, 0.34, 0.28
 
 
-@wrong("plain", "the exponents first")
+@wrong("plain", "the exponents first", true="ExponentsFirst")
 def other_order(N, D, L):
     E, A, B, alpha, beta = on_grids(N, D, L)
     return alpha, beta, E, A, B
@@ -89,7 +89,7 @@ def exchanged(N, D, L):
     return E, B, A, beta, alpha
 
 
-@wrong("plain", "A and B are those of N and D in units of the smallest run")
+@wrong("plain", "A and B are those of N and D in units of the smallest run", true="NotScaledBack")
 def not_scaled_back(N, D, L):
     return on_grids(N, D, L, back=lambda N, D, numbers, alpha, beta: (*numbers, alpha, beta))
 
@@ -204,7 +204,10 @@ def levenberg_marquardt(N, D, L):
     u, v, best = np.log(n / n.min()), np.log(d / d.min()), (np.inf, None)
     for start in ((0.3, 0.6), (0.6, 0.3), (0.4, 0.4)):
         x, damping = np.array([0.0, -1.0, -1.0, *start]), 1e-2
-        error = lambda x: (np.exp(x[0]) + np.exp(x[1] - x[3] * u) + np.exp(x[2] - x[4] * v)) / y - 1
+
+        def error(x):
+            return (np.exp(x[0]) + np.exp(x[1] - x[3] * u) + np.exp(x[2] - x[4] * v)) / y - 1
+
         r = error(x)
         for _ in range(300):
             a, b = np.exp(x[1] - x[3] * u) / y, np.exp(x[2] - x[4] * v) / y
@@ -240,7 +243,10 @@ def one_after_the_other(N, D, L):
         return ((columns @ numbers - y) ** 2).sum(), numbers
 
     n, d, y = (N / N.min()).numpy(), (D / D.min()).numpy(), L.numpy()
-    of_alpha = lambda alpha: golden(lambda beta: error(alpha, beta)[0], 0.02, 1.5, 26)
+
+    def of_alpha(alpha):
+        return golden(lambda beta: error(alpha, beta)[0], 0.02, 1.5, 26)
+
     alpha = golden(lambda alpha: error(alpha, of_alpha(alpha))[0], 0.02, 1.5, 26)
     beta = of_alpha(alpha)
     return [*scaled_back(N, D, error(alpha, beta)[1].tolist(), alpha, beta)]

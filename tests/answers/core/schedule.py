@@ -168,7 +168,7 @@ def rounded(step, peak, warmup, total, floor):
     return round(floor if step >= total else cosine((step - warmup) / (total - warmup), peak, floor), 6)
 
 
-@wrong("large", "a table of 10,000 steps", told="wrong where it is 2000 or more")
+@wrong("large", "a table of 10,000 steps", told="wrong where it is 1000000 or more")
 def by_a_table(step, peak, warmup, total, floor):
     steps = np.arange(10_000)
     rates = np.where(steps < warmup, peak * (steps + 1) / max(warmup, 1), floor)

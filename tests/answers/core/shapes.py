@@ -90,8 +90,9 @@ def centred(X, Y):
     return ((X**2).sum(1)[:, None] - 2 * X @ Y.T + (Y**2).sum(1)).clamp(min=0)
 
 
-@wrong("named", "computed in float64 for safety, and left there: float32 comes in", at=2)
+@ANSWERS.right_at(2)
 def left_wide(X, Y):
+    """A wider dtype costs no marks."""
     return ((X[:, None].double() - Y.double()) ** 2).sum(-1)
 
 

@@ -217,7 +217,7 @@ def in_double(BatchNorm):
 
 @ANSWERS.right
 def with_functional(BatchNorm):
-    """F.batch_norm beside it, numbers through NumPy, batches of two and of one feature too, weights by load_state_dict."""
+    """F.batch_norm beside it, numbers through NumPy, batches of two and of one feature too, and load_state_dict."""
     for D, B in ((1, 2), (4, 7)):
         norm, other = BatchNorm(D, 0.5, 0.2), BatchNorm(D, 0.5, 0.2)
         for module in (norm, other):
