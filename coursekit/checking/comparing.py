@@ -115,10 +115,17 @@ def _rows(wrong: Tensor) -> str:
     for dim in reversed(range(wrong.dim())):
         others = [d for d in range(wrong.dim()) if d != dim]
         touched = wrong.any(others) if others else wrong
-        if touched.numel() > 1 and touched.sum() <= min(touched.numel() // 2, LISTED):
-            indices = ", ".join(str(int(i)) for i in touched.nonzero().flatten())
-            return f", only where index {dim - wrong.dim()} is {indices}"
+        if touched.numel() > 1 and touched.sum() <= touched.numel() // 2 and (told := _listed(touched)):
+            return f", only where index {dim - wrong.dim()} is {told}"
     return ""
+
+
+def _listed(touched: Tensor) -> str:
+    """All places that are True, or nothing where they are too many to be read."""
+    places = touched.nonzero().flatten().tolist()
+    if len(places) <= LISTED:
+        return ", ".join(map(str, places))
+    return f"{places[0]} to {places[-1]}" if len(places) == places[-1] - places[0] + 1 else ""
 
 
 def _count(mask: Tensor) -> str:
