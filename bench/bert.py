@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import io
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,11 +12,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from bench.speeds import rows
+from bench.speeds import ROUNDS, rows
 
 ROOT = Path(__file__).parents[1]
 PAIRS = 20  # batches of pairs
-SENTENCES, BATCH, ROUNDS = 192, 32, int(os.environ.get("COURSEKIT_BENCH_ROUNDS", "5"))
+SENTENCES, BATCH = 192, 32
 
 
 class _Reader(nn.Module):

@@ -213,9 +213,8 @@ class RefusesEverything(Steps):
 
 @slip(
     "Your test refuses a right function that draws its starts from the generator in another way than `blocks` above "
-    "(by torch.rand, say), or whose draws are not as lucky. Equal seeds need not give the starts that `blocks` "
-    "gives, a "
-    "start may come twice, and a small batch need not hold all of them: ask what has to hold of any draws."
+    "(by torch.rand, say), or whose draws are not as lucky. Equal seeds need not give the starts that `blocks` gives, "
+    "a start may come twice, and a small batch need not hold all of them: ask what has to hold of any draws."
 )
 class ExactDraws(Steps):
     def chance(self, blocks, x, generator):
