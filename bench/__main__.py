@@ -91,6 +91,7 @@ def _module(name: str) -> Callable[[], None]:
 BENCHES = {
     "checks": ("one check of the right answer, by exercise", checks),
     "notebooks": ("a chapter's notebook, in both profiles", notebooks),
+    "core": ("chapter 1's epoch, byte pairs and reverse mode beside others'", _module("core")),
     "bert": ("chapter 3's loops beside transformers'", _module("bert")),
     "gpt": ("chapter 4's training and writing beside transformers'", _module("gpt")),
     "grading": ("grading a class, beside stock nbgrader", _module("grading")),

@@ -13,6 +13,8 @@ from typing import Any
 
 from torch import Tensor
 
+from coursekit.checking.elsewhere import UNMOVED
+
 # What beginners meet, by the error's text, and what it means.
 _MEANINGS = {
     r"torch\.return_types\.(max|min|median|mode)|'(max|min|median|mode)' object": (
@@ -71,7 +73,7 @@ def explained(error: BaseException, skipped: tuple[str, ...]) -> list[str]:
     learner's last line, at the time of the error.
     """
     text = str(error)
-    told = [_meaning(text)]
+    told = [_meaning(text)] if UNMOVED not in text else []  # which says itself what to do
     if any(word in text for word in _SIZES) and (frame := _last_frame(error, skipped)):
         line = linecache.getline(frame.f_code.co_filename, _line_of(error, frame)).strip()
         named = dict(_tensors_in(line, frame))
@@ -187,7 +189,8 @@ def _size(node: ast.expr, frame: FrameType) -> tuple[int, ...]:
 
 def _not_kept(line: str) -> str:
     """A sum or maximum along a dimension that does not keep it, where sizes have to match."""
-    for node in _nodes(line):
+    operands = (side for node in _nodes(line) if isinstance(node, ast.BinOp) for side in (node.left, node.right))
+    for node in operands:
         match node:
             case ast.Call(func=ast.Attribute(value=ast.Name(id="self"))):
                 continue  # a module of the learner's, such as self.norm

@@ -241,6 +241,8 @@ def _seen(
             continue
         for name, wanted in right.items():
             found = outcome.outputs[name]
+            if name in exercise.said:
+                continue  # the exercise itself has the sentence
             if not (found.is_floating_point() and wanted.is_floating_point()):
                 continue
             actual, want = found.detach().cpu().double(), wanted.cpu().double()

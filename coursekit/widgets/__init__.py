@@ -4,14 +4,19 @@ from coursekit.widgets.before_after import before_and_after
 from coursekit.widgets.cells import cache_cells
 from coursekit.widgets.checkpoints import samples_by_step
 from coursekit.widgets.choosing import sampler
+from coursekit.widgets.clinic import watch_an_illness
 from coursekit.widgets.drafting import draft_and_verify
 from coursekit.widgets.experts import expert_load
 from coursekit.widgets.explorer import attention_explorer
 from coursekit.widgets.fill import fill_the_mask
+from coursekit.widgets.landscape import loss_landscape
+from coursekit.widgets.precision import precision_ruler
+from coursekit.widgets.rate_finder import find_the_rate
 from coursekit.widgets.rotary import rotary_frequencies
 from coursekit.widgets.scale import scale_entropy
 from coursekit.widgets.thinking import watch_it_think
 from coursekit.widgets.threshold import precision_and_recall
+from coursekit.widgets.tokenizing import token_explorer
 
 __all__ = [
     "attention_explorer",
@@ -20,10 +25,15 @@ __all__ = [
     "draft_and_verify",
     "expert_load",
     "fill_the_mask",
+    "find_the_rate",
+    "loss_landscape",
     "precision_and_recall",
+    "precision_ruler",
     "rotary_frequencies",
     "sampler",
     "samples_by_step",
     "scale_entropy",
+    "token_explorer",
+    "watch_an_illness",
     "watch_it_think",
 ]

@@ -36,7 +36,18 @@ from grader.exercises import trusted
 SENTENCES = tuple(
     f"coursekit/{name}" for name in ("checking", "exercises", "home", "notebook", "predictions", "record", "widgets")
 )
-SHOWING = {"translated", "spoken", "labelled", "show", "picture", "heatmap", "curves", "draw_curves", "clouds"}
+SHOWING = {
+    "translated",
+    "spoken",
+    "labelled",
+    "show",
+    "picture",
+    "heatmap",
+    "curves",
+    "draw_curves",
+    "clouds",
+    "token_explorer",
+}
 LABELS = {"x_label", "y_label", "xlabel", "ylabel", "title", "rows", "columns", "unit"}
 _WORD = re.compile(r"(?:^|(?<=[\s\0(]))(?:a|[A-Za-z][a-z]+)(?=[\s\0,;:.?!)]|$)")
 _PROSE = re.compile(r"\b(?:a|[A-Za-z][a-z]+)[,;:]? (?:a|[a-z]{2,})\b|^[a-z]{3,} \(?-?\d")

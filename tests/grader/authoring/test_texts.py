@@ -28,6 +28,7 @@ from coursekit.exercises import find
 from coursekit.figures import all_descriptions, picture
 from coursekit.home import extension, page
 from coursekit.home.handin import Item, Notebook
+from coursekit.material.clinic import ILLNESSES
 from coursekit.predictions import all_predictions
 from coursekit.quizzes import all_quizzes
 from coursekit.record.scores import progress
@@ -35,16 +36,21 @@ from coursekit.widgets.before_after import draw_before_and_after
 from coursekit.widgets.cells import draw_cells
 from coursekit.widgets.checkpoints import draw_checkpoint
 from coursekit.widgets.choosing import draw_sampler
+from coursekit.widgets.clinic import draw_clinic
 from coursekit.widgets.controls import Notice
 from coursekit.widgets.drafting import RULES, draw_draft
 from coursekit.widgets.experts import draw_load
 from coursekit.widgets.explorer import wrong_sentence
 from coursekit.widgets.fill import draw_guesses
 from coursekit.widgets.heads import Heads
+from coursekit.widgets.landscape import draw_landscape
+from coursekit.widgets.precision import draw_precision, formats
+from coursekit.widgets.rate_finder import draw_rates
 from coursekit.widgets.rotary import draw_rotary
 from coursekit.widgets.scale import draw_scale
 from coursekit.widgets.thinking import draw_thought
 from coursekit.widgets.threshold import draw_threshold
+from coursekit.widgets.tokenizing import UTF_8, draw_tokens
 from grader.authoring import building, chapter
 from grader.authoring.texts import UNSPOKEN, extract, of_code, write
 
@@ -377,3 +383,31 @@ def test_the_map_of_progress_holds_no_english(in_xx):
     ids = {id.partition(".")[2] for id in re.findall(r"\b(?:attention|bert|gpt)\.\w+", repr(progress()))}
     for shown in (repr(progress()), progress()._repr_html_()):
         assert english(shown, ids) == set()
+
+
+def test_widgets_of_the_first_chapter_hold_no_english(in_xx):
+    rates, ladder = [10.0 ** (k / 10) for k in range(20)], [2.0 - k / 20 for k in range(20)]
+    curves = (ladder, ladder[:10] + ladder[9::-1], [2.0] * 20, ladder[1:], 2.0, [0.0] * 20)
+    rulers = (
+        *(("bfloat16",), ("float16", 0, 1.5), ("float32", 3), ("float8_e4m3fn", 7, 500), ("7",), ("float32", -1)),
+        *(("float16", 7, 0), ("float16", 7, 1, 0)),
+    )
+    shown = [
+        *(draw_landscape(*values) for values in ((0.05, 0.9), (1.0, 0.9), (0, 0), (1, 2), (1, 0, -1), (1, 0, 0, 0))),
+        *(draw_landscape(1, 0, 0, 1, -1), draw_rates(lambda batch: ladder, rates[:3], 8, 1)),
+        *(draw_rates(lambda batch, losses=losses: losses, rates, 8, 1) for losses in curves),
+        *(draw_rates(None, rates, 0, 1), draw_rates(None, rates, 8, 0)),
+        *(draw_precision(*values) for values in rulers),
+        *(draw_tokens({"1": pair}, "7é") for pair in (UTF_8, (lambda text: [55], UTF_8[1]))),
+        draw_tokens({}, "7\ud800"),
+    ]
+    names = {*formats(), "SGD", "AdamW", "Muon", "UTF", "growing_rates", "float"}
+    for one in shown:
+        assert english(" ".join(one._repr_mimebundle_().values()), names) == set()
+
+
+def test_the_clinic_holds_no_english(in_xx):
+    names = {word for name in ILLNESSES for word in name.replace("-", " ").split()}  # what `diagnose` returns
+    shown = (draw_clinic("healthy", 0), draw_clinic("labels leak", 1), draw_clinic("7", 0), draw_clinic("healthy", -1))
+    for one in shown:
+        assert english(" ".join(one._repr_mimebundle_().values()), names) == set()

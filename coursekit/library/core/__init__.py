@@ -1,0 +1,1 @@
+"""Chapter 01, core concepts: what stands in for its exercises."""

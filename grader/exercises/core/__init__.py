@@ -1,0 +1,1 @@
+"""Chapter 01, core concepts: the trusted halves."""
