@@ -243,7 +243,7 @@ def _seen(
             found = outcome.outputs[name]
             if name in exercise.said:
                 continue  # the exercise itself has the sentence
-            if not (found.is_floating_point() and wanted.is_floating_point()):
+            if not _are_numbers(found, wanted):
                 continue
             actual, want = found.detach().cpu().double(), wanted.cpu().double()
             if want.isinf().any() and _infinite_alike(actual, want):
@@ -255,6 +255,12 @@ def _seen(
             if found.shape == wanted.shape and close(actual, want, (rtol, atol)).all():
                 continue
             yield Seen(name, actual, want, case.label, case.inputs, (rtol, atol))
+
+
+def _are_numbers(found: Tensor, wanted: Tensor) -> bool:
+    """Floating ones, or one count each: of whole numbers in rows, which may be ids, nothing is told by their size."""
+    counts = found.dim() == wanted.dim() == 0 and found.dtype == wanted.dtype == torch.int64
+    return counts or (found.is_floating_point() and wanted.is_floating_point())
 
 
 def constant(seen: Seen) -> list[str]:

@@ -124,7 +124,7 @@ def alone(BatchNorm):
     whole(BatchNorm)
 
 
-@wrong("onward", "one batch in training and one at rest", told=r"a wrong one \(in training\)")
+@wrong("onward", "one batch in training and one at rest", told=r"a wrong one \(in training, from the second batch on\)")
 def one_batch(BatchNorm):
     complete(BatchNorm, modes=(True, False))
 
