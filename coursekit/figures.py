@@ -239,7 +239,7 @@ def draw_curves(
     if "x" in log:
         ax.set_xscale("log", base=2 if all(math.frexp(one)[0] == 0.5 for one in x) else 10)  # powers of two?
     elif isinstance(x, range):
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True))  # no half of a layer
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))  # no half of a layer
     if "y" in log:
         ax.set_yscale("log")
     if len(ax.lines) > 1:

@@ -119,7 +119,7 @@ def between(name: str, of: str, least: float, most: float, says: str, when: str 
         lambda n, total, p: not least * total <= n <= most * total,
         # What is counted here may depend on each other, and so vary more than chances do: a tenth is the same.
         lambda one, other: all(
-            ((one[0] < least * one[1]) == (other[0] < least * other[1]), abs(_ratio(*one) - _ratio(*other)) <= 0.1)
+            ((one[0] < least * one[1]) == (other[0] < least * other[1]), abs(_ratio(*one) - _ratio(*other)) <= A_TENTH)
         ),
         of,
     )

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from coursekit.checking.contract import Law
-from coursekit.checking.laws import SIGMAS, Count, at_most, none
+from coursekit.checking.laws import A_TENTH, SIGMAS, Count, at_most, none
 from coursekit.checking.probing import Wrong
 
 CALLS = ("first call", "next call", "first call again")
@@ -101,7 +101,7 @@ def deviates(kind: str, says: str, when: str = "") -> Law:
         says,
         when,
         lambda n, of, numbers: not abs(n / of - 1) <= SIGMAS / (2 * numbers) ** 0.5,
-        lambda one, other: abs(one[0] - other[0]) <= 0.1 * max(one[0], other[0]),
+        lambda one, other: abs(one[0] - other[0]) <= A_TENTH * max(one[0], other[0]),
         f"right_{kind}",
         f"n_{kind}",
     )

@@ -11,7 +11,7 @@ from torch.nn.functional import linear
 from coursekit.checking.contract import Case, Exercise
 from coursekit.checking.drawing import normal
 from coursekit.checking.probing import Wrong, number
-from coursekit.exercises.stepping import NORMS, norms_are_clipped, noted
+from coursekit.exercises.stepping import NORMS, leave_gradients, norms_are_clipped, noted, optimizer_of
 
 V, D, LONGEST = 7, 5, 6
 NONE = -100  # in place of a target
@@ -110,11 +110,12 @@ def probe(case, train_step):
     the numbers that follow from it are handed over too.
     """
     model = Model(case)
-    optimizer, steps = _optimizer(case, model)
+    parts = map(nn.ParameterList, ([model.tokens], [model.weight, model.bias]))
+    optimizer = optimizer_of(case, *parts, sgd=0.5, adamw=0.1)
+    steps = noted(optimizer)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 / (1 + step))
     if "left" in case:
-        for p in model.parameters():
-            p.grad = torch.ones_like(p) if p.requires_grad else None
+        leave_gradients(model)
     taken, losses, graphs = [], [], []
     for micro_batches in _micro_batches(case):
         given, before = [*micro_batches], len(steps)
@@ -148,17 +149,6 @@ def _largest(case):
     """How many places the largest of all micro-batches has."""
     pairs = (zip(*step, strict=True) for step in zip(case["sizes"], case["widths"], strict=True))
     return max(B * T for step in pairs for B, T in step)
-
-
-def _optimizer(case, model):
-    """An optimiser with two groups, and what its steps are watched for."""
-    groups = [{"params": [model.tokens]}, {"params": [model.weight, model.bias]}]
-    if case.get("optimizer") == "adamw":
-        # A large eps: without it, rounding decides the sign of a step where the gradient is near 0.
-        optimizer = torch.optim.AdamW(groups, lr=0.1, eps=1e-2)
-    else:
-        optimizer = torch.optim.SGD(groups, lr=0.5, momentum=0.5)
-    return optimizer, noted(optimizer)
 
 
 def _micro_batches(case):
