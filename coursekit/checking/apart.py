@@ -16,8 +16,8 @@ FAR = 3  # a size is of another kind where it is so many times as large
 def where(exercise: Exercise, cases: Sequence[Case], outcomes: Sequence[Outcome], expected: Sequence[Outputs]) -> str:
     """What tells all wrong cases from all right ones: "right where S is 6 or less, wrong where it is 300 or more".
 
-    Of answers that are random nothing is said. Where parts are skills of their own, the first one with a wrong case is
-    looked at.
+    It is said of these cases, for what they differ in need not be the cause. Of answers that are random nothing is
+    said. Where parts are skills of their own, the first one with a wrong case is looked at.
     """
     if exercise.measure is not None:
         return ""  # of random numbers chance decides in which cases it shows
@@ -46,8 +46,11 @@ def where(exercise: Exercise, cases: Sequence[Case], outcomes: Sequence[Outcome]
     # A case that is large in one size is tiny in the others. Cases that differ in what is asked for often differ in a
     # size as well.
     sizes.sort(key=lambda one: "or more" not in one[1].split(", wrong")[1])
-    (name, told), *more = switches or sizes or [("", "")]
-    return f"{told} (they differ in {', '.join(other for other, _ in more)} too)" if more else told
+    if not (found := switches or sizes):
+        return ""
+    (_, told), *more = found
+    aside = f" (they differ in {', '.join(other for other, _ in more)} too)" if more else ""
+    return f"in these cases {told}{aside}"
 
 
 def _only(some: list[dict[str, Any]], others: list[dict[str, Any]]) -> set[str]:

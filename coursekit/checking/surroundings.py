@@ -18,7 +18,7 @@ import torch
 # Each is told by its sentence.
 SEED, PYTHON_SEED, NUMPY_SEED = "seed", "python seed", "numpy seed"
 GRADIENTS_OFF, DEFAULT_DTYPE = "gradients off", "default dtype"
-_SEEDED = "it sets the seed of all random numbers{}: whoever calls it draws the same numbers each time"
+_SEEDED = "it sets the seed of all random numbers{}, which is the business of whoever calls it"
 LEFT_BEHIND = {
     SEED: _SEEDED.format(" (manual_seed)"),
     PYTHON_SEED: _SEEDED.format(" of Python (random.seed)"),

@@ -4,6 +4,8 @@ from contextlib import nullcontext
 
 import torch
 from torch import nn
+from torch.nn.functional import scaled_dot_product_attention
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -113,21 +115,46 @@ class NewTensors(TorchDispatchMode):
     """`with NewTensors(W) as made: ...` leaves in `made.elements` the size of the largest memory that was taken.
 
     What looks into memory that was there, or writes into it, takes none. In `made.rows` it leaves how many rows were
-    made of W, or of parts of it: a text that is read again in small pieces takes no large memory.
+    made of W, or of parts of it: a text that is read again in small pieces takes no large memory. What torch's own
+    attention makes for itself is not counted, which is another thing for each of its layouts.
     """
 
     def __init__(self, weight):
         super().__init__()
         self.elements, self.rows, self.weight = 0, 0, _memory(weight)
+        self.attending = _Attending()
+
+    def __enter__(self):
+        self.attending.__enter__()
+        return super().__enter__()
+
+    def __exit__(self, *error):
+        super().__exit__(*error)
+        self.attending.__exit__(*error)
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))
+        if self.attending.now:
+            return result
         there = {_memory(x) for x in tree_leaves((args, kwargs)) if isinstance(x, torch.Tensor)}
         for x in tree_leaves(result):
             if isinstance(x, torch.Tensor) and _memory(x) not in there:
                 self.elements = max(self.elements, x.untyped_storage().nbytes() // x.element_size())
                 self.rows += x.numel() // x.shape[-1] if self.weight in there and x.dim() else 0
         return result
+
+
+class _Attending(TorchFunctionMode):
+    """Whether torch's own attention is running now."""
+
+    now = False
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        self.now = func is scaled_dot_product_attention
+        try:
+            return func(*args, **(kwargs or {}))
+        finally:
+            self.now = False
 
 
 def _memory(x):

@@ -47,7 +47,7 @@ TRUSTED.add_mistake(
 )
 TRUSTED.add_mistake(
     "until_the_first",
-    "The sum ends one term too early, at a^3, so the token after four acceptances is missing.",
+    "This is 1 + a + a^2 + a^3: the token after four acceptances is missing, for a whole draft brings five.",
     number((1 - A**K) / (1 - A)),
 )
 TRUSTED.add_mistake("numerator", "This is 1 - 0.8^5: divide it by 1 - 0.8.", number(1 - A ** (K + 1)))

@@ -556,3 +556,15 @@ def rows_from_the_first_place(self, real, n):
 wrong("plain", "rows of the causal part from place 0 on, and each place sees itself", true="MaskFromTheFirstKey")(
     answer("first_places", mask=rows_from_the_first_place)
 )
+
+
+# A ninth round.
+
+
+def text_by_text(self, q, k, v, mask):
+    """Attention of three dimensions, for which torch's own makes scaled keys."""
+    rows = zip(q, k, v, mask, strict=True)
+    return torch.stack([F.scaled_dot_product_attention(*row, attn_mask=m) for *row, m in rows])
+
+
+ANSWERS.right(answer("text_by_text", attention=text_by_text))

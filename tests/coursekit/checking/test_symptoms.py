@@ -205,8 +205,8 @@ def sized(right, calls="f(x, d, mask?) -> y", sizes=(1, 4, 5, 60), masked=()):
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
-        (lambda d: d < 2, "right where d is more than 1, wrong where it is 1"),
-        (lambda d: d > 9, "right where d is 5 or less, wrong where it is 60 or more"),
+        (lambda d: d < 2, "in these cases right where d is more than 1, wrong where it is 1"),
+        (lambda d: d > 9, "in these cases right where d is 5 or less, wrong where it is 60 or more"),
         (lambda d: d == 5, ""),
         (lambda d: d < 9, ""),
     ],
@@ -219,13 +219,16 @@ def test_the_sizes_in_which_wrong_cases_differ_from_right_ones_are_told(wrong, t
 def test_an_input_that_all_wrong_cases_have_is_told():
     exercise = sized(lambda x, d, mask=None: x, sizes=(4, 5, 6, 7, 8), masked=(7, 8))
     assert told_of(exercise, lambda x, d, mask=None: x if mask is None else x.sin()) == (
-        "right without `mask`, wrong with it"
+        "in these cases right without `mask`, wrong with it"
     )
 
 
 def test_a_truth_value_that_all_wrong_cases_have_is_told():
     exercise = sized(lambda x, big: x, calls="f(x, big) -> y", sizes=(7, 8, 9, 10))
-    assert told_of(exercise, lambda x, big: x.sin() if big else x) == "right where big is False, wrong where it is True"
+    assert (
+        told_of(exercise, lambda x, big: x.sin() if big else x)
+        == "in these cases right where big is False, wrong where it is True"
+    )
 
 
 def with_numbers(names, *rows):
@@ -236,11 +239,14 @@ def with_numbers(names, *rows):
 
 
 def test_a_number_that_is_0_in_all_right_cases_alone_is_told_in_place_of_a_size():
-    assert with_numbers("pB", (0.0, 3), (0, 4), (0.0, 2), (0.3, 400)) == "right where p is 0, wrong where it is more"
+    assert (
+        with_numbers("pB", (0.0, 3), (0, 4), (0.0, 2), (0.3, 400))
+        == "in these cases right where p is 0, wrong where it is more"
+    )
 
 
 def test_a_size_that_is_1_in_the_large_cases_alone_is_told_beside():
-    told = "right where S is 6 or less, wrong where it is 300 or more (they differ in d too)"
+    told = "in these cases right where S is 6 or less, wrong where it is 300 or more (they differ in d too)"
     assert with_numbers("dS", (2, 4), (3, 5), (4, 6), (1, 300)) == told
 
 
@@ -249,7 +255,7 @@ def test_a_size_is_no_reason_where_something_else_is_given_to_the_wrong_cases_al
     right = [[1.0, 2.0]] * 4
     assert given([*right[1:], [1.0, 2.5]], right, rows) == ""
     rows[-1]["blocks.1.weight"] = rows[-1].pop("kept")  # a deeper model has more weights
-    assert given([*right[1:], [1.0, 2.5]], right, rows).startswith("right where S is 6 or less")
+    assert given([*right[1:], [1.0, 2.5]], right, rows).startswith("in these cases right where S is 6 or less")
 
 
 def test_a_weight_that_hardly_changes_is_no_rotation():
