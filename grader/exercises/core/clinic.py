@@ -207,16 +207,15 @@ class AnyGapIsOverfitting(Doctor):
 )
 class FixedNumbers(Doctor):
     def disbelieves(self, run):
-        return self.training_end(run) > 1.6
+        return self.training_end(run) > 0.45
 
     def knows_by_heart(self, run):
-        return self.training_end(run) < 0.01
+        return self.training_end(run) < 0.35
 
 
 @slip(
     "No run is called 'over-fitting', and none 'labels mixed up'. In both the two losses part: which of them is the "
-    "lower "
-    "one tells the one from the other."
+    "lower one tells the one from the other."
 )
 class TwoUnseen(Doctor):
     def disbelieves(self, run):
