@@ -90,10 +90,12 @@ def test_a_function_where_a_class_is_wanted_is_told():
     assert "expected the class MultiHeadAttention(D, H)" in check("attention.multihead", right).refused
 
 
-@pytest.mark.parametrize("exercise_id", ["attention.sdpaa", "", None, 7])
-def test_an_unknown_id_is_told_with_near_ones(exercise_id):
+@pytest.mark.parametrize(
+    ("exercise_id", "near"), [("attention.sdpaa", ID), ("", "core."), (None, "core."), (7, "core.")]
+)
+def test_an_unknown_id_is_told_with_near_ones_or_the_first(exercise_id, near):
     verdict = check(exercise_id, right)
-    assert "did you mean 'attention." in verdict.refused
+    assert f"did you mean '{near}" in verdict.refused
     assert repr(verdict) == "0"
 
 
