@@ -40,7 +40,7 @@ def gradients(Y: Tensor, inputs: dict[str, Tensor], dY: Tensor) -> dict[str, Ten
     if not Y.requires_grad:
         raise Wrong(
             "no gradient can flow back from the result: it is cut off from its inputs "
-            "(by detach, .data, no_grad, NumPy, or torch.tensor around a tensor)"
+            "(by detach, .data, no_grad, NumPy or torch.tensor, or it was made without them)"
         )
     grads = torch.autograd.grad(Y, list(inputs.values()), dY.to(Y.dtype), allow_unused=True)
     for name, grad in zip(inputs, grads, strict=True):

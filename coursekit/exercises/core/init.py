@@ -174,8 +174,8 @@ EXERCISE = Exercise(
             f"after {DEPTH} layers the variance of a signal is {{left:.2g}} times what it should be",
             "deep",
         ),
-        CENTRED,
         *DRAWN_ANEW,
+        CENTRED,  # of matrices that are drawn by themselves
         none("zeros", "{n:.0f} weights are exactly 0, which no drawn number is"),
         at_most("heavy", 6, "too many weights lie far out: E[w^4] / E[w^2]^2 is {moment:.3g}, of normal ones it is 3"),
         at_most(

@@ -29,8 +29,7 @@ def cases(g):
         return Case(part, label, inputs | {"eps": eps, "D": D, "call": CALLS[part]})
 
     def outlying(*shape):
-        """One number of each token is far larger than all others, as in real models: its square overflows in "
-        "float16."""
+        """One number of each token is far larger than all others, as in real models: its square overflows float16."""
         x = normal(g, *shape, dtype=double)
         x[..., 0] = 400 + 100 * x[..., 0]
         return x
@@ -49,6 +48,7 @@ def cases(g):
         both(3, 1, dtype=double, eps=0.1, note="one number a token"),
         both(1, 700),
         both(2, 6, shift=5.0, dtype=double, note="numbers near 5"),
+        both(2, 4, scale=1e25, dtype=double, note="numbers near 1e25"),
         both(2, 4, x=torch.zeros(2, 4, dtype=double), note="all 0"),
         both(2, 6, x=outlying(2, 6), dtype=half, note="a large number"),
         both(2, 16, shift=1000.0, scale=2.0, dtype=half, note="numbers near 1,000"),

@@ -177,8 +177,8 @@ EXERCISE = Exercise(
         _deviates("up", "the weights of up"),
         _deviates("out", "the weights of out"),
         _deviates("down", "the weights of down"),
-        CENTRED,
         *DRAWN_ANEW,
+        CENTRED,  # of matrices that are drawn by themselves
         PRESSED,
         share(
             "beyond",

@@ -160,8 +160,7 @@ class Averaged(Value):
 
 @slip(
     "Values are gone through as they are met from the result backward, level by level. One that is met early may be "
-    "owed "
-    "more by another: a value's turn comes when all that were made of it have had theirs."
+    "owed more by another: a value's turn comes when all that were made of it have had theirs."
 )
 class LevelByLevel(Value):
     def order(self, nodes):

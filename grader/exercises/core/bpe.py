@@ -127,8 +127,7 @@ class FirstPair(Train):
 
 @wrong_train(
     "Of equally frequent pairs train takes the one that was met first (as `max` and `most_common` do): the smallest "
-    "pair "
-    "is taken, for the order in which words are counted is an accident."
+    "pair is taken, for the order in which words are counted is an accident."
 )
 class TiesByOrder(Train):
     def best(self, counts):

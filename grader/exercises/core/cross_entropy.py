@@ -106,8 +106,7 @@ class OverRows(Loss):
 
 @wrong_loss(
     "The mean of the rows' means: a label in a row of few weighs more than one in a row of many. Add up all, and "
-    "divide "
-    "by the labels that count."
+    "divide by the labels that count."
 )
 class MeanOfMeans(Loss):
     def mean(self, nats, counted):
@@ -115,7 +114,7 @@ class MeanOfMeans(Loss):
         return ((nats * counted).sum(1) / n.clamp(min=1)).sum() / (n > 0).sum().clamp(min=1)
 
 
-@wrong_loss("Where no label counts the loss is 0/0, NaN, and so is every gradient after it: give 0 there.")
+@wrong_loss("Where no label counts the loss is 0/0, NaN: give 0 there.")
 class NaNWhereNoneCounts(Loss):
     def mean(self, nats, counted):
         return nats[counted].mean()

@@ -141,8 +141,7 @@ class NoBias(Layer):
 
 @wrong_layer(
     "Of layer_norm only the case in float16 is wrong: squares are taken there in the dtype of x, and 256 squared is "
-    "beyond "
-    "float16. Convert x to float32 before squaring, and the result back to the dtype of x."
+    "beyond float16. Convert x to float32 before squaring, and the result back to the dtype of x."
 )
 class LayerInHalf(Layer):
     def wide(self, x):
@@ -186,8 +185,7 @@ class RmsEpsIgnored(Norm):
 
 
 @wrong_rms(
-    "Of rms_norm only the case in float16 is wrong: squares are taken there in the dtype of x, and 256 squared is "
-    "beyond "
+    "Of rms_norm only cases in float16 are wrong: squares are taken there in the dtype of x, and 256 squared is beyond "
     "float16. Convert x to float32 before squaring, and the result back to the dtype of x."
 )
 class RmsInHalf(Norm):

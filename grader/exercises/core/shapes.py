@@ -122,8 +122,7 @@ def along_the_batch(X, i):
 
 @wrong_rows(
     "gather_rows uses `gather` with one column of indices, and gets one number a row: `gather` takes as many as the "
-    "index "
-    "has, so it is expanded to (B, K, D)."
+    "index has, so it is expanded to (B, K, D)."
 )
 def one_column(X, i):
     return X.gather(1, i[..., None])

@@ -263,8 +263,7 @@ class AcceptsEverything(Steps):
 
 @slip(
     "Your test refuses every right batch norm. Hand it torch's: which assertion fails, and does it have to hold? In "
-    "training "
-    "the *biased* variance divides, and the unbiased one is kept."
+    "training the *biased* variance divides, and the unbiased one is kept."
 )
 class RefusesEverything(Steps):
     def variance(self, x):
@@ -352,8 +351,7 @@ class TorchsMomentum(Steps):
 
 @slip(
     "No gradient is looked at: a norm passes that takes mean and variance for constants. They depend on x, and what "
-    "flows "
-    "through them is why batch norm trains as it does."
+    "flows through them is why batch norm trains as it does."
 )
 class GradientUnseen(Steps):
     def gradients(self, norm, g):

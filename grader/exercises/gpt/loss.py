@@ -207,8 +207,7 @@ def multiplied_by_ln_2(loss, count, text):
 
 @wrong_bits(
     "`count` does not come in: `loss` is what a target costs, and a byte or a letter is another unit. Models with "
-    "other "
-    "tokenizers could not be compared."
+    "other tokenizers could not be compared."
 )
 def per_target(loss, count, text):
     return loss / math.log(2)
