@@ -140,8 +140,8 @@ class NoBias(Layer):
 
 
 @wrong_layer(
-    "Of layer_norm only the case in float16 is wrong: squares are taken there in the dtype of x, and 256 squared is "
-    "beyond float16. Convert x to float32 before squaring, and the result back to the dtype of x."
+    "Of layer_norm only half precision is wrong: squares are taken there in the dtype of x, and 256 squared is beyond "
+    "float16. Convert x to float32 before squaring, and the result back to the dtype of x."
 )
 class LayerInHalf(Layer):
     def wide(self, x):

@@ -56,6 +56,12 @@ def one_maximum(Z, y, ignore_index):
     return (Z.exp().sum(-1).log() - score).where(counted, 0).sum() / counted.sum().clamp(min=1)
 
 
+@wrong("named", "a new 0 where none counts, from which no gradient flows", told="or it was made without them")
+def a_new_zero(Z, y, ignore_index):
+    nats, counted = surprises(Z, y, ignore_index)
+    return nats[counted].mean() if counted.any() else torch.tensor(0.0)
+
+
 @wrong("plain", "the mean over all places", true="OverAllPlaces")
 def over_all(Z, y, ignore_index):
     surprise, counted = surprises(Z, y, ignore_index)

@@ -125,6 +125,11 @@ def sets_the_seed(layer, kind, generator, layers):
     begin(layer, deviation(layer, kind, layers), None)
 
 
+@wrong("again", "the generator is seeded with 0", true="SeedSet", told="draws the same numbers again")
+def seeded(layer, kind, generator, layers):
+    begin(layer, deviation(layer, kind, layers), generator.manual_seed(0))
+
+
 @wrong("given", "a new Parameter", true="Replaced")
 def new_parameter(layer, kind, generator, layers):
     w = torch.randn(layer.weight.shape, generator=generator, dtype=layer.weight.dtype)

@@ -56,6 +56,12 @@ def wide_too_late(x, w, b, eps):
     return (w * z / (wide(z.pow(2)).mean(-1, keepdim=True) + eps).sqrt() + b).to(x.dtype)
 
 
+@wrong("far", "float32 also where x is float64", at=1, told="numbers near 1e25")
+def always_float32(x, w, eps):
+    z = x.float()
+    return (w * z / root_of_squares(z, eps)).to(x.dtype)
+
+
 @ANSWERS.right
 def stays_wide(x, w, b, eps):
     """A wider dtype costs no marks."""
