@@ -1397,7 +1397,7 @@ came_out("core.unequal", round(100 * off["mean of means"]))
 # <details><summary>What happened</summary>
 #
 # Four images got half of the say, twelve times their share. In a popular library this was the state of affairs for texts until autumn 2024 (transformers
-# [34191](https://github.com/huggingface/transformers/issues/34191)), and losses looked plausible all the time. Several machines that share a batch have the same question. Chapter 4 has it as an exercise.
+# [34191](https://github.com/huggingface/transformers/pull/34191)), and losses looked plausible all the time. Several machines that share a batch have the same question. Chapter 4 has it as an exercise.
 # </details>
 
 # %% [markdown]
