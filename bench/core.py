@@ -19,7 +19,7 @@ from coursekit.material.handwriting import digits
 MEASURED = ("core.loop", "core.autograd", "core.bpe")
 WIDTH, BATCH, RATE = 64, 32, 1e-3
 CHARACTERS, MERGES = 200_000, 1_000
-IMAGES, HIDDEN, PIXELS = 4, 8, 64  # of one batch through an engine of single numbers
+IMAGES, HIDDEN, PIXELS = 16, 16, 784  # of one batch of digits, 200,000 products in an engine of single numbers
 Rows = list[tuple[str, float, float]]
 
 

@@ -1,4 +1,4 @@
-"""diagnose(run): what a training suffers from, by its curves; judged by how many of forty fresh runs are named."""
+"""diagnose(run): what a training suffers from, by its curves; judged by how many of eighty fresh runs are named."""
 
 import dataclasses
 
@@ -10,8 +10,8 @@ from coursekit.material.clinic import ILLNESSES, Run, train_with
 
 NAMES = tuple(ILLNESSES)
 FIELDS = tuple(field.name for field in dataclasses.fields(Run))
-EACH = 4  # runs of every illness
-# What may be named wrongly: of all forty a share and one of each illness, of five illnesses one and another run.
+EACH = 8  # runs of every illness: with four, chance lets many pass who name every second one of a kind
+# What may be named wrongly: of all eighty a share and one of each illness, of five illnesses one and another run.
 MISSED, MISSED_OF_EACH, MISSED_OF_FIVE = 0.1, 1, 0.25
 PARTS = {
     "one look": ("healthy", "rate too low", "dead units", "inputs not scaled", "labels leak"),
@@ -44,7 +44,7 @@ def _stacked(runs, name):
 
 def probe(case, diagnose):
     """The place in NAMES of what each run is called. In another order, one by one, a run is called the same."""
-    curves = [case[name].cpu() for name in FIELDS]  # forty small runs are looked at one by one
+    curves = [case[name].cpu() for name in FIELDS]  # eighty small runs are looked at one by one
     copies = [curve.clone() for curve in curves]
     once, later = ([Run(*rows, last.item()) for *rows, last in zip(*of, strict=True)] for of in (curves, copies))
     found = [_named(diagnose(run)) for run in once]

@@ -66,9 +66,12 @@ def told(part):
             return ""
         if not found.isfinite().all():
             return "some losses that your law predicts, for larger runs and the smallest one, are no finite numbers"
-        side = "too high" if bool((error > -allowed).all()) else "too low" if bool((error < allowed).all()) else ""
-        off = f"{side or 'partly too high and partly too low'}, by more than {allowed:.1%}"
-        return f"the losses that your law predicts for larger runs, and for one as small as the smallest, are {off}"
+        high, low = int((error > allowed).sum()), int((error < -allowed).sum())
+        off = " and ".join(f"{n} too {side}" for n, side in ((high, "high"), (low, "low")) if n)
+        return (
+            f"of the {len(right)} losses that your law predicts, for larger runs and for one as small as the smallest, "
+            f"{off} by more than {allowed:.1%}"
+        )
 
     return said
 

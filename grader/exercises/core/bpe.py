@@ -245,7 +245,10 @@ class AlwaysSpecial(Encode):
         return super().__call__(text, merges, {"<|end|>": 300} | special)
 
 
-@wrong_encode("Of two special tokens that begin alike encode takes the shorter one: look for the longest first.")
+@wrong_encode(
+    "Of two special tokens that begin alike encode takes the shorter one, or the one that was listed first: look for "
+    "the longest first."
+)
 class ShortestFirst(Encode):
     def pattern(self, special):
         return "|".join(re.escape(token) for token in sorted(special, key=len))

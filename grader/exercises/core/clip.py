@@ -133,7 +133,7 @@ class ReturnsTheFactor(Clip):
         return self.factor(norm, limit)
 
 
-@slip("A norm that is no number passes silently, and every weight is NaN after the next step: raise a ValueError.")
+@slip("A norm that is no number passes silently, and NaN goes into the weights with the next step: raise a ValueError.")
 class SilentNaN(Clip):
     def is_odd(self, norm):
         return False

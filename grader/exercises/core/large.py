@@ -180,7 +180,10 @@ class CacheOfAllHeads(Counts):
         return c["H"]
 
 
-@slip("The cache is counted for keys alone: values take as much again.")
+@slip(
+    "The cache is half as large as it should be: keys and values are two numbers each time, and each number takes 2 "
+    "bytes."
+)
 class KeysAlone(Counts):
     both = 1
 
@@ -196,7 +199,7 @@ class OneText(Counts):
         return c["T"]
 
 
-@slip("The float32 copy of the weights is missing: 2 + 2 bytes in bfloat16, and 4 + 4 + 4 in float32.")
+@slip("One number in float32 is missing: beside 2 + 2 bytes come 4 + 4 + 4, for a copy of the weight and two averages.")
 class NoMasterCopy(Counts):
     bytes_in_training = 12
 

@@ -350,8 +350,8 @@ class TorchsMomentum(Steps):
 
 
 @slip(
-    "No gradient is looked at: a norm passes that takes mean and variance for constants. They depend on x, and what "
-    "flows through them is why batch norm trains as it does."
+    "No gradient is looked at, or one of a plain sum of y, which is 0 with and without what flows through mean and "
+    "variance: a norm passes that takes them for constants. They depend on x. Take the sum of y cubed, say."
 )
 class GradientUnseen(Steps):
     def gradients(self, norm, g):
@@ -359,9 +359,8 @@ class GradientUnseen(Steps):
 
 
 @slip(
-    "One norm alone learns in your test: one passes whose running numbers belong to the class, and so to all layers "
-    "of a "
-    "network. Let two of them learn at once."
+    "One norm alone learns in your test: one passes whose running numbers belong to the class, and so to all layers of "
+    "a network. Let two of them learn at once."
 )
 class Alone(Steps):
     def __call__(self, BatchNorm):
