@@ -103,7 +103,7 @@ for letters, top in (("ABC", 2.6), ("DEF", 6.5)):
         ax.set_ylim(0, top)
     ends = {f"{k}_{name}".lower(): getattr(six[k], f"{name}_loss")[-1] for k in letters for name in ("training", "validation")}
     peaks = {f"{k}_peak".lower(): six[k].validation_loss.max() for k in letters}
-    show(fig, f"core.runs_{letters.lower()}", **ends, **peaks)
+    show(fig, f"core.runs_{letters.lower()}", **ends, **peaks)          # mind the scale
 
 # %%
 predict("core.healthy")
@@ -1017,7 +1017,7 @@ quiz("core.start")
 # $$\theta_{t+1} = \theta_t - \eta_t \nabla L(\theta_t).$$
 #
 # That is gradient descent, and hardly anybody uses it. $\nabla L$ is the gradient of a batch and not of all data, so every step is noisy. What is missing are a
-# memory of earlier gradients (**momentum**), a scale for each number (**Adam**), and a pull towards 0 (**weight decay**).
+# memory of earlier gradients ([[term: momentum | steps follow a sum of earlier gradients that forgets]]), a scale for each number (**Adam**), and a pull towards 0 ([[term: weight decay | in each step every weight loses a small share of itself]]).
 #
 # **SGD** with momentum $\mu$ and weight decay $\lambda$ keeps a sum $b$ of gradients, at first 0. Nesterov's variant steps along $g + \mu b$ in place of $b$.
 #
@@ -1201,7 +1201,7 @@ quiz("core.adam")
 # ## 8. The rate
 # **Sitting 5 of 8**, 65 minutes, sections 8 and 9. Exercises [[core.schedule]] and [[core.clip]] are short, and both should be done.
 #
-# Of all settings the **learning rate** matters most. Too low, and nothing happens in your time. Too high, and the loss jumps or breaks. Between them lies a range of about a factor of ten, and a
+# Of all settings the [[term: learning rate | the factor between a gradient, or what an optimiser makes of it, and the step]] matters most. Too low, and nothing happens in your time. Too high, and the loss jumps or breaks. Between them lies a range of about a factor of ten, and a
 # rough way to find it is one short run in which the rate grows from step to step (Smith 2017). The loss begins to fall where rates begin to work, and jumps where they are too high.
 
 # %%
@@ -1232,7 +1232,7 @@ find_the_rate(short_run, growing_rates(1e-5, 3, 30 if profile == "smoke" else 12
 
 # %% [markdown]
 # One rate is not right for a whole training. At first the averages of AdamW are rough and the network is far from any place where a large step is safe, so the rate rises over some steps
-# (**warm-up**). At the end a high rate keeps jumping across the valley, so it falls. Half a cosine from the peak to a **floor** is the commonest shape.
+# ([[term: warm-up | the first steps of a training, in which the rate rises to its peak]]). At the end a high rate keeps jumping across the valley, so it falls. Half a cosine from the peak to a **floor** is the commonest shape.
 #
 # [[formula: Warm-up and cosine | steps count from 0, W of warm-up, T in all]]
 #
@@ -1480,7 +1480,7 @@ came_out("core.unequal", round(100 * off["mean of means"]))
 
 # %% [markdown]
 # ### Bits
-# A float has a sign, an exponent and a **mantissa**, the digits behind its first 1. bfloat16 keeps float32's exponent and has 7 bits of mantissa instead of 23. So it spans the same range with two to three
+# A float has a sign, an exponent and a [[term: mantissa | the binary digits of a float behind its first 1]]. bfloat16 keeps float32's exponent and has 7 bits of mantissa instead of 23. So it spans the same range with two to three
 # decimal digits. The ruler shows which numbers there are.
 
 # %%
@@ -2156,7 +2156,7 @@ quiz("core.tokens")
 # of two maps, or three with a gate. Queries are cut into $H$ heads, keys and values into $G$, which are fewer in newer models, and keys and values are what is kept of the past.
 
 # %% [markdown]
-# A weight takes part in one multiplication and one addition for each token on the way forward, and in twice as many on the way back. That makes 6 operations (**FLOPs**) for each weight and token (Kaplan et al. 2020). Attention has a part without
+# A weight takes part in one multiplication and one addition for each token on the way forward, and in twice as many on the way back. That makes 6 operations ([[term: FLOPs | floating-point operations, multiplications and additions]]) for each weight and token (Kaplan et al. 2020). Attention has a part without
 # weights. A query meets $T$ keys, so it grows with the context (Chowdhery et al. 2022, appendix B, who count all $T$, also those that come later and are hidden).
 #
 # [[formula: Parameters and operations of a decoder | width D, H heads, G of them for keys and values, L layers, feed-forward width F, vocabulary V]]

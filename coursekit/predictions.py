@@ -56,6 +56,10 @@ class Prediction:
             return f"\u201c{translated(value) if self.options else value}\u201d"
         return f"{value:.6g} {translated(self.unit or '')}".rstrip()
 
+    def distance(self, value: float) -> str:
+        """How far a prediction lies off: shares in percent lie percentage points apart."""
+        return translated(f"{value:.6g} percentage points") if self.unit == "%" else self.told(value)
+
 
 @dataclass(frozen=True)
 class Made:
@@ -146,7 +150,7 @@ class _Shown:
             return out, translated("You have kept no prediction.")
         before = translated(f"You predicted {told(mine)!s}.")
         if isinstance(mine, float) and isinstance(self.answer, float):
-            return before, out, translated(f"You were off by {told(abs(mine - self.answer))!s}.")
+            return before, out, translated(f"You were off by {self.asked.distance(abs(mine - self.answer))!s}.")
         if self.asked.options:
             return before, out, translated("As you said." if mine == self.answer else "Not what you expected.")
         return before, out

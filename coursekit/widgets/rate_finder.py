@@ -111,7 +111,7 @@ def rate_curve(rates: Sequence[float], losses: Sequence[float] | Tensor, width: 
             if found.blown_up:
                 look = functools.partial(ax.axvspan, facecolor="#FBEACB", hatch="//", edgecolor="#E9C27A", lw=0)
                 look(found.blown_up, rates[-1], label=translated("blown up"), zorder=0)
-        ax.set(xlabel="learning rate (log scale)", ylabel="loss", xscale="log", xlim=(rates[0], rates[-1]))
+        ax.set(xlabel="learning rate (log scale)", ylabel="loss (nats)", xscale="log", xlim=(rates[0], rates[-1]))
         ax.set_title(found.told if found else translated(NO_FALL))
         ax.set_ylim(bottom=0)
         fig.legend(loc="outside lower center", ncols=5)

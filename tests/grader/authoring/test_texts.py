@@ -380,7 +380,7 @@ def test_the_home_page_holds_no_english(in_xx):
 
 
 def test_the_map_of_progress_holds_no_english(in_xx):
-    ids = {id.partition(".")[2] for id in re.findall(r"\b(?:attention|bert|gpt)\.\w+", repr(progress()))}
+    ids = {id.partition(".")[2] for id in re.findall(r"\b(?:core|attention|bert|gpt)\.\w+", repr(progress()))}
     for shown in (repr(progress()), progress()._repr_html_()):
         assert english(shown, ids) == set()
 
