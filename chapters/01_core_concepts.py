@@ -614,8 +614,8 @@ from coursekit.material.decoders import load_decoder
 gpt = load_decoder("fast", device)                                # 3.3 million numbers, trained on speeches and Moby-Dick
 text = "The whale rose again, and the people of this country saw it."
 with torch.no_grad():
-    ids = torch.tensor([gpt.tokenizer(text)["input_ids"]], device=device)
-    stream = gpt.model(ids, output_hidden_states=True).hidden_states  # before each block, (1, T, D)
+    prompt = torch.tensor([gpt.tokenizer(text)["input_ids"]], device=device)
+    stream = gpt.model(prompt, output_hidden_states=True).hidden_states  # before each block, (1, T, D)
 for block in (0, 3, 5):
     x = stream[block][0].cpu()                                    # (T, D)
     print(f"before block {block}: deviation of a token {x.std(-1).mean().item():5.2f}, largest number {x.abs().max().item():5.1f}")
@@ -700,7 +700,7 @@ last = gpt.model.transformer.ln_f
 with torch.no_grad():
     before_norm, head = {}, gpt.model.lm_head
     last.register_forward_pre_hook(lambda module, given: before_norm.update(h=given[0]))
-    right = gpt.model(ids).logits[0].cpu()                        # (T, V)
+    right = gpt.model(prompt).logits[0].cpu()                        # (T, V)
     h = before_norm["h"]
     mine = head(ours(h, last.weight, last.bias, last.eps))[0].cpu()
     other = head(root_mean(h, last.weight, last.eps) + last.bias)[0].cpu()

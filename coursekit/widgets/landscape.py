@@ -41,7 +41,8 @@ OPTIMISERS: dict[str, Callable[[Tensor, float, float], Optimizer]] = {
 }
 HONEST = (
     "Muon steps matrices, so x and y are the diagonal of a 2 × 2 matrix whose other numbers stay 0: there U Vᵀ of the "
-    "momentum is diag(±1, ±1), and the five Newton-Schulz steps of torch.optim.Muon come near it. There is no weight decay."
+    "momentum is diag(±1, ±1), and the five Newton-Schulz steps of torch.optim.Muon come near it. There is no weight "
+    "decay."
 )
 
 
