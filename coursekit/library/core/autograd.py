@@ -15,9 +15,17 @@ class Value:
     def data(self):
         return self.made.detach()
 
+    @data.setter
+    def data(self, numbers):
+        self.made.data.copy_(numbers)
+
     @property
     def grad(self):
         return self.made.grad
+
+    @grad.setter
+    def grad(self, numbers):
+        self.made.grad = numbers
 
     def _of(self, function, *others):
         with torch.enable_grad():
