@@ -67,7 +67,8 @@ def told(part):
         if not found.isfinite().all():
             return "some losses that your law predicts, for larger runs and the smallest one, are no finite numbers"
         high, low = int((error > allowed).sum()), int((error < -allowed).sum())
-        off = " and ".join(f"{n} too {side}" for n, side in ((high, "high"), (low, "low")) if n)
+        sides = [(high, "too high"), (low, "too low")]
+        off = " and ".join(f"{n} {'is' if n == 1 else 'are'} {side}" for n, side in sides if n)
         return (
             f"of the {len(right)} losses that your law predicts, for larger runs and for one as small as the smallest, "
             f"{off} by more than {allowed:.1%}"

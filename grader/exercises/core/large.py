@@ -93,6 +93,14 @@ class TiedTwice(Counts):
         return 2 * c["V"] * c["D"]
 
 
+@slip(
+    "`tied` is taken the wrong way round: a tied head is the embedding, one matrix of V D numbers, and others are two."
+)
+class TiedExchanged(Counts):
+    def ends(self, c):
+        return (2 if c["tied"] else 1) * c["V"] * c["D"]
+
+
 @slip("The head is never counted: where it is not tied it has V D numbers of its own.")
 class HeadForgotten(Counts):
     def ends(self, c):

@@ -98,7 +98,7 @@ def no_control(run):
     return by_signs(run, without("labels leak"))
 
 
-@wrong("named", "wrong labels are not looked for", told=r"4 of 4 'labels mixed up' were called 'healthy'")
+@wrong("named", "wrong labels are not looked for", told=r"8 of 8 'labels mixed up' were called 'healthy'")
 def no_mixed_labels(run):
     return by_signs(run, without("labels mixed up"))
 

@@ -66,6 +66,11 @@ def head_never(c):
     return weights(c, untied=1)
 
 
+@wrong("named", "tied the wrong way round", true="TiedExchanged")
+def tied_exchanged(c):
+    return weights(c, tied=2, untied=1)
+
+
 @wrong("named", "the experts that a token meets", told=r"8 experts, 2 of them active: parameters")
 def active_alone(c):
     return weights(c, experts="k")

@@ -49,7 +49,7 @@ def coarse(N, D, L):
     return on_grids(N, D, L, rounds=1)
 
 
-@wrong("plain", "no floor", told=r"too low, by more than")
+@wrong("plain", "no floor", told=r"are too low by more than")
 def no_floor(N, D, L):
     return on_grids(N, D, L, floor=False)
 
