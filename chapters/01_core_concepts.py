@@ -1690,7 +1690,7 @@ came_out("core.regularised", best)
 # - In training, $y = w \odot (x - m) / \sqrt{v + \epsilon} + b$ with the mean $m$ and the variance $v$ of the batch, $v$ over $B$. `weight` $w$ begins at 1, `bias` $b$ at 0. Gradients flow through $m$ and $v$ as well.
 # - `running_mean` begins at 0 and `running_var` at 1. In training each becomes $(1 - \text{momentum})$ times itself plus momentum times $m$, or times the variance over $B - 1$.
 # - At rest (`eval()`) the running ones take the place of $m$ and $v$, and do not change.
-# - Two objects share nothing.
+# - Two objects share nothing, also when both learn in turns.
 #
 # <details><summary>Hint 1</summary>
 #
@@ -1774,7 +1774,7 @@ diagram("core.loop")
 
 # %% [markdown]
 # The order is not free. Gradients are zeroed before `backward`, clipped after it and before the step. The schedule belongs to the step and not to the epoch. A mean of batch means is no mean,
-# because the last batch is smaller. And whoever measures switches the model to rest, keeps no graph, and puts the mode back.
+# because the last batch is smaller. And whoever measures switches the model to rest, builds no graph, and puts the mode back.
 
 # %% [markdown]
 # ### Exercise [[core.loop]]: Mend this code, an epoch and a look
@@ -1790,7 +1790,7 @@ diagram("core.loop")
 # - It returns the mean loss over all images that the loader gave, without a graph, and the next step, with which the following epoch goes
 #   on.
 # - `evaluate` returns the mean loss and the accuracy (a share from 0 to 1) over all images that it is given, in evaluation mode, and
-#   keeps no graph of what it computes. Afterwards the model is in the mode in which it was.
+#   builds no graph of what it computes. Afterwards the model is in the mode in which it was.
 # - What is frozen stays frozen, and gradients are switched on again.
 #
 # <details><summary>Hint 1</summary>
@@ -2427,7 +2427,7 @@ watch_an_illness("rate too high")
 # Write `diagnose(run)`. It looks at one training and returns the name of what is wrong with it, one of the ten in
 # `ILLNESSES`.
 #
-# A `Run` holds seven curves, each recorded at the same 30 steps, before each step was taken. They are `steps`,
+# A `Run` holds seven curves (float32), each recorded at the same 30 steps, before each step was taken. They are `steps`,
 # `training_loss` (of that step's batch), `validation_loss`, `validation_accuracy`, `gradient_norm`, `update_ratio` (the
 # length of the step over that of the weights) and `zeros` (the share of hidden activations that are 0). One number is
 # beside them. `accuracy_on_shuffled_labels` is what the recipe reaches on held-out images when all labels, theirs too,
@@ -2447,8 +2447,8 @@ watch_an_illness("rate too high")
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# Compare a run with itself. A gradient norm at the end is divided by the first one, the training loss at the end by the
-# validation loss at the end or by its own first value. How far does the validation loss go up and down
+# Compare a run with itself. A gradient norm at the end is divided by the first one, the training loss at the end by its own
+# first value, or by the validation loss at the end. How far does the validation loss go up and down
 # (`diff().abs().sum()`) beside the distance between its highest and its lowest value? For each such number, print its
 # smallest and largest value in twenty runs of every illness, and look for a gap.
 # </details>

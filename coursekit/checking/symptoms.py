@@ -23,6 +23,7 @@ Look = Callable[["Seen"], "list[str] | None"]
 
 AND = "; "  # between two sentences of one symptom
 ABSENT = -1  # what a probe writes where there is nothing to read, and no learner
+LARGE = 100  # a count of which a multiple tells something
 NEAR = 2e-3  # of the largest number: half precision rounds by 5e-4, and some steps follow
 
 
@@ -258,9 +259,9 @@ def _seen(
 
 
 def _are_numbers(found: Tensor, wanted: Tensor) -> bool:
-    """Floating ones, or one count each: of whole numbers in rows, which may be ids, nothing is told by their size."""
-    counts = found.dim() == wanted.dim() == 0 and found.dtype == wanted.dtype == torch.int64
-    return counts or (found.is_floating_point() and wanted.is_floating_point())
+    """Floating ones, or a large count each: whole numbers in rows may be ids, and twice is not much of a small one."""
+    counts = found.dim() == wanted.dim() == 0 and found.dtype == wanted.dtype == torch.int64 and wanted > LARGE
+    return bool(counts) or (found.is_floating_point() and wanted.is_floating_point())
 
 
 def constant(seen: Seen) -> list[str]:

@@ -91,7 +91,7 @@ def seen_in_training(model: Noting, steps: list[tuple[float, float]], like: Tens
 def seen_in_evaluation(model: Noting, like: Tensor) -> Outputs:
     """The same of an evaluation: nothing follows from a graph that is kept."""
     return {
-        "calls that kept a graph": torch.tensor(sum(graph for graph, _ in model.calls), device=like.device),
+        "calls that built a graph": torch.tensor(sum(graph for graph, _ in model.calls), device=like.device),
         "training mode afterwards": torch.tensor(model.modes(), device=like.device),
     }
 

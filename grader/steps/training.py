@@ -276,8 +276,8 @@ class LeavesTrainingMode(Evaluation):
 
 
 @slip(
-    "The evaluation keeps the graph of every batch: nothing is trained here, so work under torch.no_grad() and save "
-    "the memory."
+    "The evaluation builds a graph for every batch, which nobody uses: nothing is trained here, so work under "
+    "torch.no_grad() and save the memory."
 )
 class KeepsTheGraph(Evaluation):
     def graph(self):

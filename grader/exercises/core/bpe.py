@@ -231,7 +231,10 @@ class EncodesAcross(Encode):
         return [part] if part else []
 
 
-@wrong_encode("encode does not look for special tokens: cut the text at them first, each is one id.")
+@wrong_encode(
+    "encode does not look for special tokens, or finds none that stands inside of a word: cut the text at them first, "
+    "each is one id."
+)
 class NoSpecial(Encode):
     def parts(self, text, special):
         return [text]

@@ -293,7 +293,7 @@ for name, sentence, rules in (
     ),
     (
         "TiedTwice",
-        "A weight under two names is in a list twice, and an optimiser refuses that: `model.parameters()` gives it "
+        "A weight under two names is in a list twice, and a step would move it twice: `model.parameters()` gives it "
         "once.",
         {"names": True},
     ),

@@ -81,7 +81,7 @@ class OneStepTooLong(Schedule):
         return warmup > 0 and step <= warmup
 
 
-@slip("The warm-up begins at the floor: it begins at peak / warmup, and knows no floor.")
+@slip("The warm-up rises from the floor: it rises from 0, so that its first rate is peak / warmup.")
 class WarmsFromTheFloor(Schedule):
     def warm(self, step, peak, warmup, floor):
         return floor + (peak - floor) * (step + 1) / warmup

@@ -138,11 +138,11 @@ MUTANTS = {
     "two of them at once": (
         written(
             shared="kept = {}",
-            keep_mean="self.running_mean = BatchNorm.kept.setdefault('m', self.running_mean).lerp_(x.mean(0), k)",
+            keep_mean="self.running_mean = BatchNorm.kept.setdefault(len(m), self.running_mean).lerp_(x.mean(0), k)",
         ),
         written(
             shared="kept = {}",
-            keep_var="self.running_var = BatchNorm.kept.setdefault('v', self.running_var).lerp_(x.var(0), k)",
+            keep_var="self.running_var = BatchNorm.kept.setdefault(len(v), self.running_var).lerp_(x.var(0), k)",
         ),
     ),
 }

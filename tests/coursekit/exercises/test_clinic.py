@@ -51,7 +51,7 @@ def test_three_kinds_of_error_are_told_and_others_counted():
     wrong = [(1, "healthy"), (11, "healthy"), (2, "dead units"), (3, "dead units"), (4, "healthy")]
     sentence = answered(ALL, *wrong)
     assert sentence.count("were called") == 3
-    assert sentence.endswith(", and another error")
+    assert sentence.endswith(", and another one")
 
 
 def test_numbers_that_name_nothing_are_wrong_and_break_nothing():
