@@ -179,7 +179,7 @@ def main() -> None:
     ):
         print(f"\n{title:<42} {unit:>14} {'the first is':>14}")
         for name, speed, times in found:
-            print(f"{name:<42} {speed:>14,.0f} {times:>8.2f} times")
+            print(f"{name:<42} {speed:>14,.1f} {times:>8.2f} times")
 
 
 if __name__ == "__main__":
