@@ -1,93 +1,107 @@
-"""Several ranks that send each other messages, as threads of one process; a deadlock is told, not waited for."""
+"""What exercises on several ranks have in common: their results, what they send, and what of memory is alive."""
 
 from __future__ import annotations
 
-import threading
-from collections import defaultdict, deque
-from collections.abc import Callable
+import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-from coursekit.checking.probing import Wrong
+from coursekit.checking.contract import Law, Outputs
+from coursekit.checking.laws import Count, as_measurements, none
+from coursekit.checking.probing import Wrong, returned
+from coursekit.world import World
 
-
-class World:
-    """What the ranks of one run share: who waits for whom, and messages on their way."""
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self.changed = threading.Condition()
-        self.messages: dict[tuple[int, int], deque[Tensor]] = defaultdict(deque)
-        self.waits: dict[int, int] = {}
-        self.running = size
-        self.deadlock = ""
-
-    def stuck(self) -> bool:
-        """Whether every rank that has not ended waits for a message that nobody has sent."""
-        waiting = [rank for rank, source in self.waits.items() if not self.messages[source, rank]]
-        return len(waiting) == self.running > 0
+WATCHED = "watched"  # the input of a case in which costs count
+_ALIKE = 0.02  # two answers send alike where they send nearly as much
 
 
-class Rank:
-    """One rank of `size`: `send(x, to)` returns at once, `receive(source)` waits for the next message from there."""
-
-    def __init__(self, world: World, rank: int) -> None:
-        self._world, self.rank, self.size = world, rank, world.size
-
-    def send(self, x: Tensor, to: int) -> None:
-        """Leave a copy of x for the rank `to`. Raises Wrong where there is no such rank."""
-        with self._world.changed:
-            self._world.messages[self.rank, self._known(to)].append(x.detach().clone())
-            self._world.changed.notify_all()
-
-    def receive(self, source: int) -> Tensor:
-        """The next message from the rank `source`. Raises Wrong where every rank waits and nobody sends."""
-        world, way = self._world, (self._known(source), self.rank)
-        with world.changed:
-            world.waits[self.rank] = source
-            while not world.messages[way] and not world.deadlock:
-                if world.stuck():
-                    told = ", ".join(f"rank {rank} for rank {other}" for rank, other in sorted(world.waits.items()))
-                    world.deadlock = f"nobody sends and everybody waits: {told}"
-                    world.changed.notify_all()
-                else:
-                    world.changed.wait()
-            del world.waits[self.rank]
-            if not world.messages[way]:
-                raise Wrong(world.deadlock)
-            return world.messages[way].popleft()
-
-    def _known(self, rank: int) -> int:
-        if rank not in range(self.size):
-            raise Wrong(f"rank {self.rank} names rank {rank}; there are {self.size}, 0 to {self.size - 1}")
-        return rank
-
-
-def run(program: Callable[..., Any], *arguments: list[Any]) -> list[Any]:
-    """What `program(rank, ...)` returns on each rank, where rank i gets the i-th of each list of `arguments`.
-
-    Raises the first rank's error.
-    """
-    world = World(len(arguments[0]))
-    results: list[Any] = [None] * world.size
-    errors: dict[int, BaseException] = {}
-
-    def body(i: int) -> None:
+def on_each(results: Sequence[Any], name: str) -> Outputs:
+    """`{"y on rank 0": ..., ...}` of what each rank returned. Raises Wrong where one is no tensor."""
+    found = {}
+    for rank, value in enumerate(results):
         try:
-            results[i] = program(Rank(world, i), *(argument[i] for argument in arguments))
-        except BaseException as error:
-            errors[i] = error
-        with world.changed:
-            world.running -= 1
-            world.changed.notify_all()
+            found[f"{name} on rank {rank}"] = returned(value, name)
+        except Wrong as wrong:
+            raise Wrong(f"on rank {rank} {wrong}") from wrong
+    return found
 
-    threads = [threading.Thread(target=body, args=(i,), daemon=True) for i in range(world.size)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        # A rank that fails leaves others waiting: its own error says more than theirs.
-        raise min(errors.items(), key=lambda item: (isinstance(item[1], Wrong), item[0]))[1]
-    return results
+
+def apart(results: Sequence[Tensor]) -> int:
+    """How many ranks hold other bits than rank 0."""
+    first = results[0]
+    return sum(x.shape != first.shape or x.dtype != first.dtype or not torch.equal(x, first) for x in results[1:])
+
+
+def traffic(world: World, enough: float, messages: float = math.inf) -> dict[str, float]:
+    """What `SENDS`, `MESSAGES` and `READ` look at: the most that one rank sends, and how much of it is enough.
+
+    Numbers are counted and not bytes, so that the dtype has no part in it.
+    """
+    mine = [[m for m in world.messages if m.sender == rank and m.numbers] for rank in range(world.size)]
+    return {
+        "sent": max(sum(m.numbers for m in sent) for sent in mine),
+        "enough": enough,
+        "messages": max(map(len, mine)),
+        "messages_enough": messages,
+        "unread": world.unread,
+    }
+
+
+def at_most(name: str, of: str, says: str, when: str = WATCHED) -> Law:
+    """A cost: the measurement `name` is at most the measurement `of`. It explains no wrong value."""
+    return Count(
+        *(name, says, when),
+        lambda n, limit, p: n > limit,
+        lambda one, other: abs(one[0] - other[0]) <= _ALIKE * max(one[0], other[0]),
+        of,
+        of_costs=True,
+    )
+
+
+# Where a case is WATCHED.
+SENDS = at_most("sent", "enough", "a rank sends {n:.0f} numbers in all, and {of:.0f} are enough")
+MESSAGES = at_most("messages", "messages_enough", "a rank sends {n:.0f} messages, and {of:.0f} are enough")
+SAME_BITS = none(
+    "apart", "{n:.0f} ranks hold other bits than rank 0: work each number out on one rank, and send it on", WATCHED
+)
+# In each case.
+READ = none("unread", "{n:.0f} messages were sent that nobody received")
+
+
+def measured(like: Tensor, **numbers: float) -> Outputs:
+    """`as_measurements`, on the device of `like`."""
+    return as_measurements(numbers, like.device)
+
+
+class Living(TorchDispatchMode):
+    """`with Living() as alive: ...` leaves in `alive.most` the most numbers that were held at one time.
+
+    Counted is the memory of tensors that are made inside, as long as anything refers to it: a name, a graph. That of
+    `given`, and what looks into it, was there before. Only the thread in which it is entered is seen, which is a rank.
+    """
+
+    def __init__(self, given: Iterable[Tensor] = ()) -> None:
+        super().__init__()
+        self.most = 0
+        self._held: dict[int, tuple[StorageWeakRef, int]] = {}
+        self._given = {x.untyped_storage()._cdata for x in given}
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        made = [x for x in tree_leaves(result) if isinstance(x, Tensor) and x.layout == torch.strided]
+        if new := [x for x in made if not self._known(x.untyped_storage()._cdata)]:
+            for x in new:
+                storage = x.untyped_storage()
+                self._held[storage._cdata] = (StorageWeakRef(storage), storage.nbytes() // x.element_size())
+            self._held = {key: held for key, held in self._held.items() if not held[0].expired()}
+            self.most = max(self.most, sum(numbers for _, numbers in self._held.values()))
+        return result
+
+    def _known(self, key: int) -> bool:
+        return key in self._given or (key in self._held and not self._held[key][0].expired())
