@@ -6,7 +6,7 @@ A program is a function whose first argument is a `Comm`. It does the same in bo
 from coursekit.world.baton import Deadlock
 from coursekit.world.comm import Comm, Message
 from coursekit.world.network import Network
-from coursekit.world.processes import NoProcesses, launch
+from coursekit.world.processes import NoProcesses, ProcessFailed, launch, on_processes
 from coursekit.world.simulated import World
 
-__all__ = ["Comm", "Deadlock", "Message", "Network", "NoProcesses", "World", "launch"]
+__all__ = ["Comm", "Deadlock", "Message", "Network", "NoProcesses", "ProcessFailed", "World", "launch", "on_processes"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -43,6 +43,10 @@ class Span:
     began: float
     ended: float
     label: str = ""
+
+    def shifted(self, seconds: float) -> Span:
+        """The same, so much later."""
+        return replace(self, began=self.began + seconds, ended=self.ended + seconds)
 
 
 @dataclass

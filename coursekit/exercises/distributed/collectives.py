@@ -1,0 +1,183 @@
+"""reduce_scatter, all_gather, all_to_all: three collectives made of messages from rank to rank."""
+
+import math
+from dataclasses import replace
+
+import torch
+
+from coursekit.checking.contract import Case, Exercise, dtype_name
+from coursekit.checking.drawing import normal
+from coursekit.checking.probing import Wrong
+from coursekit.checking.ranks import MESSAGES, READ, SENDS, WATCHED, measured, on_each, traffic
+from coursekit.world import Deadlock, World
+
+SCATTER, GATHER, EXCHANGE = "reduce_scatter", "all_gather", "all_to_all"
+
+
+class OwnComms(World):
+    """A world in which no rank waits in the place of another one, for that would never end."""
+
+    def wait(self, rank, ready, why):
+        if rank != (mine := self.baton.running):
+            raise Wrong(
+                f"rank {mine} uses the comm of rank {rank}: what is kept on a class or in a global name belongs to all "
+                "ranks, so that one finds what another one has put there"
+            )
+        super().wait(rank, ready, why)
+
+
+def cases(g):
+    double, twice = torch.float64, {"times": 2, "note": "two calls in one world"}
+
+    def rows(part, n, row=(), dtype=torch.float32, times=1, note="", watched=False, X=None):
+        """Each rank gets one tensor for each call: rows for all ranks, or one row."""
+        shape = (times, n, n, *row) if part == SCATTER else (times, n, *row)
+        size = f"rows of shape {tuple(row)}" if row else "a row is one number"
+        X = normal(g, *shape, dtype=dtype) if X is None else X
+        plain = {"call": part, "n": n, "times": times, "watched": watched, "shapes": [], "turned": False}
+        return Case(part, label(f"n={n}, {size}", dtype, note, watched), {"X": X} | plain)
+
+    def lists(shapes, dtype=torch.float32, times=1, note="", watched=False, turned=False):
+        """`shapes[i][j]` is that of what rank i has for rank j; all of it lies in one row of numbers."""
+        n, count = len(shapes), sum(math.prod(shape) for row in shapes for shape in row)
+        whole = dtype == torch.int64
+        X = torch.randint(-99, 99, (times, count), generator=g) if whole else normal(g, times, count, dtype=dtype)
+        plain = {"call": EXCHANGE, "n": n, "times": times, "watched": watched, "turned": turned}
+        shapes = [[list(shape) for shape in row] for row in shapes]
+        return Case(EXCHANGE, label(f"n={n}", dtype, note, watched), {"X": X, "shapes": shapes} | plain)
+
+    return [
+        rows(SCATTER, 3, (4,)),
+        rows(SCATTER, 2, (), double),
+        rows(SCATTER, 5, (2, 1)),
+        rows(SCATTER, 2, (2, 3), X=normal(g, 1, 2, 2, 3, 2).mT, note="not contiguous"),
+        rows(SCATTER, 3, (3,), double, X=cancelling(g, 3, 3), note="numbers that nearly cancel"),
+        rows(SCATTER, 3, (3,), **twice),
+        rows(SCATTER, 1, (2,)),
+        rows(SCATTER, 4, (10,), watched=True),
+        rows(SCATTER, 6, (7,), watched=True),
+        rows(GATHER, 3, (4,)),
+        rows(GATHER, 4, (), double),
+        rows(GATHER, 5, (2, 1)),
+        rows(GATHER, 2, (2, 3), X=normal(g, 1, 2, 3, 2).mT, note="not contiguous"),
+        rows(GATHER, 3, (3,), **twice),
+        rows(GATHER, 1, (2,)),
+        rows(GATHER, 4, (10,), watched=True),
+        rows(GATHER, 6, (7,), watched=True),
+        lists([[(2, 3)] * 3] * 3, note="equal shapes"),
+        lists(any_shapes(g, 4), double, note="shapes that differ"),
+        lists([[(0, 2), (2,), (0,)], [(3,), (0,), (1, 1)], [(0,), (0,), (0,)]], note="some are empty"),
+        lists([[()] * 3] * 3, note="one number each"),
+        lists(any_shapes(g, 3), torch.int64, note="whole numbers"),
+        lists([[(3, 2)] * 2] * 2, note="not contiguous", turned=True),
+        lists(any_shapes(g, 2), **twice),
+        lists([[(2, 2)]]),
+        lists([[(9 + 3 * i + 2 * j,) for j in range(4)] for i in range(4)], watched=True),
+        lists([[(3 + (i * j) % 4,) for j in range(5)] for i in range(5)], watched=True),
+    ]
+
+
+def label(sizes, dtype, note, watched):
+    words = [sizes, dtype_name(dtype) if dtype == torch.float64 else "", note, "what is sent" if watched else ""]
+    return ", ".join(filter(None, words))
+
+
+def cancelling(g, n, k):
+    """Whole numbers, small ones beside large ones that cancel in the sum: it is exact in every order."""
+    large = torch.randint(1, 9, (n, n, k), generator=g).double() * 1e12
+    large[-1] -= large.sum(0)
+    return (large + torch.randint(-9, 10, (n, n, k), generator=g))[None]
+
+
+def any_shapes(g, n):
+    """No two of one size, in one, two or three dimensions."""
+    sizes = (torch.randperm(n * n, generator=g) + 1).view(n, n).tolist()
+    ways = [lambda s: (s,), lambda s: (s, 1), lambda s: (1, s), lambda s: (2, 1, s)]
+    return [[ways[(i + j) % len(ways)](s) for j, s in enumerate(row)] for i, row in enumerate(sizes)]
+
+
+def probe(case, *objects):
+    n, function = case["n"], objects[(SCATTER, GATHER, EXCHANGE).index(case["call"])]
+    world = OwnComms(n, only=("send", "recv"))
+    given = handed_out(case) if case["shapes"] else [list(case["X"][:, rank]) for rank in range(n)]
+    try:
+        results = world.run(lambda comm, calls: [called(function, comm, x) for x in calls], given)
+    except Deadlock:
+        if world.messages:
+            raise
+        raise Wrong(
+            "ranks wait for a message, and nobody has sent one: a send does not wait, so let every rank send first"
+        ) from None
+    found = {}
+    for time, of_ranks in enumerate(zip(*results, strict=True)):
+        name = f"{case['call']}{', second call,' * time}"
+        found |= lists_of(of_ranks, name) if case["shapes"] else on_each(of_ranks, name)
+    return found | (measured(case["X"], **costs(world, case)) if case["watched"] else {})
+
+
+def handed_out(case):
+    """For each rank its list of parts, one list for each call: they look into one memory, as parts of a batch do."""
+    n, sizes = case["n"], [math.prod(shape) for row in case["shapes"] for shape in row]
+    given = [[] for _ in range(n)]
+    for numbers in case["X"]:
+        pieces = iter(numbers.split(sizes))
+        for mine, row in zip(given, case["shapes"], strict=True):
+            mine.append([laid_out(next(pieces), shape, case["turned"]) for shape in row])
+    return given
+
+
+def laid_out(numbers, shape, turned):
+    return numbers.view(*shape[:-2], shape[-1], shape[-2]).mT if turned else numbers.view(shape)
+
+
+def called(function, comm, x):
+    before = list(x) if isinstance(x, list) else None
+    result = function(comm, x)
+    if before is not None and (len(x) != len(before) or any(a is not b for a, b in zip(x, before, strict=True))):
+        raise Wrong("the list `parts` holds other tensors afterwards: it belongs to the caller, so make a new list")
+    return result
+
+
+def lists_of(results, name):
+    """The parts that each rank returned, one by one."""
+    n, found = len(results), {}
+    for rank, parts in enumerate(results):
+        if not isinstance(parts, list | tuple):
+            what = "None (is there a return?)" if parts is None else f"a {type(parts).__name__}"
+            raise Wrong(f"on rank {rank} it returned {what}, expected a list of {n} tensors")
+        if len(parts) != n:
+            raise Wrong(
+                f"on rank {rank} it returned {len(parts)} tensors, expected {n}: one from each rank, its own too"
+            )
+        for source, part in enumerate(parts):
+            if not isinstance(part, torch.Tensor):
+                raise Wrong(f"on rank {rank} the list holds a {type(part).__name__}, expected tensors")
+            found[f"{name} on rank {rank}, place {source}"] = part
+    return found
+
+
+def costs(world, case):
+    """Of the rank that sends most beyond what the others need of it."""
+    n, times = case["n"], case["times"]
+    if case["shapes"]:
+        needs = [sum(math.prod(s) for j, s in enumerate(row) if j != i) for i, row in enumerate(case["shapes"])]
+    else:
+        needs = [(n - 1) * math.prod(case["X"].shape[2 + (case["call"] == SCATTER) :])] * n
+    sent = [sum(m.numbers for m in world.messages if m.sender == rank) for rank in range(n)]
+    worst = max(range(n), key=lambda rank: sent[rank] - times * needs[rank])
+    return traffic(world, times * needs[worst], messages=times * (n - 1)) | {"sent": sent[worst]}
+
+
+EXERCISE = Exercise(
+    id="distributed.collectives",
+    title="Three collectives",
+    parts={SCATTER: 1, GATHER: 1, EXCHANGE: 1},
+    minutes=40,
+    difficulty="core",
+    importance=4,
+    calls=("reduce_scatter(comm, x)", "all_gather(comm, x)", "all_to_all(comm, parts)"),
+    cases=cases,
+    probe=probe,
+    laws=(replace(READ, when=WATCHED), MESSAGES, SENDS),
+    ordered=False,
+)

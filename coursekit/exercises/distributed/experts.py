@@ -1,0 +1,138 @@
+"""expert_parallel(comm, X, expert, gate, experts): each token to the rank of its expert, and its result back."""
+
+import itertools
+
+import torch
+from torch import nn
+
+from coursekit.checking.contract import Exercise
+from coursekit.checking.drawing import Shapes
+from coursekit.checking.laws import none
+from coursekit.checking.probing import Wrong, returned
+from coursekit.checking.ranks import SENDS, WATCHED, measured, on_each
+from coursekit.world import World
+
+# M experts in all, N tokens in all; U is the gradient of the last result.
+TOKENS = Shapes("X: N D, gate: L N, U: N D, W: L M D D, b: L M D", told="n E D")
+
+
+def cases(g):
+    double = torch.float64
+
+    def case(part, E, D, tokens, expert=None, L=1, backward=False, watched=False, note="", **given):
+        """`tokens` are those of each rank; `expert` is drawn where it is not given."""
+        n, N = len(tokens), sum(tokens)
+        expert = torch.randint(n * E, (L, N), generator=g) if expert is None else torch.tensor([expert] * L)
+        T = ", ".join(map(str, tokens))
+        return TOKENS.cases(g)(
+            *(part,),
+            **{"n": n, "E": E, "D": D, "L": L, "M": n * E, "N": N, "tokens": tokens, "expert": expert},
+            **{"backward": backward, WATCHED: watched, "note": f"T={T}{', ' * bool(note)}{note}"},
+            **given,
+        )
+
+    def gradients(*sizes, **given):
+        return case("gradients", *sizes, backward=True, **given)
+
+    return [
+        case("values", 2, 3, [4, 4, 4]),
+        case("values", 2, 4, [3, 6], dtype=double, contiguous=False),
+        case("values", 1, 2, [5, 0, 2, 1]),
+        case("values", 3, 2, [4], dtype=double),
+        case("values", 2, 3, [3, 2, 4], [5] * 9, note="all to the last expert"),
+        case("values", 1, 1, [1, 1], [1, 0], dtype=double),
+        gradients(2, 3, [4, 5, 3]),
+        gradients(1, 2, [3, 0, 4], dtype=double),
+        gradients(2, 3, [3, 2, 0], [1, 0, 1, 1, 0], note="all to rank 0"),
+        gradients(2, 2, [0, 0, 4], [3, 3, 2, 3], dtype=double, note="all to rank 1"),
+        gradients(2, 2, [5]),
+        gradients(2, 3, [3, 4], L=2, dtype=double, note="two layers of experts"),
+        case("what is sent", 2, 6, [6, 5, 7], backward=True, watched=True),
+        case(
+            *("what is sent", 1, 8, [6, 6, 6, 6], [0] * 5 + [3] + [1] * 6 + [2] * 4 + [1, 0] + [3] * 6),
+            **{"backward": True, WATCHED: True, "dtype": double, "note": "most stay at home"},
+        ),
+    ]
+
+
+class Expert(nn.Module):
+    def __init__(self, W, b):
+        super().__init__()
+        self.W, self.b = nn.Parameter(W.clone()), nn.Parameter(b.clone())
+
+    def forward(self, x):
+        return torch.tanh(x @ self.W.mT.to(x.dtype) + self.b)
+
+
+def probe(case, expert_parallel):
+    E, world = case["E"], World(case["n"])
+    ends = [0, *itertools.accumulate(case["tokens"])]
+
+    def program(comm):
+        mine, own = slice(*ends[comm.rank :][:2]), slice(comm.rank * E, (comm.rank + 1) * E)
+        layers = [[*map(Expert, W[own], b[own])] for W, b in zip(case["W"], case["b"], strict=True)]
+        X, gate = (x.detach().requires_grad_(case["backward"]) for x in (case["X"][mine], case["gate"][:, mine]))
+        Y = X
+        for expert, share, experts in zip(case["expert"][:, mine], gate, layers, strict=True):
+            Y = returned(expert_parallel(comm, Y, expert, share, experts), "Y")
+        if not case["backward"]:
+            return {"Y": Y}, ()
+        sources = {"X": [X], "gate": [gate], **of_experts([x for experts in layers for x in experts])}
+        went_back(Y, case["U"][mine])
+        cut = [name for name, leaves in sources.items() if all(x.grad is None for x in leaves)]
+        return {"Y": Y} | {f"{name}.grad": torch.stack([gradient(x) for x in xs]) for name, xs in sources.items()}, cut
+
+    outputs, cuts = zip(*world.run(program), strict=True)
+    if nowhere := [name for name in cuts[0] if all(name in cut for cut in cuts)]:
+        raise Wrong(f"no gradient reaches {' and '.join(nowhere)}: messages carry none, a Function has to send it back")
+    found = {}
+    for name in outputs[0]:
+        found |= on_each([of_rank[name] for of_rank in outputs], name)
+    return found | measured(case["X"], **(costs(case, world, ends) if case[WATCHED] else {}))
+
+
+def of_experts(experts):
+    return {f"the experts' {name}": [getattr(expert, name) for expert in experts] for name in ("W", "b")}
+
+
+def went_back(Y, U):
+    """Backward from sum(Y U). Raises Wrong."""
+    if Y.shape != U.shape:
+        raise Wrong(f"Y has shape {tuple(Y.shape)}, expected {tuple(U.shape)}")
+    if not Y.requires_grad:
+        raise Wrong(f"no gradient can flow back from Y on a rank with {len(Y)} tokens: it is cut off from X and gate")
+    (Y * U).sum().backward()
+
+
+def gradient(x):
+    """None and zeros are the same: an expert without tokens may have either."""
+    return torch.zeros_like(x) if x.grad is None else x.grad
+
+
+def costs(case, world, ends):
+    """What the rank sends that is furthest above what is enough for it, there and back, forward and backward."""
+    host = case["expert"][0] // case["E"]
+    home = torch.repeat_interleave(torch.arange(case["n"]), torch.tensor(case["tokens"])).to(host.device)
+    found = []
+    for rank in range(case["n"]):
+        passing = ((home == rank) != (host == rank)).sum().item()  # its tokens elsewhere, and others' here
+        sent = sum(m.numbers for m in world.messages if m.sender == rank)
+        found.append((sent, 2 * passing * (case["D"] + 1) + 4 * case["n"]))
+    sent, enough = max(found, key=lambda pair: pair[0] - pair[1])
+    return {"sent": sent, "enough": enough, "unread": world.unread}
+
+
+READ = none("unread", "{n:.0f} messages were sent that nobody received", WATCHED)
+EXERCISE = Exercise(
+    id="distributed.experts",
+    title="Experts on other ranks",
+    parts={"values": 1, "gradients": 1, "what is sent": 1},
+    minutes=50,
+    difficulty="core",
+    importance=4,
+    calls=("expert_parallel(comm, X, expert, gate, experts)",),
+    cases=cases,
+    probe=probe,
+    laws=(READ, SENDS),
+    tolerance={torch.float32: (1e-5, 3e-5)},  # sums over many tokens
+)

@@ -1,0 +1,130 @@
+"""Copy, Sum, Gather: collectives through which gradients flow."""
+
+import contextlib
+
+import torch
+
+from coursekit.checking import probing
+from coursekit.checking.contract import Case, Exercise, dtype_name
+from coursekit.checking.drawing import normal, scattered
+from coursekit.checking.probing import Wrong
+from coursekit.checking.ranks import SENDS, WATCHED, at_most, measured, on_each, traffic
+from coursekit.exercises.distributed.collectives import OwnComms
+
+NAMES = ("Copy", "Sum", "Gather")
+TOLD = {
+    "once": "",
+    "inside": "inside of a longer computation",
+    "twice": "twice in one graph",
+    "groups": "two groups of ranks in one graph",
+}
+
+
+def cases(g):
+    double = torch.float64
+
+    def case(name, n, shape, dtype=torch.float32, how="once", above="", watched=False):
+        """`above` says how the gradient from above lies in memory."""
+        result = (n, *shape) if name == "Gather" else shape
+        if above == "expanded":
+            result = (*result[:-1], 1)  # one number for each row, which the probe repeats
+        X = drawn(g, dtype, *(() if name == "Copy" else (n,)), *shape)
+        dY = drawn(g, dtype, *(() if name == "Sum" else (n,)), *result)
+        dY = scattered(dY) if above == "turned" else dY
+        words = [f"n={n}, x of shape {tuple(shape)}", dtype_name(dtype) if dtype == double else "", TOLD[how]]
+        words += ["a gradient in another layout" if above else "", "what is sent" if watched else ""]
+        plain = {"call": name, "n": n, "how": how, "above": above, "watched": watched}
+        return Case(name, ", ".join(filter(None, words)), {"X": X, "dY": dY} | plain)
+
+    def all_of(name):
+        # A rank of Sum's group has the same loss as the others of it: of a loss in a smaller group that is not so.
+        groups = [] if name == "Sum" else [case(name, 4, (3,), double, "groups")]
+        return [
+            case(name, 3, (4,)),
+            case(name, 4, (2, 3), double, above="turned"),
+            case(name, 2, (), double),
+            case(name, 5, (1, 2)),
+            case(name, 1, (3,)),
+            case(name, 3, (2, 1), how="inside"),
+            case(name, 2, (2, 4), double, "twice", above="expanded"),
+            *groups,
+            case(name, 4, (10,), watched=True),
+        ]
+
+    return [case for name in NAMES for case in all_of(name)]
+
+
+def drawn(g, dtype, *shape):
+    return normal(g, 1, *shape, dtype=dtype)[0]
+
+
+def probe(case, *classes):
+    function = classes[NAMES.index(case["call"])]
+    if not hasattr(function, "apply"):
+        with contextlib.suppress(TypeError):
+            function(case["X"], None)  # a cell that is not written yet says so itself
+        raise Wrong(f"{case['call']} has no `apply`: derive the class from torch.autograd.Function")
+    n = case["n"]
+    X = [case["X"]] * n if case["call"] == "Copy" else list(case["X"])
+    dY = [case["dY"]] * n if case["call"] == "Sum" else list(case["dY"])
+    world = OwnComms(n)
+    found = world.run(lambda comm, x, upstream: on_a_rank(comm, function.apply, case, x, upstream), X, dY)
+    results, gradients = zip(*found, strict=True)
+    outputs = on_each(results, "y") | on_each(gradients, "dx")
+    return outputs | (measured(case["X"], **costs(world, case)) if case["watched"] else {})
+
+
+def on_a_rank(comm, apply, case, x, upstream):
+    """What is compared of one rank: a result, and the gradient of sum(result * upstream) for x."""
+    x = x.detach().requires_grad_()  # in the memory of what was drawn: a change in place shows
+    result = USES[case["how"]](lambda x, comm: probing.returned(apply(x, comm), "y"), x, comm)
+    if case["above"] == "expanded":
+        upstream = upstream.expand(*upstream.shape[:-1], result.shape[-1] if result.dim() else 1)
+    return result.detach(), probing.gradients(result, {"x": x}, upstream)["dx"]
+
+
+def twice(apply, x, comm):
+    return apply(x, comm) + apply(2 * x, comm).sin()
+
+
+def in_groups(apply, x, comm):
+    """Among all ranks, and among the even or the odd ones; of rows that are gathered there, the sum goes on."""
+    group = comm.split(range(comm.rank % 2, comm.size, 2))
+    return apply(x, comm) + apply(x.sin(), group).reshape(-1, *x.shape).sum(0)
+
+
+USES = {
+    "once": lambda apply, x, comm: apply(x, comm),
+    "inside": lambda apply, x, comm: apply(x.sin() * x, comm).exp(),
+    "twice": twice,
+    "groups": in_groups,
+}
+
+
+def costs(world, case):
+    n, numbers = case["n"], case["X"].numel() // (1 if case["call"] == "Copy" else case["n"])
+    gather = case["call"] == "Gather"
+    enough = 2 * (n - 1) * numbers if gather else round(2 * (n - 1) / n * numbers)
+    return traffic(world, enough, messages=2 if gather else 1)
+
+
+CALLS = at_most(
+    "messages",
+    "messages_enough",
+    "forward and backward together, a rank calls collectives (or sends) {n:.0f} times, where {of:.0f} would do",
+    WATCHED,
+)
+
+EXERCISE = Exercise(
+    id="distributed.gradients",
+    title="Gradients across ranks",
+    parts=dict.fromkeys(NAMES, 1),
+    minutes=35,
+    difficulty="core",
+    importance=4,
+    calls=("Copy(x, comm)", "Sum(x, comm)", "Gather(x, comm)"),
+    cases=cases,
+    probe=probe,
+    laws=(CALLS, SENDS),
+    ordered=False,
+)

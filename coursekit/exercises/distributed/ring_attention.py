@@ -1,0 +1,88 @@
+"""ring_attention(comm, Q, K, V): causal attention over a sequence that is split among the ranks."""
+
+import contextlib
+
+import torch
+
+from coursekit.checking.contract import Exercise
+from coursekit.checking.drawing import Shapes
+from coursekit.checking.laws import none
+from coursekit.checking.ranks import MESSAGES, SENDS, WATCHED, Living, at_most, measured, on_each, traffic
+from coursekit.world import World
+
+WHOLE = Shapes("Q: H T d, K: H T d, V: H T d", told="n H Tn d")
+MEMORY = "memory"  # the input of a case in which what is alive counts
+
+
+def cases(g):
+    double = torch.float64
+
+    def case(part, n, H, Tn, d, memory=False, watched=False, **given):
+        return WHOLE.cases(g)(part, n=n, H=H, Tn=Tn, d=d, T=n * Tn, memory=memory, watched=watched, **given)
+
+    def far(n, H, Tn, d, levels, rows=(1.0,), note="", dtype=double):
+        """Scores shifted by levels[j], repeated over the keys, times rows[i], repeated over the queries."""
+        keys, queries = ([x[i % len(x)] for i in range(n * Tn)] for x in (levels, rows))
+        return case("far apart", n, H, Tn, d, dtype=dtype, apart=(queries, keys), note=note)
+
+    return [
+        case("values", 3, 2, 4, 5),
+        case("values", 4, 1, 3, 4, dtype=double),
+        case("values", 2, 2, 1, 3),
+        case("values", 1, 2, 5, 4),
+        case("values", 5, 1, 2, 1, dtype=double),
+        far(3, 2, 2, 4, [1000, 1000, 0, 0, 0, 0], note="the first block's scores near 1000"),
+        far(3, 1, 2, 4, [0, 0, 1000, 1000, 2000, 2000], note="each block's scores 1000 above those before"),
+        far(2, 2, 3, 4, [0, 0, 1000], note="the last key of each block near 1000"),
+        far(2, 1, 3, 4, [-1000], note="all scores near -1000"),
+        far(2, 1, 4, 4, [1000], rows=[1, -1], note="rows of scores near 1000 and near -1000"),
+        far(3, 1, 2, 4, [0, 0, 100, 100, 0, 0], note="the second block's scores near 100", dtype=torch.float32),
+        case("what is alive", 7, 2, 2, 16, memory=True),
+        case("what is sent", 5, 2, 3, 2, watched=True),
+        case("what is sent", 2, 1, 4, 3, watched=True, dtype=double),
+    ]
+
+
+def probe(case, ring_attention):
+    n, world = case["n"], World(case["n"], only=("send", "recv"))
+    blocks = [[case[name][:, rank * case["Tn"] :][:, : case["Tn"]] for rank in range(n)] for name in ("Q", "K", "V")]
+    most = [0] * n
+
+    def program(comm, Q, K, V):
+        seen = case[MEMORY] and comm.rank in (0, n - 1)
+        with Living([Q, K, V]) if seen else contextlib.nullcontext() as alive:
+            Y = ring_attention(comm, Q, K, V)
+        most[comm.rank] = alive.most if alive else 0
+        return Y
+
+    found = on_each(world.run(program, *blocks), "Y")
+    costs = {}
+    if case[WATCHED]:
+        costs = traffic(world, 2 * (n - 1) * blocks[1][0].numel(), messages=2 * (n - 1))
+    if case[MEMORY]:
+        H, Tn, d = blocks[0][0].shape
+        costs = {"most": max(most), "most_enough": 10 * H * Tn * d + 8 * H * Tn * Tn}
+    return found | measured(case["Q"], **costs)
+
+
+ALIVE = at_most(
+    "most",
+    "most_enough",
+    "a rank holds {n:.0f} numbers at one time, and {of:.0f} are enough: keep no block when the next one is here",
+    MEMORY,
+)
+READ = none("unread", "{n:.0f} messages were sent that nobody received", WATCHED)
+EXERCISE = Exercise(
+    id="distributed.ring_attention",
+    title="Attention round the ring",
+    parts={"values": 1, "far apart": 1, "what is alive": 1, "what is sent": 1},
+    minutes=60,
+    difficulty="challenge",
+    importance=4,
+    calls=("ring_attention(comm, Q, K, V)",),
+    cases=cases,
+    probe=probe,
+    laws=(ALIVE, READ, MESSAGES, SENDS),
+    ordered=False,
+    tolerance={torch.float32: (1e-4, 5e-5)},  # a score near 100 knows its last digit to 1e-5
+)

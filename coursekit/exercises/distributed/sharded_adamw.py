@@ -1,0 +1,162 @@
+"""ShardedAdamW(comm, params, ...): AdamW on the mean gradient, of whose averages each rank keeps its part alone."""
+
+import contextlib
+import math
+from types import ModuleType
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from coursekit.checking.contract import Case, Exercise, dtype_name
+from coursekit.checking.drawing import normal, scattered
+from coursekit.checking.laws import none
+from coursekit.checking.probing import Wrong
+from coursekit.checking.ranks import WATCHED, Living, apart, at_most, measured, on_each
+from coursekit.world import Comm, World
+
+HOLDING, PATH = "holding", "the result of each step"
+SEVERAL = ([2, 3], [4])
+# Dealt out by the number of tensors, in turns or in a row, some rank has far more than its share of the numbers.
+UNEVEN = [[100] if i in (0, 1, 4) else [2, 3] for i in range(8)]
+
+
+def cases(g):
+    double = torch.float64
+
+    def case(part, n, shapes, steps=1, note="", dtype=torch.float32, layout=False, scale=1.0, **given):
+        weights = {f"w{i}": normal(g, 1, *shape, dtype=dtype)[0] for i, shape in enumerate(shapes)}
+        grads = {f"g{i}": scale * normal(g, n, steps, *shape, dtype=dtype) for i, shape in enumerate(shapes)}
+        tensors = {k: scattered(x) if layout and x.dim() > 1 else x for k, x in (weights | grads).items()}
+        settings = {"lr": 0.1, "betas": [0.9, 0.99], "eps": 0.05, "weight_decay": 0.0} | given
+        switches = {"once": False, "two": False, HOLDING: False, WATCHED: False}
+        sizes = ", ".join("x".join(map(str, shape)) or "a scalar" for shape in shapes)
+        words = [f"n={n}", *[f"parameters {sizes}"] * (len(shapes) < 5), note, *[dtype_name(dtype)] * (dtype == double)]
+        plain = {"n": n, "count": len(shapes), "steps": steps}
+        return Case(part, ", ".join(filter(None, words)), tensors | plain | switches | settings)
+
+    one, ten, held, sent = "one step", "ten steps", "what each rank holds", "what is sent"
+    return [
+        case(one, 2, SEVERAL),
+        case(one, 3, ([2, 2], [5], [1]), weight_decay=0.5),
+        case(one, 5, ([3], [], [1, 2]), note="smaller than n", dtype=double, weight_decay=0.3),
+        case(one, 2, ([3, 4], [4, 3]), note="not contiguous", dtype=double, layout=True),
+        case(one, 1, ([3, 2], []), weight_decay=0.2),
+        case(ten, 2, ([2, 2], []), 10, weight_decay=0.1),
+        case(ten, 3, ([2],), 10, note="other betas", betas=[0.5, 0.8], dtype=double),
+        case(ten, 2, ([5],), 4, note="two optimisers in turns, params from iterators, four steps", two=True, once=True),
+        case(held, 4, UNEVEN, note="8 parameters, three of them large", holding=True),
+        case(sent, 4, ([5, 4], [9], [3]), watched=True),
+        case(sent, 3, ([31],), watched=True, dtype=double),
+    ]
+
+
+def probe(case, ShardedAdamW):
+    n, sizes = case["n"], [case[f"w{i}"].numel() for i in range(case["count"])]
+    world = World(n)
+    found = world.run(lambda comm: trained(comm, world, case, ShardedAdamW))
+    share, largest = math.ceil(sum(sizes) / n), max(sizes)
+    costs = {
+        "held": max(held for _, held, _ in found),
+        "held_enough": 2 * (share + largest) + len(sizes) + 8,
+        "sent": max(sent for _, _, sent in found),
+        "enough": 2 * (n - 1) * sum(math.ceil(size / n) for size in sizes),
+    }
+    paths = [path for path, _, _ in found]
+    start = torch.cat([case[f"w{i}"].flatten() for i in range(case["count"])])
+    if all(torch.equal(path[0, : len(start)], start) for path in paths):
+        raise Wrong(
+            "step() changes none of the given parameters: write the new numbers into them, as p.copy_(...) does"
+        )
+    return on_each(paths, PATH) | measured(case["w0"], apart=apart(paths), **costs)
+
+
+def trained(comm, world, case, ShardedAdamW):
+    """On one rank: where its parameters stand after each step, what it holds then, and what its steps have sent."""
+    with Kept(x for x in case.values() if isinstance(x, Tensor)) if case[HOLDING] else contextlib.nullcontext() as kept:
+        trials = [made(comm, case, ShardedAdamW, first) for first in ((True, False) if case["two"] else (True,))]
+        before, path, held = len(messages(world, comm)), [], 0
+        for step in range(case["steps"]):
+            for sign, params, optimiser in trials:
+                for i, p in enumerate(params):
+                    p.grad = sign * case[f"g{i}"][comm.rank, step].detach()
+                optimiser.step()
+                check(params, [case[f"w{i}"] for i in range(case["count"])])
+                for p in params:
+                    p.grad = None
+            every = [p for _, params, _ in trials for p in params]
+            path.append(torch.cat([p.detach().flatten() for p in every]))
+            if kept:
+                held = max(held, kept.now([*every, *path]) + sum(beside(optimiser) for _, _, optimiser in trials))
+    sent = sum(m.numbers for m in messages(world, comm)[before:])
+    return torch.stack(path), held, sent
+
+
+def made(comm, case, ShardedAdamW, first):
+    """The sign of its gradients, parameters and an optimiser; the second one has another rate and other betas."""
+    params = [nn.Parameter((1 if first else -1) * case[f"w{i}"].detach()) for i in range(case["count"])]
+    betas = case["betas"] if first else [beta / 2 for beta in case["betas"]]
+    settings = (case["lr"] / (1 if first else 2), tuple(betas), case["eps"], case["weight_decay"])
+    optimiser = ShardedAdamW(comm, iter(params) if case["once"] else params, *settings)
+    return (1 if first else -0.5), params, optimiser
+
+
+def messages(world, comm):
+    return [m for m in world.messages if m.sender == comm.rank]
+
+
+def check(params, weights):
+    for p, weight in zip(params, weights, strict=True):
+        if p.shape != weight.shape:
+            raise Wrong(f"a parameter of shape {tuple(weight.shape)} has shape {tuple(p.shape)} after step()")
+        if not p.requires_grad or p.grad_fn is not None:
+            raise Wrong("a parameter is frozen after step(), or has a graph: a step is no part of one (no_grad)")
+
+
+class Kept(Living):
+    """Which of the numbers that were made inside something refers to still."""
+
+    def now(self, aside):
+        """How many, those of `aside` not counted."""
+        known = {x.untyped_storage()._cdata for x in aside}
+        kept = ((key, *held) for key, held in self._held.items() if key not in known)
+        return sum(numbers for _, storage, numbers in kept if not storage.expired())
+
+
+def beside(held, seen=None):
+    """How many numbers an object holds that are not in tensors: in arrays, and in lists and the like."""
+    seen = set() if seen is None else seen
+    if isinstance(held, float):
+        return 1
+    if id(held) in seen or isinstance(held, Comm | Tensor | ModuleType | type):
+        return 0
+    seen.add(id(held))
+    if isinstance(held, np.ndarray):
+        return held.size
+    inside = [*held.values()] if isinstance(held, dict) else held if isinstance(held, list | tuple | set) else []
+    inside = [*inside, *getattr(held, "__dict__", {}).values()]
+    return sum(beside(x, seen) for x in inside)
+
+
+EXERCISE = Exercise(
+    id="distributed.sharded_adamw",
+    title="AdamW in shards",
+    parts={"one step": 1, "ten steps": 1, "what each rank holds": 1, "what is sent": 1},
+    minutes=50,
+    difficulty="core",
+    importance=5,
+    calls=("ShardedAdamW(comm, params, lr, betas, eps, weight_decay)",),
+    cases=cases,
+    probe=probe,
+    laws=(
+        none("apart", "{n:.0f} ranks hold other parameters than rank 0 after step()"),
+        at_most(
+            *("held", "held_enough"),
+            "a rank holds {n:.0f} numbers beside parameters and gradients, and {of:.0f} are enough",
+            HOLDING,
+        ),
+        at_most("sent", "enough", "in a step a rank sends {n:.0f} numbers, and {of:.0f} are enough"),
+    ),
+    # Ten steps add up their rounding, and the order of sums is free.
+    tolerance={torch.float32: (1e-4, 2e-5), torch.float64: (1e-7, 1e-8)},
+)
