@@ -47,7 +47,7 @@ def _slider(name: str, unit: str, low: int, high: int, value: float) -> ipywidge
     return ipywidgets.SelectionSlider(options=[(_told(x, unit), x) for x in steps], value=value, **labelled(name))
 
 
-def costs(bytes: float, n: int, latency: float, bandwidth: float) -> dict[str, float]:
+def prices(bytes: float, n: int, latency: float, bandwidth: float) -> dict[str, float]:
     """Seconds of an all-reduce of so many bytes over n ranks, by the way in which it is done.
 
     A message takes latency + size / bandwidth, and a rank sends one at a time. In a tree partners of each round add,
@@ -79,7 +79,7 @@ def draw_costs(bytes: Any, n: Any, latency: Any, bandwidth: Any) -> Page | Notic
     if wrong := _wrong(bytes, n, latency, bandwidth):
         return Notice(wrong)
     n = int(n)
-    found, cross = costs(bytes, n, latency, bandwidth), crossing(n, latency, bandwidth)
+    found, cross = prices(bytes, n, latency, bandwidth), crossing(n, latency, bandwidth)
     told = [_told_costs(bytes, n, found), _told_crossing(n, cross), _told_share(found["ring"], n, latency)]
     left_out = translated(
         "The model knows latency and bandwidth alone. Real trees send a tensor in pieces and lose less than here. "
@@ -130,7 +130,7 @@ def _told_share(ring: float, n: int, latency: float) -> str:
 def _curves(bytes: float, n: int, latency: float, bandwidth: float, cross: float) -> Figure:
     """Seconds over bytes on logarithmic scales, a mark on each curve at the chosen size, and the crossing point."""
     sizes = [10 ** (e / 8) for e in range(24, 86)]
-    rows, here = [costs(size, n, latency, bandwidth) for size in sizes], costs(bytes, n, latency, bandwidth)
+    rows, here = [prices(size, n, latency, bandwidth) for size in sizes], prices(bytes, n, latency, bandwidth)
     with rc_context(STYLE):
         fig = Figure(figsize=(8.2, 4.2), layout="constrained")
         ax = fig.subplots()
@@ -142,7 +142,7 @@ def _curves(bytes: float, n: int, latency: float, bandwidth: float, cross: float
             look: Any = {"color": colour, "markersize": size, "fillstyle": fill, "markeredgewidth": 1.8}
             ax.plot(bytes, seconds, marker, linestyle=dash, label=label, **look)
         if sizes[0] <= cross <= sizes[-1]:
-            at = costs(cross, n, latency, bandwidth)["ring"]
+            at = prices(cross, n, latency, bandwidth)["ring"]
             look = {"color": COLOURS[0], "markersize": 12, "fillstyle": "none", "linestyle": ""}
             ax.plot(cross, at, "D", label=translated(f"ring = tree at {_told(cross, 'B')!s}"), **look)
         ax.axvline(bytes, color="#767676", linewidth=1)

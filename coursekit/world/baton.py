@@ -14,6 +14,10 @@ class Deadlock(RuntimeError):
     """Every rank that has not ended waits for something that nobody will do."""
 
 
+class NotItsOwn(RuntimeError):
+    """A rank uses the comm of another one."""
+
+
 class Abandoned(BaseException):
     """Another rank has failed: this one has nobody left to talk to."""
 
@@ -67,21 +71,26 @@ class Baton:
 
     def wait(self, rank: int, ready: Callable[[], bool], why: Callable[[], str]) -> None:
         """Go on when `ready()`. Raises Deadlock where that will never be, and ends with another rank's error."""
-        self.check()
+        self.check(rank)
         if ready():
             return
         self.ready[rank], self.why[rank] = ready, why
         if self._hand_on(rank):
             self._take(rank)
-        self.check()
+        self.check(rank)
         if not ready():
             raise Deadlock(self._everybody())
         self.ready[rank] = lambda: True
 
-    def check(self) -> None:
-        """Raises Abandoned where the run has failed."""
+    def check(self, rank: int) -> None:
+        """Raises Abandoned where the run has failed, and NotItsOwn where it is another rank's turn."""
         if self.error is not None:
             raise Abandoned
+        if rank != self.running:  # it would wait in that one's place, and nobody could hand on
+            raise NotItsOwn(
+                f"rank {self.running} uses the comm of rank {rank}: what is kept on a class or in a global name "
+                "belongs to all ranks, and each finds there what another one has put"
+            )
 
     def _take(self, rank: int) -> None:
         self.turns[rank].acquire()

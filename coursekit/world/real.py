@@ -103,6 +103,12 @@ class TorchComm(Comm):
     def barrier(self) -> None:
         dist.barrier(self.group)
 
+    def leave(self) -> None:
+        """Wait until what was sent has left and all others are here too: a process that ends takes it along."""
+        for work, _ in self._sending:
+            work.wait()
+        self.barrier()
+
     def split(self, ranks: Sequence[int]) -> Comm:
         members = [self._global(rank) for rank in ranks]
         return TorchComm(dist.new_group(members, use_local_synchronization=True))

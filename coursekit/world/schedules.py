@@ -8,7 +8,7 @@ the one for the gradients of its weights. Where a stage holds several chunks of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -95,13 +95,14 @@ def _run(stages: Sequence[Sequence[Piece]], last: int, seconds: Mapping[str, flo
     """What is done when, stage by stage as far as each can go on. Raises Deadlock where none can."""
     n = len(stages)
     ended: dict[Piece, float] = {}
-    clocks, places, spans = [0.0] * n, [0] * n, []
+    spans: list[Span] = []
+    clocks, places = [0.0] * n, [0] * n
     before = -1
     while len(spans) > before:
         before = len(spans)
         for stage, pieces in enumerate(stages):
             for piece in pieces[places[stage] :]:
-                needed = list(_needs(piece, last))
+                needed = _needs(piece, last)
                 if not all(one in ended for one in needed):
                     break
                 arrived = [ended[one] + (message if one.part % n != stage else 0.0) for one in needed]
@@ -165,17 +166,14 @@ def _same_order(stages: Sequence[Sequence[Piece]]) -> None:
             )
 
 
-def _needs(piece: Piece, last: int) -> Iterator[Piece]:
+def _needs(piece: Piece, last: int) -> list[Piece]:
     """What has to be done before."""
     kind, i, part = piece
-    if kind == FORWARD and part > 0:
-        yield Piece(FORWARD, i, part - 1)
+    if kind == FORWARD:
+        return [Piece(FORWARD, i, part - 1)] if part > 0 else []
     if kind == BACKWARD:
-        yield Piece(FORWARD, i, part)
-        if part < last:
-            yield Piece(BACKWARD, i, part + 1)
-    if kind == WEIGHTS:
-        yield Piece(BACKWARD, i, part)
+        return [Piece(FORWARD, i, part), *([Piece(BACKWARD, i, part + 1)] if part < last else [])]
+    return [Piece(BACKWARD, i, part)]
 
 
 def _waits(piece: Piece | None, ended: Mapping[Piece, float], last: int, n: int) -> str:

@@ -230,6 +230,7 @@ class _Simulated(Comm):
         self.world.span(self._me, "computes", self.world.clocks[self._me] + seconds, label)
 
     def _may(self, method: str) -> None:
+        self.world.baton.check(self._me)
         if self.world.only and method not in self.world.only:
             raise ValueError(f"comm.{method} is called, and this is to be made of {' and '.join(self.world.only)}")
 
@@ -240,7 +241,6 @@ class _Simulated(Comm):
         world, me = self.world, self._me
         mine, number = world.collectives[self.members], self._calls
         self._calls += 1
-        world.baton.check()
         if number == len(mine):
             mine.append(_Collective(kind))
         collective = mine[number]

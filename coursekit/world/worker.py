@@ -26,7 +26,9 @@ def main(folder: Path) -> int:
         _join(size)
         (folder / JOINED.format(rank=rank)).touch()
         program, arguments = cloudpickle.loads((folder / PROGRAM).read_bytes())
-        result = program(TorchComm(), *(given[rank] for given in arguments))
+        comm = TorchComm()
+        result = program(comm, *(given[rank] for given in arguments))
+        comm.leave()
         (folder / RESULT.format(rank=rank)).write_bytes(cloudpickle.dumps(result))
     except BaseException:
         # Before this process leaves, whereupon the others fail as well.

@@ -10,6 +10,7 @@ from coursekit.checking.drawing import Shapes
 from coursekit.checking.laws import none
 from coursekit.checking.probing import Wrong, returned
 from coursekit.checking.ranks import SENDS, WATCHED, measured, on_each
+from coursekit.exercises.distributed.sharded_linear import own
 from coursekit.world import World
 
 # M experts in all, N tokens in all; U is the gradient of the last result.
@@ -23,11 +24,11 @@ def cases(g):
         """`tokens` are those of each rank; `expert` is drawn where it is not given."""
         n, N = len(tokens), sum(tokens)
         expert = torch.randint(n * E, (L, N), generator=g) if expert is None else torch.tensor([expert] * L)
-        T = ", ".join(map(str, tokens))
+        T = f"T=({', '.join(map(str, tokens))})"
         return TOKENS.cases(g)(
             *(part,),
             **{"n": n, "E": E, "D": D, "L": L, "M": n * E, "N": N, "tokens": tokens, "expert": expert},
-            **{"backward": backward, WATCHED: watched, "note": f"T={T}{', ' * bool(note)}{note}"},
+            **{"backward": backward, WATCHED: watched, "note": f"{T}, {note}" if note else T},
             **given,
         )
 
@@ -35,21 +36,18 @@ def cases(g):
         return case("gradients", *sizes, backward=True, **given)
 
     return [
-        case("values", 2, 3, [4, 4, 4]),
+        case("values", 2, 3, [4, 4, 4], [4, 0, 3, 1, 5, 2, 0, 0, 1, 3, 3, 4]),
         case("values", 2, 4, [3, 6], dtype=double, contiguous=False),
-        case("values", 1, 2, [5, 0, 2, 1]),
-        case("values", 3, 2, [4], dtype=double),
-        case("values", 2, 3, [3, 2, 4], [5] * 9, note="all to the last expert"),
-        case("values", 1, 1, [1, 1], [1, 0], dtype=double),
-        gradients(2, 3, [4, 5, 3]),
-        gradients(1, 2, [3, 0, 4], dtype=double),
-        gradients(2, 3, [3, 2, 0], [1, 0, 1, 1, 0], note="all to rank 0"),
-        gradients(2, 2, [0, 0, 4], [3, 3, 2, 3], dtype=double, note="all to rank 1"),
-        gradients(2, 2, [5]),
-        gradients(2, 3, [3, 4], L=2, dtype=double, note="two layers of experts"),
+        case("values", 1, 1, [5, 0, 2], dtype=double),
+        case("values", 2, 3, [3, 2], [3] * 5, dtype=double, note="all to the last expert"),
+        gradients(2, 3, [4, 5], [2, 0, 3, 1, 3, 2, 1, 2, 0]),
+        gradients(2, 3, [3, 2, 0], [1, 0, 1, 1, 0], dtype=double, note="all to rank 0"),
+        gradients(2, 2, [0, 4], [3, 3, 2, 3], note="all to rank 1"),
+        gradients(3, 2, [5], dtype=double),
+        gradients(2, 3, [3, 4], L=2, note="two layers of experts"),
         case("what is sent", 2, 6, [6, 5, 7], backward=True, watched=True),
         case(
-            *("what is sent", 1, 8, [6, 6, 6, 6], [0] * 5 + [3] + [1] * 6 + [2] * 4 + [1, 0] + [3] * 6),
+            *("what is sent", 1, 8, [6, 7], [0] * 5 + [1] * 8),
             **{"backward": True, WATCHED: True, "dtype": double, "note": "most stay at home"},
         ),
     ]
@@ -69,30 +67,31 @@ def probe(case, expert_parallel):
     ends = [0, *itertools.accumulate(case["tokens"])]
 
     def program(comm):
-        mine, own = slice(*ends[comm.rank :][:2]), slice(comm.rank * E, (comm.rank + 1) * E)
-        layers = [[*map(Expert, W[own], b[own])] for W, b in zip(case["W"], case["b"], strict=True)]
+        mine, local = slice(*ends[comm.rank :][:2]), slice(comm.rank * E, (comm.rank + 1) * E)
+        layers = [[*map(Expert, W[local], b[local])] for W, b in zip(case["W"], case["b"], strict=True)]
         X, gate = (x.detach().requires_grad_(case["backward"]) for x in (case["X"][mine], case["gate"][:, mine]))
         Y = X
         for expert, share, experts in zip(case["expert"][:, mine], gate, layers, strict=True):
-            Y = returned(expert_parallel(comm, Y, expert, share, experts), "Y")
+            Y = returned(expert_parallel(own(comm), Y, expert, share, experts), "Y")
         if not case["backward"]:
             return {"Y": Y}, ()
-        sources = {"X": [X], "gate": [gate], **of_experts([x for experts in layers for x in experts])}
         went_back(Y, case["U"][mine])
-        cut = [name for name, leaves in sources.items() if all(x.grad is None for x in leaves)]
-        return {"Y": Y} | {f"{name}.grad": torch.stack([gradient(x) for x in xs]) for name, xs in sources.items()}, cut
+        leaves = {"X.grad": [X], "gate.grad": [gate]}
+        for name in ("W", "b"):
+            leaves[f"{name}.grad of the experts"] = [getattr(x, name) for experts in layers for x in experts]
+        cut = [name for name, group in leaves.items() if all(x.grad is None for x in group)]
+        return {"Y": Y} | {name: torch.cat([*map(gradient, group)]) for name, group in leaves.items()}, cut
 
     outputs, cuts = zip(*world.run(program), strict=True)
     if nowhere := [name for name in cuts[0] if all(name in cut for cut in cuts)]:
-        raise Wrong(f"no gradient reaches {' and '.join(nowhere)}: messages carry none, a Function has to send it back")
+        raise Wrong(
+            f"after backward {', '.join(nowhere)} {'are' if nowhere[1:] else 'is'} None everywhere: messages carry no "
+            "gradient, and neither does what is detached"
+        )
     found = {}
     for name in outputs[0]:
         found |= on_each([of_rank[name] for of_rank in outputs], name)
-    return found | measured(case["X"], **(costs(case, world, ends) if case[WATCHED] else {}))
-
-
-def of_experts(experts):
-    return {f"the experts' {name}": [getattr(expert, name) for expert in experts] for name in ("W", "b")}
+    return found | measured(case["X"], **(costs(case, world) if case[WATCHED] else {}))
 
 
 def went_back(Y, U):
@@ -109,7 +108,7 @@ def gradient(x):
     return torch.zeros_like(x) if x.grad is None else x.grad
 
 
-def costs(case, world, ends):
+def costs(case, world):
     """What the rank sends that is furthest above what is enough for it, there and back, forward and backward."""
     host = case["expert"][0] // case["E"]
     home = torch.repeat_interleave(torch.arange(case["n"]), torch.tensor(case["tokens"])).to(host.device)

@@ -8,9 +8,9 @@ from coursekit.checking import probing
 from coursekit.checking.contract import Exercise
 from coursekit.checking.drawing import Shapes
 from coursekit.checking.probing import Wrong
-from coursekit.checking.ranks import SENDS, WATCHED, at_most, measured, on_each, traffic
-from coursekit.exercises.distributed.collectives import OwnComms
+from coursekit.checking.ranks import SENDS, WATCHED, Living, at_most, measured, on_each, traffic
 from coursekit.exercises.distributed.gradients import CALLS
+from coursekit.world import World
 
 MLP = Shapes("X: T D, W1: F D, b1: F, W2: D F, b2: D, dY: T D", told="n T D F")
 WEIGHTS = ("W1", "b1", "W2", "b2")
@@ -54,7 +54,7 @@ TOLD = {
 
 def probe(case, ParallelMLP):
     n = case["n"]
-    world = OwnComms(n)
+    world = World(n)
     found = world.run(lambda comm: on_a_rank(comm, ParallelMLP, case))
     outputs = {}
     for name in found[0]:
@@ -107,8 +107,8 @@ def trained(comm, module, case):
             parameter.mul_(0.5)
     if changed := [name for name in WEIGHTS if not torch.equal(given[name], case[name])]:
         raise Wrong(
-            f"when the module is trained, what was given changes as well ({', '.join(changed)}): a parameter is a copy, "
-            "and no view"
+            f"when the module is trained, what was given changes as well ({', '.join(changed)}): a parameter is a "
+            "copy, and no view"
         )
     return alone(comm, module, case)
 
@@ -127,8 +127,8 @@ def differentiated(comm, module, case, function):
     grads = torch.autograd.grad(Y, [*sources.values()], case["dY"], allow_unused=True)
     if missed := [name for name, grad in zip(sources, grads, strict=True) if grad is None]:
         raise Wrong(
-            f"on rank {comm.rank} no gradient reaches {', '.join(missed)}: Y does not depend on it there, or the path is "
-            "cut (detach, or comm's own all_reduce)"
+            f"on rank {comm.rank} no gradient reaches {', '.join(missed)}: Y does not depend on it there, or the path "
+            "is cut (detach, or comm's own all_reduce)"
         )
     return {"Y": Y.detach()} | {f"d{name}": grad for name, grad in zip(sources, grads, strict=True)}
 
@@ -141,14 +141,17 @@ def parameter(module, name):
 
 
 def watched(comm, make, case):
-    """What lives on of the matrices that were given, and what the module has besides."""
+    """What lives on of the matrices that were given, and what was made besides and is alive."""
     given = [case[name].clone() for name in WEIGHTS]
     memory = {x.untyped_storage()._cdata: (StorageWeakRef(x.untyped_storage()), x.numel()) for x in given}
-    module = built(comm, make, given)
+    with Living(given) as alive:
+        module = built(comm, make, given)
+        alive.most = 0
+        torch.empty(0)  # from here on it counts anew
     del given
-    own = {x.untyped_storage()._cdata: x for x in probing.tensors_in(module)}
-    held = sum(numbers for ref, numbers in memory.values() if not ref.expired())
-    held += sum(x.untyped_storage().nbytes() // x.element_size() for key, x in own.items() if key not in memory)
+    own = {x.untyped_storage()._cdata: x.untyped_storage() for x in probing.tensors_in(module)}
+    seen = sum(storage.nbytes() for key, storage in own.items() if key not in memory) // case["X"].element_size()
+    held = max(alive.most, seen) + sum(numbers for ref, numbers in memory.values() if not ref.expired())
     rows = torch.tensor_split(torch.arange(case["F"]), comm.size)[comm.rank].numel()
     found = {name: parameter(module, name).detach().clone() for name in WEIGHTS}
     return found | alone(comm, module, case) | {"_held": held, "_enough": rows * (2 * case["D"] + 1) + case["D"]}

@@ -48,7 +48,7 @@ def cases(g):
         run(GRADIENTS, (3, 4, 1), (4, 4, 1), all_forward(2, 3), "the last is smaller"),
         run(GRADIENTS, (2, 3, 2), (1, 2, 4), all_forward(2, 3, newest=True), newest),
         run(GRADIENTS, (3, 2), (3, 1, 2), in_turns(1, 3), turns, dtype=double),
-        run(GRADIENTS, (2, 1, 3, 2), (3,), in_turns(3, 1), turns),
+        run(GRADIENTS, (2, 1, 3), (3,), in_turns(2, 1), turns),
         run(GRADIENTS, (1, 1, 2, 1), (1, 1), all_forward(3, 2), first, dtype=double),
         run(GRADIENTS, (2, 3, 2), (1, 3, 2), any_order(g, 2, 3), "any order"),
         run(GRADIENTS, (1, 3, 2), (2, 1), all_forward(2, 2), "token ids", tokens=5),
@@ -81,7 +81,8 @@ def any_order(g, stages, m):
         forward, backward = (torch.randperm(m, generator=g).tolist() for _ in "FB")
         if forward != sorted(forward) and backward not in (forward, forward[::-1]):
             break
-    done, plans = [[0, 0] for _ in range(stages)], [[] for _ in range(stages)]
+    done = [[0, 0] for _ in range(stages)]
+    plans: list[list[str]] = [[] for _ in range(stages)]
     while sum(map(sum, done)) < 2 * stages * m:
         ready = []
         for s, (f, b) in enumerate(done):
@@ -117,15 +118,14 @@ def plans_of(make, stages, m, kinds):
         if not isinstance(plan, list | tuple):
             raise Wrong(f"the plan of stage {s} is a {type(plan).__name__}, expected a list of steps")
         if odd := [step for step in plan if not is_step(step, kinds)]:
-            wanted = " or ".join(f"('{kind}', i)" for kind in kinds)
-            raise Wrong(f"the plan of stage {s} has the step {str(odd[0])[:40]}, expected {wanted}")
+            steps = " or ".join(f"('{kind}', i)" for kind in kinds)
+            raise Wrong(f"the plan of stage {s} has the step {str(odd[0])[:40]}, expected {steps}")
         plans.append([(kind, int(i)) for kind, i in plan])
-        wanted = [(kind, i) for i in range(m) for kind in kinds]
-        if beyond := [step for step in plans[-1] if step not in wanted]:
-            there = f"the micro-batches are 0 to {m - 1}"
-            raise Wrong(f"the plan of stage {s} has the step {beyond[0][0]}{beyond[0][1]}, and {there}")
-        if missing := [step for step in wanted if step not in plans[-1]]:
-            raise Wrong(f"the plan of stage {s} leaves out {missing[0][0]}{missing[0][1]}")
+        found, wanted = {*plans[-1]}, [(kind, i) for i in range(m) for kind in kinds]
+        for kind, i in sorted(found.difference(wanted)):
+            raise Wrong(f"the plan of stage {s} has the step {kind}{i}, and the micro-batches are 0 to {m - 1}")
+        if missing := [f"{kind}{i}" for kind, i in wanted if (kind, i) not in found]:
+            raise Wrong(f"the plan of stage {s} leaves out {missing[0]}")
     return plans
 
 

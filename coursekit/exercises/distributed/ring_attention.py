@@ -34,7 +34,7 @@ def cases(g):
         far(3, 2, 2, 4, [1000, 1000, 0, 0, 0, 0], note="the first block's scores near 1000"),
         far(3, 1, 2, 4, [0, 0, 1000, 1000, 2000, 2000], note="each block's scores 1000 above those before"),
         far(2, 2, 3, 4, [0, 0, 1000], note="the last key of each block near 1000"),
-        far(2, 1, 3, 4, [-1000], note="all scores near -1000"),
+        far(2, 1, 3, 4, [-20_000], note="all scores near -20000"),
         far(2, 1, 4, 4, [1000], rows=[1, -1], note="rows of scores near 1000 and near -1000"),
         far(3, 1, 2, 4, [0, 0, 100, 100, 0, 0], note="the second block's scores near 100", dtype=torch.float32),
         case("what is alive", 7, 2, 2, 16, memory=True),

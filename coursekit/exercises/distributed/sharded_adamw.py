@@ -44,7 +44,7 @@ def cases(g):
         case(one, 1, ([3, 2], []), weight_decay=0.2),
         case(ten, 2, ([2, 2], []), 10, weight_decay=0.1),
         case(ten, 3, ([2],), 10, note="other betas", betas=[0.5, 0.8], dtype=double),
-        case(ten, 2, ([5],), 4, note="two optimisers in turns, params from iterators, four steps", two=True, once=True),
+        case(ten, 2, ([5],), 4, note="two optimizers in turns, params from iterators, four steps", two=True, once=True),
         case(held, 4, UNEVEN, note="8 parameters, three of them large", holding=True),
         case(sent, 4, ([5, 4], [9], [3]), watched=True),
         case(sent, 3, ([31],), watched=True, dtype=double),
@@ -77,28 +77,28 @@ def trained(comm, world, case, ShardedAdamW):
         trials = [made(comm, case, ShardedAdamW, first) for first in ((True, False) if case["two"] else (True,))]
         before, path, held = len(messages(world, comm)), [], 0
         for step in range(case["steps"]):
-            for sign, params, optimiser in trials:
+            for sign, params, optimizer in trials:
                 for i, p in enumerate(params):
                     p.grad = sign * case[f"g{i}"][comm.rank, step].detach()
-                optimiser.step()
+                optimizer.step()
                 check(params, [case[f"w{i}"] for i in range(case["count"])])
                 for p in params:
                     p.grad = None
             every = [p for _, params, _ in trials for p in params]
             path.append(torch.cat([p.detach().flatten() for p in every]))
             if kept:
-                held = max(held, kept.now([*every, *path]) + sum(beside(optimiser) for _, _, optimiser in trials))
+                held = max(held, kept.now([*every, *path]) + sum(beside(optimizer) for _, _, optimizer in trials))
     sent = sum(m.numbers for m in messages(world, comm)[before:])
     return torch.stack(path), held, sent
 
 
 def made(comm, case, ShardedAdamW, first):
-    """The sign of its gradients, parameters and an optimiser; the second one has another rate and other betas."""
+    """The sign of its gradients, parameters and an optimizer; the second one has another rate and other betas."""
     params = [nn.Parameter((1 if first else -1) * case[f"w{i}"].detach()) for i in range(case["count"])]
     betas = case["betas"] if first else [beta / 2 for beta in case["betas"]]
     settings = (case["lr"] / (1 if first else 2), tuple(betas), case["eps"], case["weight_decay"])
-    optimiser = ShardedAdamW(comm, iter(params) if case["once"] else params, *settings)
-    return (1 if first else -0.5), params, optimiser
+    optimizer = ShardedAdamW(comm, iter(params) if case["once"] else params, *settings)
+    return (1 if first else -0.5), params, optimizer
 
 
 def messages(world, comm):
@@ -149,7 +149,7 @@ EXERCISE = Exercise(
     cases=cases,
     probe=probe,
     laws=(
-        none("apart", "{n:.0f} ranks hold other parameters than rank 0 after step()"),
+        none("apart", "ranks that hold other parameters than rank 0 after step(): {n:.0f}"),
         at_most(
             *("held", "held_enough"),
             "a rank holds {n:.0f} numbers beside parameters and gradients, and {of:.0f} are enough",

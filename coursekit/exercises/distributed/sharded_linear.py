@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import threading
 
 import torch
 from torch import nn
@@ -9,7 +10,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 
 from coursekit.checking.contract import Exercise
 from coursekit.checking.drawing import Shapes
-from coursekit.checking.laws import Count
+from coursekit.checking.laws import Count, none
 from coursekit.checking.probing import Wrong, returned, trained
 from coursekit.checking.ranks import SENDS, WATCHED, Living, at_most, measured, on_each, traffic
 from coursekit.world import World
@@ -62,7 +63,7 @@ def probe(case, ShardedLinear):
 
     def program(comm, X, U):
         run = in_memory if case["memory"] else in_turn
-        return run(comm, ShardedLinear, case, X, U)
+        return run(own(comm), ShardedLinear, case, X, U)
 
     results = world.run(program, *given)
     found = {}
@@ -72,6 +73,7 @@ def probe(case, ShardedLinear):
     if case[WATCHED]:
         P, ways = case["F"] * (case["D"] + 1), 3 * (n - 1) * case["L"]
         costs |= traffic(world, ways * math.ceil(P / n)) | {"least": math.floor(ways * P / n)}
+        costs["reduced"] = sum(m.numbers for m in world.messages if m.sender == 0 and m.kind == "all_reduce")
     return found | measured(case["X"], **costs)
 
 
@@ -80,13 +82,14 @@ def in_turn(comm, ShardedLinear, case, X, U):
     layers = [made(ShardedLinear, comm, W, b) for W, b in zip(case["weight"], case["bias"], strict=True)]
     found = {f"shard{i}": layer.shard.detach().clone() for i, layer in numbered(layers)}
     X = X.clone().requires_grad_(not case["frozen"])
+    if case["beside"]:
+        other = made(ShardedLinear, comm, case["weight"][0, 1:, :2].contiguous(), case["bias"][0, 1:])
     for turn in range(case["rounds"]):
         of_round = label("round", turn, case["rounds"])
         results = [through(layers, shaped(case, X * (1 + call))) for call in range(case["calls"])]
         for call, Y in enumerate(results):
             found[f"Y{label('call', call, case['calls'])}{of_round}"] = Y.detach().clone()
         if case["beside"]:
-            other = made(ShardedLinear, comm, case["weight"][0, 1:, :2].contiguous(), case["bias"][0, 1:])
             through([other], X.detach()[:, :2])
         if case["backward"]:
             sum((matched(Y, shaped(case, U)) * shaped(case, U)).sum() for Y in results).backward()
@@ -149,11 +152,31 @@ class Alive(Living):
         return self.most
 
 
+def own(comm):
+    """The comm of this rank, which no other may call: they would wait for each other for ever. It then raises Wrong."""
+    thread, may = threading.get_ident(), comm._may
+
+    def checked(method):
+        if threading.get_ident() != thread:
+            raise Wrong(
+                f"another rank calls the comm of rank {comm.rank}: what is kept on a class or in a global is shared by "
+                "all ranks, so keep comm on self or on ctx"
+            )
+        may(method)
+
+    comm._may = checked
+    return comm
+
+
 def made(ShardedLinear, comm, weight, bias):
     """A layer whose only parameter is its shard. Raises Wrong."""
     layer = ShardedLinear(comm, weight, bias)
     if not isinstance(layer, nn.Module):
         raise Wrong(f"the class makes a {type(layer).__name__}, expected a torch.nn.Module: derive it from nn.Module")
+    if not isinstance(getattr(layer, "shard", None), torch.Tensor):
+        raise Wrong(
+            f"the module has no tensor called shard; it has {', '.join(dict(layer.named_parameters())) or 'none'}"
+        )
     trained(layer, "shard")
     if others := [name for name, _ in layer.named_parameters() if name != "shard"]:
         raise Wrong(f"the module has other parameters than its shard: {', '.join(others)}")
@@ -214,6 +237,9 @@ LAWS = (
         "backward_enough",
         "in backward a rank holds {n:.0f} numbers at one time, and {of:.0f} are enough: forget each layer at once",
         MEMORY,
+    ),
+    none(
+        "reduced", "a rank sends {n:.0f} numbers in all-reduces, and it needs no more of a sum than its piece", WATCHED
     ),
     SENDS,
     Count(

@@ -54,7 +54,8 @@ def from_library(comm, module, plan, inputs, loss):
     sizes = [x.shape[0] for x in inputs]
     before = comm.rank - 1 if comm.rank else None
     after = comm.rank + 1 if comm.rank + 1 < comm.size else None
-    pending, means = {}, torch.zeros(len(sizes), dtype=torch.float64)
+    pending: dict = {}
+    means = torch.zeros(len(sizes), dtype=torch.float64)
     for step, number in plan:
         if step == "B":
             given, result = pending.pop(number)

@@ -7,7 +7,7 @@ from math import ceil
 ROWS = [("weights", 2, 3), ("gradients", 2, 2), ("optimizer", 4, 1), ("optimizer", 4, 1)]
 
 
-def training_bytes(P, n, stage, master, activations):
+def tabulated(P, n, stage, master, activations):
     if stage not in range(4):
         raise ValueError(f"there is no stage {stage!r}")
     table = dict.fromkeys(("weights", "gradients", "optimizer"), 0) | {"activations": activations}
@@ -17,4 +17,4 @@ def training_bytes(P, n, stage, master, activations):
     return table
 
 
-LIBRARY = (training_bytes,)
+LIBRARY = (tabulated,)

@@ -61,8 +61,8 @@ scatter_slip, gather_slip, exchange_slip = TRUSTED.one_by_one(made, made, made)
 
 
 @scatter_slip(
-    "Each message of reduce_scatter is as large as x, and one row is enough: all that rank j needs is row j of each x, "
-    "or the sum of such rows."
+    "Messages as large as x are sent, and for reduce_scatter one row in each is enough: all that rank j needs is row j "
+    "of each x, or the sum of such rows."
 )
 class WholeX(ReduceScatter):
     def for_(self, j, x):
@@ -168,8 +168,8 @@ class Joined(AllGather):
 
 
 @gather_slip(
-    "Each message of all_gather is as large as the whole result, and one row is enough: all else is known there "
-    "already, or not known here."
+    "Messages as large as the whole result of all_gather are sent: with n - 1 messages from each rank, one row in each "
+    "is enough."
 )
 class SendsTheTable(AllGather):
     def meet(self, x):
@@ -197,7 +197,9 @@ class PartsByArrival(AllToAll):
         return [parts[self.r], *came.values()]
 
 
-@exchange_slip("The list of all_to_all is one part short. Is it the one that a rank has for itself? It stands at its own number.")
+@exchange_slip(
+    "The list of all_to_all is one part short. Is it the one that a rank has for itself? It stands at its own number."
+)
 class OwnPartMissing(AllToAll):
     def result(self, came, parts):
         return [came[j] for j in range(self.n) if j != self.r]
@@ -216,8 +218,8 @@ class AllParts(AllToAll):
 
 
 @exchange_slip(
-    "In all_to_all a rank sends to itself, or waits for itself: what it keeps needs no message. Leave its own number out "
-    "of the loop, and take that part from `parts`."
+    "In all_to_all a rank sends to itself, or waits for itself: what it keeps needs no message. Leave its own number "
+    "out of the loop, and take that part from `parts`."
 )
 class ToItself(AllToAll):
     def others(self):

@@ -140,8 +140,8 @@ class EqualParts(Experts):
 
 
 @slip(
-    "Experts without tokens are left out. On a rank to which no token comes, the results are then in no graph, and this "
-    "rank misses the exchanges of backward while others wait: call an expert with (0, D) as well."
+    "Experts without tokens are left out. On a rank to which no token comes, the results are then in no graph, and it "
+    "misses the exchanges of backward while others wait: call an expert with (0, D) as well."
 )
 class SkipsEmpty(Experts):
     def is_called(self, rows):
@@ -158,8 +158,8 @@ class LeavesEarly(Experts):
 
 
 @slip(
-    "Both exchanges are cut off from the graph: all_to_all carries no gradient. In a Function of your own, backward "
-    "sends the gradients the same way back."
+    "The path is cut behind the gate: neither the experts nor what lies before them learn. all_to_all carries no "
+    "gradient, so a Function of your own has to send it back, and nothing on the way may be detached."
 )
 class NoGradient(Experts):
     def there(self, parts):
@@ -170,8 +170,8 @@ class NoGradient(Experts):
 
 
 @slip(
-    "The gradient ends where the tokens came in: experts learn, and what lies before them does not. The exchange on "
-    "the way there needs a backward, too."
+    "The gradient ends at the experts: they learn, and what lies before them does not. all_to_all carries none on the "
+    "way there either, and nothing may be detached before an expert sees it."
 )
 class NoGradientThere(Experts):
     def there(self, parts):
@@ -184,13 +184,18 @@ class GateCut(Experts):
         return gate.detach()[:, None] * Y
 
 
-@slip("What an exchange sends back is divided by the number of ranks: a token has one expert, and nothing is averaged.")
+class Averaging(Exchange):
+    @staticmethod
+    def backward(ctx, *gradients):
+        return None, *(part / ctx.comm.size for part in ctx.comm.all_to_all(gradients))
+
+
+@slip("In backward an exchange divides by the number of ranks. It only moves gradients: nothing is averaged here.")
 class Averaged(Experts):
     def there(self, parts):
-        return Exchange.apply(self.comm, *(part / self.comm.size + part.detach() * self.rest() for part in parts))
+        return Averaging.apply(self.comm, *parts)
 
-    def rest(self):
-        return 1 - 1 / self.comm.size
+    back = there
 
 
 @slip(

@@ -84,7 +84,7 @@ class Split(nn.Module):
         return Y + self.b2
 
 
-TRUSTED = Trusted(Split)
+TRUSTED = Trusted(Split, budget="values, gradients, memory and messages are asked for")
 
 
 @TRUSTED.mistake("b2 is added on each rank before the sum, and so n times: add it once, to the sum.")
@@ -151,6 +151,15 @@ class GathersBetween(Split):
     def parts(self, W1, b1, W2, b2):
         self.all_hidden = len(b1)
         return super().parts(W1, b1, W2, b2)
+
+
+@TRUSTED.mistake(
+    "Each rank returns what its own hidden numbers contribute to Y, plus b2: these contributions are summed over the "
+    "ranks."
+)
+class NoSum(Split):
+    def sum(self, Y):
+        return Y
 
 
 @TRUSTED.mistake(
@@ -224,7 +233,7 @@ class Views(Split):
 
 
 @TRUSTED.mistake(
-    "The parts are copies, but the module keeps the whole matrices beside them (as attributes or buffers): keep the "
+    "The parts are copies, but beside them the module keeps as many numbers as the whole W1 and W2 have: keep the "
     "parts alone."
 )
 class KeepsWholeBeside(Split):

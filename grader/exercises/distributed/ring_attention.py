@@ -116,8 +116,8 @@ class OwnBlockUnmasked(Ring):
 
 
 @slip(
-    "The block that is here is taken for that of another rank. What is sent to the right comes from the left, so after "
-    "s rounds the block of rank (r - s) % n is here."
+    "The block that is here is taken for that of another rank. After s rounds it is that of rank (r - s) % n where "
+    "blocks are sent to the right, to rank r + 1, and that of rank (r + s) % n where they are sent to the left."
 )
 class WrongOffset(Ring):
     def block(self, s):
@@ -205,6 +205,15 @@ class MaximumBeforeMask(Ring):
 
     def maximum(self, m, S):
         return torch.maximum(m, self.before)
+
+
+@slip(
+    "One maximum stands for several queries. Far below it, exp gives 0 for each key of a query, and nothing is left: "
+    "every query has a maximum of its own, `amax(-1, keepdim=True)`."
+)
+class OneMaximum(Ring):
+    def maximum(self, m, S):
+        return torch.maximum(m, S.amax().expand_as(m))
 
 
 @slip(

@@ -86,7 +86,7 @@ TRUSTED = Trusted(Reference)
 
 
 @TRUSTED.mistake(
-    "The whole weight is kept for backward, on the graph of every layer: save the shard, and gather once more."
+    "The whole weight is kept from forward to backward, in every layer: save the shard, and gather once more."
 )
 class WholeKept(Reference):
     def remember(self, ctx, X, shard, W):
@@ -106,7 +106,10 @@ class GatheredOnce(Reference):
         return self.cut(self.numbers)
 
 
-@TRUSTED.mistake("The gathered numbers stay on the module, so that they are never freed: keep them in a local name.")
+@TRUSTED.mistake(
+    "Something still holds the gathered numbers after forward, such as an attribute of the module or of ctx: a local "
+    "name alone forgets them."
+)
 class NeverFreed(Reference):
     def whole(self, shard):
         self.numbers = self.comm.all_gather(shard).flatten()
@@ -222,8 +225,8 @@ class KeptOnTheModule(Reference):
 
 
 @TRUSTED.mistake(
-    "The gathered numbers are used in a plain product. Messages carry no gradient, so none comes to the shard: a "
-    "Function of your own has to bring it there."
+    "No gradient comes to the shard. Messages carry none, so a Function of your own has to return it, at the place of "
+    "the shard among its arguments."
 )
 class NoGradient(Reference):
     def forward(self, X):

@@ -9,7 +9,7 @@ import torch
 from coursekit.figures import STRICT
 from coursekit.widgets import costs as costs_module
 from coursekit.widgets.controls import Notice, Page
-from coursekit.widgets.costs import FASTEST, LEAST, MOST, SLOWEST, WIDEST, costs, crossing, draw_costs
+from coursekit.widgets.costs import FASTEST, LEAST, MOST, SLOWEST, WIDEST, crossing, draw_costs, prices
 from coursekit.widgets.costs import price_of_a_message as widget
 from coursekit.world import Network, World
 
@@ -76,49 +76,49 @@ def by_halves(comm, x):
     ("way", "program"), [("ring", round_the_ring), ("tree", down_the_tree), ("halving and doubling", by_halves)]
 )
 def test_the_seconds_are_those_of_the_worlds_clock(way, program, n):
-    assert clock(n, program, 800) == pytest.approx(costs(6400, n, LATENCY, BANDWIDTH)[way])
+    assert clock(n, program, 800) == pytest.approx(prices(6400, n, LATENCY, BANDWIDTH)[way])
 
 
 def test_the_worlds_own_all_reduce_costs_what_the_ring_does():
     seconds = clock(5, lambda comm, x: comm.all_reduce(x), 800)
-    assert seconds == pytest.approx(costs(6400, 5, LATENCY, BANDWIDTH)["ring"])
+    assert seconds == pytest.approx(prices(6400, 5, LATENCY, BANDWIDTH)["ring"])
 
 
 def test_through_one_rank_messages_go_one_after_another():
-    assert costs(6000, 4, LATENCY, BANDWIDTH)["through rank 0"] == pytest.approx(6 * (LATENCY + 6000 / BANDWIDTH))
+    assert prices(6000, 4, LATENCY, BANDWIDTH)["through rank 0"] == pytest.approx(6 * (LATENCY + 6000 / BANDWIDTH))
 
 
 def test_a_tree_of_five_has_three_levels():
-    assert costs(6000, 5, LATENCY, BANDWIDTH)["tree"] == pytest.approx(6 * (LATENCY + 6000 / BANDWIDTH))
+    assert prices(6000, 5, LATENCY, BANDWIDTH)["tree"] == pytest.approx(6 * (LATENCY + 6000 / BANDWIDTH))
 
 
 @pytest.mark.parametrize("n", [4, 7, 8, 1024])
 def test_ring_and_tree_take_equally_long_where_they_cross(n):
-    found = costs(crossing(n, LATENCY, BANDWIDTH), n, LATENCY, BANDWIDTH)
+    found = prices(crossing(n, LATENCY, BANDWIDTH), n, LATENCY, BANDWIDTH)
     assert found["ring"] == pytest.approx(found["tree"])
 
 
 @pytest.mark.parametrize(("factor", "faster"), [(0.5, "tree"), (2, "ring")])
 def test_the_tree_is_faster_below_and_the_ring_above(factor, faster):
-    found = costs(factor * crossing(8, LATENCY, BANDWIDTH), 8, LATENCY, BANDWIDTH)
+    found = prices(factor * crossing(8, LATENCY, BANDWIDTH), 8, LATENCY, BANDWIDTH)
     assert found[faster] == min(found["ring"], found["tree"])
 
 
 @pytest.mark.parametrize("n", [2, 3])
 def test_small_rings_are_never_slower_than_a_tree(n):
     assert "the ring is never slower than the tree" in draw(n=n).alt
-    found = costs(LEAST, n, SLOWEST, BANDWIDTH)
+    found = prices(LEAST, n, SLOWEST, BANDWIDTH)
     assert found["ring"] <= found["tree"]
 
 
 @pytest.mark.parametrize("n", [2, 8, 1024])
 def test_nothing_beats_halving_and_doubling_in_this_model(n):
-    rows = (costs(size, n, LATENCY, BANDWIDTH) for size in (1e3, 1e6, 1e9))
+    rows = (prices(size, n, LATENCY, BANDWIDTH) for size in (1e3, 1e6, 1e9))
     assert all(min(row.values()) == row["halving and doubling"] for row in rows)
 
 
 def test_the_ring_tends_to_twice_the_tensor():
-    assert costs(1e9, 1024, 0.0, 1e9)["ring"] == pytest.approx(2, rel=1e-2)
+    assert prices(1e9, 1024, 0.0, 1e9)["ring"] == pytest.approx(2, rel=1e-2)
 
 
 def test_all_seconds_and_the_crossing_are_told():

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from coursekit.world import Deadlock, Network, World
+from coursekit.world.baton import NotItsOwn
 from coursekit.world.clockwork import Timed
 from coursekit.world.simulated import OutOfStep
 
@@ -133,6 +134,17 @@ def test_what_cannot_be_sent_is_told(program, says):
 def test_methods_that_are_not_allowed_are_told():
     with pytest.raises(ValueError, match="this is to be made of send and recv"):
         World(2, only=("send", "recv")).run(lambda comm, x: comm.all_reduce(x), ONES)
+
+
+def test_a_rank_that_uses_another_ones_comm_is_told():
+    kept = []
+
+    def program(comm, x):
+        kept.append(comm)
+        return kept[0].all_reduce(x)
+
+    with pytest.raises(NotItsOwn, match="rank 1 uses the comm of rank 0: what is kept on a class"):
+        World(2).run(program, ONES)
 
 
 def test_two_runs_are_the_same_run():

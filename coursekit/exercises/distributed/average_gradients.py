@@ -1,0 +1,204 @@
+"""average_gradients(comm, model, tokens): p.grad on each rank is the gradient of the mean over all ranks' tokens."""
+
+import math
+
+import torch
+from torch import nn
+
+from coursekit.checking.contract import Case, Exercise, dtype_name
+from coursekit.checking.drawing import normal
+from coursekit.checking.laws import none
+from coursekit.checking.probing import Wrong
+from coursekit.checking.ranks import READ, SENDS, measured, traffic
+from coursekit.world import World, network
+
+SMALL = {"body.weight": (2, 3), "scale": ()}
+MORE = {"embed.weight": (3, 2), "body.weight": (1, 2), "scale": ()}
+LARGE = {"embed.weight": (12, 5), "body.weight": (7, 6), "scale": (), "frozen.weight": (8, 10)}
+ALIKE = {"first.weight": (2, 2), "second.weight": (2, 2)}
+A_FEW = 4  # numbers beside the gradients, for each parameter
+
+MEAN, SPECIAL, NONE = "the mean over all tokens", "parameters that are special", "no tokens, no hang, no waste"
+
+
+def cases(g):
+    double = torch.float64
+
+    def case(part, tokens, note="", shapes=SMALL, dtype=torch.float32, **given):
+        n = len(tokens)
+        grads = {name: normal(g, n, *shape, dtype=dtype) for name, shape in shapes.items()}
+        words = [f"tokens {', '.join(map(str, tokens))}", note, dtype_name(dtype) if dtype == double else ""]
+        plain = {
+            "names": list(shapes),
+            "tokens": tokens,
+            "missing": {},  # by name, the ranks on which a parameter has no gradient
+            "empty": {},  # by rank, what stands in p.grad there
+            "broken": [],  # ranks on which an entry is NaN, and which have tokens
+            "tied": {},
+            "frozen": [],
+            "wide": [],
+            "steps": 1,
+            "watched": False,
+        }
+        return Case(part, ", ".join(filter(None, words)), grads | plain | given)
+
+    def some(n, high=12):
+        return [int(t) for t in torch.randint(1, high, (n,), generator=g)]
+
+    tied = {"head.weight": "embed.weight"}
+    return [
+        case(MEAN, [1, 9]),
+        case(MEAN, [2_000_003, *some(1), 700_001], shapes=MORE, dtype=double),
+        case(MEAN, [50, 1, 1, 1, 1]),
+        case(MEAN, some(1)),
+        case(MEAN, [2, 7], "another step with other tokens", steps=2),
+        case(SPECIAL, [5, *some(1)], "rank 1 has not used body.weight", missing={"body.weight": [1]}),
+        case(SPECIAL, [2, 7], "rank 0 has not used scale", dtype=double, missing={"scale": [0]}),
+        case(
+            *(SPECIAL, [6, 2], "each rank has used another one of two alike", ALIKE),
+            missing={"first.weight": [1], "second.weight": [0]},
+        ),
+        case(SPECIAL, [1, *some(1)], "one Parameter under two names", MORE, tied=tied),
+        case(SPECIAL, [3, 5], "body.weight is frozen", frozen=["body.weight"]),
+        case(SPECIAL, [4, 3], "nobody has used body.weight", dtype=double, missing={"body.weight": [0, 1]}),
+        case(
+            *(SPECIAL, [5, 1, *some(2)], "all of this at once, and scale is of float64", MORE),
+            missing={"scale": [0, 3], "embed.weight": [2]},
+            frozen=["body.weight"],
+            tied=tied,
+            wide=["scale"],
+        ),
+        case(NONE, [2, 0, 5], "NaN where there are none", empty={"1": "nan"}),
+        case(NONE, [0, 4], "no gradients where there are none", dtype=double, empty={"0": "none"}),
+        case(NONE, [0, 3, 0], "infinite or any numbers where there are none", empty={"0": "inf", "2": "any"}),
+        case(
+            *(NONE, [3, 0], "body.weight is used where there are none, and nowhere else"),
+            missing={"body.weight": [0]},
+            empty={"1": "nan"},
+        ),
+        case(NONE, [4, 0, 6], "entries are NaN on rank 2", dtype=double, empty={"1": "any"}, broken=[2]),
+        case(NONE, [7, 2, 1, *some(2)], "what is sent", LARGE, frozen=["frozen.weight"], tied=tied, watched=True),
+        case(
+            *(NONE, [6, 0, *some(1)], "what is sent", LARGE),
+            missing={"body.weight": [0]},
+            empty={"1": "nan"},
+            frozen=["frozen.weight"],
+            dtype=double,
+            watched=True,
+        ),
+    ]
+
+
+def probe(case, average_gradients):
+    """The last rank's gradients, which those of all others have to equal, after each step."""
+    n = len(case["tokens"])
+    world = World(n)
+
+    def program(comm):
+        model, found = built(case), {}
+        held = dict(model.named_parameters())
+        before = {name: (p, p.detach().clone(), p.requires_grad) for name, p in held.items()}
+        for step in range(case["steps"]):
+            tokens = case["tokens"][:: 1 - 2 * step]  # the second step the other way round
+            for name, p in held.items():
+                p.grad = given(case, name, comm.rank, tokens)
+            average_gradients(comm, model, tokens[comm.rank])
+            as_it_was(model, before)
+            ending = ", second step" if step else ""
+            found |= {f"{name}.grad{ending}": left(case, name, p, comm.rank, tokens) for name, p in trained(model)}
+        return found
+
+    *others, last = world.run(program)
+    unlike = sum(not all(map(equal, last.values(), other.values())) for other in others)
+    like = case[case["names"][0]]
+    sizes = [case[name][0].numel() for name in case["names"] if name not in case["frozen"]]
+    enough = network.all_reduce(n, sum(sizes) + A_FEW * len(sizes)).numbers
+    costs = traffic(world, math.ceil(enough))
+    return {f"{name} on rank {n - 1}": x for name, x in last.items()} | measured(like, unlike=unlike, **costs)
+
+
+def built(case):
+    """The model: parameters by their names, one of them perhaps under two, and a buffer."""
+    model = nn.Module()
+    model.register_buffer("calls", torch.tensor(3))
+    for name in [*case["names"], *case["tied"]]:
+        *path, leaf = name.split(".")
+        if path and not hasattr(model, path[0]):
+            model.add_module(path[0], nn.Module())
+        where = getattr(model, path[0]) if path else model
+        twin = case["tied"].get(name)
+        if twin:
+            setattr(where, leaf, model.get_parameter(twin))
+            continue
+        like = case[name][0]
+        p = nn.Parameter(torch.full_like(like, 0.5, dtype=torch.float64 if name in case["wide"] else like.dtype))
+        setattr(where, leaf, p.requires_grad_(name not in case["frozen"]))
+    return model
+
+
+def trained(model):
+    return [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+
+
+def given(case, name, rank, tokens):
+    """A gradient as backward has left it."""
+    kind = case["empty"].get(str(rank), "any")
+    if rank in case["missing"].get(name, []) or name in case["frozen"] or kind == "none":
+        return None
+    x = case[name][rank]
+    grad = torch.empty_like(x, dtype=torch.float64 if name in case["wide"] else x.dtype).copy_(x)
+    if not tokens[rank] and kind != "any":
+        grad.fill_(float(kind))
+    if rank in case["broken"]:
+        grad[(0,) * grad.dim()] = math.nan
+    return grad
+
+
+def left(case, name, p, rank, tokens):
+    """What stands in p.grad afterwards; zeros for a gradient that nobody has and that stays None."""
+    if p.grad is not None:
+        return p.grad.detach().clone()
+    users = [r for r, t in enumerate(tokens) if t and given(case, name, r, tokens) is not None]
+    if users:
+        raise Wrong(f"{name} has no gradient on rank {rank}, and rank {users[0]} has used it: every rank is to get it")
+    return torch.zeros_like(p).detach()
+
+
+def as_it_was(model, before):
+    """Raises Wrong where something besides gradients has changed."""
+    now = dict(model.named_parameters())
+    for name, (p, value, trains) in before.items():
+        if now.get(name) is not p or p.requires_grad != trains or not torch.equal(p, value):
+            raise Wrong(f"the parameter {name} is another one afterwards, or has other numbers: only p.grad may change")
+        if not trains and p.grad is not None:
+            raise Wrong(f"{name} is frozen, and has a gradient afterwards: an optimiser would move it")
+    if model.calls != 3:
+        raise Wrong("a buffer of the model is changed: only p.grad may change")
+
+
+def equal(one, other):
+    """To the bit, where NaN is NaN."""
+    if one.dtype != other.dtype or one.shape != other.shape:
+        return False
+    return torch.equal(one, other) or not bool(((one != other) & (one == one)).any())
+
+
+EXERCISE = Exercise(
+    id="distributed.average_gradients",
+    title="Mend this code, one gradient of all",
+    parts={MEAN: 1, SPECIAL: 1, NONE: 1},
+    minutes=35,
+    difficulty="core",
+    importance=5,
+    calls=("average_gradients(comm, model, tokens)",),
+    cases=cases,
+    probe=probe,
+    laws=(
+        READ,
+        none(
+            "unlike",
+            "{n:.0f} other ranks' gradients are not the last one's: they have to be the same, to the last bit",
+        ),
+        SENDS,
+    ),
+)

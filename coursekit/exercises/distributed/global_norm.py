@@ -1,0 +1,109 @@
+"""global_norm(comm, shards, replicated): the norm of the whole model's gradient, of which ranks hold parts."""
+
+import math
+
+import torch
+
+from coursekit.checking.contract import Case, Exercise, dtype_name
+from coursekit.checking.drawing import normal
+from coursekit.checking.laws import none
+from coursekit.checking.probing import Wrong
+from coursekit.checking.ranks import READ, apart, at_most, measured, on_each, traffic
+from coursekit.world import World, network
+
+NORM, SENT = "the norm", "what is sent"
+
+
+def cases(g):
+    double = torch.float64
+
+    def case(part, shards, replicated, note="", scale=1.0, dtype=torch.float32, turned=False, watched=False):
+        """`shards` are the sizes of the tensors that each rank holds, `replicated` those of what all of them hold."""
+        sizes = [sum(map(math.prod, rank)) for rank in shards]
+        label = f"{len(shards)} rank{'s' * (len(shards) > 1)}, shards of {' + '.join(map(str, sizes))} numbers"
+        words = [label, f"{sum(map(math.prod, replicated))} replicated", note, dtype_name(dtype) * (dtype == double)]
+        given = {
+            "shards": scale * normal(g, sum(sizes), dtype=dtype),
+            "replicated": scale * normal(g, sum(map(math.prod, replicated)), dtype=dtype),
+            "of_shards": [[list(shape) for shape in rank] for rank in shards],
+            "of_replicated": [list(shape) for shape in replicated],
+            "turned": turned,
+            "watched": watched,
+        }
+        return Case(part, ", ".join(filter(None, words)), given)
+
+    def some(low=1, high=9):
+        return (int(torch.randint(low, high, (), generator=g)),)
+
+    row, table, number = (5,), (2, 3), ()
+    return [
+        case(NORM, [[some()], [some()]], [(3,)]),
+        case(NORM, [[row, some()], [some()], [(2,), (3,), (4,)]], [some(), (2,)], dtype=double),
+        case(NORM, [[some()], [some(), (2,)], [some()], [some()]], []),
+        case(NORM, [[], [], []], [some(), row]),
+        case(NORM, [[some(), (1,)]], [some()], dtype=double),
+        case(NORM, [[], [row, some()], []], [(4,)], "two ranks without shards"),
+        case(NORM, [[row], []], [], "a rank without anything", dtype=double),
+        case(NORM, [[], []], [], "nobody holds anything"),
+        case(NORM, [[(0,), some()], [(0,)]], [number], "shards without numbers", dtype=double),
+        case(NORM, [[table, number], [(1, 1), (3, 2)]], [table, number], "of more dimensions", turned=True),
+        case(NORM, [[row], [some()], [row]], [some()], "numbers near 1e25", scale=1e25),
+        case(NORM, [[some(100, 120)] * 3, [some(40, 60)] * 2, [some()]] * 2, [some(60, 80)] * 2, "6 ranks"),
+        case(SENT, [[row, some()], [some()]], [(3,)], watched=True),
+        case(SENT, [[row], [], [some(20, 30), (4, 4)], [some()]], [some(20, 30)] * 2, dtype=double, watched=True),
+        case(SENT, [[some(30, 40), row], [some()], [row], [], [some()]], [some()], watched=True),
+    ]
+
+
+def probe(case, global_norm):
+    shapes = case["of_shards"]
+    world = World(len(shapes))
+    parts = case["shards"].split([sum(map(math.prod, rank)) for rank in shapes])
+    shards = [cut(part, rank, case["turned"]) for part, rank in zip(parts, shapes, strict=True)]
+    replicated = [cut(case["replicated"], case["of_replicated"], case["turned"]) for _ in shapes]
+
+    def program(comm, mine, ours):
+        before = [*mine], [*ours]
+        norm = global_norm(comm, mine, ours)
+        for was, now, name in zip(before, (mine, ours), ("shards", "replicated"), strict=True):
+            if len(was) != len(now) or any(x is not y for x, y in zip(was, now, strict=True)):
+                raise Wrong(f"the list `{name}` is another one afterwards: it belongs to whoever calls")
+        return norm
+
+    like = case["shards"]
+    # A rank that holds nothing knows no device.
+    results = [x.to(like.device) for x in on_each(world.run(program, shards, replicated), "norm").values()]
+    enough = round(network.all_reduce(world.size, 1).numbers)
+    costs = traffic(world, enough, messages=1) | {"apart": apart(results)}
+    return {f"norm on rank {world.size - 1}": results[-1]} | measured(like, **costs)
+
+
+def cut(flat, shapes, turned):
+    """Tensors of these shapes that look into `flat`, so that a change of one shows."""
+    parts = flat.split([math.prod(shape) for shape in shapes]) if shapes else ()
+    pairs = list(zip(parts, shapes, strict=True))
+    if turned:
+        return [part.view(shape[::-1]).permute(tuple(reversed(range(len(shape))))) for part, shape in pairs]
+    return [part.view(shape) for part, shape in pairs]
+
+
+EXERCISE = Exercise(
+    id="distributed.global_norm",
+    title="Mend this code, the norm of all",
+    parts={NORM: 1, SENT: 1},
+    minutes=15,
+    difficulty="core",
+    importance=4,
+    calls=("global_norm(comm, shards, replicated)",),
+    cases=cases,
+    probe=probe,
+    laws=(
+        READ,
+        none(
+            "apart",
+            "{n:.0f} other ranks' norms are not rank 0's, to the last bit, and they would clip by another factor",
+        ),
+        at_most("sent", "enough", "a rank sends {n:.0f} numbers, and one all-reduce of one number sends {of:.0f}"),
+        at_most("messages", "messages_enough", "a rank sends {n:.0f} messages, and one all-reduce is enough"),
+    ),
+)

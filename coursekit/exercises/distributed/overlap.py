@@ -1,0 +1,274 @@
+"""OverlappedDDP(comm, model, bucket_bytes): buckets of gradients are sent while backward still runs."""
+
+import torch
+from torch import nn
+
+from coursekit.checking.contract import Case, Exercise, dtype_name
+from coursekit.checking.drawing import normal
+from coursekit.checking.probing import Wrong
+from coursekit.checking.ranks import WATCHED, on_each
+from coursekit.world import Network, World
+from coursekit.world.clockwork import Timed
+
+D, B, RATE = 3, 2, 0.1
+START, GRADIENTS = "parameters and buffers at the start", "the gradient after each step"
+SENT, ROOM = "the numbers in each all-reduce", 12  # more all-reduces than this are a mistake in every case
+QUIET = "the all-reduces that are started inside of no_sync"
+BACKWARD, FINISHED = "the milliseconds until backward ends", "the milliseconds until finish ends"
+FORWARD, WIRES = 1e-3, Network(latency=2e-4, bandwidth=5e4)  # a bucket takes about as long as a layer
+
+
+def cases(g):
+    double = torch.float64
+
+    def case(
+        part, n, widths, bucket, note="", dtype=torch.float32, steps=1, micro=1, biases=False, orders=None, **more
+    ):
+        """`bucket` is bucket_bytes in numbers; `orders` are the layers that each rank uses, in which order."""
+        orders = orders or [[*range(len(widths))]] * n
+        models = 1 + more.get("two", False)
+        tensors = {
+            "X": normal(g, models, n, steps * micro, B, D, dtype=dtype),
+            "y": normal(g, models, n, steps * micro, B, dtype=dtype),
+            **{f"w{i}": normal(g, models, width, D, dtype=dtype) for i, width in enumerate(widths)},
+            **{f"b{i}": normal(g, models, width, dtype=dtype) for i, width in enumerate(widths * biases)},
+            "gain": 1 + normal(g, models, dtype=dtype).abs(),
+        }
+        plain = {"n": n, "layers": len(widths), "bucket": bucket, "steps": steps, "micro": micro}
+        plain |= {"orders": orders, "last": orders}
+        plain |= {"frozen": False, "tied": False, "apart": False, "two": False, "times": [], WATCHED: False}
+        layers = f"layers {', '.join(map(str, widths))}"
+        words = [f"n={n}", layers, f"bucket_bytes={size_of(bucket, dtype)}", note, dtype_name(dtype)]
+        return Case(part, ", ".join(filter(None, words[: 4 + (dtype == double)])), tensors | plain | more)
+
+    values, again, buckets, clock = "values", "again and again", "buckets", "while backward still runs"
+    few, three, alike = (2, 4), (2, 4, 3), (2, 2, 2)
+    return [
+        case(values, 2, few, 8, biases=True),
+        case(values, 4, few, 0.25, dtype=double),
+        case(values, 2, (2, 3, 2), 7, note="a frozen and a tied parameter", frozen=True, tied=True, biases=True),
+        case(values, 1, few, 8, dtype=double),
+        case(again, 2, few, 8, note="three steps", steps=3, dtype=double),
+        case(again, 2, (2,), 6, note="another start on each rank", apart=True),
+        case(again, 2, few, 8, note="two micro-batches, two steps", steps=2, micro=2),
+        case(again, 2, (2,), 5, note="two models at once", two=True, dtype=double),
+        case(buckets, 2, three, 12, biases=True, watched=True),
+        case(
+            *(buckets, 2, alike, 6),
+            note="rank 1 uses layers in another order",
+            orders=[[0, 1, 2], [2, 0, 1]],
+            watched=True,
+        ),
+        case(
+            *(buckets, 3, three, 6),
+            note="rank 1 does not use layer 1, no rank uses layer 2",
+            orders=[[0, 1], [0], [1, 0]],
+            dtype=double,
+            watched=True,
+        ),
+        case(
+            *(buckets, 2, few, 100),
+            note="rank 1 does not use layer 1 in the last of two micro-batches",
+            micro=2,
+            last=[[0, 1], [0]],
+            watched=True,
+        ),
+        case(clock, 2, (3, 2, 4, 2), 10, dtype=double, times=[[2, 3, 4, 2]] * 2, watched=True),
+        case(
+            *(clock, 2, (3, 2, 4, 2), 10),
+            note="rank 1 is slower, after a micro-batch in no_sync",
+            dtype=double,
+            micro=2,
+            times=[[2, 1, 3, 2], [4, 2, 3, 4]],
+            watched=True,
+        ),
+    ]
+
+
+def size_of(bucket, dtype):
+    return max(1, int(bucket * dtype.itemsize))
+
+
+def probe(case, OverlappedDDP):
+    world = World(case["n"], WIRES)
+    found = world.run(lambda comm: trained(comm, world, case, OverlappedDDP))
+    start = on_each([one[START] for one in found], START) if case["apart"] else {}
+    quiet = {QUIET: torch.stack([one[QUIET] for one in found])} if case["micro"] > 1 else {}
+    costs = [SENT] * case[WATCHED] + [BACKWARD, FINISHED] * bool(case["times"])
+    measured = {name: torch.stack([one[name] for one in found]) for name in costs}
+    return start | quiet | on_each([one[GRADIENTS] for one in found], GRADIENTS) | measured
+
+
+def trained(comm, world, case, OverlappedDDP):
+    """What one rank sees: gradients after each step; of the last backward what was sent, and when it was over."""
+    trials = [Trial(comm, case, i, OverlappedDDP) for i in range(1 + case["two"])]
+    found, quiet = {START: trials[0].state() if case["apart"] else None, GRADIENTS: []}, 0
+    for step in range(case["steps"]):
+        for j in range(step * case["micro"], (step + 1) * case["micro"] - 1):
+            before = sent(comm, world)
+            for trial in trials:
+                with trial.ddp.no_sync():
+                    trial.backward(j)
+            quiet += len(sent(comm, world)) - len(before)
+        if case["times"] and step == case["steps"] - 1:
+            comm.barrier()
+        before, begun = sent(comm, world), world.clocks[comm.rank]
+        for trial in trials:
+            trial.backward((step + 1) * case["micro"] - 1, last=True)
+        found[BACKWARD] = milliseconds(case, world.clocks[comm.rank] - begun)
+        for trial in trials:
+            trial.ddp.finish()
+        found[FINISHED] = milliseconds(case, world.clocks[comm.rank] - begun)
+        found[SENT] = case["X"].new_tensor(sent(comm, world)[len(before) :][:ROOM], dtype=torch.int64)
+        found[GRADIENTS].append(torch.cat([trial.gradients() for trial in trials]))
+        for trial in trials:
+            trial.update(none=step % 2 == 0)
+    room = torch.nn.functional.pad(found[SENT], (0, ROOM - len(found[SENT])))
+    return found | {SENT: room, QUIET: room.new_tensor(quiet), GRADIENTS: torch.stack(found[GRADIENTS])}
+
+
+def sent(comm, world):
+    """The numbers in each all-reduce that this rank has come to."""
+    mine = (m for m in world.messages if m.sender == comm.rank and m.kind == "all_reduce")
+    back = comm.size / max(2 * (comm.size - 1), 1)  # from what a ring sends to what is in it
+    return [round(m.numbers * back) for m in mine if m.numbers]
+
+
+def milliseconds(case, seconds):
+    return case["X"].new_tensor(1e3 * seconds, dtype=torch.float64)
+
+
+class Linear(nn.Module):
+    def __init__(self, weight, bias):
+        super().__init__()
+        self.weight = nn.Parameter(weight.detach().clone())
+        self.bias = None if bias is None else nn.Parameter(bias.detach().clone())
+
+    def forward(self, x):
+        return nn.functional.linear(x, self.weight, self.bias)
+
+
+class Model(nn.Module):
+    """gain * sum of tanh(layer(x)) over the layers that are used, in their order."""
+
+    def __init__(self, comm, case, i):
+        super().__init__()
+        self.gain = nn.Parameter(case["gain"][i].detach().clone())
+        biases = [case[f"b{j}"][i] if f"b{j}" in case else None for j in range(case["layers"])]
+        layers = [Linear(case[f"w{j}"][i], bias) for j, bias in enumerate(biases)]
+        if case["frozen"]:
+            layers[1].bias.requires_grad_(False)
+        if case["tied"]:
+            layers[2].weight = layers[0].weight
+        if case["times"]:
+            times = [1e-3 * time for time in case["times"][comm.rank]]
+            pairs = zip(layers, times, strict=True)
+            layers = [Timed(layer, comm, FORWARD, time, f"layer {j}") for j, (layer, time) in enumerate(pairs)]
+        self.layers = nn.ModuleList(layers)
+        if case["apart"]:
+            self.register_buffer("scale", torch.ones_like(case["X"][0, 0, 0, 0]))
+            self.register_buffer("shift", torch.zeros_like(case["X"][0, 0, 0, 0]), persistent=False)
+            self.register_buffer("seen", torch.zeros_like(self.gain.detach(), dtype=torch.int64))
+
+    def forward(self, x, order):
+        x = x * self.scale + self.shift if hasattr(self, "scale") else x
+        return self.gain * sum(self.layers[j](x).tanh().sum(-1) for j in order)
+
+
+class Trial:
+    """A model on one rank, what shares its gradients, and its batches."""
+
+    def __init__(self, comm, case, i, OverlappedDDP):
+        self.rank, self.case, self.i, self.model = comm.rank, case, i, Model(comm, case, i)
+        if case["apart"]:
+            with torch.no_grad():
+                for x in (*self.model.parameters(), *self.model.buffers()):
+                    x.add_(comm.rank)
+        before = [(p, p.requires_grad) for p in self.model.parameters()]
+        self.ddp = OverlappedDDP(comm, self.model, size_of(case["bucket"], case["X"].dtype))
+        after = [(p, p.requires_grad) for p in self.model.parameters()]
+        if [(id(p), trains) for p, trains in before] != [(id(p), trains) for p, trains in after]:
+            raise Wrong("the model has other parameters than before, or frozen others: write into those it has")
+        self.params = [p for p, trains in before if trains]
+        self.frozen = [p for p, trains in before if not trains]
+
+    def state(self):
+        everything = (*self.model.parameters(), *self.model.buffers())
+        return torch.cat([x.detach().to(self.case["X"].dtype).flatten() for x in everything])
+
+    def backward(self, j, last=False):
+        order = self.case["last" if last else "orders"][self.rank]
+        x, y = (self.case[name][self.i, self.rank, j].detach() for name in ("X", "y"))
+        (self.model(x, order) - y).square().mean().backward()
+
+    def gradients(self):
+        """All in one vector; zeros for what no rank has used, where p.grad may be None."""
+        if any(p.grad is not None for p in self.frozen):
+            raise Wrong("a frozen parameter (its requires_grad is False) has got a gradient: leave it out")
+        grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.params]
+        if odd := [(p, x) for p, x in zip(self.params, grads, strict=True) if p.shape != x.shape]:
+            p, x = odd[0]
+            raise Wrong(f"a parameter of shape {tuple(p.shape)} has a gradient of shape {tuple(x.shape)}")
+        return torch.cat([x.detach().flatten() for x in grads])
+
+    def update(self, none):
+        """A step of SGD, and gradients are set to None or to zeros."""
+        with torch.no_grad():
+            for p in self.params:
+                if p.grad is not None:
+                    p.sub_(RATE * p.grad)
+        self.model.zero_grad(set_to_none=none)
+
+
+def loud(found, right):
+    return (
+        "all-reduces are started inside of no_sync, where backward only accumulates" if (found > right).any() else None
+    )
+
+
+def counted(found, right):
+    """How buckets differ, in words that tell none of their sizes."""
+    many, enough = (found > 0).sum(-1), (right > 0).sum(-1)
+    if (many > enough).any():
+        return "more all-reduces are started than there are buckets"
+    if (many < enough).any():
+        return "fewer all-reduces are started than there are buckets"
+    return (
+        "as many all-reduces are started as there are buckets, but with other numbers in them: fill them from the last "
+        "parameter on, one is full when it holds bucket_bytes or more, and start them in this order"
+    )
+
+
+def waiting(found, right):
+    return (
+        "on the clock, backward takes longer than its layers do: something in it waits" if later(found, right) else None
+    )
+
+
+def exposed(found, right):
+    if later(found, right):
+        return (
+            "on the clock, finish is done later than it could be: start each bucket as soon as its last gradient is "
+            "there, also after no_sync"
+        )
+    return "on the clock, finish is done sooner than the buckets can have been sent"
+
+
+def later(found, right):
+    return bool((found > right + 1e-6).any())
+
+
+EXERCISE = Exercise(
+    id="distributed.overlap",
+    title="Send while backward runs",
+    parts={"values": 1, "again and again": 1, "buckets": 1, "while backward still runs": 1},
+    minutes=60,
+    difficulty="core",
+    importance=5,
+    calls=("OverlappedDDP(comm, model, bucket_bytes)",),
+    cases=cases,
+    probe=probe,
+    said={QUIET: loud, SENT: counted, BACKWARD: waiting, FINISHED: exposed},
+    # Gradients of a few steps, and the order of sums is free.
+    tolerance={torch.float32: (1e-4, 2e-5), torch.float64: (1e-7, 1e-8)},
+)
