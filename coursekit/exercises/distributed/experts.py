@@ -42,10 +42,12 @@ def cases(g):
         case("values", 2, 3, [3, 2], [3] * 5, dtype=double, note="all to the last expert"),
         gradients(2, 3, [4, 5], [2, 0, 3, 1, 3, 2, 1, 2, 0]),
         gradients(2, 3, [3, 2, 0], [1, 0, 1, 1, 0], dtype=double, note="all to rank 0"),
-        gradients(2, 2, [0, 4], [3, 3, 2, 3], note="all to rank 1"),
+        gradients(2, 2, [0, 4], [1, 1, 0, 1], note="all to rank 0"),
         gradients(3, 2, [5], dtype=double),
-        gradients(2, 3, [3, 4], L=2, note="two layers of experts"),
-        case("what is sent", 2, 6, [6, 5, 7], backward=True, watched=True),
+        gradients(2, 3, [3, 4], L=2, dtype=double, note="two layers of experts"),
+        case(
+            "what is sent", 2, 6, [5, 6], [3, 0, 1, 2, 3, 0, 2, 1, 3, 0, 1], backward=True, watched=True, dtype=double
+        ),
         case(
             *("what is sent", 1, 8, [6, 7], [0] * 5 + [1] * 8),
             **{"backward": True, WATCHED: True, "dtype": double, "note": "most stay at home"},

@@ -52,7 +52,7 @@ def cases(g):
         case(again, 2, (2,), 6, note="another start on each rank", apart=True),
         case(again, 2, few, 8, note="two micro-batches, two steps", steps=2, micro=2),
         case(again, 2, (2,), 5, note="two models at once", two=True, dtype=double),
-        case(buckets, 2, three, 12, biases=True, watched=True),
+        case(buckets, 2, three, 3, biases=True, watched=True),
         case(
             *(buckets, 2, alike, 6),
             note="rank 1 uses layers in another order",
@@ -248,8 +248,8 @@ def waiting(found, right):
 def exposed(found, right):
     if later(found, right):
         return (
-            "on the clock, finish is done later than it could be: start each bucket as soon as its last gradient is "
-            "there, also after no_sync"
+            "on the clock, finish is done later than it could be: is each bucket started as soon as its last gradient "
+            "is there, also after no_sync, and is nothing else sent?"
         )
     return "on the clock, finish is done sooner than the buckets can have been sent"
 

@@ -40,17 +40,16 @@ def cases(g):
         return case("forward", *sizes, backward=False, **given)
 
     return [
-        forward(3, 4, 5, 4),
-        forward(2, 2, 3, 5, dtype=double),
-        forward(4, 3, 1, 1),
+        forward(3, 4, 4, 4),
+        forward(4, 3, 1, 1, dtype=double),
         case("gradients", 3, 4, 5, 4),
         case("gradients", 3, 3, 3, 5, dtype=double, ragged=True, note="another B on each rank"),
         case("gradients", 1, 2, 4, 2, frozen=True, note="X needs no gradient"),
-        case("gradients", 2, 6, 3, 4, deep=True, note="X (3, 2, 3)"),
+        case("gradients", 2, 6, 3, 4, deep=True, dtype=double, note="X (3, 2, 3)"),
         case("gradients", 2, 3, 4, 3, calls=2, dtype=double, note="called twice, then one backward"),
-        case("gradients", 2, 3, 3, 5, rounds=2, note="backward twice, with a step between"),
+        case("gradients", 2, 3, 3, 5, rounds=2, dtype=double, note="backward twice, with a step between"),
         case("gradients", 2, 2, 4, 4, L=2, beside=True, note="and a layer of another size beside"),
-        case("what is alive", 3, 1, 24, 24, L=4, memory=True),
+        case("what is alive", 3, 1, 24, 24, L=4, memory=True, dtype=double),
         case("what is sent", 4, 3, 6, 5, watched=True),
         case("what is sent", 2, 2, 6, 6, watched=True, dtype=double),
     ]
@@ -238,9 +237,7 @@ LAWS = (
         "in backward a rank holds {n:.0f} numbers at one time, and {of:.0f} are enough: forget each layer at once",
         MEMORY,
     ),
-    none(
-        "reduced", "a rank sends {n:.0f} numbers in all-reduces, and it needs no more of a sum than its piece", WATCHED
-    ),
+    none("reduced", "a rank sends {n:.0f} numbers in all-reduces, and its piece of the sum is enough", WATCHED),
     SENDS,
     Count(
         "sent",

@@ -5,11 +5,15 @@ import itertools
 import numpy as np
 import torch
 
+SIZES = (
+    *((4, 10, 3), (4, 10, 2), (3, 6, 6), (2, 13, 4), (5, 11, 5), (1, 8, 3), (4, 9, 1), (2, 3, 7)),
+    *((11, 32, 3), (6, 25, 13), (3, 12, 4)),
+)
+
 
 def against_numpy(reshard):
     draw = np.random.default_rng(3)
-    ranks, lengths = (1, 2, 3, 4, 11, 12), (1, 3, 10, 24)
-    for n, N, m, kind in itertools.product(ranks, lengths, ranks, (np.float32, np.float64)):
+    for (n, N, m), kind in zip(SIZES, itertools.cycle((np.float32, np.float64))):
         for _ in range(2):
             x = draw.normal(size=N).astype(kind) * (draw.random(N) < 0.8)
             given = [torch.tensor(row) for row in rows(x, n)]
@@ -17,13 +21,13 @@ def against_numpy(reshard):
             found = reshard(given, N, m)
             assert [id(row) for row in given] == [id(row) for row in kept], "another list"
             assert len(found) == m, "another number of shards"
-            for row, right in zip(found, rows(x, m), strict=True):
-                np.testing.assert_array_equal(row.numpy(), right, strict=True)
+            wanted = rows(x, m)
+            assert [(row.shape, row.numpy().dtype) for row in found] == [(row.shape, row.dtype) for row in wanted]
+            assert np.array_equal([row.numpy() for row in found], wanted), "other numbers"
             for i, row in enumerate(found):
                 row[:] = i
-            for i, row in enumerate(found):
-                np.testing.assert_array_equal(row.numpy(), i)
-            np.testing.assert_array_equal(np.stack([row.numpy() for row in given]), rows(x, n))
+            assert all((row == i).all() for i, row in enumerate(found)), "common memory"
+            assert np.array_equal([row.numpy() for row in given], rows(x, n)), "other old shards"
 
 
 def rows(x, n):

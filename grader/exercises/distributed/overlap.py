@@ -156,10 +156,10 @@ class ClosedTooSoon(Reference):
         return buckets
 
 
-@TRUSTED.mistake("`bucket_bytes` is compared with the number of gradients: each of them has p.element_size() bytes.")
-class CountsNumbers(Reference):
-    def size(self, bucket):
-        return sum(p.numel() for p in bucket)
+@TRUSTED.mistake("All gradients are one bucket, which is whole when backward ends: bucket_bytes says when one is full.")
+class OneBucket(Reference):
+    def filled(self, params, bucket_bytes):
+        return [params]
 
 
 @TRUSTED.mistake("no_sync has no effect: backward sends in it as well. A hook has to look whether it is inside.")
@@ -216,7 +216,10 @@ class NeverAnew(Reference):
         pass
 
 
-@TRUSTED.mistake("The mean never reaches p.grad: a bucket is a copy, so cut it up and write the pieces back.")
+@TRUSTED.mistake(
+    "p.grad stays what it is on each rank: is everything sent, and the mean written back? A bucket is a copy, so its "
+    "mean is to be cut up."
+)
 class NotWrittenBack(Reference):
     def write(self, bucket, flat):
         pass
