@@ -118,7 +118,10 @@ def loss_of(model, rows):
 # Of each batch, rank 0 takes every second row, and rank 1 the others. First they do not talk.
 
 # %%
-def train(comm, talk, steps=20, dtype=torch.float32):
+brief = profile == "smoke"
+
+
+def train(comm, talk, steps=3 if brief else 20, dtype=torch.float32):
     """The weights after some steps, in which each rank saw its own rows."""
     torch.manual_seed(seed)                                       # the same start everywhere
     model = GPT().to(dtype)
@@ -172,7 +175,7 @@ def apart(one, other):
 
 single = World(1).run(train, [True])[0]                           # one rank: section 2 says what a World is
 print(f"weights of two machines and of one differ by {apart(together[0], single):.0e} at most, in float32")
-wide = [World(n).run(train, [True] * n, [20] * n, [torch.float64] * n)[0] for n in (1, 2)]
+wide = [World(n).run(train, [True] * n, [3 if brief else 20] * n, [torch.float64] * n)[0] for n in (1, 2)]
 print(f"in float64 by {apart(*wide):.0e}")
 assert apart(*wide) < 1e-9
 
@@ -353,7 +356,7 @@ for n in sizes:
         world.run(program, [x] * n)
         per_rank[name].append(max(world.sent(rank) for rank in range(n)) / (4 * len(x)))
         times[name].append(max(world.clocks) * 1e6)
-fig = curves(sizes, per_rank, x_label="ranks", y_label="most that one rank sends\n(tensors)", marker="o", log="x", levels={"2": 2.0})
+fig = curves(sizes, per_rank, x_label="ranks", y_label="most that one rank sends\n(tensors)", marker="o", log="x", levels={"two tensors": 2.0})
 show(fig, "distributed.ring_bytes", ring=per_rank["ring"][-1], star=per_rank["through rank 0"][-1])
 print("microseconds:", {name: [round(t) for t in row] for name, row in times.items()})
 came_out("distributed.bytes_of_a_ring", per_rank["ring"][-1])
@@ -723,7 +726,7 @@ def train_unevenly(comm, way, first, steps=120):
     torch.manual_seed(first)
     model, curve = GPT().double(), []
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    for step in range(6 if profile == "smoke" else steps):
+    for step in range(4 if brief else steps):
         parts = uneven(1000 * first + step)
         mine = parts if comm.size == 1 else [parts[comm.rank]]
         tokens = sum(y.numel() for _, y in mine)
@@ -734,7 +737,7 @@ def train_unevenly(comm, way, first, steps=120):
         for p in model.parameters():
             p.grad = way(comm, p.grad, tokens, total)
         optimizer.step()
-        if step % 10 == 9 or profile == "smoke":
+        if step % 10 == 9 or brief:
             curve.append(unseen_bits(model) if comm.rank == 0 else None)
     return curve, {name: p.detach() for name, p in model.named_parameters()}
 
@@ -979,7 +982,7 @@ came_out("distributed.overlapped", round(1e3 * rows["a bucket a layer"][1], 1))
 # %% [markdown]
 # <details><summary>What happened</summary>
 #
-# While layer 2 computes its gradients, those of layer 3 are on the wire. What stays visible is the last bucket, which cannot be sent before backward has ended. One bucket for everything hides nothing. A bucket for each parameter pays a latency for each bias.
+# While layer 2 computes its gradients, those of layer 3 are on the wire. What stays visible is the last bucket, which cannot be sent before backward has ended, and by how much the wire is behind. One bucket for everything hides nothing. A bucket for each parameter pays a latency for each bias.
 # </details>
 
 # %%
@@ -1219,13 +1222,15 @@ check("distributed.sharded_adamw", ShardedAdamW)
 
 # %%
 Sharded = use("distributed.sharded_adamw", ShardedAdamW)
+many = 2 if brief else 10
 
 
-def ten_steps(comm, make):
+def some_steps(comm, make):
+    """The weights after ten steps."""
     torch.manual_seed(seed)
     model = GPT().double()
     optimizer = make(comm, model)
-    for step in range(10):
+    for step in range(many):
         model.zero_grad()
         loss_of(model, batch(step)[comm.rank :: comm.size]).backward()
         optimizer.step()
@@ -1241,9 +1246,9 @@ def plain(comm, model):
 
 
 world = World(4)
-dealt_out, single_adamw = world.run(ten_steps, [sharded] * 4), World(1).run(ten_steps, [plain])[0]
-print(f"ten steps of four sharded optimizers and of one AdamW differ by {apart(dealt_out[0], single_adamw):.0e}")
-print(f"a rank sends {world.sent(0) / 8 / 10 / count:.2f} numbers a parameter and step; an all-reduce of the gradients, {2 * 3 / 4:.2f}")
+dealt_out, single_adamw = world.run(some_steps, [sharded] * 4), World(1).run(some_steps, [plain])[0]
+print(f"{many} steps of four sharded optimizers and of one AdamW differ by {apart(dealt_out[0], single_adamw):.0e}")
+print(f"a rank sends {world.sent(0) / 8 / many / count:.2f} numbers a parameter and step; an all-reduce of the gradients, {2 * 3 / 4:.2f}")
 assert apart(dealt_out[0], single_adamw) < 1e-6
 
 # %%
@@ -1959,7 +1964,7 @@ came_out("distributed.efficiency", round(100 * lines["3 GB/s, after backward"][n
 # %% [markdown]
 # <details><summary>What happened</summary>
 #
-# Bytes hardly grow with $n$, so the curves are flat for long. Where they fall at the right end it is the latency, $2(n-1)$ times. A slow network costs a constant share, and overlap gives most of it back as long as the messages are shorter than backward. A ring of 16,384 would be a bad idea, and libraries use trees or rings of rings there.
+# Bytes hardly grow with $n$, so the curves are flat for long. Where they fall at the right end it is the latency, $2(n-1)$ times. A network costs a constant share. Overlap gives all of it back where messages are shorter than backward, as at 50 GB/s, and little where they are longer. A ring of 16,384 would be a bad idea, and libraries use trees or rings of rings there.
 # </details>
 #
 # ### When a machine fails
@@ -2083,13 +2088,13 @@ check("distributed.test_reshard", test)
 from torch.nn.parallel import DistributedDataParallel
 
 
-def trained(comm, how, steps=10):
+def trained(comm, how):
     """The weights after some steps, in your data parallelism or in torch's."""
     torch.manual_seed(seed + comm.rank)                           # another start on each rank: somebody has to see to it
     model = GPT().double()
     share = DistributedDataParallel(model) if how == "torch" else Overlapped(comm, model, 100_000)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.01)
-    for step in range(steps):
+    for step in range(many):
         model.zero_grad()
         loss_of(share if how == "torch" else model, batch(step)[comm.rank :: comm.size]).backward()
         if how == "ours":
@@ -2099,7 +2104,7 @@ def trained(comm, how, steps=10):
 
 
 def three_ways(comm):
-    return trained(comm, "ours"), trained(comm, "torch"), ten_steps(comm, sharded)
+    return trained(comm, "ours"), trained(comm, "torch"), some_steps(comm, sharded)
 
 # %%
 names = "your OverlappedDDP", "DistributedDataParallel", "your ShardedAdamW"
@@ -2221,9 +2226,9 @@ offs = {}
 print(f"{'':34}  from one machine   ranks apart   numbers sent")
 for name, make in eight.items():
     world = World(8)
-    ranks = world.run(ten_steps, [make] * 8)
+    ranks = world.run(some_steps, [make] * 8)
     off, among = apart(ranks[0], single_adamw), max(apart(ranks[0], other) for other in ranks[1:])
-    print(f"{name:34}  {off:16.0e}   {among:11.0e}   {world.sent(0) / 8 / 10 / count:9.2f} P")
+    print(f"{name:34}  {off:16.0e}   {among:11.0e}   {world.sent(0) / 8 / many / count:9.2f} P")
     offs[name] = off
 came_out("distributed.worst_slip", max((name for name in eight if name.startswith("slip")), key=offs.get).removeprefix("slip: "))
 
@@ -2284,9 +2289,9 @@ def alone_for_a_while(comm, steps, H, rate, momentum):
 
 
 for name, n, H, rate, momentum in (("one alone", 1, 1, 1.0, 0.0), ("a mean in each step", 4, 1, 1.0, 0.0), ("a mean in 20 steps", 4, 20, 1.0, 0.0), ("the same, outer momentum", 4, 20, 0.7, 0.9)):
-    world, many = World(n), 20 if profile == "smoke" else 120
-    bits = world.run(alone_for_a_while, [many] * n, [H] * n, [rate] * n, [momentum] * n)[0]
-    print(f"{name:25} {bits:.3f} bits a byte, sends {world.sent(0) / 4 / many / count:.2f} numbers a weight and step")
+    world, steps = World(n), 4 if brief else 120
+    bits = world.run(alone_for_a_while, [steps] * n, [min(H, steps)] * n, [rate] * n, [momentum] * n)[0]
+    print(f"{name:25} {bits:.3f} bits a byte, sends {world.sent(0) / 4 / steps / count:.2f} numbers a weight and step")
 
 # %% [markdown]
 # A mean of weights in 20 steps keeps much of what four machines gain over one, for a twentieth of the messages. The outer momentum of the paper, which was tuned for hundreds of steps alone, helps nothing in so short a run. The four no longer end with the model of one machine. They end with another good one.

@@ -90,7 +90,7 @@ class Living(TorchDispatchMode):
         super().__init__()
         self.most = 0
         self._held: dict[int, tuple[StorageWeakRef, int]] = {}
-        self._given = {x.untyped_storage()._cdata for x in given}
+        self._given = {x.untyped_storage()._cdata: StorageWeakRef(x.untyped_storage()) for x in given}
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))
@@ -104,4 +104,7 @@ class Living(TorchDispatchMode):
         return result
 
     def _known(self, key: int) -> bool:
-        return key in self._given or (key in self._held and not self._held[key][0].expired())
+        # An address comes again when its memory is free.
+        if key in self._given and not self._given[key].expired():
+            return True
+        return key in self._held and not self._held[key][0].expired()

@@ -10,7 +10,6 @@ from coursekit.checking.drawing import Shapes
 from coursekit.checking.laws import none
 from coursekit.checking.probing import Wrong, returned
 from coursekit.checking.ranks import SENDS, WATCHED, measured, on_each
-from coursekit.exercises.distributed.sharded_linear import own
 from coursekit.world import World
 
 # M experts in all, N tokens in all; U is the gradient of the last result.
@@ -74,7 +73,7 @@ def probe(case, expert_parallel):
         X, gate = (x.detach().requires_grad_(case["backward"]) for x in (case["X"][mine], case["gate"][:, mine]))
         Y = X
         for expert, share, experts in zip(case["expert"][:, mine], gate, layers, strict=True):
-            Y = returned(expert_parallel(own(comm), Y, expert, share, experts), "Y")
+            Y = returned(expert_parallel(comm, Y, expert, share, experts), "Y")
         if not case["backward"]:
             return {"Y": Y}, ()
         went_back(Y, case["U"][mine])

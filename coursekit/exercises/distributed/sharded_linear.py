@@ -2,7 +2,6 @@
 
 import contextlib
 import math
-import threading
 
 import torch
 from torch import nn
@@ -62,7 +61,7 @@ def probe(case, ShardedLinear):
 
     def program(comm, X, U):
         run = in_memory if case["memory"] else in_turn
-        return run(own(comm), ShardedLinear, case, X, U)
+        return run(comm, ShardedLinear, case, X, U)
 
     results = world.run(program, *given)
     found = {}
@@ -146,25 +145,9 @@ class Alive(Living):
 
     def begin(self, given) -> int:
         """What is alive at the beginning of a section. Of what was there before, `given` is left."""
-        self._given = {x.untyped_storage()._cdata for x in given}
+        self._given = {x.untyped_storage()._cdata: StorageWeakRef(x.untyped_storage()) for x in given}
         self.most = self.now
         return self.most
-
-
-def own(comm):
-    """The comm of this rank, which no other may call: they would wait for each other for ever. It then raises Wrong."""
-    thread, may = threading.get_ident(), comm._may
-
-    def checked(method):
-        if threading.get_ident() != thread:
-            raise Wrong(
-                f"another rank calls the comm of rank {comm.rank}: what is kept on a class or in a global is shared by "
-                "all ranks, so keep comm on self or on ctx"
-            )
-        may(method)
-
-    comm._may = checked
-    return comm
 
 
 def made(ShardedLinear, comm, weight, bias):

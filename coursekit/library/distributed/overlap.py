@@ -10,9 +10,9 @@ class OverlappedDDP:
         for x in [*model.parameters(), *model.buffers()]:
             x.data.copy_(comm.broadcast(x.data))
         self.comm, self.muted, self.groups, self.nodes = comm, False, [], []
-        group = []
-        for p in reversed([p for p in model.parameters() if p.requires_grad]):
-            group.append(p)
+        group, left = [], [p for p in model.parameters() if p.requires_grad]
+        while left:
+            group.append(left.pop())
             if sum(q.nbytes for q in group) >= bucket_bytes:
                 self.groups.append(group)
                 group = []

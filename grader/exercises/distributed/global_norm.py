@@ -196,5 +196,5 @@ def in_plain_numbers(comm, shards, replicated):
 def one_long_vector(comm, shards, replicated):
     """Rank 0 puts what is replicated behind its shards; each rank's norm is squared again for the way."""
     held = shards + replicated if comm.rank == 0 else shards
-    flat = torch.cat([torch.zeros(1, dtype=torch.float64), *[x.reshape(-1) for x in held]]).double()
+    flat = torch.cat([x.reshape(-1) for x in held]).double() if held else torch.zeros(1, dtype=torch.float64)
     return torch.linalg.vector_norm(comm.all_reduce(flat.norm() ** 2) ** 0.5)

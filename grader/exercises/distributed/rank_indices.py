@@ -97,8 +97,7 @@ class TailLost(Share):
 
 @slip(
     "Where size does not divide N, some ranks get one index more than others. They take one step more in the epoch, "
-    "and "
-    "wait for ever for ranks that are done."
+    "and wait for ever for ranks that are done."
 )
 class Unequal(Share):
     def fitted(self, order, k):
