@@ -45,8 +45,9 @@ def one_message_each(comm: Comm, net: nn.Module) -> None:
 
 def one_flat_message(comm: Comm, net: nn.Module) -> None:
     params = [p for p in net.parameters() if p.grad is not None]
-    flat = comm.all_reduce(torch.cat([p.grad.flatten() for p in params])) / comm.size  # type: ignore[union-attr]
-    for p, grad in zip(params, flat.split([p.numel() for p in params]), strict=True):
+    grads = [p.grad.flatten() for p in params if p.grad is not None]
+    flat = comm.all_reduce(torch.cat(grads)) / comm.size
+    for p, grad in zip(params, flat.split([len(grad) for grad in grads]), strict=True):
         p.grad = grad.view_as(p)
 
 
@@ -106,7 +107,7 @@ def held(comm: Comm, names: Mapping[str, Any]) -> dict[str, int]:
     for layer in stack:
         fully_shard(layer, mesh=init_device_mesh("cpu", (comm.size,)))
     found["weights: ShardedLinear"] = sum(p.nbytes for layer in layers for p in layer.parameters())
-    found["weights: fully_shard"] = sum(p.to_local().nbytes for p in stack.parameters())  # type: ignore[operator, union-attr]
+    found["weights: fully_shard"] = sum(p.to_local().nbytes for p in stack.parameters())  # type: ignore[attr-defined]
     return found
 
 

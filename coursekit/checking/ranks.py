@@ -38,17 +38,21 @@ def apart(results: Sequence[Tensor]) -> int:
     return sum(x.shape != first.shape or x.dtype != first.dtype or not torch.equal(x, first) for x in results[1:])
 
 
-def traffic(world: World, enough: float, messages: float = math.inf) -> dict[str, float]:
-    """What `SENDS`, `MESSAGES` and `READ` look at: the most that one rank sends, and how much of it is enough.
+def traffic(world: World, enough: float, messages: float = math.inf, least: float = 0.0) -> dict[str, float]:
+    """What `SENDS`, `MESSAGES`, `TOO_LITTLE` and `READ` look at.
 
-    Numbers are counted and not bytes, so that the dtype has no part in it.
+    The most that one rank sends and how much of it is `enough`, and what all send together, of which `least` is needed.
+    Numbers are counted and not bytes, so that the dtype has no part in it. A message or a collective counts that has
+    no number, too.
     """
-    mine = [[m for m in world.messages if m.sender == rank and m.numbers] for rank in range(world.size)]
+    mine = [[m for m in world.messages if m.sender == rank] for rank in range(world.size)]
     return {
         "sent": max(sum(m.numbers for m in sent) for sent in mine),
         "enough": enough,
         "messages": max(map(len, mine)),
         "messages_enough": messages,
+        "all_sent": sum(m.numbers for m in world.messages),
+        "least": least,
         "unread": world.unread,
     }
 
@@ -67,6 +71,16 @@ def at_most(name: str, of: str, says: str, when: str = WATCHED) -> Law:
 # Where a case is WATCHED.
 SENDS = at_most("sent", "enough", "a rank sends {n:.0f} numbers in all, and {of:.0f} are enough")
 MESSAGES = at_most("messages", "messages_enough", "a rank sends {n:.0f} messages, and {of:.0f} are enough")
+TOO_LITTLE = Count(
+    "all_sent",
+    "all ranks together send {n:.0f} numbers, and without {of:.0f} nobody can know the result: messages are the only "
+    "way from one rank's memory to another's",
+    WATCHED,
+    lambda n, least, p: n < least,
+    lambda one, other: abs(one[0] - other[0]) <= _ALIKE * max(one[0], other[0]),
+    "least",
+    of_costs=True,
+)
 SAME_BITS = none(
     "apart", "{n:.0f} ranks hold other bits than rank 0: work each number out on one rank, and send it on", WATCHED
 )

@@ -103,7 +103,7 @@ def _property(
                 if len(mine) == 1:
                     return f"{mine[0].label}: {told}"
                 asked = sum(name in right for case, right in zip(cases, expected, strict=True) if not case.hidden)
-                return told if 2 * len(mine) >= asked else f"in the {len(mine)} cases that differ, {told}"
+                return told if 2 * len(mine) >= asked else f"in the {len(mine)} cases in which that differs, {told}"
     if told := _unmoved(exercise, cases, outcomes, expected):
         return told
     if len(seen) > 1 and all(map(_nearly, seen)):

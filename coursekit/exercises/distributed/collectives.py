@@ -4,13 +4,15 @@ import math
 from dataclasses import replace
 
 import torch
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from coursekit.checking.contract import Case, Exercise, dtype_name
 from coursekit.checking.drawing import normal
 from coursekit.checking.probing import Wrong
-from coursekit.checking.ranks import MESSAGES, READ, SENDS, WATCHED, measured, on_each, traffic
+from coursekit.checking.ranks import MESSAGES, READ, SENDS, TOO_LITTLE, WATCHED, measured, on_each, traffic
 from coursekit.world import Deadlock, World
 
+KINDS = (torch.float64, torch.int64, torch.bool)
 SCATTER, GATHER, EXCHANGE = "reduce_scatter", "all_gather", "all_to_all"
 
 
@@ -25,12 +27,12 @@ def cases(g):
         plain = {"call": part, "n": n, "times": times, "watched": watched, "shapes": [], "turned": False}
         return Case(part, label(f"n={n}, {size}", dtype, note, watched), {"X": X} | plain)
 
-    def lists(shapes, dtype=torch.float32, times=1, note="", watched=False, turned=False):
+    def lists(shapes, dtype=torch.float32, times=1, note="", watched=False, turned=False, mixed=False):
         """`shapes[i][j]` is that of what rank i has for rank j; all of it lies in one row of numbers."""
         n, count = len(shapes), sum(math.prod(shape) for row in shapes for shape in row)
         whole = dtype == torch.int64
         X = torch.randint(-99, 99, (times, count), generator=g) if whole else normal(g, times, count, dtype=dtype)
-        plain = {"call": EXCHANGE, "n": n, "times": times, "watched": watched, "turned": turned}
+        plain = {"call": EXCHANGE, "n": n, "times": times, "watched": watched, "turned": turned, "mixed": mixed}
         shapes = [[list(shape) for shape in row] for row in shapes]
         return Case(EXCHANGE, label(f"n={n}", dtype, note, watched), {"X": X, "shapes": shapes} | plain)
 
@@ -54,6 +56,7 @@ def cases(g):
         lists(any_shapes(g, 4), double, note="shapes that differ"),
         lists([[(0, 2), (2,), (0,)], [(3,), (0,), (1, 1)], [(0,), (0,), (0,)]], note="some are empty"),
         lists([[()] * 3] * 3, note="one number each"),
+        lists([[(2,), (3,), (1,)]] * 3, double, note="dtypes that differ", mixed=True),
         lists(any_shapes(g, 2), torch.int64, times=2, note=f"whole numbers, {twice}"),
         lists([[(2, 2)]]),
         lists([[(9 + 3 * i + 2 * j,) for j in range(4)] for i in range(4)], watched=True),
@@ -85,7 +88,7 @@ def probe(case, *objects):
     world = World(n, only=("send", "recv"))
     given = handed_out(case) if case["shapes"] else [list(case["X"][:, rank]) for rank in range(n)]
     try:
-        results = world.run(lambda comm, calls: [called(function, comm, x) for x in calls], given)
+        results = world.run(lambda comm, calls: all_calls(function, comm, calls), given)
     except Deadlock:
         if world.messages:
             raise
@@ -105,8 +108,9 @@ def handed_out(case):
     given = [[] for _ in range(n)]
     for numbers in case["X"]:
         pieces = iter(numbers.split(sizes))
-        for mine, row in zip(given, case["shapes"], strict=True):
-            mine.append([laid_out(next(pieces), shape, case["turned"]) for shape in row])
+        for rank, (mine, row) in enumerate(zip(given, case["shapes"], strict=True)):
+            parts = [laid_out(next(pieces), shape, case["turned"]) for shape in row]
+            mine.append([part.to(KINDS[(rank + j) % 3]) for j, part in enumerate(parts)] if case["mixed"] else parts)
     return given
 
 
@@ -114,11 +118,25 @@ def laid_out(numbers, shape, turned):
     return numbers.view(*shape[:-2], shape[-1], shape[-2]).mT if turned else numbers.view(shape)
 
 
-def called(function, comm, x):
-    before = list(x) if isinstance(x, list) else None
-    result = function(comm, x)
-    if before is not None and (len(x) != len(before) or any(a is not b for a, b in zip(x, before, strict=True))):
+def all_calls(function, comm, calls):
+    """What each call returns. Raises Wrong where a later one changes what an earlier one returned."""
+    results, copies = [], []
+    for x in calls:
+        results.append(called(function, comm, x) if isinstance(x, list) else function(comm, x))
+        copies.append(tree_map_only(torch.Tensor, torch.clone, results[-1]))
+    pairs = zip(tree_leaves(results), tree_leaves(copies), strict=True)
+    if any(isinstance(a, torch.Tensor) and not torch.equal(a, b) for a, b in pairs):
+        raise Wrong("the second call changes what the first one returned: give each call a result of its own")
+    return results
+
+
+def called(function, comm, parts):
+    before, copies = list(parts), [part.clone() for part in parts]
+    result = function(comm, parts)
+    if len(parts) != len(before) or any(a is not b for a, b in zip(parts, before, strict=True)):
         raise Wrong("the list `parts` holds other tensors afterwards: it belongs to the caller, so make a new list")
+    if not all(map(torch.equal, parts, copies)):
+        raise Wrong("a tensor of `parts` is changed in place: it belongs to the caller, so work on a copy")
     return result
 
 
@@ -149,7 +167,8 @@ def costs(world, case):
         needs = [(n - 1) * math.prod(case["X"].shape[2 + (case["call"] == SCATTER) :])] * n
     sent = [sum(m.numbers for m in world.messages if m.sender == rank) for rank in range(n)]
     worst = max(range(n), key=lambda rank: sent[rank] - times * needs[rank])
-    return traffic(world, times * needs[worst], messages=times * (n - 1)) | {"sent": sent[worst]}
+    least = times * sum(needs)
+    return traffic(world, times * needs[worst], messages=times * (n - 1), least=least) | {"sent": sent[worst]}
 
 
 EXERCISE = Exercise(
@@ -162,6 +181,8 @@ EXERCISE = Exercise(
     calls=("reduce_scatter(comm, x)", "all_gather(comm, x)", "all_to_all(comm, parts)"),
     cases=cases,
     probe=probe,
-    laws=(replace(READ, when=WATCHED), MESSAGES, SENDS),
+    laws=(replace(READ, when=WATCHED), MESSAGES, SENDS, TOO_LITTLE),
     ordered=False,
+    # Sums of a few numbers: what was rounded to float32 on its way is no such sum.
+    tolerance={torch.float64: (1e-12, 1e-12)},
 )

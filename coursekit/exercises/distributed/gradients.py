@@ -8,7 +8,7 @@ from coursekit.checking import probing
 from coursekit.checking.contract import Case, Exercise, dtype_name
 from coursekit.checking.drawing import normal, scattered
 from coursekit.checking.probing import Wrong
-from coursekit.checking.ranks import SENDS, WATCHED, at_most, measured, on_each, traffic
+from coursekit.checking.ranks import SENDS, TOO_LITTLE, WATCHED, at_most, measured, on_each, traffic
 from coursekit.world import World
 
 NAMES = ("Copy", "Sum", "Gather")
@@ -16,6 +16,7 @@ TOLD = {
     "once": "",
     "twice": "twice inside of a longer computation",
     "groups": "two groups of ranks in one graph",
+    "grid": "a sum over two ranks, and one over two others",
 }
 
 
@@ -36,8 +37,8 @@ def cases(g):
         return Case(name, ", ".join(filter(None, words)), {"X": X, "dY": dY} | plain)
 
     def all_of(name):
-        # A rank of Sum's group has the same loss as the others of it: of a loss in a smaller group that is not so.
-        groups = [] if name == "Sum" else [case(name, 4, (3,), double, "groups")]
+        # All ranks have one loss behind Sum, so it is summed in rows of ranks and then in columns.
+        groups = [case(name, 4, (3,), double, "grid" if name == "Sum" else "groups")]
         return [
             case(name, 3, (2,)),
             case(name, 3, (2, 3), double, above="turned"),
@@ -66,7 +67,10 @@ def probe(case, *classes):
         found = world.run(lambda comm, x, upstream: on_a_rank(comm, function.apply, case, x, upstream), X, dY)
     except RuntimeError as error:  # torch's own words, but for the name of the class
         if said := re.search(r"returned an (incorrect number of|invalid) gradient.*", str(error)):
-            raise Wrong(f"{name}'s backward {said[0]}") from error
+            raise Wrong(
+                f"{name}'s backward has to return a tuple with a value for each argument of forward; torch says it "
+                f"{said[0]!s}"
+            ) from error
         raise
     results, gradients = zip(*found, strict=True)
     outputs = on_each(results, "y") | on_each(gradients, "dx")
@@ -102,10 +106,19 @@ def twice(apply, x, comm):
 def in_groups(apply, x, comm):
     """Among all ranks, and among the even or the odd ones; of rows that are gathered there, the sum goes on."""
     group = comm.split(range(comm.rank % 2, comm.size, 2))
+    apply(x.cos(), group)  # of which nobody asks a gradient
     return apply(x, comm) + apply(x.sin(), group).reshape(-1, *x.shape).sum(0)
 
 
+def in_a_grid(apply, x, comm):
+    """Two by two ranks: the sum of the row, and of these the sum of the column."""
+    row, column = divmod(comm.rank, 2)
+    along = apply(x, comm.split([2 * row, 2 * row + 1]))
+    return apply(along.sin(), comm.split([column, column + 2]))
+
+
 USES = {
+    "grid": in_a_grid,
     "once": lambda apply, x, comm: apply(x, comm),
     "twice": twice,
     "groups": in_groups,
@@ -116,7 +129,7 @@ def costs(world, case):
     n, numbers = case["n"], case["X"].numel() // (1 if case["call"] == "Copy" else case["n"])
     gather = case["call"] == "Gather"
     enough = 2 * (n - 1) * numbers if gather else round(2 * (n - 1) / n * numbers)
-    return traffic(world, enough, messages=2 if gather else 1)
+    return traffic(world, enough, messages=2 if gather else 1, least=n * enough)
 
 
 CALLS = at_most(
@@ -136,6 +149,8 @@ EXERCISE = Exercise(
     calls=("Copy(x, comm)", "Sum(x, comm)", "Gather(x, comm)"),
     cases=cases,
     probe=probe,
-    laws=(CALLS, SENDS),
+    laws=(CALLS, SENDS, TOO_LITTLE),
     ordered=False,
+    # Sums of a few numbers: what was rounded to float32 on its way is no such sum.
+    tolerance={torch.float64: (1e-12, 1e-12)},
 )

@@ -102,29 +102,34 @@ def probe(case, OverlappedDDP):
 def trained(comm, world, case, OverlappedDDP):
     """What one rank sees: gradients after each step; of the last backward what was sent, and when it was over."""
     trials = [Trial(comm, case, i, OverlappedDDP) for i in range(1 + case["two"])]
-    found, quiet = {START: trials[0].state() if case["apart"] else None, GRADIENTS: []}, 0
+    start, gradients, quiet, times, numbers = trials[0].state(), [], 0, {}, []
     for step in range(case["steps"]):
         for j in range(step * case["micro"], (step + 1) * case["micro"] - 1):
-            before = sent(comm, world)
+            before = len(sent(comm, world))
             for trial in trials:
                 with trial.ddp.no_sync():
                     trial.backward(j)
-            quiet += len(sent(comm, world)) - len(before)
+            quiet += len(sent(comm, world)) - before
         if case["times"] and step == case["steps"] - 1:
             comm.barrier()
-        before, begun = sent(comm, world), world.clocks[comm.rank]
+        before, begun = len(sent(comm, world)), world.clocks[comm.rank]
         for trial in trials:
             trial.backward((step + 1) * case["micro"] - 1, last=True)
-        found[BACKWARD] = milliseconds(case, world.clocks[comm.rank] - begun)
+        times[BACKWARD] = 1e3 * (world.clocks[comm.rank] - begun)
         for trial in trials:
             trial.ddp.finish()
-        found[FINISHED] = milliseconds(case, world.clocks[comm.rank] - begun)
-        found[SENT] = case["X"].new_tensor(sent(comm, world)[len(before) :][:ROOM], dtype=torch.int64)
-        found[GRADIENTS].append(torch.cat([trial.gradients() for trial in trials]))
+        times[FINISHED] = 1e3 * (world.clocks[comm.rank] - begun)
+        numbers = (sent(comm, world)[before:] + [0] * ROOM)[:ROOM]
+        gradients.append(torch.cat([trial.gradients() for trial in trials]))
         for trial in trials:
             trial.update(none=step % 2 == 0)
-    room = torch.nn.functional.pad(found[SENT], (0, ROOM - len(found[SENT])))
-    return found | {SENT: room, QUIET: room.new_tensor(quiet), GRADIENTS: torch.stack(found[GRADIENTS])}
+    like = case["X"]
+    counts = {SENT: numbers, QUIET: quiet}
+    return (
+        {START: start, GRADIENTS: torch.stack(gradients)}
+        | {name: like.new_tensor(count, dtype=torch.int64) for name, count in counts.items()}
+        | {name: like.new_tensor(time, dtype=torch.float64) for name, time in times.items()}
+    )
 
 
 def sent(comm, world):
@@ -132,10 +137,6 @@ def sent(comm, world):
     mine = (m for m in world.messages if m.sender == comm.rank and m.kind == "all_reduce")
     back = comm.size / max(2 * (comm.size - 1), 1)  # from what a ring sends to what is in it
     return [round(m.numbers * back) for m in mine if m.numbers]
-
-
-def milliseconds(case, seconds):
-    return case["X"].new_tensor(1e3 * seconds, dtype=torch.float64)
 
 
 class Linear(nn.Module):
@@ -155,9 +156,9 @@ class Model(nn.Module):
         super().__init__()
         self.gain = nn.Parameter(case["gain"][i].detach().clone())
         biases = [case[f"b{j}"][i] if f"b{j}" in case else None for j in range(case["layers"])]
-        layers = [Linear(case[f"w{j}"][i], bias) for j, bias in enumerate(biases)]
+        layers: list[nn.Module] = [Linear(case[f"w{j}"][i], bias) for j, bias in enumerate(biases)]
         if case["frozen"]:
-            layers[1].bias.requires_grad_(False)
+            layers[1].get_parameter("bias").requires_grad_(False)
         if case["tied"]:
             layers[2].weight = layers[0].weight
         if case["times"]:

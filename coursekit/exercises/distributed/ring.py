@@ -6,7 +6,7 @@ import torch
 
 from coursekit.checking.contract import Exercise
 from coursekit.checking.drawing import Shapes
-from coursekit.checking.ranks import MESSAGES, READ, SAME_BITS, SENDS, apart, measured, on_each, traffic
+from coursekit.checking.ranks import MESSAGES, READ, SAME_BITS, SENDS, TOO_LITTLE, apart, measured, on_each, traffic
 from coursekit.world import World
 
 ROWS = Shapes("X: n N", told="n N")
@@ -47,7 +47,8 @@ def probe(case, ring_all_reduce):
     results = world.run(ring_all_reduce, list(X))
     part = math.ceil(X.shape[1] / n)
     found = on_each(results, "the sum")
-    return found | measured(X, apart=apart(results), **traffic(world, 2 * (n - 1) * part, messages=2 * (n - 1)))
+    enough = traffic(world, 2 * (n - 1) * part, messages=2 * (n - 1), least=2 * (n - 1) * X.shape[1])
+    return found | measured(X, apart=apart(results), **enough)
 
 
 EXERCISE = Exercise(
@@ -60,5 +61,5 @@ EXERCISE = Exercise(
     calls=("ring_all_reduce(comm, x)",),
     cases=cases,
     probe=probe,
-    laws=(READ, MESSAGES, SENDS, SAME_BITS),
+    laws=(READ, MESSAGES, SENDS, TOO_LITTLE, SAME_BITS),
 )

@@ -78,8 +78,8 @@ class CopyAverages(Copy):
 
 
 @copy_slip(
-    "Copy's backward does not return one value for each argument of forward: there are x and comm, and for comm it is "
-    "None."
+    "Copy's backward has to return a tuple with one value for each argument of forward: the gradient of x, and None "
+    "for comm."
 )
 class CopyReturnsOne(Copy):
     @staticmethod
@@ -103,8 +103,8 @@ class CopyRemembersOne(Copy):
 
 
 @sum_slip(
-    "Sum's backward sums once more, so that gradients are n times too large: all ranks have the same loss, each holds "
-    "its whole gradient already, and it is the gradient of every summand."
+    "Behind Sum gradients are n times too large: does its backward sum once more, or multiply by n? All ranks have the "
+    "same loss, each holds its whole gradient already, and it is the gradient of every summand."
 )
 class SumAddsBackward(Sum):
     @staticmethod
@@ -174,7 +174,7 @@ class GatherReturnsAll(Gather):
 class GatherFirstRow(Gather):
     @staticmethod
     def backward(ctx, dY):
-        return ctx.comm.reduce_scatter(dY.roll(ctx.comm.rank, 0)), None
+        return ctx.comm.all_reduce(dY)[0], None
 
 
 TRUSTED.add_mistake(
