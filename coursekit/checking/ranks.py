@@ -46,30 +46,33 @@ def traffic(world: World, enough: float, messages: float = math.inf, least: floa
     no number, too.
     """
     mine = [[m for m in world.messages if m.sender == rank] for rank in range(world.size)]
+    numbers = [sum(m.numbers for m in sent) for sent in mine]
     return {
-        "sent": max(sum(m.numbers for m in sent) for sent in mine),
+        "sent": max(numbers),
         "enough": enough,
+        "evenness": min(numbers) / max(*numbers, 1),
         "messages": max(map(len, mine)),
         "messages_enough": messages,
-        "all_sent": sum(m.numbers for m in world.messages),
+        "all_sent": sum(numbers),
         "least": least,
         "unread": world.unread,
     }
 
 
-def at_most(name: str, of: str, says: str, when: str = WATCHED) -> Law:
+def at_most(name: str, of: str, says: str, when: str = WATCHED, beside: tuple[str, ...] = ()) -> Law:
     """A cost: the measurement `name` is at most the measurement `of`. It explains no wrong value."""
     return Count(
         *(name, says, when),
         lambda n, limit, p: n > limit,
         lambda one, other: abs(one[0] - other[0]) <= _ALIKE * max(one[0], other[0]),
         of,
+        beside=beside,
         of_costs=True,
     )
 
 
 # Where a case is WATCHED.
-SENDS = at_most("sent", "enough", "a rank sends {n:.0f} numbers in all, and {of:.0f} are enough")
+SENDS = at_most("sent", "enough", "a rank sends {n:.0f} numbers in all, and {of:.0f} are enough", beside=("evenness",))
 MESSAGES = at_most("messages", "messages_enough", "a rank sends {n:.0f} messages, and {of:.0f} are enough")
 TOO_LITTLE = Count(
     "all_sent",
@@ -81,8 +84,13 @@ TOO_LITTLE = Count(
     "least",
     of_costs=True,
 )
-SAME_BITS = none(
-    "apart", "{n:.0f} ranks hold other bits than rank 0: work each number out on one rank, and send it on", WATCHED
+SAME_BITS = Count(
+    "apart",
+    "{n:.0f} ranks hold other bits than rank 0: work each number out on one rank, and send it on",
+    WATCHED,
+    lambda n, of, p: n > 0,
+    lambda one, other: one == other,
+    of_costs=True,
 )
 # In each case.
 READ = none("unread", "{n:.0f} messages were sent that nobody received")

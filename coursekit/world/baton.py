@@ -45,6 +45,11 @@ class Baton:
                     # In this thread, on a GPU too: a hook of one rank that waits must not keep the others' waiting.
                     with torch.autograd.set_multithreading_enabled(False), torch.set_grad_enabled(grad):
                         results[rank] = bodies[rank]()
+                        if torch.is_grad_enabled() != grad:  # which ends with the thread, and not with a process
+                            raise RuntimeError(
+                                "gradients are switched on or off for everything that comes after: use `with "
+                                "torch.no_grad():`, which ends with its lines"
+                            )
             except Abandoned:
                 pass
             except BaseException as error:

@@ -132,3 +132,8 @@ def check_operation(op: str) -> str:
 
 def size_in_bytes(x: Tensor) -> int:
     return x.numel() * x.element_size()
+
+
+def count(x: Tensor) -> int:
+    """How many numbers a tensor holds; a complex one is two."""
+    return x.numel() * (2 if x.is_complex() else 1)

@@ -25,6 +25,7 @@ from coursekit.world.comm import (
     check_rank,
     check_rows,
     check_tensor,
+    count,
     size_in_bytes,
 )
 from coursekit.world.network import Network, Share
@@ -134,7 +135,7 @@ class _Simulated(Comm):
         other = self.members[check_rank(self, to)]
         world.boxes[self.members, me, other].append((copy, began))
         ended = began + world.network.seconds(1, size_in_bytes(copy))
-        world.messages.append(Message("send", me, other, numbers.numel(), size_in_bytes(copy), began, ended))
+        world.messages.append(Message("send", me, other, count(numbers), size_in_bytes(copy), began, ended))
 
     def recv(self, source: int) -> Tensor:
         self._may("recv")
@@ -166,13 +167,13 @@ class _Simulated(Comm):
                 total = OPERATIONS[op](total, other)
             return [total for _ in given]
 
-        return self._start("all_reduce", kind, _copy(x), combine, network.all_reduce(self.size, x.numel()))
+        return self._start("all_reduce", kind, _copy(x), combine, network.all_reduce(self.size, count(x)))
 
     def reduce_scatter(self, x: Tensor) -> Tensor:
         self._may("reduce_scatter")
         check_rows(x, self.size, "reduce_scatter")
         kind = f"reduce_scatter of shape {tuple(x.shape)}"
-        share = network.reduce_scatter(self.size, x.numel())
+        share = network.reduce_scatter(self.size, count(x))
 
         def combine(given: list[Tensor]) -> list[Tensor]:
             total = given[0].clone()
@@ -185,7 +186,7 @@ class _Simulated(Comm):
     def all_gather(self, x: Tensor) -> Tensor:
         self._may("all_gather")
         kind = f"all_gather of shape {tuple(check_tensor(x, 'all_gather').shape)}"
-        share = network.all_gather(self.size, x.numel())
+        share = network.all_gather(self.size, count(x))
 
         def combine(given: list[Tensor]) -> list[Tensor]:
             rows = torch.stack(given)
@@ -196,7 +197,7 @@ class _Simulated(Comm):
     def all_to_all(self, parts: Sequence[Tensor]) -> list[Tensor]:
         self._may("all_to_all")
         mine = [_copy(part) for part in check_parts(parts, self.size)]
-        elsewhere = sum(part.numel() for other, part in enumerate(mine) if other != self.rank)
+        elsewhere = sum(count(part) for other, part in enumerate(mine) if other != self.rank)
 
         def combine(given: list[list[Tensor]]) -> list[list[Tensor]]:
             return [[parts[rank] for parts in given] for rank in range(self.size)]
@@ -209,7 +210,7 @@ class _Simulated(Comm):
         if source not in range(self.size):
             raise ValueError(f"broadcast from rank {source}; there are {self.size}, 0 to {self.size - 1}")
         last = (source - 1) % self.size == self.rank
-        share = network.broadcast(self.size, x.numel(), last)
+        share = network.broadcast(self.size, count(x), last)
 
         def combine(given: list[Tensor]) -> list[Tensor]:
             return [given[source] for _ in given]
@@ -221,12 +222,14 @@ class _Simulated(Comm):
         self._start("barrier", "barrier", None, list, Share(self.size - 1, 0)).wait()
 
     def split(self, ranks: Sequence[int]) -> Comm:
+        self._may("split")
         members = tuple(self.members[rank] for rank in ranks)
         if self._me not in members or len({*members}) != len(members):
             raise ValueError(f"rank {self.rank} asks for a group of {list(ranks)}: each once, and itself among them")
         return _Simulated(self.world, members, members.index(self._me))
 
     def tick(self, seconds: float, label: str = "") -> None:
+        self._may("tick")
         self.world.span(self._me, "computes", self.world.clocks[self._me] + seconds, label)
 
     def _may(self, method: str) -> None:
@@ -253,7 +256,7 @@ class _Simulated(Comm):
         collective.given[self.rank] = given
         collective.began = max(collective.began, world.clocks[me], world.out[me], world.into[me])
         # Every rank takes as long as the one that sends most.
-        bytes_each = share.numbers * (given.element_size() if isinstance(given, Tensor) else _element_size(given))
+        bytes_each = share.numbers * (_element_size(given if isinstance(given, list) else [given]))
         collective.ended = max(collective.ended, world.network.seconds(share.messages, bytes_each))
         if len(collective.given) == self.size:
             self._work_out(collective, combine)
@@ -295,5 +298,5 @@ def _copy(x: Tensor) -> Tensor:
         return x.detach().clone()
 
 
-def _element_size(given: Any) -> int:
-    return max((part.element_size() for part in given), default=0) if isinstance(given, list) else 0
+def _element_size(given: list[Tensor | None]) -> int:
+    return max((size_in_bytes(x) // max(count(x), 1) for x in given if x is not None), default=0)

@@ -28,8 +28,8 @@ def cases(g):
     def run(part, widths, sizes, plans, note, dtype=torch.float32, tokens=0, again=()):
         """Stage s maps widths[s] numbers to widths[s + 1]; the first one reads ids of so many `tokens`, if any."""
         N, stages = sum(sizes), len(widths) - 1
-        X = torch.randint(tokens, (N, 2), generator=g) if tokens else normal(g, N, widths[0], dtype=dtype)
-        given = {"X": X, "T": normal(g, N, *([2] if tokens else []), widths[-1], dtype=dtype)}
+        X = torch.randint(tokens, (N, 3), generator=g) if tokens else normal(g, N, widths[0], dtype=dtype)
+        given = {"X": X, "T": normal(g, N, *([3] if tokens else []), widths[-1], dtype=dtype)}
         for s in range(stages):
             shape = (tokens, widths[1]) if tokens and not s else (widths[s + 1], widths[s])
             given[f"W{s}"] = normal(g, *shape, dtype=dtype)
@@ -42,7 +42,7 @@ def cases(g):
 
     first, newest, turns = "all forward first", "all forward, newest first backward", "one at a time"
     return [
-        *(planned(PLAN, "one_f_one_b", *sizes) for sizes in ((4, 6), (3, 3), (2, 17), (4, 2), (5, 1), (1, 3), (6, 9))),
+        *(planned(PLAN, "one_f_one_b", *sizes) for sizes in ((4, 6), (3, 3), (2, 17), (4, 2), (5, 1), (1, 3), (9, 12))),
         run(GRADIENTS, (3, 4, 3), (2, 2), all_forward(2, 2), first),
         run(GRADIENTS, (2, 3, 2), (2, 3, 1), all_forward(2, 3), first, dtype=double),
         run(GRADIENTS, (3, 4, 1), (4, 4, 1), all_forward(2, 3), "the last is smaller"),
@@ -58,7 +58,7 @@ def cases(g):
         run(ALIVE, (2, 3, 2), (1, 2, 1), in_turns(2, 3), turns),
         run(ALIVE, (2, 3, 1), (1, 2, 1), any_order(g, 2, 3), "any order"),
         run(ALIVE, (2, 3, 2), (1, 2, 1), all_forward(2, 3), first),
-        *(planned(ZERO, "zero_bubble", *sizes) for sizes in ((4, 7), (3, 4), (2, 2), (4, 2), (1, 3), (5, 6))),
+        *(planned(ZERO, "zero_bubble", *sizes) for sizes in ((4, 7), (3, 4), (2, 2), (4, 2), (1, 3), (5, 6), (9, 12))),
     ]
 
 
@@ -187,7 +187,7 @@ class Stage(nn.Module):
         super().__init__()
         self.W, self.b = nn.Parameter(W.clone()), nn.Parameter(b.clone())
         self.first, self.reads_ids = first, reads_ids
-        self.events, self.memory, self.most = [], [], 0
+        self.events, self.memory, self.read, self.most = [], [], [], 0
 
     def forward(self, X):
         k = len(self.memory)
@@ -195,11 +195,18 @@ class Stage(nn.Module):
         self.most = max(self.most, 1 + sum(self.needed(j) or self.left(j) for j in range(k)))
         Z = nn.functional.embedding(X, self.W) + self.b if self.reads_ids else nn.functional.linear(X, self.W, self.b)
         Y = Z.tanh()
+        if self.first:
+            self.read.append(X.detach().clone())
         if Y.requires_grad:
-            Y.register_hook(lambda _: self.events.append(("B", k)))
+            Y.register_hook(lambda _: self.went_back(k))
         # The caller holds the inputs of the first stage.
         self.memory.append([StorageWeakRef(x.untyped_storage()) for x in ((Y,) if self.first else (X, Y))])
         return Y
+
+    def went_back(self, k):
+        """One step may ask twice: for the input's gradient first, and then for the weights'."""
+        if self.events[-1] != ("B", k):
+            self.events.append(("B", k))
 
     def needed(self, k):
         return ("B", k) not in self.events
@@ -241,15 +248,35 @@ def one_batch(comm, run_stage, module, plans, inputs, targets):
     """What `run_stage` returns. Raises Wrong where what it was given is no longer what it was."""
 
     def loss(Y, i):
+        asked.append(i)
         return (Y - targets[i]).square().sum() / len(targets[i])
 
-    plan, given = list(plans[comm.rank]), list(inputs)
+    plan, given, asked = list(plans[comm.rank]), list(inputs), []
+    frozen = [p.requires_grad for p in module.parameters()]
     returned = run_stage(comm, module, plan, given, loss)
     if plan != plans[comm.rank] or len(given) != len(inputs) or any(map(lambda a, b: a is not b, given, inputs)):
         raise Wrong(f"on stage {comm.rank} the lists `plan` or `inputs` are others afterwards: they are the caller's")
+    if comm.rank == comm.size - 1 and sorted(asked) != [*range(len(inputs))]:
+        raise Wrong(
+            f"the loss is asked for the micro-batches {told(asked)}: there are 0 to {len(inputs) - 1}, each once"
+        )
+    order = [i for kind, i in plan if kind == "F"]
+    if comm.rank == 0 and (odd := [i for X, i in zip(module.read, order, strict=False) if not same(X, inputs[i])]):
+        raise Wrong(f"at F{odd[0]} of its plan the first stage reads another micro-batch than inputs[{odd[0]}]")
+    module.read.clear()
+    if frozen != [p.requires_grad for p in module.parameters()]:
+        raise Wrong(f"stage {comm.rank} changes which weights of its module can learn: that is for its user to choose")
     if not module.training:
         raise Wrong(f"stage {comm.rank} switches its module to evaluation mode, which is for its user to choose")
     return returned
+
+
+def same(X, given):
+    return X.shape == given.shape and torch.equal(X, given)
+
+
+def told(numbers):
+    return ", ".join(map(str, numbers[:12])) or "none"
 
 
 def gradients(module, s):

@@ -6,6 +6,7 @@ import torch
 
 from coursekit.checking.contract import Exercise
 from coursekit.checking.drawing import Shapes
+from coursekit.checking.probing import Wrong
 from coursekit.checking.ranks import MESSAGES, READ, SAME_BITS, SENDS, TOO_LITTLE, apart, measured, on_each, traffic
 from coursekit.world import World
 
@@ -15,8 +16,8 @@ ROWS = Shapes("X: n N", told="n N")
 def cases(g):
     double = torch.float64
 
-    def case(part, n, N, watched=False, **given):
-        return ROWS.cases(g)(part, n=n, N=N, watched=watched, **given)
+    def case(part, n, N, watched=False, times=1, **given):
+        return ROWS.cases(g)(part, n=n, N=N, watched=watched, times=times, **given)
 
     return [
         case("the sum", 4, 12),
@@ -31,7 +32,9 @@ def cases(g):
         case("the way", 4, 40, watched=True),
         case("the way", 5, 37, watched=True, dtype=double),
         case("the way", 2, 9, watched=True),
-        case("the way", 8, 64, watched=True),
+        case("the way", 9, 200, watched=True),
+        case("the way", 5, 3, watched=True),
+        case("the way", 3, 7, watched=True, times=2, note="two calls"),
     ]
 
 
@@ -44,11 +47,29 @@ def far_apart(g, n, N):
 def probe(case, ring_all_reduce):
     X, n = case["X"], case["n"]
     world = World(n, only=("send", "recv"))
-    results = world.run(ring_all_reduce, list(X))
-    part = math.ceil(X.shape[1] / n)
+    times, N = case["times"], X.shape[1]
+    calls = world.run(
+        lambda comm, x: [called(ring_all_reduce, comm, x if k == 1 else k * x) for k in range(1, times + 1)], list(X)
+    )
+    results, *others = zip(*calls, strict=True)
     found = on_each(results, "the sum")
-    enough = traffic(world, 2 * (n - 1) * part, messages=2 * (n - 1), least=2 * (n - 1) * X.shape[1])
+    for again in others:
+        found |= on_each(again, "the sum of the second call")
+    rounds = times * 2 * (n - 1)
+    enough = traffic(world, rounds * math.ceil(N / n), messages=rounds, least=rounds * N)
     return found | measured(X, apart=apart(results), **enough)
+
+
+def called(ring_all_reduce, comm, x):
+    """A call's result. Raises Wrong where it is the caller's own tensor."""
+    total = ring_all_reduce(comm, x)
+    if isinstance(total, torch.Tensor) and len(x) and looks_into(total) == looks_into(x):
+        raise Wrong("what it returns looks into x: give the sum as a new tensor, also where there is one rank")
+    return total
+
+
+def looks_into(x):
+    return x.untyped_storage().data_ptr()
 
 
 EXERCISE = Exercise(

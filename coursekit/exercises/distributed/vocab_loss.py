@@ -1,10 +1,13 @@
 """vocab_parallel_loss(comm, logits, y): the cross-entropy of each token, each rank with a part of the vocabulary."""
 
+import math
+
 import torch
 
 from coursekit.checking import probing
 from coursekit.checking.contract import Exercise
 from coursekit.checking.drawing import Shapes
+from coursekit.checking.probing import Wrong
 from coursekit.checking.ranks import SENDS, measured, on_each, traffic
 from coursekit.world import World
 
@@ -43,6 +46,8 @@ def cases(g):
         rows_apart(case("gradients", 3, 4, 2, dtype=double, note="rows near 900 and near -900")),
         case("what is sent", 2, 4, 24),
         case("what is sent", 4, 4, 9, dtype=double),
+        case("what is sent", 8, 6, 40),
+        case("gradients", 2, 3, 4, dtype=double, note="two losses in one graph", two=True),
     ]
 
 
@@ -70,15 +75,21 @@ def probe(case, vocab_parallel_loss):
         outputs |= on_each([of_rank[name] for of_rank in found], name)
     if not case["watched"]:
         return outputs
-    return outputs | measured(case["Z"], **traffic(world, 3 * round(2 * (n - 1) / n * case["N"])))
+    return outputs | measured(case["Z"], **traffic(world, math.ceil(3 * 2 * (n - 1) / n * case["N"])))
 
 
 def on_a_rank(comm, function, case, Z):
     if "dL" not in case:
-        return {"loss": function(comm, Z, case["y"])}
+        loss = function(comm, Z, case["y"])
+        if Z.requires_grad:
+            raise Wrong("gradients of the caller's logits are asked for (requires_grad_): they stay as they are")
+        return {"loss": loss}
     Z = Z.detach().requires_grad_()
     loss = probing.returned(function(comm, Z, case["y"]), "loss")
-    return {"loss": loss.detach(), "dlogits": probing.gradients(loss, {"logits": Z}, case["dL"])["dlogits"]}
+    found = {"loss": loss.detach()}
+    if case.get("two"):  # and the logits go elsewhere, too
+        loss = loss + probing.returned(function(comm, Z.sin(), case["y"].flip(0)), "loss") + Z.cos().sum(-1)
+    return found | {"dlogits": probing.gradients(loss, {"logits": Z}, case["dL"])["dlogits"]}
 
 
 EXERCISE = Exercise(
