@@ -8,7 +8,7 @@ from coursekit.checking.contract import Case, Exercise, dtype_name
 from coursekit.checking.drawing import normal
 from coursekit.checking.laws import Count, as_measurements
 from coursekit.checking.probing import Wrong, number, texts
-from coursekit.checking.ranks import WATCHED
+from coursekit.checking.ranks import TOO_LITTLE, WATCHED
 from coursekit.world import Deadlock, World
 from coursekit.world.schedules import HALVES, WHOLE, most_alive, timetable
 
@@ -186,7 +186,8 @@ class Stage(nn.Module):
     def __init__(self, W, b, first, reads_ids):
         super().__init__()
         self.W, self.b = nn.Parameter(W.clone()), nn.Parameter(b.clone())
-        self.first, self.reads_ids = first, reads_ids
+        self.first, self.reads_ids, self.calls = first, reads_ids, 0
+        self.register_forward_pre_hook(lambda *_: self.called())
         self.events, self.memory, self.read, self.most = [], [], [], 0
 
     def forward(self, X):
@@ -202,6 +203,9 @@ class Stage(nn.Module):
         # The caller holds the inputs of the first stage.
         self.memory.append([StorageWeakRef(x.untyped_storage()) for x in ((Y,) if self.first else (X, Y))])
         return Y
+
+    def called(self):
+        self.calls += 1
 
     def went_back(self, k):
         """One step may ask twice: for the input's gradient first, and then for the weights'."""
@@ -221,7 +225,8 @@ def worked(case, run_stage, plans, limits):
     stages, m, X, T = case["stages"], case["m"], case["X"], case["T"]
     modules = [Stage(case[f"W{s}"], case[f"b{s}"], s == 0, bool(case["tokens"]) and s == 0) for s in range(stages)]
     batches = [(plans, X.split(case["sizes"]), T.split(case["sizes"]))]
-    if case["again"]:  # with other sizes, and one at a time
+    if case["again"]:  # with other sizes, and one at a time; and at rest
+        modules[-1].eval()
         n = sum(case["again"])
         turns = [[(kind, i) for i in range(len(case["again"])) for kind in "FB"]] * stages
         batches.append((turns, X[-n:].split(case["again"]), T[-n:].split(case["again"])))
@@ -239,7 +244,10 @@ def worked(case, run_stage, plans, limits):
     steps = map(first_astray, modules, plans)
     step, stage = min(((step, s) for s, step in enumerate(steps) if step), default=(0, 0))
     more = max(len(module.memory) for module in modules) - m
-    watched = {"unread": world.unread, "more_calls": more, "astray": step, "who": stage}
+    rows = X.shape[0] * (X.shape[1] if case["tokens"] else 1)
+    travel = 2 * rows * sum(len(case[f"b{s}"]) for s in range(stages - 1))  # forward, and their gradients back
+    sent = {"unread": world.unread, "all_sent": sum(m.numbers for m in world.messages), "least": travel}
+    watched = sent | {"more_calls": more, "astray": step, "who": stage}
     over = too_alive([module.most for module in modules], limits)
     return found | {"the mean loss": losses} | as_measurements(watched | over, X.device)
 
@@ -252,7 +260,7 @@ def one_batch(comm, run_stage, module, plans, inputs, targets):
         return (Y - targets[i]).square().sum() / len(targets[i])
 
     plan, given, asked = list(plans[comm.rank]), list(inputs), []
-    frozen = [p.requires_grad for p in module.parameters()]
+    frozen, mode = [p.requires_grad for p in module.parameters()], module.training
     returned = run_stage(comm, module, plan, given, loss)
     if plan != plans[comm.rank] or len(given) != len(inputs) or any(map(lambda a, b: a is not b, given, inputs)):
         raise Wrong(f"on stage {comm.rank} the lists `plan` or `inputs` are others afterwards: they are the caller's")
@@ -266,8 +274,10 @@ def one_batch(comm, run_stage, module, plans, inputs, targets):
     module.read.clear()
     if frozen != [p.requires_grad for p in module.parameters()]:
         raise Wrong(f"stage {comm.rank} changes which weights of its module can learn: that is for its user to choose")
-    if not module.training:
-        raise Wrong(f"stage {comm.rank} switches its module to evaluation mode, which is for its user to choose")
+    if module.training != mode:
+        raise Wrong(f"stage {comm.rank} switches its module to another mode (train or eval): that is for its user")
+    if module.calls < len(module.memory):
+        raise Wrong(f"stage {comm.rank} calls its module's forward: call the module itself, or hooks are passed by")
     return returned
 
 
@@ -280,9 +290,9 @@ def told(numbers):
 
 
 def gradients(module, s):
-    if missing := [name for name, p in module.named_parameters() if p.grad is None]:
+    if missing := [name for name, p in module.named_parameters() if p.requires_grad and p.grad is None]:
         raise Wrong(f"the weights of stage {s} have no gradient afterwards ({', '.join(missing)} of its module)")
-    return torch.cat([p.grad.flatten() for p in module.parameters()])
+    return torch.cat([p.grad.flatten() for p in module.parameters() if p.requires_grad])
 
 
 def first_astray(module, plan):
@@ -321,6 +331,7 @@ EXERCISE = Exercise(
     cases=cases,
     probe=probe,
     laws=(
+        TOO_LITTLE,
         is_none("unread", "{n:.0f} messages were sent that nobody received", WATCHED),
         is_none(
             "more_calls", "a stage calls its module {n:.0f} times more often than there are micro-batches", WATCHED

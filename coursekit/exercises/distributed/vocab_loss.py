@@ -8,7 +8,7 @@ from coursekit.checking import probing
 from coursekit.checking.contract import Exercise
 from coursekit.checking.drawing import Shapes
 from coursekit.checking.probing import Wrong
-from coursekit.checking.ranks import SENDS, measured, on_each, traffic
+from coursekit.checking.ranks import SENDS, TOO_LITTLE, measured, on_each, traffic
 from coursekit.world import World
 
 LOGITS = Shapes("Z: n N V, dL: N", told="n N V")
@@ -46,7 +46,7 @@ def cases(g):
         rows_apart(case("gradients", 3, 4, 2, dtype=double, note="rows near 900 and near -900")),
         case("what is sent", 2, 4, 24),
         case("what is sent", 4, 4, 9, dtype=double),
-        case("what is sent", 8, 6, 40),
+        case("what is sent", 8, 6, 3),
         case("gradients", 2, 3, 4, dtype=double, note="two losses in one graph", two=True),
     ]
 
@@ -75,7 +75,8 @@ def probe(case, vocab_parallel_loss):
         outputs |= on_each([of_rank[name] for of_rank in found], name)
     if not case["watched"]:
         return outputs
-    return outputs | measured(case["Z"], **traffic(world, math.ceil(3 * 2 * (n - 1) / n * case["N"])))
+    total = 2 * (n - 1) * case["N"]  # of all ranks, for the sum of one number a token
+    return outputs | measured(case["Z"], **traffic(world, math.ceil(3 * total / n), least=total))
 
 
 def on_a_rank(comm, function, case, Z):
@@ -102,7 +103,7 @@ EXERCISE = Exercise(
     calls=("vocab_parallel_loss(comm, logits, y)",),
     cases=cases,
     probe=probe,
-    laws=(SENDS,),
+    laws=(SENDS, TOO_LITTLE),
     # Near 300 neighbours in float32 are 3e-5 apart, and the maximum may be added to the logarithm.
     tolerance={torch.float32: (1e-5, 1e-4)},
 )

@@ -33,14 +33,14 @@ def averaged(comm, model, tokens, *, chosen=chosen_of, mine=weighted, total=tota
         put(p, (reduce(comm, x) if reduce else comm.all_reduce(x)) / everybody)
 
 
-@wrong("plain", "the given code")
+@wrong("plain", "the given code", true='as_given')
 def given_average(comm, model, tokens):
     for p in model.parameters():
         if p.grad is not None:
             p.grad = comm.all_reduce(p.grad) / comm.size
 
 
-@wrong("plain", "half mended: every parameter that trains, and the mean of means")
+@wrong("plain", "half mended: every parameter that trains, and the mean of means", true='PlainMean')
 def mean_of_means(comm, model, tokens):
     averaged(
         comm,
@@ -51,12 +51,12 @@ def mean_of_means(comm, model, tokens):
     )
 
 
-@wrong("plain", "half mended: weighted by tokens, and divided by the number of ranks")
+@wrong("plain", "half mended: weighted by tokens, and divided by the number of ranks", advice='is 11 times what is expected')
 def divided_by_ranks(comm, model, tokens):
     averaged(comm, model, tokens, total=lambda comm, tokens: comm.size)
 
 
-@wrong("plain", "half mended: the mean of means over ranks that have tokens")
+@wrong("plain", "half mended: the mean of means over ranks that have tokens", true='MeanOfTheActive')
 def mean_over_active(comm, model, tokens):
     averaged(
         comm,
@@ -67,17 +67,17 @@ def mean_over_active(comm, model, tokens):
     )
 
 
-@wrong("plain", "the sum over tokens")
+@wrong("plain", "the sum over tokens", told='tokens 11: body.weight.grad on rank 0 is 11 times')
 def sum_of_tokens(comm, model, tokens):
     averaged(comm, model, tokens, total=lambda comm, tokens: 1)
 
 
-@wrong("plain", "divided by the rank's own tokens")
+@wrong("plain", "divided by the rank's own tokens", advice='is 4\\.5 times what is expected')
 def own_tokens(comm, model, tokens):
     averaged(comm, model, tokens, total=lambda comm, tokens: tokens)
 
 
-@wrong("plain", "half mended: weighted by tokens, and a rank without a gradient does not come")
+@wrong("plain", "half mended: weighted by tokens, and a rank without a gradient does not come", true='UnusedLeftOut')
 def skips_none(comm, model, tokens):
     total = total_of(comm, tokens)
     for p in model.parameters():
@@ -85,7 +85,7 @@ def skips_none(comm, model, tokens):
             p.grad = comm.all_reduce(p.grad * tokens) / total
 
 
-@wrong("named", "divided by the tokens of the ranks that have used the parameter")
+@wrong("named", "divided by the tokens of the ranks that have used the parameter", true='UsersAlone')
 def tokens_of_users(comm, model, tokens):
     for p in chosen_of(model):
         used = torch.tensor(float(tokens if p.grad is not None else 0), dtype=torch.float64)
@@ -93,7 +93,7 @@ def tokens_of_users(comm, model, tokens):
         p.grad = comm.all_reduce(weighted(p, tokens)) / max(total, 1)
 
 
-@wrong("named", "the same, and 0 / 0 where nobody has used it")
+@wrong("named", "the same, and 0 / 0 where nobody has used it", told='nobody has used body.weight, float64: body.weight.grad on rank 1 is NaN')
 def nobody_is_nan(comm, model, tokens):
     total = total_of(comm, tokens)
     for p in chosen_of(model):
@@ -101,7 +101,7 @@ def nobody_is_nan(comm, model, tokens):
         p.grad = comm.all_reduce(weighted(p, tokens)) / total * (users / users).to(p.dtype)
 
 
-@wrong("named", "where a rank has not used a parameter, its p.grad stays None there")
+@wrong("named", "where a rank has not used a parameter, its p.grad stays None there", true='NotPutBack')
 def none_stays(comm, model, tokens):
     def put(p, mean):
         if p.grad is not None:
@@ -110,12 +110,12 @@ def none_stays(comm, model, tokens):
     averaged(comm, model, tokens, put=put)
 
 
-@wrong("named", "what is frozen gets zeros")
+@wrong("named", "what is frozen gets zeros", true='FrozenToo')
 def frozen_too(comm, model, tokens):
     averaged(comm, model, tokens, chosen=lambda model: list(model.parameters()))
 
 
-@wrong("named", "what is frozen is sent, and left alone then")
+@wrong("named", "what is frozen is sent, and left alone then", told='numbers in all, and 184 are enough')
 def frozen_sent(comm, model, tokens):
     def put(p, mean):
         if p.requires_grad:
@@ -135,7 +135,7 @@ def ends_at_frozen(comm, model, tokens):
     averaged(comm, model, tokens, chosen=chosen)
 
 
-@wrong("named", "a parameter under two names is weighted twice, in place")
+@wrong("named", "a parameter under two names is weighted twice, in place", true='TiedTwice')
 def tied_weighted_twice(comm, model, tokens):
     every = [p for _, p in model.named_parameters(remove_duplicate=False) if p.requires_grad]
     total = total_of(comm, tokens)
@@ -145,7 +145,7 @@ def tied_weighted_twice(comm, model, tokens):
         p.grad = comm.all_reduce(p.grad) / total
 
 
-@wrong("named", "a parameter under two names is sent twice: the mean of equal means is the same")
+@wrong("named", "a parameter under two names is sent twice: the mean of equal means is the same", true='TiedSentTwice')
 def tied_sent_twice(comm, model, tokens):
     averaged(
         comm,
@@ -163,7 +163,7 @@ def in_float32(comm, model, tokens):
     averaged(comm, model, tokens, reduce=reduce)
 
 
-@wrong("named", "one long vector of the widest dtype, whose pieces are put in as they are")
+@wrong("named", "one long vector of the widest dtype, whose pieces are put in as they are", told="assign a gradient with dtype 'double'")
 def promoted(comm, model, tokens):
     params = chosen_of(model)
     flat = comm.all_reduce(torch.cat([weighted(p, tokens).flatten() for p in params])) / total_of(comm, tokens)
@@ -171,7 +171,7 @@ def promoted(comm, model, tokens):
         p.grad = piece.view_as(p)
 
 
-@wrong("named", "0 times NaN is NaN")
+@wrong("named", "0 times NaN is NaN", true='NaNOfNothing')
 def zero_times_nan(comm, model, tokens):
     averaged(
         comm,
@@ -181,12 +181,12 @@ def zero_times_nan(comm, model, tokens):
     )
 
 
-@wrong("named", "what stands in p.grad of a rank without tokens counts as one token")
+@wrong("named", "what stands in p.grad of a rank without tokens counts as one token", told='no gradients where there are none, float64: scale.grad on rank 1 is')
 def one_token_at_least(comm, model, tokens):
     averaged(comm, model, max(tokens, 1))
 
 
-@wrong("named", "every NaN and infinity is 0, that of a rank with tokens too")
+@wrong("named", "every NaN and infinity is 0, that of a rank with tokens too", true='HidesNaN')
 def nan_hidden(comm, model, tokens):
     averaged(
         comm,
@@ -196,7 +196,7 @@ def nan_hidden(comm, model, tokens):
     )
 
 
-@wrong("named", "a gradient that has a NaN is left out")
+@wrong("named", "a gradient that has a NaN is left out", true='HidesNaN', told='expected nan')
 def skips_nan(comm, model, tokens):
     def mine(p, tokens):
         x = weighted(p, tokens)
@@ -205,13 +205,13 @@ def skips_nan(comm, model, tokens):
     averaged(comm, model, tokens, mine=mine)
 
 
-@wrong("named", "a rank without tokens returns at once")
+@wrong("named", "a rank without tokens returns at once", told='rank 1 has ended')
 def returns_early(comm, model, tokens):
     if tokens:
         averaged(comm, model, tokens)
 
 
-@wrong("named", "a rank without tokens makes its gradients zeros, of which some are None")
+@wrong("named", "a rank without tokens makes its gradients zeros, of which some are None", told="'NoneType' object has no attribute 'zero_'")
 def zeros_in_place(comm, model, tokens):
     if tokens == 0:
         for p in chosen_of(model):
@@ -219,7 +219,7 @@ def zeros_in_place(comm, model, tokens):
     averaged(comm, model, tokens)
 
 
-@wrong("named", "a rank without tokens sends zeros, and does not take what comes back")
+@wrong("named", "a rank without tokens sends zeros, and does not take what comes back", told="other ranks' gradients are not the last one's")
 def empty_keeps_its_own(comm, model, tokens):
     def put(p, mean):
         if tokens:
@@ -228,7 +228,7 @@ def empty_keeps_its_own(comm, model, tokens):
     averaged(comm, model, tokens, put=put)
 
 
-@wrong("plain", "added to what stands in p.grad")
+@wrong("plain", "added to what stands in p.grad", told='is 2 times what is expected')
 def added(comm, model, tokens):
     def put(p, mean):
         p.grad = mean if p.grad is None else p.grad + mean
@@ -236,22 +236,22 @@ def added(comm, model, tokens):
     averaged(comm, model, tokens, put=put)
 
 
-@wrong("plain", "everything is gathered, and added on each rank: n / 2 times as much is sent")
+@wrong("plain", "everything is gathered, and added on each rank: n / 2 times as much is sent", true='Gathered')
 def gathers(comm, model, tokens):
     averaged(comm, model, tokens, reduce=lambda comm, x: comm.all_gather(x).sum(0))
 
 
-@wrong("plain", "gathered, and added from the rank's own on: other bits on other ranks")
+@wrong("plain", "gathered, and added from the rank's own on: other bits on other ranks", told="other ranks' gradients are not the last one's")
 def own_first(comm, model, tokens):
     averaged(comm, model, tokens, reduce=lambda comm, x: comm.all_gather(x).roll(-comm.rank, 0).sum(0))
 
 
-@wrong("plain", "the others' sum and the own one are put together anew: other bits on other ranks")
+@wrong("plain", "the others' sum and the own one are put together anew: other bits on other ranks", told="other ranks' gradients are not the last one's")
 def others_and_mine(comm, model, tokens):
     averaged(comm, model, tokens, reduce=lambda comm, x: (comm.all_reduce(x) - 3 * x) + 3 * x)
 
 
-@wrong("plain", "an all-reduce of NaN flags as large as the gradients")
+@wrong("plain", "an all-reduce of NaN flags as large as the gradients", told='numbers in all, and 184 are enough')
 def masks_sent(comm, model, tokens):
     def reduce(comm, x):
         bad = comm.all_reduce((~x.isfinite()).to(x.dtype)) > 0
@@ -260,7 +260,7 @@ def masks_sent(comm, model, tokens):
     averaged(comm, model, tokens, reduce=reduce)
 
 
-@wrong("far", "gradients travel in float16")
+@wrong("far", "gradients travel in float16", told='a step in a coarser dtype')
 def in_half(comm, model, tokens):
     averaged(comm, model, tokens, reduce=lambda comm, x: comm.all_reduce(x.half()).to(x.dtype))
 
@@ -277,7 +277,7 @@ def rounded_share(comm, model, tokens):
     )
 
 
-@wrong("large", "tokens are counted in 16 bits")
+@wrong("large", "tokens are counted in 16 bits", told='tokens 2000003, 6, 700001, float64: embed.weight.grad on rank 2 is 207.2 times')
 def tokens_in_16_bits(comm, model, tokens):
     def total(comm, tokens):
         return comm.all_reduce(torch.tensor([tokens]).to(torch.int16)).item()
@@ -285,36 +285,36 @@ def tokens_in_16_bits(comm, model, tokens):
     averaged(comm, model, tokens, total=total)
 
 
-@wrong("large", "tokens are counted in float16, which ends at 65,504")
+@wrong("large", "tokens are counted in float16, which ends at 65,504", told='tokens 2000003, 6, 700001, float64: embed.weight.grad on rank 2 is 0 everywhere')
 def tokens_in_half(comm, model, tokens):
     averaged(comm, model, tokens, total=lambda comm, t: comm.all_reduce(torch.tensor(float(t)).half()).item())
 
 
-@wrong("ones", "a rank with one token counts as one without")
+@wrong("ones", "a rank with one token counts as one without", advice='is 0 everywhere')
 def one_is_none(comm, model, tokens):
     averaged(comm, model, tokens if tokens > 1 else 0, total=lambda comm, t: max(total_of(comm, tokens), 1))
 
 
-@wrong("ones", "one rank alone multiplies by its tokens, and does not divide")
+@wrong("ones", "one rank alone multiplies by its tokens, and does not divide", told='tokens 11: body.weight.grad on rank 0 is 11 times')
 def alone(comm, model, tokens):
     averaged(comm, model, tokens, total=lambda comm, t: total_of(comm, t) if comm.size > 1 else 1)
 
 
-@wrong("again", "the total of the first call is kept on the comm")
+@wrong("again", "the total of the first call is kept on the comm", told='second step')
 def kept_total(comm, model, tokens):
     if not hasattr(comm, "total"):
         comm.total = total_of(comm, tokens)
     averaged(comm, model, tokens, total=lambda comm, tokens: comm.total)
 
 
-@wrong("again", "the rank's share of the first call is kept on the comm")
+@wrong("again", "the rank's share of the first call is kept on the comm", told='another step with other tokens: scale.grad, second step')
 def kept_share(comm, model, tokens):
     if not hasattr(comm, "share"):
         comm.share = tokens / total_of(comm, tokens)
     averaged(comm, model, comm.share, total=lambda comm, tokens: 1)
 
 
-@wrong("again", "which parameters somebody uses is asked at the first call, and kept on the comm")
+@wrong("again", "which parameters somebody uses is asked at the first call, and kept on the comm", told='second step')
 def kept_used(comm, model, tokens):
     if not hasattr(comm, "used"):
         flags = [float(p.grad is not None and tokens > 0) for p in chosen_of(model)]
@@ -324,28 +324,30 @@ def kept_used(comm, model, tokens):
         return [p for p, used in zip(chosen_of(model), comm.used, strict=True) if used]
 
     averaged(comm, model, tokens, chosen=chosen)
+    for p, used in zip(chosen_of(model), comm.used, strict=True):
+        p.grad = p.grad if used else None
 
 
-@wrong("given", "the model is in evaluation mode afterwards")
+@wrong("given", "the model is in evaluation mode afterwards", told='mode')
 def evaluates(comm, model, tokens):
     model.eval()
     averaged(comm, model, tokens)
 
 
-@wrong("given", "the total becomes a buffer of the model, and part of its state_dict")
+@wrong("given", "the total becomes a buffer of the model, and part of its state_dict", told='a buffer of the model')
 def new_buffer(comm, model, tokens):
     model.register_buffer("tokens", torch.tensor(total_of(comm, tokens)))
     averaged(comm, model, tokens, total=lambda comm, tokens: model.tokens.item())
 
 
-@wrong("given", "buffers are averaged as well, which differ between ranks")
+@wrong("given", "buffers are averaged as well, which differ between ranks", told='a buffer of the model is changed')
 def buffers_too(comm, model, tokens):
     averaged(comm, model, tokens)
     for b in model.buffers():
         b.copy_(comm.all_reduce(b) / comm.size)
 
 
-@wrong("given", "parameters are made those of rank 0")
+@wrong("given", "parameters are made those of rank 0", told='numbers in all, and 184 are enough')
 def parameters_too(comm, model, tokens):
     averaged(comm, model, tokens)
     with torch.no_grad():
@@ -353,14 +355,14 @@ def parameters_too(comm, model, tokens):
             p.copy_(comm.broadcast(p))
 
 
-@wrong("given", "a frozen parameter is trained afterwards")
+@wrong("given", "a frozen parameter is trained afterwards", told='requires_grad|trained now|is frozen before')
 def unfrozen(comm, model, tokens):
     for p in model.parameters():
         p.requires_grad_(True)
     averaged(comm, model, tokens)
 
 
-@wrong("given", "a step of SGD is taken as well")
+@wrong("given", "a step of SGD is taken as well", told='the parameter scale is another one afterwards, or has other numbers')
 def steps(comm, model, tokens):
     averaged(comm, model, tokens)
     with torch.no_grad():
@@ -382,13 +384,13 @@ def by_memory(comm, model, tokens):
     comm.barrier()
 
 
-@wrong("surroundings", "float64 becomes the default dtype")
+@wrong("surroundings", "float64 becomes the default dtype", told="changes torch's default dtype")
 def default_dtype(comm, model, tokens):
     torch.set_default_dtype(torch.float64)
     averaged(comm, model, tokens)
 
 
-@wrong("surroundings", "gradients are switched off for good")
+@wrong("surroundings", "gradients are switched off for good", told='leaves gradients switched off')
 def switched_off(comm, model, tokens):
     torch.set_grad_enabled(False)
     averaged(comm, model, tokens)

@@ -111,7 +111,7 @@ class CopyOneGradient(Copies):
         return ctx.comm.all_reduce(dy)
 
 
-@wrong("plain", "a list of two gradients: torch takes it for one, and a tuple is needed", COPY, told="a list")
+@wrong("plain", "a list of two gradients: torch takes it for one, and a tuple is needed", COPY, true="CopyReturnsOne")
 class CopyList(Copies):
     @staticmethod
     def backward(ctx, dy):
@@ -432,7 +432,7 @@ class SumDivides(Sums):
         return dy / ctx.comm.size, None
 
 
-@wrong("plain", "backward multiplies by n", SUM, told="n times")
+@wrong("plain", "backward multiplies by n", SUM, true="SumAddsBackward")
 class SumMultiplies(Sums):
     @staticmethod
     def backward(ctx, dy):
@@ -934,7 +934,7 @@ class GatherFour(Gathers):
     "unwatched",
     "all rows are all-reduced, with two numbers packed into a complex one",
     GATHER,
-    told="a rank sends 90 numbers",
+    true="GatherReducesAll",
 )
 class GatherPacked(Gathers):
     @staticmethod

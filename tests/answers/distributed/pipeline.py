@@ -493,7 +493,7 @@ class NewestBack(Run):
         return self.kept.pop(next(reversed(self.kept)))
 
 
-@wrong("named", "the k-th F is micro-batch k", at=RUN)
+@wrong("named", "the k-th F is micro-batch k", true="CountsInputs", at=RUN)
 @work
 class CountedForward(Run):
     def begin(self):
@@ -695,18 +695,6 @@ class CallsAgain(Run):
             self.comm.send(X.grad, self.comm.rank - 1)
 
 
-@wrong("unwatched", "copies of all inputs and outputs are kept", at=RUN)
-@work
-class KeepsCopies(Run):
-    def begin(self):
-        self.all = []
-
-    def call(self, X):
-        Y = super().call(X)
-        self.all.append((X.detach().clone(), Y.detach().clone()))
-        return Y
-
-
 @wrong("unwatched", "module.forward: whoever has put a hook on the module is passed by", at=RUN)
 @work
 class PastTheHooks(Run):
@@ -809,13 +797,6 @@ class Trains(Run):
 class Evaluates(Run):
     def begin(self):
         self.module.eval()
-
-
-@wrong("given", "weights that the caller has frozen are thawed", at=RUN)
-@work
-class Thaws(Run):
-    def begin(self):
-        self.module.requires_grad_(True)
 
 
 @wrong(
