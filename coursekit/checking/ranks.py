@@ -33,9 +33,13 @@ def on_each(results: Sequence[Any], name: str) -> Outputs:
 
 
 def apart(results: Sequence[Tensor]) -> int:
-    """How many ranks hold other bits than rank 0."""
+    """How many ranks hold other bits than rank 0; NaN is NaN."""
     first = results[0]
-    return sum(x.shape != first.shape or x.dtype != first.dtype or not torch.equal(x, first) for x in results[1:])
+    return sum(x.shape != first.shape or x.dtype != first.dtype or not _equal(x, first) for x in results[1:])
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    return bool(((one == other) | (one.isnan() & other.isnan())).all())
 
 
 def traffic(world: World, enough: float, messages: float = math.inf, least: float = 0.0) -> dict[str, float]:
@@ -111,7 +115,7 @@ class Living(TorchDispatchMode):
     def __init__(self, given: Iterable[Tensor] = ()) -> None:
         super().__init__()
         self.most = 0
-        self._held: dict[int, tuple[StorageWeakRef, int]] = {}
+        self._held: dict[int, tuple[StorageWeakRef, int]] = {}  # with the bytes of a number
         self._given = {x.untyped_storage()._cdata: StorageWeakRef(x.untyped_storage()) for x in given}
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
@@ -120,13 +124,24 @@ class Living(TorchDispatchMode):
         if new := [x for x in made if not self._known(x.untyped_storage()._cdata)]:
             for x in new:
                 storage = x.untyped_storage()
-                self._held[storage._cdata] = (StorageWeakRef(storage), storage.nbytes() // x.element_size())
+                self._held[storage._cdata] = (StorageWeakRef(storage), x.element_size())
             self._held = {key: held for key, held in self._held.items() if not held[0].expired()}
-            self.most = max(self.most, sum(numbers for _, numbers in self._held.values()))
+            self.most = max(self.most, self.now)
         return result
+
+    @property
+    def now(self) -> int:
+        """The numbers that are held now: a storage may have become smaller, or larger."""
+        return sum(_numbers(*held) for held in self._held.values())
 
     def _known(self, key: int) -> bool:
         # An address comes again when its memory is free.
         if key in self._given and not self._given[key].expired():
             return True
         return key in self._held and not self._held[key][0].expired()
+
+
+def _numbers(reference: StorageWeakRef, size: int) -> int:
+    """How many numbers of so many bytes a storage has, 0 where it is gone."""
+    storage = torch.UntypedStorage._new_with_weak_ptr(reference.cdata)
+    return 0 if storage is None else storage.nbytes() // size

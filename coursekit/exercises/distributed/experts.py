@@ -9,7 +9,7 @@ from coursekit.checking.contract import Exercise
 from coursekit.checking.drawing import Shapes
 from coursekit.checking.laws import none
 from coursekit.checking.probing import Wrong, returned
-from coursekit.checking.ranks import SENDS, WATCHED, measured, on_each
+from coursekit.checking.ranks import SENDS, WATCHED, measured, on_each, traffic
 from coursekit.world import World
 
 # M experts in all, N tokens in all; U is the gradient of the last result.
@@ -119,7 +119,7 @@ def costs(case, world):
         sent = sum(m.numbers for m in world.messages if m.sender == rank)
         found.append((sent, 2 * passing * (case["D"] + 1) + 4 * case["n"]))
     sent, enough = max(found, key=lambda pair: pair[0] - pair[1])
-    return {"sent": sent, "enough": enough, "unread": world.unread}
+    return traffic(world, enough) | {"sent": sent}
 
 
 READ = none("unread", "{n:.0f} messages were sent that nobody received", WATCHED)

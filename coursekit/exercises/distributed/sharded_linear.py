@@ -139,10 +139,6 @@ def in_memory(comm, ShardedLinear, case, X, U):
 class Alive(Living):
     """Living, in sections; 0 where it is not entered."""
 
-    @property
-    def now(self) -> int:
-        return sum(numbers for storage, numbers in self._held.values() if not storage.expired())
-
     def begin(self, given) -> int:
         """What is alive at the beginning of a section. Of what was there before, `given` is left."""
         self._given = {x.untyped_storage()._cdata: StorageWeakRef(x.untyped_storage()) for x in given}

@@ -69,3 +69,15 @@ def test_what_is_on_its_way_belongs_to_no_rank():
         return alive.most
 
     assert World(2).run(program, [torch.ones(10)] * 2) == [10, 10]
+
+
+def test_memory_that_is_given_back_is_not_held():
+    with ranks.Living() as alive:
+        x = torch.ones(10)
+        x.untyped_storage().resize_(0)
+        assert alive.now == 0
+    assert alive.most == 10
+
+
+def test_ranks_without_numbers_hold_the_same_bits():
+    assert ranks.apart([torch.tensor([float("nan"), 1.0])] * 2) == 0

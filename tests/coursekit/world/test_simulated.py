@@ -248,3 +248,14 @@ def test_an_interrupted_run_stops_computing(monkeypatch):
         if thread not in before:
             thread.join(10)
             assert not thread.is_alive()
+
+
+def test_a_rank_that_leaves_gradients_switched_off_is_told():
+    with pytest.raises(RuntimeError, match="gradients are switched on or off for everything that comes after"):
+        World(2).run(lambda comm: torch.set_grad_enabled(False))
+
+
+def test_a_complex_number_counts_as_two():
+    world = World(2)
+    world.run(lambda comm: comm.send(torch.ones(3, dtype=torch.complex64), 1) if comm.rank == 0 else comm.recv(0))
+    assert [(m.numbers, m.bytes) for m in world.messages] == [(6, 24)]
