@@ -9,7 +9,7 @@ from coursekit.checking.contract import Case, Exercise, dtype_name
 from coursekit.checking.drawing import normal
 from coursekit.checking.laws import none
 from coursekit.checking.probing import Wrong
-from coursekit.checking.ranks import READ, SENDS, measured, traffic
+from coursekit.checking.ranks import READ, SENDS, TOO_LITTLE, measured, traffic
 from coursekit.world import World, network
 
 SMALL = {"body.weight": (2, 3), "scale": ()}
@@ -24,9 +24,9 @@ MEAN, SPECIAL, NONE = "the mean over all tokens", "parameters that are special",
 def cases(g):
     double = torch.float64
 
-    def case(part, tokens, note="", shapes=SMALL, dtype=torch.float32, **given):
+    def case(part, tokens, note="", shapes=SMALL, dtype=torch.float32, scale=1.0, **given):
         n = len(tokens)
-        grads = {name: normal(g, n, *shape, dtype=dtype) for name, shape in shapes.items()}
+        grads = {name: scale * normal(g, n, *shape, dtype=dtype) for name, shape in shapes.items()}
         words = [f"tokens {', '.join(map(str, tokens))}", note, dtype_name(dtype) if dtype == double else ""]
         plain = {
             "names": list(shapes),
@@ -37,7 +37,7 @@ def cases(g):
             "tied": {},
             "frozen": [],
             "wide": [],
-            "steps": 1,
+            "later": [],  # further steps: what is another one there
             "watched": False,
         }
         return Case(part, ", ".join(filter(None, words)), grads | plain | given)
@@ -51,7 +51,8 @@ def cases(g):
         case(MEAN, [2_000_003, *some(1), 700_001], shapes=MORE, dtype=double),
         case(MEAN, [50, 1, 1, 1, 1]),
         case(MEAN, some(1)),
-        case(MEAN, [2, 7], "another step with other tokens", steps=2),
+        case(MEAN, [3, *some(1)], "numbers near 1e60", dtype=double, scale=1e60),
+        case(MEAN, [2, 7], "another step with other tokens", later=[{"tokens": [9, 4]}]),
         case(SPECIAL, [5, *some(1)], "rank 1 has not used body.weight", missing={"body.weight": [1]}),
         case(SPECIAL, [2, 7], "rank 0 has not used scale", dtype=double, missing={"scale": [0]}),
         case(
@@ -59,8 +60,13 @@ def cases(g):
             missing={"first.weight": [1], "second.weight": [0]},
         ),
         case(SPECIAL, [1, *some(1)], "one Parameter under two names", MORE, tied=tied),
-        case(SPECIAL, [3, 5], "body.weight is frozen", frozen=["body.weight"]),
+        case(SPECIAL, [3, 5], "embed.weight is frozen", MORE, frozen=["embed.weight"]),
         case(SPECIAL, [4, 3], "nobody has used body.weight", dtype=double, missing={"body.weight": [0, 1]}),
+        case(
+            *(SPECIAL, [5, 4], "nobody has used body.weight, and in another step rank 0 has"),
+            missing={"body.weight": [0, 1]},
+            later=[{"tokens": [6, 1], "missing": {"body.weight": [1]}}],
+        ),
         case(
             *(SPECIAL, [5, 1, *some(2)], "all of this at once, and scale is of float64", MORE),
             missing={"scale": [0, 3], "embed.weight": [2]},
@@ -68,6 +74,7 @@ def cases(g):
             tied=tied,
             wide=["scale"],
         ),
+        case(NONE, [3, 0, *some(1)], "any numbers where there are none", empty={"1": "any"}),
         case(NONE, [2, 0, 5], "NaN where there are none", empty={"1": "nan"}),
         case(NONE, [0, 4], "no gradients where there are none", dtype=double, empty={"0": "none"}),
         case(NONE, [0, 3, 0], "infinite or any numbers where there are none", empty={"0": "inf", "2": "any"}),
@@ -95,17 +102,16 @@ def probe(case, average_gradients):
     world = World(n)
 
     def program(comm):
-        model, found = built(case), {}
-        held = dict(model.named_parameters())
-        before = {name: (p, p.detach().clone(), p.requires_grad) for name, p in held.items()}
-        for step in range(case["steps"]):
-            tokens = case["tokens"][:: 1 - 2 * step]  # the second step the other way round
+        model, found = built(case, comm.rank), {}
+        held, before = dict(model.named_parameters()), looked_at(model)
+        for step, other in enumerate([{}, *case["later"]]):
+            now = case | other
             for name, p in held.items():
-                p.grad = given(case, name, comm.rank, tokens)
-            average_gradients(comm, model, tokens[comm.rank])
+                p.grad = given(now, name, comm.rank, step)
+            average_gradients(comm, model, now["tokens"][comm.rank])
             as_it_was(model, before)
             ending = ", second step" if step else ""
-            found |= {f"{name}.grad{ending}": left(case, name, p, comm.rank, tokens) for name, p in trained(model)}
+            found |= {f"{name}.grad{ending}": left(now, name, p, comm.rank, step) for name, p in trained(model)}
         return found
 
     *others, last = world.run(program)
@@ -113,14 +119,15 @@ def probe(case, average_gradients):
     like = case[case["names"][0]]
     sizes = [case[name][0].numel() for name in case["names"] if name not in case["frozen"]]
     enough = network.all_reduce(n, sum(sizes) + A_FEW * len(sizes)).numbers
-    costs = traffic(world, math.ceil(enough))
+    costs = traffic(world, math.ceil(enough), least=(n - 1) * sum(sizes))  # each other one has to hear of each number
     return {f"{name} on rank {n - 1}": x for name, x in last.items()} | measured(like, unlike=unlike, **costs)
 
 
-def built(case):
-    """The model: parameters by their names, one of them perhaps under two, and a buffer."""
+def built(case, rank):
+    """The model: parameters by their names, one of them perhaps under two, two buffers, one child not in training."""
     model = nn.Module()
     model.register_buffer("calls", torch.tensor(3))
+    model.register_buffer("running_mean", torch.tensor([0.25, 1.5]) + rank)
     for name in [*case["names"], *case["tied"]]:
         *path, leaf = name.split(".")
         if path and not hasattr(model, path[0]):
@@ -133,6 +140,8 @@ def built(case):
         like = case[name][0]
         p = nn.Parameter(torch.full_like(like, 0.5, dtype=torch.float64 if name in case["wide"] else like.dtype))
         setattr(where, leaf, p.requires_grad_(name not in case["frozen"]))
+    for child in [*model.children()][:1]:
+        child.eval()
     return model
 
 
@@ -140,40 +149,57 @@ def trained(model):
     return [(name, p) for name, p in model.named_parameters() if p.requires_grad]
 
 
-def given(case, name, rank, tokens):
-    """A gradient as backward has left it."""
+def given(case, name, rank, step):
+    """A gradient as backward has left it, in each step another one."""
     kind = case["empty"].get(str(rank), "any")
     if rank in case["missing"].get(name, []) or name in case["frozen"] or kind == "none":
         return None
-    x = case[name][rank]
+    x = case[name][(rank + step) % len(case["tokens"])]
     grad = torch.empty_like(x, dtype=torch.float64 if name in case["wide"] else x.dtype).copy_(x)
-    if not tokens[rank] and kind != "any":
+    if not case["tokens"][rank] and kind != "any":
         grad.fill_(float(kind))
     if rank in case["broken"]:
         grad[(0,) * grad.dim()] = math.nan
     return grad
 
 
-def left(case, name, p, rank, tokens):
+def left(case, name, p, rank, step):
     """What stands in p.grad afterwards; zeros for a gradient that nobody has and that stays None."""
     if p.grad is not None:
         return p.grad.detach().clone()
-    users = [r for r, t in enumerate(tokens) if t and given(case, name, r, tokens) is not None]
+    users = [r for r, t in enumerate(case["tokens"]) if t and given(case, name, r, step) is not None]
     if users:
         raise Wrong(f"{name} has no gradient on rank {rank}, and rank {users[0]} has used it: every rank is to get it")
     return torch.zeros_like(p).detach()
 
 
+def looked_at(model):
+    """What a model holds besides gradients."""
+    return {
+        "parameters": {name: (p, p.detach().clone(), p.requires_grad) for name, p in model.named_parameters()},
+        "buffers": {name: x.clone() for name, x in model.named_buffers()},
+        "modes": {name: module.training for name, module in model.named_modules()},
+        "names": [*model.state_dict()],
+    }
+
+
 def as_it_was(model, before):
     """Raises Wrong where something besides gradients has changed."""
-    now = dict(model.named_parameters())
-    for name, (p, value, trains) in before.items():
-        if now.get(name) is not p or p.requires_grad != trains or not torch.equal(p, value):
+    now = looked_at(model)
+    for name, (p, value, trains) in before["parameters"].items():
+        q, found, trained_now = now["parameters"].get(name, (None, None, trains))
+        if trained_now != trains:
+            raise Wrong(f"requires_grad of {name} is another one afterwards: only p.grad may change")
+        if q is not p or not torch.equal(found, value):
             raise Wrong(f"the parameter {name} is another one afterwards, or has other numbers: only p.grad may change")
         if not trains and p.grad is not None:
             raise Wrong(f"{name} is frozen, and has a gradient afterwards: an optimiser would move it")
-    if model.calls != 3:
+    if [*now["buffers"]] != [*before["buffers"]] or now["names"] != before["names"]:
+        raise Wrong("a parameter or a buffer of the model is new afterwards, or gone: only p.grad may change")
+    if not all(torch.equal(x, now["buffers"][name]) for name, x in before["buffers"].items()):
         raise Wrong("a buffer of the model is changed: only p.grad may change")
+    if now["modes"] != before["modes"]:
+        raise Wrong("a module is in another mode afterwards (`training`): only p.grad may change")
 
 
 def equal(one, other):
@@ -199,6 +225,7 @@ EXERCISE = Exercise(
             "unlike",
             "{n:.0f} other ranks' gradients are not the last one's: they have to be the same, to the last bit",
         ),
+        TOO_LITTLE,
         SENDS,
     ),
 )

@@ -269,7 +269,11 @@ def one_batch(comm, run_stage, module, plans, inputs, targets):
             f"the loss is asked for the micro-batches {told(asked)}: there are 0 to {len(inputs) - 1}, each once"
         )
     order = [i for kind, i in plan if kind == "F"]
-    if comm.rank == 0 and (odd := [i for X, i in zip(module.read, order, strict=False) if not same(X, inputs[i])]):
+    if (
+        comm.rank == 0
+        and len(module.read) == len(order)
+        and (odd := [i for X, i in zip(module.read, order, strict=False) if not same(X, inputs[i])])
+    ):
         raise Wrong(f"at F{odd[0]} of its plan the first stage reads another micro-batch than inputs[{odd[0]}]")
     module.read.clear()
     if frozen != [p.requires_grad for p in module.parameters()]:

@@ -129,6 +129,36 @@ class OneRoundShort(Ring):
         return self.n - 2
 
 
+@slip(
+    "The first phase ends a round too soon: a part lacks the numbers of one rank. It is whole when it has met the n - 1 "
+    "others."
+)
+class FirstPhaseShort(Ring):
+    def __call__(self, comm, x):
+        self.comm, self.n, self.r = comm, comm.size, comm.rank
+        parts = self.cut(x)
+        for s in range(self.n - 2):
+            parts = self.add(parts, s)
+        for s in range(self.n - 1):
+            parts = self.hand_on(parts, s)
+        return torch.cat(parts)
+
+
+@slip(
+    "The first phase has a round too many, in which a part comes back to the rank where it began, and that rank's "
+    "numbers count twice."
+)
+class FirstPhaseLong(Ring):
+    def __call__(self, comm, x):
+        self.comm, self.n, self.r = comm, comm.size, comm.rank
+        parts = self.cut(x)
+        for s in range(self.n if self.n > 1 else 0):
+            parts = self.add(parts, s)
+        for s in range(self.n - 1):
+            parts = self.hand_on(parts, s)
+        return torch.cat(parts)
+
+
 @slip("Parts of N // n numbers leave a remainder, which is lost: torch.tensor_split's n parts hold everything.")
 class RemainderLost(Ring):
     def cut(self, x):

@@ -51,7 +51,7 @@ def mean_of_means(comm, model, tokens):
     )
 
 
-@wrong("plain", "half mended: weighted by tokens, and divided by the number of ranks", advice='is 11 times what is expected')
+@wrong("plain", "half mended: weighted by tokens, and divided by the number of ranks", true='DividedByRanks')
 def divided_by_ranks(comm, model, tokens):
     averaged(comm, model, tokens, total=lambda comm, tokens: comm.size)
 
@@ -72,7 +72,7 @@ def sum_of_tokens(comm, model, tokens):
     averaged(comm, model, tokens, total=lambda comm, tokens: 1)
 
 
-@wrong("plain", "divided by the rank's own tokens", advice='is 4\\.5 times what is expected')
+@wrong("plain", "divided by the rank's own tokens", true='OwnTokens')
 def own_tokens(comm, model, tokens):
     averaged(comm, model, tokens, total=lambda comm, tokens: tokens)
 
@@ -124,7 +124,7 @@ def frozen_sent(comm, model, tokens):
     averaged(comm, model, tokens, chosen=lambda model: list(model.parameters()), put=put)
 
 
-@wrong("onward", "the first frozen parameter ends the loop")
+@wrong("onward", "the first frozen parameter ends the loop", true='EndsAtFrozen')
 def ends_at_frozen(comm, model, tokens):
     def chosen(model):
         for p in model.parameters():
@@ -155,7 +155,7 @@ def tied_sent_twice(comm, model, tokens):
     )
 
 
-@wrong("named", "every gradient travels in float32")
+@wrong("named", "every gradient travels in float32", true='InFloat32')
 def in_float32(comm, model, tokens):
     def reduce(comm, x):
         return comm.all_reduce(x.float()).to(x.dtype)
@@ -181,7 +181,7 @@ def zero_times_nan(comm, model, tokens):
     )
 
 
-@wrong("named", "what stands in p.grad of a rank without tokens counts as one token", told='no gradients where there are none, float64: scale.grad on rank 1 is')
+@wrong("named", "what stands in p.grad of a rank without tokens counts as one token", true='OneAtLeast')
 def one_token_at_least(comm, model, tokens):
     averaged(comm, model, max(tokens, 1))
 
@@ -373,7 +373,7 @@ def steps(comm, model, tokens):
 BOARD = {}
 
 
-@wrong("unwatched", "ranks read each other's gradients from a global dict, which real processes do not share")
+@wrong("unwatched", "ranks read each other's gradients from a global dict, which real processes do not share", told='messages are the only')
 def by_memory(comm, model, tokens):
     params = chosen_of(model)
     BOARD[comm.rank] = [weighted(p, tokens) for p in params], tokens
@@ -390,7 +390,7 @@ def default_dtype(comm, model, tokens):
     averaged(comm, model, tokens)
 
 
-@wrong("surroundings", "gradients are switched off for good", told='leaves gradients switched off')
+@wrong("surroundings", "gradients are switched off for good", told='gradients are switched on or off')
 def switched_off(comm, model, tokens):
     torch.set_grad_enabled(False)
     averaged(comm, model, tokens)

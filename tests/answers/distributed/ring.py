@@ -129,7 +129,7 @@ def hands_on_its_own(comm, x):
     return ring(comm, x, second=second)
 
 
-@wrong("plain", "the first half ends a round too soon")
+@wrong("plain", "the first half ends a round too soon", true="FirstPhaseShort")
 def a_round_too_few(comm, x):
     def first(comm, parts):
         r, n = comm.rank, comm.size
@@ -325,12 +325,14 @@ def in_place(comm, x):
     return ring(comm, x, first=first)
 
 
-@wrong("given", "the sum is written into x, as torch.distributed does", true="ChangesTheInput")
+@wrong("given", "the sum is written into x, as torch.distributed does", true="ChangesTheInput", told="looks into x")
 def into_x(comm, x):
     return x.copy_(ring(comm, x))
 
 
-@wrong("given", "one rank alone gets its x itself, and not a new tensor")
+@wrong(
+    "given", "one rank alone gets its x itself, and not a new tensor", told="looks into x", advice="wrong where it is 1"
+)
 def x_itself(comm, x):
     return x if comm.size == 1 else ring(comm, x)
 
@@ -338,7 +340,11 @@ def x_itself(comm, x):
 ROOM = {}
 
 
-@wrong("again", "the room for the result is kept: the second call with these sizes overwrites the first one's result")
+@wrong(
+    "again",
+    "the room for the result is kept: the second call with these sizes overwrites the first one's result",
+    told="changes what the first one returned",
+)
 def the_same_room(comm, x):
     room = ROOM.setdefault((comm.rank, comm.size, x.shape, x.dtype), torch.empty_like(x))
     return room.copy_(ring(comm, x))
@@ -493,14 +499,14 @@ def fixed_point(comm, x):
     return (whole.double() / 2.0**32).to(x.dtype)
 
 
-@wrong("large", "room for 128 numbers")
+@wrong("large", "room for 128 numbers", told="wrong where it is 200 or more")
 def room_for_128(comm, x):
     room = x.new_zeros(128)
     room[: len(x)] = x[:128]
     return ring(comm, room[: min(len(x), 128)])
 
 
-@wrong("large", "a table of neighbours for up to eight ranks")
+@wrong("large", "a table of neighbours for up to eight ranks", told="IndexError")
 def eight_ranks(comm, x):
     after = [1, 2, 3, 4, 5, 6, 7, 0]
     after[comm.size - 1] = 0
@@ -525,7 +531,7 @@ def another_default(comm, x):
 @wrong(
     "surroundings",
     "gradients are switched off for good, in the rank that calls it",
-    told=r"leaves gradients switched off",
+    told="gradients are switched on or off",
 )
 def switched_off(comm, x):
     torch.set_grad_enabled(False)
@@ -537,7 +543,11 @@ def switched_off(comm, x):
 BOARD = {}
 
 
-@wrong("unwatched", "x lies on a board that all ranks see, and messages only say when: on machines there is no board")
+@wrong(
+    "unwatched",
+    "x lies on a board that all ranks see, and messages only say when: on machines there is no board",
+    told="nobody can know the result",
+)
 def on_a_board(comm, x):
     r, n = comm.rank, comm.size
     BOARD[r] = x.clone()
@@ -552,7 +562,7 @@ def on_a_board(comm, x):
     return total
 
 
-@wrong("unwatched", "the all-reduce behind comm.all_reduce")
+@wrong("unwatched", "the all-reduce behind comm.all_reduce", told="nobody can know the result")
 def the_private_one(comm, x):
     return comm._start_all_reduce(x, "sum").wait()
 
@@ -576,14 +586,14 @@ def ticks(comm, x):
     return ring(comm, x)
 
 
-@wrong("unwatched", "each sends all to each, and the list of messages is emptied")
+@wrong("unwatched", "each sends all to each, and the list of messages is emptied", told="nobody can know the result")
 def empties_the_list(comm, x):
     total = each_to_each(comm, x)
     comm.world.messages.clear()
     return total
 
 
-@wrong("unwatched", "what a message says is its shape, and it has no numbers")
+@wrong("unwatched", "what a message says is its shape, and it has no numbers", told="messages, and 6 are enough")
 def said_by_the_shape(comm, x):
     def send(row, to):
         for bits in row.double().view(torch.int64).tolist():
@@ -626,7 +636,11 @@ def acknowledged(comm, x):
     return ring(Polite(), x)
 
 
-@wrong("unwatched", "two numbers, or four, go as one complex number: down a chain and back, 2 N of them")
+@wrong(
+    "unwatched",
+    "two numbers, or four, go as one complex number: down a chain and back, 2 N of them",
+    told="nobody can know the result",
+)
 def packed(comm, x):
     r, n = comm.rank, comm.size
     room = 16 // x.element_size()

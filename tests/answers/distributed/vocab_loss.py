@@ -101,7 +101,7 @@ def summed_back(comm, logits, y):
 @wrong(
     "plain",
     "the gradient is divided by n, as if each rank had a loss of its own",
-    told=r"dlogits on rank 0 is 1 / n times what is expected",
+    told="1 / n times",
 )
 def divided_by_n(comm, logits, y):
     part = logits / comm.size + (logits - logits / comm.size).detach()
@@ -216,7 +216,7 @@ def through_the_maximum(comm, logits, y):
     return vocab_loss(comm, logits, y, top=top)
 
 
-@wrong("named", "the sum is out of the graph, and the target in it")
+@wrong("named", "the sum is out of the graph, and the target in it", advice="0 everywhere")
 def target_alone(comm, logits, y):
     shifted = logits - highest(comm, logits)
     sums = comm.all_reduce(shifted.exp().sum(1))
@@ -287,7 +287,7 @@ def a_one_of_each(comm, logits, y):
     return Here.apply(logits, comm, y)
 
 
-@wrong("plain", "by hand: the gradient of the mean", told=r"dlogits on rank 0 is 1 / N times what is expected")
+@wrong("plain", "by hand: the gradient of the mean", told="1 / N times")
 def gradient_of_the_mean(comm, logits, y):
     class Here(ByHand):
         @staticmethod
@@ -310,13 +310,19 @@ def logits_in_place(comm, logits, y):
     return vocab_loss(comm, logits, y)
 
 
-@wrong("given", "a gradient is asked for in the caller's logits, whether they ask for one or not")
+@wrong(
+    "given", "a gradient is asked for in the caller's logits, whether they ask for one or not", told="requires_grad_"
+)
 def asks_for_gradients(comm, logits, y):
     logits.requires_grad_()
     return vocab_loss(comm, logits, y)
 
 
-@wrong("given", "a hook on the caller's logits makes the gradient: whatever else they are used for goes through it too")
+@wrong(
+    "given",
+    "a hook on the caller's logits makes the gradient: whatever else they are used for goes through it too",
+    told="two losses in one graph",
+)
 def hooked(comm, logits, y):
     losses, softmax, own, here = forward_of(comm, logits.detach(), y)
     factor = ByHand.grads(softmax, own, here, torch.ones_like(losses))
@@ -340,7 +346,11 @@ class OnTheClass(torch.autograd.Function):
         return ByHand.grads(*OnTheClass.saved[ctx.rank], dL), None, None
 
 
-@wrong("again", "softmax is kept on the class: of two losses in a graph the second one's serves both")
+@wrong(
+    "again",
+    "softmax is kept on the class: of two losses in a graph the second one's serves both",
+    told="two losses in one graph",
+)
 def kept_on_the_class(comm, logits, y):
     return OnTheClass.apply(logits, comm, y)
 
@@ -500,7 +510,7 @@ def by_view(comm, logits, y):
 @wrong(
     "surroundings",
     "gradients are switched off for good, in the rank that calls it",
-    told=r"leaves gradients switched off",
+    told="gradients are switched on or off",
 )
 def switched_off(comm, logits, y):
     losses = vocab_loss(comm, logits, y)
@@ -517,7 +527,11 @@ def another_default(comm, logits, y):
 BOARD = {}
 
 
-@wrong("unwatched", "logits lie on a board that all ranks see: on machines there is no board")
+@wrong(
+    "unwatched",
+    "logits lie on a board that all ranks see: on machines there is no board",
+    told="nobody can know the result",
+)
 def on_a_board(comm, logits, y):
     BOARD[comm.rank] = logits.detach()
     comm.barrier()
@@ -526,7 +540,7 @@ def on_a_board(comm, logits, y):
     return F.cross_entropy(rows, y, reduction="none")
 
 
-@wrong("unwatched", "all logits come together, and the list of messages is emptied")
+@wrong("unwatched", "all logits come together, and the list of messages is emptied", told="nobody can know the result")
 def empties_the_list(comm, logits, y):
     losses = gathered(comm, logits, y)
     comm.world.messages.clear()
