@@ -100,11 +100,13 @@ def _property(
         for look in LOOKS:
             looks = [said for one in mine if (said := look(one)) is not None]
             if agreed := [told for told in (looks or [[]])[0] if all(told in other for other in looks)]:
-                told = f"{name}, where all of it is finite, {agreed[0]}" if name in odd else f"{name} {agreed[0]}"
+                told = f", where all of it is finite, {agreed[0]}" if name in odd else f" {agreed[0]}"
                 if len(mine) == 1:
-                    return f"{mine[0].label}: {told}"
+                    return f"{mine[0].label}: {name}{told}"
                 asked = sum(name in right for case, right in zip(cases, expected, strict=True) if not case.hidden)
-                return told if 2 * len(mine) >= asked else f"in the {len(mine)} cases in which that differs, {told}"
+                if 2 * len(mine) >= asked:
+                    return name + told
+                return f"in the {len(mine)} cases in which {name} differs, it{told}"
     if told := _unmoved(exercise, cases, outcomes, expected):
         return told
     if len(seen) > 1 and all(map(_nearly, seen)):

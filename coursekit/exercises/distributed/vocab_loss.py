@@ -20,6 +20,7 @@ def cases(g):
     def case(part, n, N, V, note="", far=False, **given):
         """`V` logits of each rank; the targets are among all n V, and as far as there are enough, on every rank."""
         y = torch.randint(V, (N,), generator=g) + V * ((torch.arange(N) + torch.randint(n, (1,), generator=g)) % n)
+        y[0] = V * (n - 1)  # the first token of the last rank
         one = draw(
             part, n=n, N=N, V=V, y=y, watched=part == "what is sent", note=note, upstream=part != "values", **given
         )

@@ -218,9 +218,7 @@ class FrozenToo(Average):
         return [*model.parameters()]
 
 
-@slip(
-    "What comes after a frozen parameter is left as it was. Leave out the frozen one alone, and go on with the next."
-)
+@slip("What comes after a frozen parameter is left as it was. Leave out the frozen one alone, and go on with the next.")
 class EndsAtFrozen(Average):
     def trained(self, model):
         every = [*model.parameters()]

@@ -130,8 +130,8 @@ class OneRoundShort(Ring):
 
 
 @slip(
-    "The first phase ends a round too soon: a part lacks the numbers of one rank. It is whole when it has met the n - 1 "
-    "others."
+    "The first phase ends a round too soon: a part lacks the numbers of one rank. It is whole when it has met the "
+    "n - 1 others."
 )
 class FirstPhaseShort(Ring):
     def __call__(self, comm, x):

@@ -47,7 +47,7 @@ class Loss:
         self.comm, self.logits, self.V = comm, logits, logits.shape[1]
         top = self.top(logits.detach().amax(1))
         local = y - self.first()
-        mine = (local >= 0) & (local < self.V)
+        mine = self.inside(local)
         found = logits.gather(1, local.clamp(0, self.V - 1)[:, None])[:, 0]
         target = self.sum(self.own(self.moved(found, top), mine))
         return self.result(self.log_sum(logits - top[:, None]), target, top)
@@ -57,6 +57,9 @@ class Loss:
 
     def first(self):
         return self.comm.rank * self.V
+
+    def inside(self, local):
+        return (local >= 0) & (local < self.V)
 
     def moved(self, found, top):
         return found - top
@@ -74,7 +77,9 @@ class Loss:
         return log_sum - target
 
 
-TRUSTED = Trusted(lambda *given: Loss()(*given))
+TRUSTED = Trusted(
+    lambda *given: Loss()(*given), budget="a maximum, a target's place, two sums, and the gradient of each"
+)
 (slip,) = TRUSTED.one_by_one(lambda steps: lambda *given: steps()(*given))
 
 
@@ -154,6 +159,9 @@ class NoOffset(Loss):
     "subtract it from both, or add it to the logarithm."
 )
 class TargetNotMoved(Loss):
+    def inside(self, local):
+        return (local >= 0) & (local < self.V)
+
     def moved(self, found, top):
         return found
 
@@ -232,6 +240,34 @@ class Whole(Function):
     def backward(ctx, dL):
         softmax, hot = ctx.saved_tensors
         return (softmax - hot.to(softmax)) * dL[:, None], None, None
+
+
+@slip("The first token of each rank is taken for nobody's: rank r holds r Vn itself, so `>=` and not `>`.")
+class NotTheFirst(Loss):
+    def inside(self, local):
+        return (local > 0) & (local < self.V)
+
+
+@slip(
+    "The first token of the next rank counts here too: rank r holds the tokens below (r + 1) Vn, so `<` and not `<=`."
+)
+class OneTooMany(Loss):
+    def inside(self, local):
+        return (local >= 0) & (local <= self.V)
+
+
+@slip("The loss is right, and its target is cut off from the graph: each gradient lacks the -1 at the target.")
+class TargetCut(Loss):
+    def result(self, log_sum, target, top):
+        return log_sum - target.detach()
+
+
+@slip(
+    "The loss is right, and its sum is cut off from the graph: what reaches the logits is the target's gradient alone."
+)
+class SumCut(Loss):
+    def result(self, log_sum, target, top):
+        return log_sum.detach() - target
 
 
 @TRUSTED.alternative

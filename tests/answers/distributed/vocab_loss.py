@@ -175,7 +175,7 @@ def copied_logits(comm, logits, y):
 # Almost right.
 
 
-@wrong("named", "the first token of each rank is not its own: > in place of >=")
+@wrong("named", "the first token of each rank is not its own: > in place of >=", true="NotTheFirst")
 def not_the_first(comm, logits, y):
     def place(comm, logits, y):
         own = y - comm.rank * logits.shape[1]
@@ -184,7 +184,7 @@ def not_the_first(comm, logits, y):
     return vocab_loss(comm, logits, y, place=place)
 
 
-@wrong("named", "the first token of the next rank is its own too: <= in place of <")
+@wrong("named", "the first token of the next rank is its own too: <= in place of <", true="OneTooMany")
 def one_too_many(comm, logits, y):
     def place(comm, logits, y):
         own = y - comm.rank * logits.shape[1]
@@ -216,14 +216,14 @@ def through_the_maximum(comm, logits, y):
     return vocab_loss(comm, logits, y, top=top)
 
 
-@wrong("named", "the sum is out of the graph, and the target in it", advice="0 everywhere")
+@wrong("named", "the sum is out of the graph, and the target in it", advice="0 everywhere", true="SumCut")
 def target_alone(comm, logits, y):
     shifted = logits - highest(comm, logits)
     sums = comm.all_reduce(shifted.exp().sum(1))
     return sums.log() - Sum.apply(pick(shifted, *place(comm, logits, y)), comm)
 
 
-@wrong("named", "the target is out of the graph, and the sum in it")
+@wrong("named", "the target is out of the graph, and the sum in it", true="TargetCut")
 def softmax_alone(comm, logits, y):
     shifted = logits - highest(comm, logits)
     target = comm.all_reduce(pick(shifted, *place(comm, logits, y)))
@@ -492,7 +492,7 @@ def logsumexp_of_each(comm, logits, y):
     return rows.logsumexp(0) - Sum.apply(pick(logits, *place(comm, logits, y)), comm)
 
 
-@wrong("large", "ids of eight bits: right to token 255")
+@wrong("large", "ids of eight bits: right to token 255", told="wrong where it is 150 or more")
 def eight_bits(comm, logits, y):
     return vocab_loss(comm, logits, y.to(torch.uint8).long())
 
