@@ -768,12 +768,12 @@ came_out("distributed.plain_mean", "it learns visibly worse" if ends["four, mean
 # core · importance 5 of 5 · 35 minutes · 3 points
 #
 # Mend the function below under the name `average_gradients`. Every rank has called `backward()` on the *mean* loss of its own `tokens` tokens. Afterwards `p.grad` on every rank is the gradient of the mean over the tokens of all ranks, the same
-# to the last bit. Nothing but `p.grad` changes, in place or not.
+# to the last bit. Nothing but `p.grad` changes (in place or not).
 #
 # - **The mean over all tokens** (1 point). Ranks hold different numbers of tokens.
 # - **Parameters that are special** (1 point). Where a rank has not used a parameter, its `p.grad` is `None`. If another rank has used it, all ranks get its gradient. If nobody has, `None` or zeros are left. One `Parameter` under two names
-#   counts once. What is frozen (`requires_grad` is False) gets no gradient. Parameters may differ in dtype.
-# - **No tokens, no hang, no waste** (1 point). Some ranks (never all) may have no tokens. Whatever stands in their `p.grad` counts nothing, be it numbers, NaN or `None`. A NaN of a rank that has tokens must reach everybody. No rank waits for ever. What is frozen is not sent.
+#   counts once. What is frozen (`requires_grad` is False) gets no gradient. Parameters may differ in dtype, and gradients are sent in theirs or a wider one.
+# - **No tokens, no hang, no waste** (1 point). Some ranks (never all) may have no tokens. What stands in their `p.grad`, NaN or `None` too, counts nothing. A NaN of a rank that has tokens must reach everybody. No rank waits for ever. What is frozen is not sent.
 #   One all-reduce of all other gradients is enough, with at most four further numbers for each parameter.
 #
 # <details><summary>Hint 1</summary>
@@ -1268,7 +1268,7 @@ quiz("distributed.stage_two")
 # - **forward** (1 point). One flat vector holds the weight row by row, the bias, and as few zeros as make $n$ divide its length. The only Parameter is `shard`, a
 #   copy of piece `rank` of $n$ equal ones. A call gathers the pieces, gives $X W^\top + b$ and forgets them. $X$ is (B, D) or has more dimensions before the last,
 #   and $B$ may differ between ranks.
-# - **gradients** (1 point). Each rank has its own $X$ and loss. $X$ gets its gradient if it needs one. `shard.grad` gets this rank's piece of the *mean* over the
+# - **gradients** (1 point). Each rank has its own $X$ and loss. $X$ gets its gradient if it needs one, which may be so on some ranks alone. `shard.grad` gets this rank's piece of the *mean* over the
 #   ranks of the gradients of weight and bias, with 0 in the padding. Gradients of several calls add up.
 # - **what is alive** (1 point). Nothing as large as a layer outlives a forward or a backward, however many layers follow each other. Meanwhile a rank may hold two
 #   times the numbers of one layer in forward and four times in backward.
@@ -1574,13 +1574,13 @@ quiz("distributed.mlp_sums")
 #
 # A sequence of $n T_n$ tokens is split. Rank $r$ holds $Q$, $K$ and $V$ of the tokens $r T_n$ to $(r + 1) T_n - 1$, for all $H$ heads. Write `ring_attention`, the
 # **causal** attention of the rank's own queries. Each sees the keys of all tokens up to its own, on whichever rank they lie. Scores are divided by $\sqrt d$. No
-# gradient is asked for. Blocks of $K$ and $V$ go round the ring, and of `comm` only `send` and `recv` may be called.
+# gradient is asked for. Blocks of $K$ and $V$ may go round the ring, and of `comm` only `send` and `recv` may be called.
 #
 # - **values** (1 point). Right for every $n$, $H$, $T_n$ and $d$, 1 among them.
 # - **far apart** (1 point). Right where all scores are far from 0 or some lie thousands apart, between blocks, between queries, or with a hidden key far above those
 #   that are seen.
-# - **what is alive** (1 point). Beside its own, a rank has room for two blocks of $K$ and of $V$, the one in use and the next. With scores and sums it holds at most
-#   $10\, H T_n d + 8\, H T_n^2$ numbers, what it was given aside.
+# - **what is alive** (1 point). What it was given aside, a rank holds at most $10\, H T_n d + 8\, H T_n^2$ numbers. That number alone counts. It is room for the block
+#   of $K$ and of $V$ in use, the next one, scores and sums.
 # - **what is sent** (1 point). A rank sends at most $2 (n - 1)$ messages with $2 (n - 1) H T_n d$ numbers in all, and every message is received. What nobody needs
 #   may stay where it is.
 #
@@ -1837,7 +1837,7 @@ diagram("distributed.experts")
 # - **gradients** (1 point). They reach `X`, `gate` and the experts' weights, summed over the tokens of all ranks. Without a token an expert's may be `None` or
 #   zeros. Every rank has to come to each exchange, forward and backward, with tokens or without.
 # - **what is sent** (1 point). A token's $D$ numbers go to one rank, and a result comes back. In backward gradients go the same ways. One more number for each token
-#   and way is free, and $4n$ on top. What a rank keeps is not counted.
+#   and way is free, and $n (E + 4)$ on top, room for a count for each expert. What a rank keeps is not counted.
 #
 # <details><summary>Hint 1</summary>
 #

@@ -9,7 +9,7 @@ from coursekit.checking.contract import Exercise
 from coursekit.checking.drawing import Shapes
 from coursekit.checking.laws import none
 from coursekit.checking.probing import Wrong, returned
-from coursekit.checking.ranks import SENDS, WATCHED, measured, on_each, traffic
+from coursekit.checking.ranks import SENDS, TOO_LITTLE, WATCHED, measured, on_each, traffic
 from coursekit.world import World
 
 # M experts in all, N tokens in all; U is the gradient of the last result.
@@ -19,17 +19,20 @@ TOKENS = Shapes("X: N D, gate: L N, U: N D, W: L M D D, b: L M D", told="n E D")
 def cases(g):
     double = torch.float64
 
-    def case(part, E, D, tokens, expert=None, L=1, backward=False, watched=False, note="", **given):
-        """`tokens` are those of each rank; `expert` is drawn where it is not given."""
+    def case(part, E, D, tokens, expert=None, L=1, backward=False, watched=False, closed=None, note="", **given):
+        """`tokens` are those of each rank; `expert` is drawn where it is not given; the gate of token `closed` is 0."""
         n, N = len(tokens), sum(tokens)
         expert = torch.randint(n * E, (L, N), generator=g) if expert is None else torch.tensor([expert] * L)
         T = f"T=({', '.join(map(str, tokens))})"
-        return TOKENS.cases(g)(
+        drawn = TOKENS.cases(g)(
             *(part,),
             **{"n": n, "E": E, "D": D, "L": L, "M": n * E, "N": N, "tokens": tokens, "expert": expert},
             **{"backward": backward, WATCHED: watched, "note": f"{T}, {note}" if note else T},
             **given,
         )
+        if closed is not None:
+            drawn.inputs["gate"][:, closed] = 0
+        return drawn
 
     def gradients(*sizes, **given):
         return case("gradients", *sizes, backward=True, **given)
@@ -39,7 +42,8 @@ def cases(g):
         case("values", 2, 4, [3, 6], dtype=double, contiguous=False),
         case("values", 1, 1, [5, 0, 2], dtype=double),
         case("values", 2, 3, [3, 2], [3] * 5, dtype=double, note="all to the last expert"),
-        gradients(2, 3, [4, 5], [2, 0, 3, 1, 3, 2, 1, 2, 0]),
+        case("values", 70, 1, [3, 1], [139, 0, 70, 128], note="140 experts"),
+        gradients(2, 3, [4, 5], [2, 0, 3, 1, 3, 2, 1, 2, 0], closed=2, note="one gate is 0"),
         gradients(2, 3, [3, 2, 0], [1, 0, 1, 1, 0], dtype=double, note="all to rank 0"),
         gradients(2, 2, [0, 4], [1, 1, 0, 1], note="all to rank 0"),
         gradients(3, 2, [5], dtype=double),
@@ -73,7 +77,9 @@ def probe(case, expert_parallel):
         X, gate = (x.detach().requires_grad_(case["backward"]) for x in (case["X"][mine], case["gate"][:, mine]))
         Y = X
         for expert, share, experts in zip(case["expert"][:, mine], gate, layers, strict=True):
-            Y = returned(expert_parallel(comm, Y, expert, share, experts), "Y")
+            handed = [*experts]
+            Y = returned(expert_parallel(comm, Y, expert, share, handed), "Y")
+            as_before(experts, handed)
         if not case["backward"]:
             return {"Y": Y}, ()
         went_back(Y, case["U"][mine])
@@ -95,6 +101,22 @@ def probe(case, expert_parallel):
     return found | measured(case["X"], **(costs(case, world) if case[WATCHED] else {}))
 
 
+def as_before(experts, handed):
+    """Raises Wrong where the list that was handed in, or an expert in it, is not what it was."""
+    if len(handed) < len(experts):
+        raise Wrong(
+            f"it takes experts out of its list: {len(handed)} of {len(experts)} are left, and the caller needs all of them"
+        )
+    if any(one is not other for one, other in itertools.zip_longest(experts, handed)):
+        raise Wrong("the list of experts is another one afterwards: use it as it is")
+    if any(not module.training for expert in experts for module in expert.modules()):
+        raise Wrong("an expert is in eval mode afterwards: its `training` was True, and the caller goes on with it")
+    if any(not p.requires_grad for expert in experts for p in expert.parameters()):
+        raise Wrong(
+            "an expert is frozen afterwards: requires_grad of its weights was True, and an optimiser trains them"
+        )
+
+
 def went_back(Y, U):
     """Backward from sum(Y U). Raises Wrong."""
     if Y.shape != U.shape:
@@ -113,13 +135,13 @@ def costs(case, world):
     """What the rank sends that is furthest above what is enough for it, there and back, forward and backward."""
     host = case["expert"][0] // case["E"]
     home = torch.repeat_interleave(torch.arange(case["n"]), torch.tensor(case["tokens"])).to(host.device)
-    found = []
+    moving, found = (home != host).sum().item(), []
     for rank in range(case["n"]):
         passing = ((home == rank) != (host == rank)).sum().item()  # its tokens elsewhere, and others' here
         sent = sum(m.numbers for m in world.messages if m.sender == rank)
-        found.append((sent, 2 * passing * (case["D"] + 1) + 4 * case["n"]))
+        found.append((sent, 2 * passing * (case["D"] + 1) + case["n"] * (case["E"] + 4)))
     sent, enough = max(found, key=lambda pair: pair[0] - pair[1])
-    return traffic(world, enough) | {"sent": sent}
+    return traffic(world, enough, least=4 * moving * case["D"]) | {"sent": sent}
 
 
 READ = none("unread", "{n:.0f} messages were sent that nobody received", WATCHED)
@@ -133,6 +155,6 @@ EXERCISE = Exercise(
     calls=("expert_parallel(comm, X, expert, gate, experts)",),
     cases=cases,
     probe=probe,
-    laws=(READ, SENDS),
+    laws=(READ, SENDS, TOO_LITTLE),
     tolerance={torch.float32: (1e-5, 3e-5)},  # sums over many tokens
 )

@@ -8,7 +8,7 @@ from coursekit.checking.contract import Case, Exercise, dtype_name
 from coursekit.checking.drawing import normal
 from coursekit.checking.laws import none
 from coursekit.checking.probing import Wrong
-from coursekit.checking.ranks import READ, apart, at_most, measured, on_each, traffic
+from coursekit.checking.ranks import READ, TOO_LITTLE, apart, at_most, measured, on_each, traffic
 from coursekit.world import World, network
 
 NORM, SENT = "the norm", "what is sent"
@@ -17,7 +17,9 @@ NORM, SENT = "the norm", "what is sent"
 def cases(g):
     double = torch.float64
 
-    def case(part, shards, replicated, note="", scale=1.0, dtype=torch.float32, turned=False, watched=False):
+    def case(
+        part, shards, replicated, note="", scale=1.0, dtype=torch.float32, turned=False, watched=False, twice=False
+    ):
         """`shards` are the sizes of the tensors that each rank holds, `replicated` those of what all of them hold."""
         sizes = [sum(map(math.prod, rank)) for rank in shards]
         label = f"{len(shards)} rank{'s' * (len(shards) > 1)}, shards of {' + '.join(map(str, sizes))} numbers"
@@ -29,6 +31,7 @@ def cases(g):
             "of_replicated": [list(shape) for shape in replicated],
             "turned": turned,
             "watched": watched,
+            "twice": twice,
         }
         return Case(part, ", ".join(filter(None, words)), given)
 
@@ -38,11 +41,14 @@ def cases(g):
     row, table, number = (5,), (2, 3), ()
     return [
         case(NORM, [[some()], [some()]], [(3,)]),
-        case(NORM, [[row, some()], [some()], [(2,), (3,), (4,)]], [some(), (2,)], dtype=double),
+        case(
+            *(NORM, [[row, some()], [some()], [(2,), (3,), (4,)]], [some(), (2,)], "numbers near 1e60", 1e60),
+            dtype=double,
+        ),
         case(NORM, [[some()], [some(), (2,)], [some()], [some()]], []),
         case(NORM, [[], [], []], [some(), row]),
-        case(NORM, [[some(), (1,)]], [some()], dtype=double),
-        case(NORM, [[], [row, some()], []], [(4,)], "two ranks without shards"),
+        case(NORM, [[some(), (1,)]], [some()], dtype=double, twice=True),
+        case(NORM, [[], [row, some()], []], [(4,)], "two ranks without shards", twice=True),
         case(NORM, [[row], []], [], "a rank without anything", dtype=double),
         case(NORM, [[], []], [], "nobody holds anything"),
         case(NORM, [[(0,), some()], [(0,)]], [number], "shards without numbers", dtype=double),
@@ -63,19 +69,38 @@ def probe(case, global_norm):
     replicated = [cut(case["replicated"], case["of_replicated"], case["turned"]) for _ in shapes]
 
     def program(comm, mine, ours):
-        before = [*mine], [*ours]
+        lists = {"shards": mine, "replicated": ours}
+        before = {name: ([*xs], [layout(x) for x in xs]) for name, xs in lists.items()}
         norm = global_norm(comm, mine, ours)
-        for was, now, name in zip(before, (mine, ours), ("shards", "replicated"), strict=True):
-            if len(was) != len(now) or any(x is not y for x, y in zip(was, now, strict=True)):
+        for name, (was, layouts) in before.items():
+            if len(was) != len(lists[name]) or any(x is not y for x, y in zip(was, lists[name], strict=True)):
                 raise Wrong(f"the list `{name}` is another one afterwards: it belongs to whoever calls")
-        return norm
+            if [layout(x) for x in was] != layouts:
+                raise Wrong(
+                    f"a tensor of `{name}` has another shape, stride or requires_grad afterwards: leave it alone"
+                )
+        if not case["twice"]:
+            return norm, norm
+        halves = [[0.5 * x for x in xs] for xs in lists.values()]
+        return norm, global_norm(comm, *halves)
 
     like = case["shards"]
     # A rank that holds nothing knows no device.
-    results = [x.to(like.device) for x in on_each(world.run(program, shards, replicated), "norm").values()]
+    first, second = zip(*world.run(program, shards, replicated), strict=True)
+    results = [x.to(like.device) for x in on_each(first, "norm").values()]
     enough = round(network.all_reduce(world.size, 1).numbers)
-    costs = traffic(world, enough, messages=1) | {"apart": apart(results)}
-    return {f"norm on rank {world.size - 1}": results[-1]} | measured(like, **costs)
+    # A rank has to tell something where it holds shards, and be told something where another one does.
+    held = [any(map(math.prod, rank)) for rank in shapes]
+    hear = world.size - (sum(held) == 1) if any(held) else 0
+    costs = traffic(world, enough, messages=1, least=hear if world.size > 1 else 0) | {"apart": apart(results)}
+    found = {f"norm on rank {world.size - 1}": results[-1]}
+    if case["twice"]:
+        found["norm of half the gradient, in a second call"] = on_each(second, "norm")["norm on rank 0"].to(like.device)
+    return found | measured(like, **costs)
+
+
+def layout(x):
+    return x.shape, x.stride(), x.requires_grad
 
 
 def cut(flat, shapes, turned):
@@ -97,12 +122,14 @@ EXERCISE = Exercise(
     calls=("global_norm(comm, shards, replicated)",),
     cases=cases,
     probe=probe,
+    tolerance={torch.float64: (1e-12, 0.0)},  # of a norm in float32, however it is rounded, seven digits are right
     laws=(
         READ,
         none(
             "apart",
             "{n:.0f} other ranks' norms are not rank 0's, to the last bit, and they would clip by another factor",
         ),
+        TOO_LITTLE,
         at_most("sent", "enough", "a rank sends {n:.0f} numbers, and one all-reduce of one number sends {of:.0f}"),
         at_most("messages", "messages_enough", "a rank sends {n:.0f} messages, and one all-reduce is enough"),
     ),

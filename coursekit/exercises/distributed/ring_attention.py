@@ -7,7 +7,18 @@ import torch
 from coursekit.checking.contract import Exercise
 from coursekit.checking.drawing import Shapes
 from coursekit.checking.laws import none
-from coursekit.checking.ranks import MESSAGES, SENDS, WATCHED, Living, at_most, measured, on_each, traffic
+from coursekit.checking.probing import Wrong, returned
+from coursekit.checking.ranks import (
+    MESSAGES,
+    SENDS,
+    TOO_LITTLE,
+    WATCHED,
+    Living,
+    at_most,
+    measured,
+    on_each,
+    traffic,
+)
 from coursekit.world import World
 
 WHOLE = Shapes("Q: H T d, K: H T d, V: H T d", told="n H Tn d")
@@ -17,8 +28,10 @@ MEMORY = "memory"  # the input of a case in which what is alive counts
 def cases(g):
     double = torch.float64
 
-    def case(part, n, H, Tn, d, memory=False, watched=False, **given):
-        return WHOLE.cases(g)(part, n=n, H=H, Tn=Tn, d=d, T=n * Tn, memory=memory, watched=watched, **given)
+    def case(part, n, H, Tn, d, memory=False, watched=False, summed=False, **given):
+        """Of one `summed` the sum of Y over tokens is compared: its tensors are large."""
+        flags = {MEMORY: memory, WATCHED: watched, "summed": summed}
+        return WHOLE.cases(g)(part, n=n, H=H, Tn=Tn, d=d, T=n * Tn, **flags, **given)
 
     def far(n, H, Tn, d, levels, rows=(1.0,), note="", dtype=double):
         """Scores shifted by levels[j], repeated over the keys, times rows[i], repeated over the queries."""
@@ -27,17 +40,20 @@ def cases(g):
 
     return [
         case("values", 3, 2, 4, 5),
-        case("values", 4, 1, 3, 4, dtype=double),
+        case("values", 4, 2, 3, 2, dtype=double),
         case("values", 2, 2, 1, 3),
         case("values", 1, 2, 5, 4),
         case("values", 5, 1, 2, 1, dtype=double),
+        case("values", 10, 1, 1, 1),
+        case("values", 3, 1, 50, 1, summed=True),
         far(3, 2, 2, 4, [1000, 1000, 0, 0, 0, 0], note="the first block's scores near 1000"),
         far(3, 1, 2, 4, [0, 0, 1000, 1000, 2000, 2000], note="each block's scores 1000 above those before"),
         far(2, 2, 3, 4, [0, 0, 1000], note="the last key of each block near 1000"),
-        far(2, 1, 3, 4, [-20_000], note="all scores near -20000"),
+        far(2, 2, 3, 4, [-20_000], note="all scores near -20000"),
         far(2, 1, 4, 4, [1000], rows=[1, -1], note="rows of scores near 1000 and near -1000"),
         far(3, 1, 2, 4, [0, 0, 100, 100, 0, 0], note="the second block's scores near 100", dtype=torch.float32),
         case("what is alive", 7, 2, 2, 16, memory=True),
+        case("what is alive", 2, 2, 32, 16, memory=True, summed=True),
         case("what is sent", 5, 2, 3, 2, watched=True),
         case("what is sent", 2, 1, 4, 3, watched=True, dtype=double),
     ]
@@ -45,7 +61,9 @@ def cases(g):
 
 def probe(case, ring_attention):
     n, world = case["n"], World(case["n"], only=("send", "recv"))
-    blocks = [[case[name][:, rank * case["Tn"] :][:, : case["Tn"]] for rank in range(n)] for name in ("Q", "K", "V")]
+    wholes = [case[name].split(case["Tn"], 1) for name in ("Q", "K", "V")]
+    # Each rank has memory of its own, in which a block lies as in a longer sequence.
+    blocks = [[torch.cat([block, block], 1)[:, : case["Tn"]] for block in whole] for whole in wholes]
     most = [0] * n
 
     def program(comm, Q, K, V):
@@ -53,16 +71,30 @@ def probe(case, ring_attention):
         with Living([Q, K, V]) if seen else contextlib.nullcontext() as alive:
             Y = ring_attention(comm, Q, K, V)
         most[comm.rank] = alive.most if alive else 0
-        return Y
+        return summed(returned(Y, "Y"), Q) if case["summed"] else Y
 
-    found = on_each(world.run(program, *blocks), "Y")
+    try:
+        found = on_each(world.run(program, *blocks), "the sum of Y over tokens" if case["summed"] else "Y")
+    finally:
+        for whole, given in zip(wholes, blocks, strict=True):
+            for there, here in zip(whole, given, strict=True):
+                there.copy_(here)  # what a rank has changed is seen
     costs = {}
     if case[WATCHED]:
-        costs = traffic(world, 2 * (n - 1) * blocks[1][0].numel(), messages=2 * (n - 1))
+        size = blocks[1][0].numel()
+        # Of rank r's result 2 r blocks come from elsewhere.
+        costs = traffic(world, 2 * (n - 1) * size, messages=2 * (n - 1), least=n * (n - 1) * size)
     if case[MEMORY]:
         H, Tn, d = blocks[0][0].shape
         costs = {"most": max(most), "most_enough": 10 * H * Tn * d + 8 * H * Tn * Tn}
     return found | measured(case["Q"], **costs)
+
+
+def summed(Y, Q):
+    """Y summed over its tokens. Raises Wrong where its shape is not that of Q."""
+    if Y.shape != Q.shape:
+        raise Wrong(f"Y has shape {tuple(Y.shape)}, expected {tuple(Q.shape)}")
+    return Y.detach().sum(1)
 
 
 ALIVE = at_most(
@@ -82,7 +114,7 @@ EXERCISE = Exercise(
     calls=("ring_attention(comm, Q, K, V)",),
     cases=cases,
     probe=probe,
-    laws=(ALIVE, READ, MESSAGES, SENDS),
+    laws=(ALIVE, READ, MESSAGES, SENDS, TOO_LITTLE),
     ordered=False,
     tolerance={torch.float32: (1e-4, 5e-5)},  # a score near 100 knows its last digit to 1e-5
 )

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+from array import array
 from types import ModuleType
 
 import numpy as np
@@ -12,42 +13,56 @@ from coursekit.checking.contract import Case, Exercise, dtype_name
 from coursekit.checking.drawing import normal, scattered
 from coursekit.checking.laws import none
 from coursekit.checking.probing import Wrong
-from coursekit.checking.ranks import WATCHED, Living, apart, at_most, measured, on_each
+from coursekit.checking.ranks import TOO_LITTLE, WATCHED, Living, apart, at_most, measured, on_each, traffic
 from coursekit.world import Comm, World
 
 HOLDING, PATH = "holding", "the result of each step"
 SEVERAL = ([2, 3], [4])
 # Dealt out by the number of tensors, in turns or in a row, some rank has far more than its share of the numbers.
 UNEVEN = [[100] if i in (0, 1, 4) else [2, 3] for i in range(8)]
+MANY, LONG = [[2, 4]] * 20, 120
+ONE_STEP = [0.7, 0.99]  # with 0.9 and 0.99 the two corrections of a first step cancel
 
 
 def cases(g):
     double = torch.float64
+    one, ten, held, sent = "one step", "ten steps", "what each rank holds", "what is sent"
 
     def case(part, n, shapes, steps=1, note="", dtype=torch.float32, layout=False, scale=1.0, **given):
         weights = {f"w{i}": normal(g, 1, *shape, dtype=dtype)[0] for i, shape in enumerate(shapes)}
         grads = {f"g{i}": scale * normal(g, n, steps, *shape, dtype=dtype) for i, shape in enumerate(shapes)}
         tensors = {k: scattered(x) if layout and x.dim() > 1 else x for k, x in (weights | grads).items()}
-        settings = {"lr": 0.1, "betas": [0.9, 0.99], "eps": 0.05, "weight_decay": 0.0} | given
-        switches = {"once": False, "two": False, HOLDING: False, WATCHED: False}
+        settings = {"lr": 0.1, "betas": [0.9, 0.99], "eps": 0.05, "weight_decay": 0.0}
+        settings |= {"betas": ONE_STEP} if part == one else {}
+        switches = {"once": False, "two": False, "halved": False, "last": False, HOLDING: False, WATCHED: False}
         sizes = ", ".join("x".join(map(str, shape)) or "a scalar" for shape in shapes)
         words = [f"n={n}", *[f"parameters {sizes}"] * (len(shapes) < 5), note, *[dtype_name(dtype)] * (dtype == double)]
         plain = {"n": n, "count": len(shapes), "steps": steps}
-        return Case(part, ", ".join(filter(None, words)), tensors | plain | switches | settings)
+        return Case(part, ", ".join(filter(None, words)), tensors | plain | switches | settings | given)
 
-    one, ten, held, sent = "one step", "ten steps", "what each rank holds", "what is sent"
     return [
         case(one, 2, SEVERAL),
         case(one, 3, ([2, 2], [5], [1]), weight_decay=0.5),
         case(one, 5, ([3], [], [1, 2]), note="smaller than n", dtype=double, weight_decay=0.3),
         case(one, 2, ([3, 4], [4, 3]), note="not contiguous", dtype=double, layout=True),
         case(one, 1, ([3, 2], []), weight_decay=0.2),
+        case(one, 2, ([3],), note="gradients near 1e60", scale=1e60, dtype=double),
         case(ten, 2, ([2, 2], []), 10, weight_decay=0.1),
         case(ten, 3, ([2],), 10, note="other betas", betas=[0.5, 0.8], dtype=double),
-        case(ten, 2, ([5],), 4, note="two optimizers in turns, params from iterators, four steps", two=True, once=True),
+        case(
+            *(ten, 2, ([5],), 4),
+            note="two optimizers in turns, params from iterators, four steps",
+            weight_decay=0.1,
+            two=True,
+            once=True,
+        ),
+        case(ten, 2, ([3],), 3, note="somebody halves the parameters after each step, three steps", halved=True),
+        case(ten, 1, ([1],), LONG, note=f"{LONG} steps", dtype=double, last=True),
         case(held, 4, UNEVEN, note="8 parameters, three of them large", holding=True),
+        case(held, 4, MANY, 5, note="20 small parameters, five steps", holding=True, last=True),
         case(sent, 4, ([5, 4], [9], [3]), watched=True),
         case(sent, 3, ([31],), watched=True, dtype=double),
+        case(sent, 4, ([8], [4]), 3, note="three steps", watched=True),
     ]
 
 
@@ -59,9 +74,11 @@ def probe(case, ShardedAdamW):
     costs = {
         "held": max(held for _, held, _ in found),
         "held_enough": 2 * (share + largest) + len(sizes) + 8,
-        "sent": max(sent for _, _, sent in found),
-        "enough": 2 * (n - 1) * sum(math.ceil(size / n) for size in sizes),
     }
+    enough = 2 * (n - 1) * sum(math.ceil(size / n) for size in sizes)
+    # Of each number all ranks but one send on what they have added up, and all but one have to be told the new one.
+    costs |= traffic(world, enough, least=2 * (n - 1) * sum(sizes) * case["steps"])
+    costs["sent"] = max(sent for _, _, sent in found)
     paths = [path for path, _, _ in found]
     start = torch.cat([case[f"w{i}"].flatten() for i in range(case["count"])])
     if all(torch.equal(path[0, : len(start)], start) for path in paths):
@@ -75,8 +92,9 @@ def trained(comm, world, case, ShardedAdamW):
     """On one rank: where its parameters stand after each step, what it holds then, and what its steps have sent."""
     with Kept(x for x in case.values() if isinstance(x, Tensor)) if case[HOLDING] else contextlib.nullcontext() as kept:
         trials = [made(comm, case, ShardedAdamW, first) for first in ((True, False) if case["two"] else (True,))]
-        before, path, held = len(messages(world, comm)), [], 0
+        path, held, sent = [], 0, 0
         for step in range(case["steps"]):
+            before = len(messages(world, comm))
             for sign, params, optimizer in trials:
                 for i, p in enumerate(params):
                     p.grad = sign * case[f"g{i}"][comm.rank, step].detach()
@@ -84,20 +102,30 @@ def trained(comm, world, case, ShardedAdamW):
                 check(params, [case[f"w{i}"] for i in range(case["count"])])
                 for p in params:
                     p.grad = None
+            sent = max(sent, sum(m.numbers for m in messages(world, comm)[before:]))
             every = [p for _, params, _ in trials for p in params]
-            path.append(torch.cat([p.detach().flatten() for p in every]))
+            if not case["last"] or step == case["steps"] - 1:
+                path.append(torch.cat([p.detach().flatten() for p in every]))
             if kept:
-                held = max(held, kept.now([*every, *path]) + sum(beside(optimizer) for _, _, optimizer in trials))
-    sent = sum(m.numbers for m in messages(world, comm)[before:])
+                held = max(held, kept.beside([*every, *path]) + sum(beside(optimizer) for _, _, optimizer in trials))
+            if case["halved"]:
+                with torch.no_grad():
+                    for p in every:
+                        p.mul_(0.5)
     return torch.stack(path), held, sent
 
 
 def made(comm, case, ShardedAdamW, first):
-    """The sign of its gradients, parameters and an optimizer; the second one has another rate and other betas."""
+    """The sign of its gradients, parameters and an optimizer; the second one has other settings."""
     params = [nn.Parameter((1 if first else -1) * case[f"w{i}"].detach()) for i in range(case["count"])]
     betas = case["betas"] if first else [beta / 2 for beta in case["betas"]]
-    settings = (case["lr"] / (1 if first else 2), tuple(betas), case["eps"], case["weight_decay"])
-    optimizer = ShardedAdamW(comm, iter(params) if case["once"] else params, *settings)
+    settings = (case["lr"], tuple(betas), case["eps"], case["weight_decay"])
+    if not first:
+        settings = (case["lr"] / 2, tuple(betas), 4 * case["eps"], case["weight_decay"] + 0.2)
+    given = [*params]
+    optimizer = ShardedAdamW(comm, iter(params) if case["once"] else given, *settings)
+    if [*map(id, given)] != [*map(id, params)]:
+        raise Wrong("the list that is handed in as `params` is in another order afterwards: make a list of your own")
     return (1 if first else -0.5), params, optimizer
 
 
@@ -116,15 +144,15 @@ def check(params, weights):
 class Kept(Living):
     """Which of the numbers that were made inside something refers to still."""
 
-    def now(self, aside):
+    def beside(self, aside):
         """How many, those of `aside` not counted."""
         known = {x.untyped_storage()._cdata for x in aside}
-        kept = ((key, *held) for key, held in self._held.items() if key not in known)
-        return sum(numbers for _, storage, numbers in kept if not storage.expired())
+        self._held = {key: held for key, held in self._held.items() if key not in known}
+        return self.now
 
 
 def beside(held, seen=None):
-    """How many numbers an object holds that are not in tensors: in arrays, and in lists and the like."""
+    """How many numbers an object holds that are not in tensors: in arrays, bytes, and in lists and the like."""
     seen = set() if seen is None else seen
     if isinstance(held, float):
         return 1
@@ -133,6 +161,8 @@ def beside(held, seen=None):
     seen.add(id(held))
     if isinstance(held, np.ndarray):
         return held.size
+    if isinstance(held, bytes | bytearray | array):
+        return memoryview(held).nbytes // 4  # where this is asked, all is float32
     inside = [*held.values()] if isinstance(held, dict) else held if isinstance(held, list | tuple | set) else []
     inside = [*inside, *getattr(held, "__dict__", {}).values()]
     return sum(beside(x, seen) for x in inside)
@@ -156,6 +186,7 @@ EXERCISE = Exercise(
             HOLDING,
         ),
         at_most("sent", "enough", "in a step a rank sends {n:.0f} numbers, and {of:.0f} are enough"),
+        TOO_LITTLE,
     ),
     # Ten steps add up their rounding, and the order of sums is free.
     tolerance={torch.float32: (1e-4, 2e-5), torch.float64: (1e-7, 1e-8)},

@@ -18,7 +18,8 @@ LAYERS = Shapes("X: n B D, weight: L F D, bias: L F, U: n B F", told="n B D F L"
 PLAIN = {
     "L": 1,  # layers, one after the other
     "backward": True,
-    "frozen": False,  # X needs no gradient
+    "frozen": 0,  # on so many ranks, the last ones, X needs no gradient
+    "residual": False,  # X is added to Y before the loss
     "calls": 1,  # of the layers before each backward
     "rounds": 1,  # of forward and backward, with an optimiser's step between
     "ragged": False,  # rank r has fewer rows than rank 0
@@ -43,12 +44,14 @@ def cases(g):
         forward(4, 3, 1, 1, dtype=double),
         case("gradients", 3, 4, 5, 4),
         case("gradients", 3, 3, 3, 5, dtype=double, ragged=True, note="another B on each rank"),
-        case("gradients", 1, 2, 4, 2, frozen=True, note="X needs no gradient"),
-        case("gradients", 2, 6, 3, 4, deep=True, dtype=double, note="X (3, 2, 3)"),
+        case("gradients", 2, 2, 4, 2, frozen=2, note="X needs no gradient"),
+        case("gradients", 2, 2, 2, 3, frozen=1, note="X needs a gradient on rank 0 alone"),
+        case("gradients", 1, 6, 3, 4, deep=True, dtype=double, note="X (3, 2, 3)"),
         case("gradients", 2, 3, 4, 3, calls=2, dtype=double, note="called twice, then one backward"),
         case("gradients", 2, 3, 3, 5, rounds=2, dtype=double, note="backward twice, with a step between"),
-        case("gradients", 2, 2, 4, 4, L=2, beside=True, note="and a layer of another size beside"),
+        case("gradients", 2, 2, 4, 4, L=2, beside=True, residual=True, note="loss of Y + X, another layer beside"),
         case("what is alive", 3, 1, 24, 24, L=4, memory=True, dtype=double),
+        case("what is alive", 3, 8, 24, 24, memory=True, dtype=double),
         case("what is sent", 4, 3, 6, 5, watched=True),
         case("what is sent", 2, 2, 6, 6, watched=True, dtype=double),
     ]
@@ -71,7 +74,9 @@ def probe(case, ShardedLinear):
     if case[WATCHED]:
         P, ways = case["F"] * (case["D"] + 1), 3 * (n - 1) * case["L"]
         costs |= traffic(world, ways * math.ceil(P / n)) | {"least": math.floor(ways * P / n)}
-        costs["reduced"] = sum(m.numbers for m in world.messages if m.sender == 0 and m.kind == "all_reduce")
+        reduced = sum(m.numbers for m in world.messages if m.sender == 0 and m.kind == "all_reduce")
+        # A few numbers, such as lengths, are no gradient.
+        costs["reduced"] = reduced if reduced >= case["L"] * P * (n - 1) / n else 0
     return found | measured(case["X"], **costs)
 
 
@@ -79,7 +84,8 @@ def in_turn(comm, ShardedLinear, case, X, U):
     """One rank's rounds of forward and backward: its outputs, and nothing measured."""
     layers = [made(ShardedLinear, comm, W, b) for W, b in zip(case["weight"], case["bias"], strict=True)]
     found = {f"shard{i}": layer.shard.detach().clone() for i, layer in numbered(layers)}
-    X = X.clone().requires_grad_(not case["frozen"])
+    frozen = comm.rank >= comm.size - case["frozen"]
+    X = X.clone().requires_grad_(not frozen)
     if case["beside"]:
         other = made(ShardedLinear, comm, case["weight"][0, 1:, :2].contiguous(), case["bias"][0, 1:])
     for turn in range(case["rounds"]):
@@ -90,8 +96,11 @@ def in_turn(comm, ShardedLinear, case, X, U):
         if case["beside"]:
             through([other], X.detach()[:, :2])
         if case["backward"]:
-            sum((matched(Y, shaped(case, U)) * shaped(case, U)).sum() for Y in results).backward()
-            found |= gradients(layers, X, case["frozen"], of_round)
+            ends = [matched(Y, shaped(case, U)) + (X if case["residual"] else 0) for Y in results]
+            sum((end * shaped(case, U)).sum() for end in ends).backward()
+            found |= gradients(layers, X, frozen, of_round)
+            if case["frozen"] == 1:  # each rank has outputs of the same names
+                found.pop("X.grad", None)
             with torch.no_grad():  # a step of an optimiser
                 for layer in layers:
                     layer.shard.sub_(0.1 * layer.shard.grad)
@@ -118,7 +127,7 @@ def in_memory(comm, ShardedLinear, case, X, U):
         forward, kept = alive.most - start, alive.now - start
         start = alive.begin([X, U])
         (matched(Y, U) * U).sum().backward()
-        backward = alive.most - start
+        backward, left = alive.most - start, alive.now
     found = {"Y": Y.detach()} | gradients(layers, X, False, "")
     # Of the shards' gradients the sum alone: for what they are there are other cases.
     found = {n if "shard" not in n else f"the sum of {n}": x.sum() if "shard" in n else x for n, x in found.items()}
@@ -133,6 +142,8 @@ def in_memory(comm, ShardedLinear, case, X, U):
         "forward_enough": 2 * comm.size * part + passing,
         "backward": backward,
         "backward_enough": 4 * comm.size * part + (L + 1) * part + passing,
+        "left": left,
+        "left_enough": 2 * L * part + passing,
     }
 
 
@@ -214,6 +225,13 @@ LAWS = (
         "backward",
         "backward_enough",
         "in backward a rank holds {n:.0f} numbers at one time, and {of:.0f} are enough: forget each layer at once",
+        MEMORY,
+    ),
+    at_most(
+        "left",
+        "left_enough",
+        "after backward {n:.0f} numbers are still there, and {of:.0f} are enough for the shards and their gradients: "
+        "keep nothing as large as the layer",
         MEMORY,
     ),
     none("reduced", "a rank sends {n:.0f} numbers in all-reduces, and its piece of the sum is enough", WATCHED),

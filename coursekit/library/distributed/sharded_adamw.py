@@ -1,4 +1,7 @@
-"""What stands in for "AdamW in shards" while it is unsolved: torch's AdamW on this rank's piece of one long vector."""
+"""What stands in for "AdamW in shards" while it is unsolved: torch's AdamW on this rank's piece of one long vector.
+
+The piece is taken from the parameters in each step, so that what anybody has written there counts.
+"""
 
 import torch
 from torch.nn.functional import pad
@@ -7,7 +10,7 @@ from torch.nn.functional import pad
 class ShardedAdamW:
     def __init__(self, comm, params, lr, betas, eps, weight_decay):
         self.comm, self.tensors = comm, list(params)
-        self.piece = torch.nn.Parameter(self.rows([p.data for p in self.tensors])[comm.rank].clone())
+        self.piece = torch.nn.Parameter(self.tensors[0].data.new_empty(0))
         self.inner = torch.optim.AdamW([self.piece], lr, betas, eps, weight_decay)
 
     def rows(self, tensors):
@@ -16,6 +19,7 @@ class ShardedAdamW:
         return pad(everything, (0, -len(everything) % self.comm.size)).reshape(self.comm.size, -1)
 
     def step(self):
+        self.piece.data = self.rows([p.data for p in self.tensors])[self.comm.rank].clone()
         self.piece.grad = self.comm.reduce_scatter(self.rows([p.grad for p in self.tensors])).div(self.comm.size)
         self.inner.step()
         self.inner.zero_grad()
@@ -23,6 +27,7 @@ class ShardedAdamW:
         for p in self.tensors:
             p.data.copy_(everything[begun : begun + p.numel()].reshape(p.shape))
             begun += p.numel()
+        self.piece.data = everything.new_empty(0)
 
 
 LIBRARY = (ShardedAdamW,)

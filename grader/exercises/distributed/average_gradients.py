@@ -119,21 +119,6 @@ class LocalTotal(Average):
 
 
 @slip(
-    "Gradients are weighted by tokens, and then divided by the number of ranks: such a sum has to be divided by the "
-    "tokens of all."
-)
-class DividedByRanks(Average):
-    def mean(self, x):
-        return self.comm.all_reduce(x) / self.comm.size
-
-
-@slip("Each rank divides by its own tokens: divide by the tokens of all, which is an all-reduce of the numbers.")
-class OwnTokens(Average):
-    def whole(self):
-        return max(self.tokens, 1)
-
-
-@slip(
     "Gradients of float64 become float32 on their way: they lose digits, and near 1e60 they become infinite. Send "
     "what has the dtype of the parameter, or a wider one."
 )
@@ -216,23 +201,6 @@ class TiedSentTwice(Average):
 class FrozenToo(Average):
     def trained(self, model):
         return [*model.parameters()]
-
-
-@slip("What comes after a frozen parameter is left as it was. Leave out the frozen one alone, and go on with the next.")
-class EndsAtFrozen(Average):
-    def trained(self, model):
-        every = [*model.parameters()]
-        ends = [i for i, p in enumerate(every) if not p.requires_grad]
-        return every[: min(ends, default=len(every))]
-
-
-@slip(
-    "A rank without tokens counts as if it had one: what stands in its p.grad has a part in the result, or the total "
-    "is one too many."
-)
-class OneAtLeast(Average):
-    def __call__(self, comm, model, tokens):
-        super().__call__(comm, model, max(tokens, 1))
 
 
 @slip(

@@ -159,7 +159,8 @@ class LeavesEarly(Experts):
 
 @slip(
     "The path is cut behind the gate: neither the experts nor what lies before them learn. all_to_all carries no "
-    "gradient, so a Function of your own has to send it back, and nothing on the way may be detached."
+    "gradient, so a Function of your own has to send it back, and nothing on the way may be detached, or run under "
+    "no_grad."
 )
 class NoGradient(Experts):
     def there(self, parts):

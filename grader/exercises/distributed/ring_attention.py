@@ -167,6 +167,24 @@ class NoRescaling(Ring):
 
 
 @slip(
+    "When the running maximum grows, the sum of values is brought to it, and the sum of exponentials is left as it "
+    "is: multiply both by exp(old maximum - new maximum)."
+)
+class ExponentialsNotRescaled(Ring):
+    def sum(self, l, old, P):
+        return l + P.sum(-1, keepdim=True)
+
+
+@slip(
+    "When the running maximum grows, the sum of exponentials is brought to it, and the sum of values is left as it "
+    "is: multiply both by exp(old maximum - new maximum)."
+)
+class ValuesNotRescaled(Ring):
+    def mix(self, O, old, P, V):
+        return O + P @ V
+
+
+@slip(
     "A block whose keys are all hidden gives NaN: its maximum is -inf, and -inf - (-inf) is no number. Pass such a "
     "block on, and leave it out of the sums."
 )

@@ -147,8 +147,8 @@ class NotGathered(Reference):
 
 
 @TRUSTED.mistake(
-    "Every rank receives the whole mean gradient, of which it needs its own part alone: reduce-scatter sends half of "
-    "what an all-reduce sends."
+    "A rank sends half as much again as is needed, as with an all-reduce in place of one of the two collectives: of "
+    "the gradient it needs its own part alone, and of the new parameters it has its own part alone to give."
 )
 class AllReduces(Reference):
     def mean(self, rows):
@@ -232,6 +232,31 @@ class CountsParameters(Reference):
 class EpsInside(Reference):
     def direction(self, m, v):
         return m / (v + self.eps).sqrt()
+
+
+@TRUSTED.mistake("eps is added to the root of v before v is corrected: correct v, and add eps to the root of that.")
+class EpsBeforeCorrection(Reference):
+    def corrected(self, first, second):
+        self.second = second
+        return self.m / first, self.v
+
+    def direction(self, m, v):
+        return m / (v.sqrt() + self.eps) * self.second**0.5
+
+
+@TRUSTED.mistake(
+    "A rank goes on with the part of the parameters that it has kept, whatever stands in them now: take it from the "
+    "given parameters in each step."
+)
+class KeepsItsPart(Reference):
+    part = None
+
+    def mine(self, rows):
+        return super().mine(rows) if self.part is None else self.part
+
+    def update(self, w, g):
+        self.part = super().update(w, g)
+        return self.part
 
 
 @TRUSTED.mistake("m is in shards, and v is not, or the other way round: each rank keeps both for its own part alone.")

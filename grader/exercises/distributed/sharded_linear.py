@@ -96,7 +96,7 @@ class WholeKept(Reference):
         return ctx.saved_tensors
 
 
-@TRUSTED.mistake("The layer keeps the whole weight from its beginning on: keep the piece, and gather in each forward.")
+@TRUSTED.mistake("The layer gathers once and keeps the whole weight: keep the piece, and gather in each forward.")
 class GatheredOnce(Reference):
     def __init__(self, comm, weight, bias):
         super().__init__(comm, weight, bias)

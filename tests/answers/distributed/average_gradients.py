@@ -33,14 +33,14 @@ def averaged(comm, model, tokens, *, chosen=chosen_of, mine=weighted, total=tota
         put(p, (reduce(comm, x) if reduce else comm.all_reduce(x)) / everybody)
 
 
-@wrong("plain", "the given code", true='as_given')
+@wrong("plain", "the given code", true="as_given")
 def given_average(comm, model, tokens):
     for p in model.parameters():
         if p.grad is not None:
             p.grad = comm.all_reduce(p.grad) / comm.size
 
 
-@wrong("plain", "half mended: every parameter that trains, and the mean of means", true='PlainMean')
+@wrong("plain", "half mended: every parameter that trains, and the mean of means", true="PlainMean")
 def mean_of_means(comm, model, tokens):
     averaged(
         comm,
@@ -51,12 +51,16 @@ def mean_of_means(comm, model, tokens):
     )
 
 
-@wrong("plain", "half mended: weighted by tokens, and divided by the number of ranks", true='DividedByRanks')
+@wrong(
+    "plain",
+    "half mended: weighted by tokens, and divided by the number of ranks",
+    advice="is 11 times what is expected",
+)
 def divided_by_ranks(comm, model, tokens):
     averaged(comm, model, tokens, total=lambda comm, tokens: comm.size)
 
 
-@wrong("plain", "half mended: the mean of means over ranks that have tokens", true='MeanOfTheActive')
+@wrong("plain", "half mended: the mean of means over ranks that have tokens", true="MeanOfTheActive")
 def mean_over_active(comm, model, tokens):
     averaged(
         comm,
@@ -67,17 +71,17 @@ def mean_over_active(comm, model, tokens):
     )
 
 
-@wrong("plain", "the sum over tokens", told='tokens 11: body.weight.grad on rank 0 is 11 times')
+@wrong("plain", "the sum over tokens", told="tokens 11: body.weight.grad on rank 0 is 11 times")
 def sum_of_tokens(comm, model, tokens):
     averaged(comm, model, tokens, total=lambda comm, tokens: 1)
 
 
-@wrong("plain", "divided by the rank's own tokens", true='OwnTokens')
+@wrong("plain", "divided by the rank's own tokens", advice="is 4\\.5 times what is expected")
 def own_tokens(comm, model, tokens):
     averaged(comm, model, tokens, total=lambda comm, tokens: tokens)
 
 
-@wrong("plain", "half mended: weighted by tokens, and a rank without a gradient does not come", true='UnusedLeftOut')
+@wrong("plain", "half mended: weighted by tokens, and a rank without a gradient does not come", true="UnusedLeftOut")
 def skips_none(comm, model, tokens):
     total = total_of(comm, tokens)
     for p in model.parameters():
@@ -85,7 +89,7 @@ def skips_none(comm, model, tokens):
             p.grad = comm.all_reduce(p.grad * tokens) / total
 
 
-@wrong("named", "divided by the tokens of the ranks that have used the parameter", true='UsersAlone')
+@wrong("named", "divided by the tokens of the ranks that have used the parameter", true="UsersAlone")
 def tokens_of_users(comm, model, tokens):
     for p in chosen_of(model):
         used = torch.tensor(float(tokens if p.grad is not None else 0), dtype=torch.float64)
@@ -93,7 +97,7 @@ def tokens_of_users(comm, model, tokens):
         p.grad = comm.all_reduce(weighted(p, tokens)) / max(total, 1)
 
 
-@wrong("named", "the same, and 0 / 0 where nobody has used it", told='nobody has used body.weight, float64: body.weight.grad on rank 1 is NaN')
+@wrong("named", "the same, and 0 / 0 where nobody has used it", told="body.weight.grad on rank 1 is NaN")
 def nobody_is_nan(comm, model, tokens):
     total = total_of(comm, tokens)
     for p in chosen_of(model):
@@ -101,7 +105,7 @@ def nobody_is_nan(comm, model, tokens):
         p.grad = comm.all_reduce(weighted(p, tokens)) / total * (users / users).to(p.dtype)
 
 
-@wrong("named", "where a rank has not used a parameter, its p.grad stays None there", true='NotPutBack')
+@wrong("named", "where a rank has not used a parameter, its p.grad stays None there", true="NotPutBack")
 def none_stays(comm, model, tokens):
     def put(p, mean):
         if p.grad is not None:
@@ -110,12 +114,12 @@ def none_stays(comm, model, tokens):
     averaged(comm, model, tokens, put=put)
 
 
-@wrong("named", "what is frozen gets zeros", true='FrozenToo')
+@wrong("named", "what is frozen gets zeros", true="FrozenToo")
 def frozen_too(comm, model, tokens):
     averaged(comm, model, tokens, chosen=lambda model: list(model.parameters()))
 
 
-@wrong("named", "what is frozen is sent, and left alone then", told='numbers in all, and 184 are enough')
+@wrong("named", "what is frozen is sent, and left alone then", told="numbers in all, and 184 are enough")
 def frozen_sent(comm, model, tokens):
     def put(p, mean):
         if p.requires_grad:
@@ -124,7 +128,7 @@ def frozen_sent(comm, model, tokens):
     averaged(comm, model, tokens, chosen=lambda model: list(model.parameters()), put=put)
 
 
-@wrong("onward", "the first frozen parameter ends the loop", true='EndsAtFrozen')
+@wrong("onward", "the first frozen parameter ends the loop")
 def ends_at_frozen(comm, model, tokens):
     def chosen(model):
         for p in model.parameters():
@@ -135,7 +139,7 @@ def ends_at_frozen(comm, model, tokens):
     averaged(comm, model, tokens, chosen=chosen)
 
 
-@wrong("named", "a parameter under two names is weighted twice, in place", true='TiedTwice')
+@wrong("named", "a parameter under two names is weighted twice, in place", true="TiedTwice")
 def tied_weighted_twice(comm, model, tokens):
     every = [p for _, p in model.named_parameters(remove_duplicate=False) if p.requires_grad]
     total = total_of(comm, tokens)
@@ -145,7 +149,7 @@ def tied_weighted_twice(comm, model, tokens):
         p.grad = comm.all_reduce(p.grad) / total
 
 
-@wrong("named", "a parameter under two names is sent twice: the mean of equal means is the same", true='TiedSentTwice')
+@wrong("named", "a parameter under two names is sent twice: the mean of equal means is the same", true="TiedSentTwice")
 def tied_sent_twice(comm, model, tokens):
     averaged(
         comm,
@@ -155,7 +159,7 @@ def tied_sent_twice(comm, model, tokens):
     )
 
 
-@wrong("named", "every gradient travels in float32", true='InFloat32')
+@wrong("named", "every gradient travels in float32", true="InFloat32")
 def in_float32(comm, model, tokens):
     def reduce(comm, x):
         return comm.all_reduce(x.float()).to(x.dtype)
@@ -163,7 +167,11 @@ def in_float32(comm, model, tokens):
     averaged(comm, model, tokens, reduce=reduce)
 
 
-@wrong("named", "one long vector of the widest dtype, whose pieces are put in as they are", told="assign a gradient with dtype 'double'")
+@wrong(
+    "named",
+    "one long vector of the widest dtype, whose pieces are put in as they are",
+    told="assign a gradient with dtype 'double'",
+)
 def promoted(comm, model, tokens):
     params = chosen_of(model)
     flat = comm.all_reduce(torch.cat([weighted(p, tokens).flatten() for p in params])) / total_of(comm, tokens)
@@ -171,7 +179,7 @@ def promoted(comm, model, tokens):
         p.grad = piece.view_as(p)
 
 
-@wrong("named", "0 times NaN is NaN", true='NaNOfNothing')
+@wrong("named", "0 times NaN is NaN", true="NaNOfNothing")
 def zero_times_nan(comm, model, tokens):
     averaged(
         comm,
@@ -181,12 +189,16 @@ def zero_times_nan(comm, model, tokens):
     )
 
 
-@wrong("named", "what stands in p.grad of a rank without tokens counts as one token", true='OneAtLeast')
+@wrong(
+    "named",
+    "what stands in p.grad of a rank without tokens counts as one token",
+    told="no gradients where there are none, float64: scale.grad on rank 1 is",
+)
 def one_token_at_least(comm, model, tokens):
     averaged(comm, model, max(tokens, 1))
 
 
-@wrong("named", "every NaN and infinity is 0, that of a rank with tokens too", true='HidesNaN')
+@wrong("named", "every NaN and infinity is 0, that of a rank with tokens too", true="HidesNaN")
 def nan_hidden(comm, model, tokens):
     averaged(
         comm,
@@ -196,7 +208,7 @@ def nan_hidden(comm, model, tokens):
     )
 
 
-@wrong("named", "a gradient that has a NaN is left out", true='HidesNaN', told='expected nan')
+@wrong("named", "a gradient that has a NaN is left out", true="HidesNaN", told="expected nan")
 def skips_nan(comm, model, tokens):
     def mine(p, tokens):
         x = weighted(p, tokens)
@@ -205,13 +217,17 @@ def skips_nan(comm, model, tokens):
     averaged(comm, model, tokens, mine=mine)
 
 
-@wrong("named", "a rank without tokens returns at once", told='rank 1 has ended')
+@wrong("named", "a rank without tokens returns at once", told="rank 1 has ended")
 def returns_early(comm, model, tokens):
     if tokens:
         averaged(comm, model, tokens)
 
 
-@wrong("named", "a rank without tokens makes its gradients zeros, of which some are None", told="'NoneType' object has no attribute 'zero_'")
+@wrong(
+    "named",
+    "a rank without tokens makes its gradients zeros, of which some are None",
+    told="'NoneType' object has no attribute 'zero_'",
+)
 def zeros_in_place(comm, model, tokens):
     if tokens == 0:
         for p in chosen_of(model):
@@ -219,7 +235,11 @@ def zeros_in_place(comm, model, tokens):
     averaged(comm, model, tokens)
 
 
-@wrong("named", "a rank without tokens sends zeros, and does not take what comes back", told="other ranks' gradients are not the last one's")
+@wrong(
+    "named",
+    "a rank without tokens sends zeros, and does not take what comes back",
+    told="other ranks' gradients are not the last one's",
+)
 def empty_keeps_its_own(comm, model, tokens):
     def put(p, mean):
         if tokens:
@@ -228,7 +248,7 @@ def empty_keeps_its_own(comm, model, tokens):
     averaged(comm, model, tokens, put=put)
 
 
-@wrong("plain", "added to what stands in p.grad", told='is 2 times what is expected')
+@wrong("plain", "added to what stands in p.grad", told="is 2 times what is expected")
 def added(comm, model, tokens):
     def put(p, mean):
         p.grad = mean if p.grad is None else p.grad + mean
@@ -236,22 +256,30 @@ def added(comm, model, tokens):
     averaged(comm, model, tokens, put=put)
 
 
-@wrong("plain", "everything is gathered, and added on each rank: n / 2 times as much is sent", true='Gathered')
+@wrong("plain", "everything is gathered, and added on each rank: n / 2 times as much is sent", true="Gathered")
 def gathers(comm, model, tokens):
     averaged(comm, model, tokens, reduce=lambda comm, x: comm.all_gather(x).sum(0))
 
 
-@wrong("plain", "gathered, and added from the rank's own on: other bits on other ranks", told="other ranks' gradients are not the last one's")
+@wrong(
+    "plain",
+    "gathered, and added from the rank's own on: other bits on other ranks",
+    told="other ranks' gradients are not the last one's",
+)
 def own_first(comm, model, tokens):
     averaged(comm, model, tokens, reduce=lambda comm, x: comm.all_gather(x).roll(-comm.rank, 0).sum(0))
 
 
-@wrong("plain", "the others' sum and the own one are put together anew: other bits on other ranks", told="other ranks' gradients are not the last one's")
+@wrong(
+    "plain",
+    "the others' sum and the own one are put together anew: other bits on other ranks",
+    told="other ranks' gradients are not the last one's",
+)
 def others_and_mine(comm, model, tokens):
     averaged(comm, model, tokens, reduce=lambda comm, x: (comm.all_reduce(x) - 3 * x) + 3 * x)
 
 
-@wrong("plain", "an all-reduce of NaN flags as large as the gradients", told='numbers in all, and 184 are enough')
+@wrong("plain", "an all-reduce of NaN flags as large as the gradients", told="numbers in all, and 184 are enough")
 def masks_sent(comm, model, tokens):
     def reduce(comm, x):
         bad = comm.all_reduce((~x.isfinite()).to(x.dtype)) > 0
@@ -260,7 +288,7 @@ def masks_sent(comm, model, tokens):
     averaged(comm, model, tokens, reduce=reduce)
 
 
-@wrong("far", "gradients travel in float16", told='a step in a coarser dtype')
+@wrong("far", "gradients travel in float16", told="a step in a coarser dtype")
 def in_half(comm, model, tokens):
     averaged(comm, model, tokens, reduce=lambda comm, x: comm.all_reduce(x.half()).to(x.dtype))
 
@@ -272,12 +300,14 @@ def rounded_share(comm, model, tokens):
         comm,
         model,
         tokens,
-        mine=lambda p, tokens: torch.zeros_like(p).detach() if p.grad is None or not tokens else p.grad * round(tokens / total, 3),
+        mine=lambda p, tokens: (
+            torch.zeros_like(p).detach() if p.grad is None or not tokens else p.grad * round(tokens / total, 3)
+        ),
         total=lambda comm, tokens: 1,
     )
 
 
-@wrong("large", "tokens are counted in 16 bits", told='tokens 2000003, 6, 700001, float64: embed.weight.grad on rank 2 is 207.2 times')
+@wrong("large", "tokens are counted in 16 bits", told="tokens 2000003, .*: embed.weight.grad on rank 2 is 207.2 times")
 def tokens_in_16_bits(comm, model, tokens):
     def total(comm, tokens):
         return comm.all_reduce(torch.tensor([tokens]).to(torch.int16)).item()
@@ -285,36 +315,48 @@ def tokens_in_16_bits(comm, model, tokens):
     averaged(comm, model, tokens, total=total)
 
 
-@wrong("large", "tokens are counted in float16, which ends at 65,504", told='tokens 2000003, 6, 700001, float64: embed.weight.grad on rank 2 is 0 everywhere')
+@wrong(
+    "large",
+    "tokens are counted in float16, which ends at 65,504",
+    told="tokens 2000003, .*: embed.weight.grad on rank 2 is 0 everywhere",
+)
 def tokens_in_half(comm, model, tokens):
     averaged(comm, model, tokens, total=lambda comm, t: comm.all_reduce(torch.tensor(float(t)).half()).item())
 
 
-@wrong("ones", "a rank with one token counts as one without", advice='is 0 everywhere')
+@wrong("ones", "a rank with one token counts as one without", advice="is 0 everywhere")
 def one_is_none(comm, model, tokens):
     averaged(comm, model, tokens if tokens > 1 else 0, total=lambda comm, t: max(total_of(comm, tokens), 1))
 
 
-@wrong("ones", "one rank alone multiplies by its tokens, and does not divide", told='tokens 11: body.weight.grad on rank 0 is 11 times')
+@wrong(
+    "ones",
+    "one rank alone multiplies by its tokens, and does not divide",
+    told="tokens 11: body.weight.grad on rank 0 is 11 times",
+)
 def alone(comm, model, tokens):
     averaged(comm, model, tokens, total=lambda comm, t: total_of(comm, t) if comm.size > 1 else 1)
 
 
-@wrong("again", "the total of the first call is kept on the comm", told='second step')
+@wrong("again", "the total of the first call is kept on the comm", told="second step")
 def kept_total(comm, model, tokens):
     if not hasattr(comm, "total"):
         comm.total = total_of(comm, tokens)
     averaged(comm, model, tokens, total=lambda comm, tokens: comm.total)
 
 
-@wrong("again", "the rank's share of the first call is kept on the comm", told='another step with other tokens: scale.grad, second step')
+@wrong(
+    "again",
+    "the rank's share of the first call is kept on the comm",
+    told="another step with other tokens: scale.grad, second step",
+)
 def kept_share(comm, model, tokens):
     if not hasattr(comm, "share"):
         comm.share = tokens / total_of(comm, tokens)
     averaged(comm, model, comm.share, total=lambda comm, tokens: 1)
 
 
-@wrong("again", "which parameters somebody uses is asked at the first call, and kept on the comm", told='second step')
+@wrong("again", "which parameters somebody uses is asked at the first call, and kept on the comm", told="second step")
 def kept_used(comm, model, tokens):
     if not hasattr(comm, "used"):
         flags = [float(p.grad is not None and tokens > 0) for p in chosen_of(model)]
@@ -328,26 +370,26 @@ def kept_used(comm, model, tokens):
         p.grad = p.grad if used else None
 
 
-@wrong("given", "the model is in evaluation mode afterwards", told='mode')
+@wrong("given", "the model is in evaluation mode afterwards", told="mode")
 def evaluates(comm, model, tokens):
     model.eval()
     averaged(comm, model, tokens)
 
 
-@wrong("given", "the total becomes a buffer of the model, and part of its state_dict", told='a buffer of the model')
+@wrong("given", "the total becomes a buffer of the model, and part of its state_dict", told="a buffer of the model")
 def new_buffer(comm, model, tokens):
     model.register_buffer("tokens", torch.tensor(total_of(comm, tokens)))
     averaged(comm, model, tokens, total=lambda comm, tokens: model.tokens.item())
 
 
-@wrong("given", "buffers are averaged as well, which differ between ranks", told='a buffer of the model is changed')
+@wrong("given", "buffers are averaged as well, which differ between ranks", told="a buffer of the model is changed")
 def buffers_too(comm, model, tokens):
     averaged(comm, model, tokens)
     for b in model.buffers():
         b.copy_(comm.all_reduce(b) / comm.size)
 
 
-@wrong("given", "parameters are made those of rank 0", told='numbers in all, and 184 are enough')
+@wrong("given", "parameters are made those of rank 0", told="numbers in all, and 184 are enough")
 def parameters_too(comm, model, tokens):
     averaged(comm, model, tokens)
     with torch.no_grad():
@@ -355,14 +397,18 @@ def parameters_too(comm, model, tokens):
             p.copy_(comm.broadcast(p))
 
 
-@wrong("given", "a frozen parameter is trained afterwards", told='requires_grad|trained now|is frozen before')
+@wrong("given", "a frozen parameter is trained afterwards", told="requires_grad|trained now|is frozen before")
 def unfrozen(comm, model, tokens):
     for p in model.parameters():
         p.requires_grad_(True)
     averaged(comm, model, tokens)
 
 
-@wrong("given", "a step of SGD is taken as well", told='the parameter scale is another one afterwards, or has other numbers')
+@wrong(
+    "given",
+    "a step of SGD is taken as well",
+    told="the parameter scale is another one afterwards, or has other numbers",
+)
 def steps(comm, model, tokens):
     averaged(comm, model, tokens)
     with torch.no_grad():
@@ -373,7 +419,11 @@ def steps(comm, model, tokens):
 BOARD = {}
 
 
-@wrong("unwatched", "ranks read each other's gradients from a global dict, which real processes do not share", told='messages are the only')
+@wrong(
+    "unwatched",
+    "ranks read each other's gradients from a global dict, which real processes do not share",
+    told="messages are the only",
+)
 def by_memory(comm, model, tokens):
     params = chosen_of(model)
     BOARD[comm.rank] = [weighted(p, tokens) for p in params], tokens
@@ -390,7 +440,7 @@ def default_dtype(comm, model, tokens):
     averaged(comm, model, tokens)
 
 
-@wrong("surroundings", "gradients are switched off for good", told='gradients are switched on or off')
+@wrong("surroundings", "gradients are switched off for good", told="gradients are switched on or off")
 def switched_off(comm, model, tokens):
     torch.set_grad_enabled(False)
     averaged(comm, model, tokens)

@@ -582,7 +582,11 @@ class Together(torch.autograd.Function):
         return dx, None
 
 
-@wrong("unwatched", "experts of other ranks are called where they lie: no token is sent", told=r"fewer than")
+@wrong(
+    "unwatched",
+    "experts of other ranks are called where they lie: no token is sent",
+    told=r"nobody can know the result",
+)
 def calls_others(comm, X, expert, gate, experts):
     E = len(experts)
     ALL[comm.rank] = experts

@@ -29,13 +29,15 @@ def norm_of(comm, shards, replicated, *, square=square, reduce=None, add=lambda 
     return end(total + add(comm, squares(replicated, square)))
 
 
-@wrong("plain", "the given code", true='as_given')
+@wrong("plain", "the given code", true="as_given")
 def given_norm(comm, shards, replicated):
     squares = sum((x.double() ** 2).sum() for x in [*shards, *replicated])
     return comm.all_reduce(squares.sqrt())
 
 
-@wrong("plain", "half mended: the root comes last, and what is replicated counts on every rank", true='CountedOnEachRank')
+@wrong(
+    "plain", "half mended: the root comes last, and what is replicated counts on every rank", true="CountedOnEachRank"
+)
 def root_last_alone(comm, shards, replicated):
     return comm.all_reduce(squares([*shards, *replicated])).sqrt()
 
@@ -50,17 +52,21 @@ def shard_norms_added(comm, shards, replicated):
     return (comm.all_reduce(squares(shards).sqrt()) ** 2 + squares(replicated)).sqrt()
 
 
-@wrong("plain", "no message: the rank's own norm", true='Local')
+@wrong("plain", "no message: the rank's own norm", true="Local")
 def own_norm(comm, shards, replicated):
     return squares([*shards, *replicated]).sqrt()
 
 
-@wrong("plain", "what is replicated does not count", true='ReplicatedLeftOut')
+@wrong("plain", "what is replicated does not count", true="ReplicatedLeftOut")
 def shards_alone(comm, shards, replicated):
     return norm_of(comm, shards, replicated, add=lambda comm, r: 0)
 
 
-@wrong("plain", "what is replicated counts on rank 0 alone, after the all-reduce", told="other ranks' norms are not rank 0's")
+@wrong(
+    "plain",
+    "what is replicated counts on rank 0 alone, after the all-reduce",
+    told="other ranks' norms are not rank 0's",
+)
 def rank_0_after(comm, shards, replicated):
     return norm_of(comm, shards, replicated, add=lambda comm, r: r * (comm.rank == 0))
 
@@ -70,17 +76,17 @@ def divided_after(comm, shards, replicated):
     return norm_of(comm, shards, replicated, add=lambda comm, r: r / comm.size)
 
 
-@wrong("plain", "the maximum over ranks", true='Largest')
+@wrong("plain", "the maximum over ranks", true="Largest")
 def largest_rank(comm, shards, replicated):
     return norm_of(comm, shards, replicated, reduce=lambda comm, x: comm.all_reduce(x, op="max"))
 
 
-@wrong("plain", "the mean over ranks", true='MeanOfRanks')
+@wrong("plain", "the mean over ranks", true="MeanOfRanks")
 def mean_of_ranks(comm, shards, replicated):
     return norm_of(comm, shards, replicated, reduce=lambda comm, x: comm.all_reduce(x) / comm.size)
 
 
-@wrong("plain", "no root", true='Squared')
+@wrong("plain", "no root", true="Squared")
 def squared(comm, shards, replicated):
     return norm_of(comm, shards, replicated, end=lambda x: x)
 
@@ -90,43 +96,43 @@ def ones_norm(comm, shards, replicated):
     return norm_of(comm, shards, replicated, square=lambda x: x.double().abs().sum(), end=lambda x: x)
 
 
-@wrong("plain", "the result is a Python number", told='returned a float, expected the tensor')
+@wrong("plain", "the result is a Python number", told="returned a float, expected the tensor")
 def a_number(comm, shards, replicated):
     return norm_of(comm, shards, replicated).item()
 
 
-@wrong("plain", "the result has the dtype of the gradients", told='has dtype float32, expected float64')
+@wrong("plain", "the result has the dtype of the gradients", told="has dtype float32, expected float64")
 def dtype_of_gradients(comm, shards, replicated):
     norm = norm_of(comm, shards, replicated)
     return norm.to(next((x.dtype for x in [*shards, *replicated]), torch.float32))
 
 
-@wrong("far", "squares in float32: those of 1e25 are infinite", true='SquaredInFloat32')
+@wrong("far", "squares in float32: those of 1e25 are infinite", true="SquaredInFloat32")
 def squares_in_float32(comm, shards, replicated):
     return norm_of(comm, shards, replicated, square=lambda x: x.float().square().sum().double())
 
 
-@wrong("far", "squares in the gradients' own dtype, then float64", true='SquaredInFloat32')
+@wrong("far", "squares in the gradients' own dtype, then float64", true="SquaredInFloat32")
 def squares_in_own(comm, shards, replicated):
     return norm_of(comm, shards, replicated, square=lambda x: x.square().sum().double())
 
 
-@wrong("far", "torch's norm of each tensor in its own dtype, rounded before it is squared", true='SquaredInFloat32')
+@wrong("far", "torch's norm of each tensor in its own dtype, rounded before it is squared", true="SquaredInFloat32")
 def norms_in_own(comm, shards, replicated):
     return norm_of(comm, shards, replicated, square=lambda x: torch.linalg.vector_norm(x).double() ** 2)
 
 
-@wrong("far", "the norm is rounded to float32 and is of float64 again", told='is infinite')
+@wrong("far", "the norm is rounded to float32 and is of float64 again", told="is infinite")
 def rounded(comm, shards, replicated):
     return norm_of(comm, shards, replicated).float().double()
 
 
-@wrong("far", "the sum of squares travels as float32", told='numbers near 1e25: norm on rank 2 is infinite')
+@wrong("far", "the sum of squares travels as float32", true="SquaredInFloat32")
 def travels_in_float32(comm, shards, replicated):
     return norm_of(comm, shards, replicated, reduce=lambda comm, x: comm.all_reduce(x.float()).double())
 
 
-@wrong("far", "scaled by the rank's largest number, which is 0 where there is none: NaN", told='norm on rank 3 is NaN')
+@wrong("far", "scaled by the rank's largest number, which is 0 where there is none: NaN", told="norm on rank 3 is NaN")
 def scaled(comm, shards, replicated):
     def norm(tensors):
         flat = torch.cat([x.double().flatten() for x in tensors]) if tensors else ZERO[None]
@@ -136,43 +142,50 @@ def scaled(comm, shards, replicated):
     return (comm.all_reduce(norm(shards) ** 2) + norm(replicated) ** 2).sqrt()
 
 
-@wrong("named", "torch.stack of nothing where a rank has no shards", true='NothingBreaks')
+@wrong("named", "torch.stack of nothing where a rank has no shards", true="NothingBreaks")
 def stacks(comm, shards, replicated):
     mine = torch.stack([square(x) for x in shards]).sum()
     return (comm.all_reduce(mine) + squares(replicated)).sqrt()
 
 
-@wrong("named", "sum of nothing is 0, which is no tensor", true='NothingBreaks', told='all_reduce takes a tensor, found a int')
+@wrong(
+    "named",
+    "sum of nothing is 0, which is no tensor",
+    true="NothingBreaks",
+    told="all_reduce takes a tensor, found a int",
+)
 def sum_is_a_number(comm, shards, replicated):
     return (comm.all_reduce(sum(square(x) for x in shards)) + squares(replicated)).sqrt()
 
 
-@wrong("named", "a rank without shards does not come to the all-reduce", true='LeavesEarly')
+@wrong("named", "a rank without shards does not come to the all-reduce", true="LeavesEarly")
 def stays_away(comm, shards, replicated):
     if not shards:
         return squares(replicated).sqrt()
     return norm_of(comm, shards, replicated)
 
 
-@wrong("named", "a rank with nothing at all does not come to the all-reduce", true='LeavesEarly', told='rank 1 has ended')
+@wrong(
+    "named", "a rank with nothing at all does not come to the all-reduce", true="LeavesEarly", told="rank 1 has ended"
+)
 def stays_away_with_nothing(comm, shards, replicated):
     if not shards and not replicated:
         return ZERO.clone()
     return norm_of(comm, shards, replicated)
 
 
-@wrong("named", "an all-reduce for each shard, of which ranks have different numbers", true='ShardByShard')
+@wrong("named", "an all-reduce for each shard, of which ranks have different numbers", true="ShardByShard")
 def one_for_each(comm, shards, replicated):
     total = sum((comm.all_reduce(square(x)) for x in shards), ZERO)
     return (total + squares(replicated)).sqrt()
 
 
-@wrong("named", "x.view(-1), which a turned tensor refuses", told='Use \\.reshape')
+@wrong("named", "x.view(-1), which a turned tensor refuses", told="Use \\.reshape")
 def viewed(comm, shards, replicated):
     return norm_of(comm, shards, replicated, square=lambda x: x.view(-1).double().square().sum())
 
 
-@wrong("named", "x @ x, for vectors alone", told='need to be at least 1D')
+@wrong("named", "x @ x, for vectors alone", told="need to be at least 1D")
 def for_vectors(comm, shards, replicated):
     return norm_of(comm, shards, replicated, square=lambda x: x.double() @ x.double())
 
@@ -186,7 +199,9 @@ def operator_norm(comm, shards, replicated):
     return norm_of(comm, shards, replicated, square=norm)
 
 
-@wrong("named", "the first tensor without numbers ends the list", told='shards without numbers, float64: norm on rank 1 is')
+@wrong(
+    "named", "the first tensor without numbers ends the list", told="shards without numbers, float64: norm on rank 1 is"
+)
 def ends_at_empty(comm, shards, replicated):
     ends = [i for i, x in enumerate(shards) if not x.numel()]
     return norm_of(comm, shards[: ends[0]] if ends else shards, replicated)
@@ -197,18 +212,26 @@ def first_shard(comm, shards, replicated):
     return norm_of(comm, shards[:1], replicated)
 
 
-@wrong("ones", "the result has shape (1,)", told='dimension of size 1 too many')
+@wrong("ones", "the result has shape (1,)", told="dimension of size 1 too many")
 def shape_1(comm, shards, replicated):
     return norm_of(comm, shards, replicated)[None]
 
 
-@wrong("ones", "what is replicated counts on rank 1 before the all-reduce: there is none of one rank", told='1 rank, shards of 7 numbers, 2 replicated, float64: norm on rank 0 is')
+@wrong(
+    "ones",
+    "what is replicated counts on rank 1 before the all-reduce: there is none of one rank",
+    told="1 rank, shards of 7 numbers, 2 replicated, float64: norm on rank 0 is",
+)
 def counts_on_rank_1(comm, shards, replicated):
     mine = squares(shards) + squares(replicated) * (comm.rank == 1)
     return comm.all_reduce(mine).sqrt()
 
 
-@wrong("ones", "one rank needs no message, and forgets what is replicated", told='1 rank, shards of 7 numbers, 2 replicated, float64: norm on rank 0 is')
+@wrong(
+    "ones",
+    "one rank needs no message, and forgets what is replicated",
+    told="1 rank, shards of 7 numbers, 2 replicated, float64: norm on rank 0 is",
+)
 def alone(comm, shards, replicated):
     return squares(shards).sqrt() if comm.size == 1 else norm_of(comm, shards, replicated)
 
@@ -218,7 +241,7 @@ def without_single_numbers(comm, shards, replicated):
     return norm_of(comm, [x for x in shards if x.numel() != 1], replicated)
 
 
-@wrong("large", "a butterfly of pairs, for powers of two alone", told='rank 1 names rank 3')
+@wrong("large", "a butterfly of pairs, for powers of two alone", told="rank 1 names rank 3")
 def butterfly(comm, shards, replicated):
     total, step = squares(shards), 1
     while step < comm.size:
@@ -229,39 +252,55 @@ def butterfly(comm, shards, replicated):
     return (total + squares(replicated)).sqrt()
 
 
-@wrong("plain", "the others' squares and the own ones are put together anew: other bits on other ranks", told="to the last bit")
+@wrong(
+    "plain",
+    "the others' squares and the own ones are put together anew: other bits on other ranks",
+    told="to the last bit",
+)
 def others_and_mine(comm, shards, replicated):
     return norm_of(comm, shards, replicated, reduce=lambda comm, x: (comm.all_reduce(x) - 3 * x) + 3 * x)
 
 
-@wrong("plain", "gathered, and added from the rank's own on: other bits on other ranks, and too much is sent", told='one all-reduce of one number sends')
+@wrong(
+    "plain",
+    "gathered, and added from the rank's own on: other bits on other ranks, and too much is sent",
+    told="one all-reduce of one number sends",
+)
 def own_first(comm, shards, replicated):
     rows = comm.all_gather(squares(shards)).roll(-comm.rank)
     return (sum(rows, ZERO) + squares(replicated)).sqrt()
 
 
-@wrong("plain", "everybody's squares are gathered: n - 1 numbers are sent", told='one all-reduce of one number sends')
+@wrong("plain", "everybody's squares are gathered: n - 1 numbers are sent", told="one all-reduce of one number sends")
 def gathers(comm, shards, replicated):
     return (comm.all_gather(squares(shards)).sum() + squares(replicated)).sqrt()
 
 
-@wrong("plain", "two all-reduces", told='one all-reduce of one number sends')
+@wrong("plain", "two all-reduces", told="one all-reduce of one number sends")
 def two_all_reduces(comm, shards, replicated):
     return (comm.all_reduce(squares(shards)) + comm.all_reduce(squares(replicated)) / comm.size).sqrt()
 
 
-@wrong("plain", "both sums in one all-reduce, of two numbers", told='one all-reduce of one number sends')
+@wrong("plain", "both sums in one all-reduce, of two numbers", told="one all-reduce of one number sends")
 def two_numbers(comm, shards, replicated):
     s, r = comm.all_reduce(torch.stack([squares(shards), squares(replicated)]))
     return (s + r / comm.size).sqrt()
 
 
-@wrong("plain", "rank 0 broadcasts the result of the all-reduce, for the same bits", told='one all-reduce of one number sends')
+@wrong(
+    "plain",
+    "rank 0 broadcasts the result of the all-reduce, for the same bits",
+    told="one all-reduce of one number sends",
+)
 def broadcast_too(comm, shards, replicated):
     return comm.broadcast(norm_of(comm, shards, replicated))
 
 
-@wrong("plain", "all shards are gathered in one vector each, filled up with zeros", told='one all-reduce of one number sends')
+@wrong(
+    "plain",
+    "all shards are gathered in one vector each, filled up with zeros",
+    told="one all-reduce of one number sends",
+)
 def gathers_all(comm, shards, replicated):
     flat = torch.cat([ZERO[None], *[x.double().flatten() for x in shards]])
     longest = int(comm.all_reduce(torch.tensor(len(flat)), op="max"))
@@ -269,31 +308,35 @@ def gathers_all(comm, shards, replicated):
     return (rows.square().sum() + squares(replicated)).sqrt()
 
 
-@wrong("given", "the list of shards gets what is replicated", told='the list `shards` is another one afterwards')
+@wrong("given", "the list of shards gets what is replicated", told="the list `shards` is another one afterwards")
 def longer_list(comm, shards, replicated):
     if comm.rank == 0:
         shards += replicated
     return comm.all_reduce(squares(shards)).sqrt()
 
 
-@wrong("given", "squares in place", told='changes its input shards and replicated in place')
+@wrong("given", "squares in place", told="changes its input shards and replicated in place")
 def squares_in_place(comm, shards, replicated):
     return norm_of(comm, shards, replicated, square=lambda x: x.pow_(2).double().sum())
 
 
-@wrong("given", "squares in place of what double() gives, which for float64 is the tensor itself", told='changes its input shards and replicated in place')
+@wrong(
+    "given",
+    "squares in place of what double() gives, which for float64 is the tensor itself",
+    told="changes its input shards and replicated in place",
+)
 def squares_double_in_place(comm, shards, replicated):
     return norm_of(comm, shards, replicated, square=lambda x: x.double().square_().sum())
 
 
-@wrong("given", "the lists hold the tensors in float64 afterwards", told='the list `shards` is another one afterwards')
+@wrong("given", "the lists hold the tensors in float64 afterwards", told="the list `shards` is another one afterwards")
 def lists_in_float64(comm, shards, replicated):
     for tensors in (shards, replicated):
         tensors[:] = [x.double() for x in tensors]
     return norm_of(comm, shards, replicated)
 
 
-@wrong("given", "a shard loses its shape: resized in place")
+@wrong("given", "a shard loses its shape: resized in place", told="another shape, stride or requires_grad")
 def reshaped_in_place(comm, shards, replicated):
     for x in shards:
         x.resize_(x.numel())
@@ -311,13 +354,13 @@ def kept_replicated(comm, shards, replicated):
     return norm_of(comm, shards, [], add=lambda comm, r: KEPT[key])
 
 
-@wrong("again", "the sum is kept on the function and added to", told='it keeps something from one call to the next')
+@wrong("again", "the sum is kept on the function and added to", told="it keeps something from one call to the next")
 def running(comm, shards, replicated):
     running.total = getattr(running, "total", ZERO) + squares(shards)
     return norm_of(comm, [], replicated, reduce=lambda comm, x: comm.all_reduce(running.total))
 
 
-@wrong("again", "the norm of the first call is kept on the comm")
+@wrong("again", "the norm of the first call is kept on the comm", told="in a second call")
 def kept_on_comm(comm, shards, replicated):
     if not hasattr(comm, "first_norm"):
         comm.first_norm = norm_of(comm, shards, replicated)
@@ -327,7 +370,11 @@ def kept_on_comm(comm, shards, replicated):
 BOARD = {}
 
 
-@wrong("unwatched", "ranks read each other's sums from a global dict, which real processes do not share")
+@wrong(
+    "unwatched",
+    "ranks read each other's sums from a global dict, which real processes do not share",
+    told="messages are the only",
+)
 def by_memory(comm, shards, replicated):
     BOARD[comm.rank] = squares(shards)
     comm.barrier()
@@ -340,7 +387,7 @@ def default_dtype(comm, shards, replicated):
     return norm_of(comm, shards, replicated)
 
 
-@wrong("surroundings", "gradients are switched off for good", told='leaves gradients switched off')
+@wrong("surroundings", "gradients are switched off for good", told="gradients are switched on or off")
 def switched_off(comm, shards, replicated):
     torch.set_grad_enabled(False)
     return norm_of(comm, shards, replicated)

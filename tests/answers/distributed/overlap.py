@@ -101,25 +101,25 @@ class Base:
         self.quiet = False
 
 
-@wrong("plain", "the sum over ranks", true='Summed')
+@wrong("plain", "the sum over ranks", true="Summed")
 class SumOfRanks(Base):
     def mean(self, handle):
         return handle.wait()
 
 
-@wrong("plain", "divided by n before it is sent and after", told='is 1 / n times what is expected')
+@wrong("plain", "divided by n before it is sent and after", told="is 1 / n times what is expected")
 class DividesTwice(Base):
     def flat(self, p):
         return super().flat(p) / self.comm.size
 
 
-@wrong("plain", "nothing is sent before finish()", true='AfterBackward')
+@wrong("plain", "nothing is sent before finish()", true="AfterBackward")
 class AllAtTheEnd(Base):
     def listen(self):
         pass
 
 
-@wrong("plain", "the hook waits for the result", true='WaitsInTheHook')
+@wrong("plain", "the hook waits for the result", true="WaitsInTheHook")
 class WaitsInTheHook(Base):
     def start(self, bucket):
         self.handles.append(self.comm.all_reduce(torch.cat([self.flat(p) for p in bucket])))
@@ -128,7 +128,7 @@ class WaitsInTheHook(Base):
         return handle / self.comm.size
 
 
-@wrong("plain", "the hook waits for the bucket before, and starts its own then", told='something in it waits')
+@wrong("plain", "the hook waits for the bucket before, and starts its own then", told="something in it waits")
 class WaitsForTheOneBefore(Base):
     def start(self, bucket):
         if self.handles:
@@ -136,7 +136,7 @@ class WaitsForTheOneBefore(Base):
         super().start(bucket)
 
 
-@wrong("large", "at most four buckets are on their way: the fifth waits for the first", told='something in it waits')
+@wrong("large", "at most four buckets are on their way: the fifth waits for the first", told="something in it waits")
 class AtMostFour(Base):
     def start(self, bucket):
         if len(self.handles) >= 4:
@@ -144,31 +144,35 @@ class AtMostFour(Base):
         super().start(bucket)
 
 
-@wrong("plain", "one bucket for all", true='OneBucket')
+@wrong("plain", "one bucket for all", true="OneBucket")
 class OneBucket(Base):
     def full(self, size, limit):
         return False
 
 
-@wrong("plain", "a bucket for each parameter", true='OneByOne')
+@wrong("plain", "a bucket for each parameter", true="OneByOne")
 class OneEach(Base):
     def full(self, size, limit):
         return True
 
 
-@wrong("plain", "buckets are filled from the first parameter on", true='Forwards')
+@wrong("plain", "buckets are filled from the first parameter on", true="Forwards")
 class FromTheFirst(Base):
     def order(self):
         return super().order()[::-1]
 
 
-@wrong("plain", "buckets are filled from the first parameter on, and gone through from the last", told='fill them from the last parameter on')
+@wrong(
+    "plain",
+    "buckets are filled from the first parameter on, and gone through from the last",
+    told="fill them from the last parameter on",
+)
 class TurnedRoundAfterwards(Base):
     def fill(self, params, limit):
         return super().fill(params[::-1], limit)[::-1]
 
 
-@wrong("plain", "a bucket is closed before bucket_bytes would be exceeded", true='ClosedTooSoon')
+@wrong("plain", "a bucket is closed before bucket_bytes would be exceeded", true="ClosedTooSoon")
 class ClosedBefore(Base):
     def fill(self, params, limit):
         buckets, size = [], 0
@@ -181,25 +185,33 @@ class ClosedBefore(Base):
         return buckets
 
 
-@wrong("named", "full only when it holds more than bucket_bytes", told='fewer all-reduces are started than there are buckets')
+@wrong(
+    "named",
+    "full only when it holds more than bucket_bytes",
+    told="fewer all-reduces are started than there are buckets",
+)
 class MoreThanFull(Base):
     def full(self, size, limit):
         return size > limit
 
 
-@wrong("plain", "numbers are counted, not bytes", told='fewer all-reduces are started than there are buckets')
+@wrong("plain", "numbers are counted, not bytes", told="fewer all-reduces are started than there are buckets")
 class CountsNumbers(Base):
     def size(self, p):
         return p.numel()
 
 
-@wrong("named", "four bytes a number, in float64 too", told='fewer all-reduces are started than there are buckets')
+@wrong("named", "four bytes a number, in float64 too", told="fewer all-reduces are started than there are buckets")
 class FourBytes(Base):
     def size(self, p):
         return 4 * p.numel()
 
 
-@wrong("plain", "the size is not set back: from the first full bucket on each parameter has its own", told='more all-reduces are started than there are buckets')
+@wrong(
+    "plain",
+    "the size is not set back: from the first full bucket on each parameter has its own",
+    told="more all-reduces are started than there are buckets",
+)
 class SizeGoesOn(Base):
     def fill(self, params, limit):
         buckets, size = [[]], 0
@@ -211,14 +223,18 @@ class SizeGoesOn(Base):
         return buckets
 
 
-@wrong("named", "what is left at the end and is not full is no bucket", true='LastBucketLost')
+@wrong("named", "what is left at the end and is not full is no bucket", true="LastBucketLost")
 class LeftOver(Base):
     def fill(self, params, limit):
         buckets = super().fill(params, limit)
         return buckets if self.full(sum(map(self.size, buckets[-1])), limit) else buckets[:-1]
 
 
-@wrong("plain", "a bucket starts when it is whole, whichever it is: ranks may start them in different orders", true='AsTheyCome')
+@wrong(
+    "plain",
+    "a bucket starts when it is whole, whichever it is: ranks may start them in different orders",
+    true="AsTheyCome",
+)
 class AsTheyCome(Base):
     def begin(self):
         self.ready, self.handles = set(), {}
@@ -240,7 +256,9 @@ class AsTheyCome(Base):
         self.begin()
 
 
-@wrong("named", "finish() sends nothing: a bucket with a parameter that was not used never starts", true='WaitsForStarted')
+@wrong(
+    "named", "finish() sends nothing: a bucket with a parameter that was not used never starts", true="WaitsForStarted"
+)
 class OnlyWholeOnes(Base):
     def finish(self):
         for bucket, handle in zip(self.buckets, self.handles, strict=False):
@@ -248,14 +266,22 @@ class OnlyWholeOnes(Base):
         self.begin()
 
 
-@wrong("plain", "finish() sends every bucket, those that have started too", told='more all-reduces are started than there are buckets')
+@wrong(
+    "plain",
+    "finish() sends every bucket, those that have started too",
+    told="more all-reduces are started than there are buckets",
+)
 class SendsAgain(Base):
     def finish(self):
         self.handles = []
         super().finish()
 
 
-@wrong("named", "what is frozen gets a hook as well", told="cannot register a hook on a tensor that doesn't require gradient")
+@wrong(
+    "named",
+    "what is frozen gets a hook as well",
+    told="cannot register a hook on a tensor that doesn't require gradient",
+)
 class HooksOnFrozen(Base):
     def order(self):
         return [*self.model.parameters()][::-1]
@@ -265,13 +291,17 @@ class HooksOnFrozen(Base):
             p.register_post_accumulate_grad_hook(self.arrived)
 
 
-@wrong("named", "what is frozen gets a gradient of zeros", told='a frozen parameter .* has got a gradient')
+@wrong("named", "what is frozen gets a gradient of zeros", told="a frozen parameter .* has got a gradient")
 class FrozenGetsZeros(Base):
     def order(self):
         return [*self.model.parameters()][::-1]
 
 
-@wrong("named", "what is frozen is in a bucket, which is never whole: it starts in finish(), and so do those after it", told='numbers in them|sooner|later')
+@wrong(
+    "named",
+    "what is frozen is in a bucket, which is never whole: it starts in finish(), and so do those after it",
+    told="numbers in them|sooner|later",
+)
 class FrozenInABucket(Base):
     def order(self):
         return [*self.model.parameters()][::-1]
@@ -281,14 +311,14 @@ class FrozenInABucket(Base):
             p.grad = mean
 
 
-@wrong("named", "a parameter under two names is in the buckets twice", told='numbers in them|than there are buckets')
+@wrong("named", "a parameter under two names is in the buckets twice", told="numbers in them|than there are buckets")
 class TiedTwice(Base):
     def order(self):
         every = self.model.named_parameters(remove_duplicate=False)
         return [p for _, p in every if p.requires_grad][::-1]
 
 
-@wrong("onward", "handles are kept: each step ends with the gradients of the first", true='NeverAnew')
+@wrong("onward", "handles are kept: each step ends with the gradients of the first", true="NeverAnew")
 class KeepsHandles(Base):
     handles = None
 
@@ -322,7 +352,11 @@ class Counting(Base):
         return self.left[len(self.handles)] == 0
 
 
-@wrong("onward", "a bucket's count is not set back: from the second step on all is sent in finish()", told='finish is done later than it could be')
+@wrong(
+    "onward",
+    "a bucket's count is not set back: from the second step on all is sent in finish()",
+    told="finish is done later than it could be",
+)
 class CountsOnce(Base):
     seen = None
 
@@ -353,7 +387,11 @@ class CountsInside(Counting):
             super().go_on()
 
 
-@wrong("onward", "hooks are taken away by finish(): from the second step on all is sent there", told='finish is done later than it could be')
+@wrong(
+    "onward",
+    "hooks are taken away by finish(): from the second step on all is sent there",
+    told="finish is done later than it could be",
+)
 class HooksOnce(Base):
     def listen(self):
         hooked = [p for p in self.model.parameters() if p.requires_grad]
@@ -365,7 +403,11 @@ class HooksOnce(Base):
             hook.remove()
 
 
-@wrong("onward", "after the first step buckets are made anew, in the order in which gradients came", told='numbers in them|than there are buckets')
+@wrong(
+    "onward",
+    "after the first step buckets are made anew, in the order in which gradients came",
+    told="numbers in them|than there are buckets",
+)
 class MadeAnew(Base):
     def __init__(self, comm, model, bucket_bytes):
         self.limit, self.came, self.anew = bucket_bytes, [], False
@@ -382,14 +424,14 @@ class MadeAnew(Base):
             self.anew, self.buckets = True, self.fill(self.came, self.limit)
 
 
-@wrong("plain", "no_sync does nothing", true='NoSyncIgnored', told='started inside of no_sync')
+@wrong("plain", "no_sync does nothing", true="NoSyncIgnored", told="started inside of no_sync")
 class NoSyncSends(Base):
     @contextmanager
     def no_sync(self):
         yield
 
 
-@wrong("plain", "no_sync is not left: from then on all is sent in finish()", true='NoSyncForEver')
+@wrong("plain", "no_sync is not left: from then on all is sent in finish()", true="NoSyncForEver")
 class StaysQuiet(Base):
     @contextmanager
     def no_sync(self):
@@ -397,7 +439,11 @@ class StaysQuiet(Base):
         yield
 
 
-@wrong("onward", "no_sync can be entered once: its context is kept", told="two micro-batches, two steps: AttributeError: '_GeneratorContextManager'")
+@wrong(
+    "onward",
+    "no_sync can be entered once: its context is kept",
+    told="two micro-batches, two steps: AttributeError: '_GeneratorContextManager'",
+)
 class OneContext(Base):
     context = None
 
@@ -407,7 +453,7 @@ class OneContext(Base):
         return self.context
 
 
-@wrong("plain", "no_sync returns nothing", told='does not support the context manager protocol')
+@wrong("plain", "no_sync returns nothing", told="does not support the context manager protocol")
 class NoContext(Base):
     def no_sync(self):
         self.quiet = True
@@ -423,37 +469,39 @@ class LastMicroBatch(Base):
             p.grad = None
 
 
-@wrong("plain", "no parameter of rank 0 is sent", told='parameters and buffers at the start on rank 1 is too large by 1')
+@wrong(
+    "plain", "no parameter of rank 0 is sent", told="parameters and buffers at the start on rank 1 is too large by 1"
+)
 class OwnStart(Base):
     def shared(self):
         return []
 
 
-@wrong("plain", "buffers are each rank's own", true='OwnBuffers')
+@wrong("plain", "buffers are each rank's own", true="OwnBuffers")
 class ParametersAlone(Base):
     def shared(self):
         return [*self.model.parameters()]
 
 
-@wrong("named", "what state_dict holds: a buffer that is not persistent is left out", true='StateDict')
+@wrong("named", "what state_dict holds: a buffer that is not persistent is left out", true="StateDict")
 class StateDict(Base):
     def shared(self):
         return [*self.model.state_dict().values()]
 
 
-@wrong("named", "a frozen parameter is not sent at the start", told='parameters and buffers at the start')
+@wrong("named", "a frozen parameter is not sent at the start", told="parameters and buffers at the start")
 class TrainedAlone(Base):
     def shared(self):
         return [*self.order(), *self.model.buffers()]
 
 
-@wrong("named", "buffers of floats alone", told='only where index -1 is 13')
+@wrong("named", "buffers of floats alone", told="only where index -1 is 13")
 class FloatsAlone(Base):
     def shared(self):
         return [x for x in super().shared() if x.is_floating_point()]
 
 
-@wrong("plain", "the mean of all ranks' parameters at the start", told='parameters and buffers at the start on rank 0')
+@wrong("plain", "the mean of all ranks' parameters at the start", told="parameters and buffers at the start on rank 0")
 class MeanAtTheStart(Base):
     @torch.no_grad()
     def share(self):
@@ -461,7 +509,7 @@ class MeanAtTheStart(Base):
             x.copy_(self.comm.all_reduce(x) / self.comm.size)
 
 
-@wrong("plain", "the last rank's parameters", told='parameters and buffers at the start on rank 0 is too large by 1')
+@wrong("plain", "the last rank's parameters", told="parameters and buffers at the start on rank 0 is too large by 1")
 class FromTheLastRank(Base):
     @torch.no_grad()
     def share(self):
@@ -469,13 +517,13 @@ class FromTheLastRank(Base):
             x.copy_(self.comm.broadcast(x, self.comm.size - 1))
 
 
-@wrong("given", "hooks and buckets are those of a copy of the model", true='NotWrittenBack')
+@wrong("given", "hooks and buckets are those of a copy of the model", true="NotWrittenBack")
 class CopiesTheModel(Base):
     def __init__(self, comm, model, bucket_bytes):
         super().__init__(comm, copy.deepcopy(model), bucket_bytes)
 
 
-@wrong("given", "parameters are new ones", told='the model has other parameters than before')
+@wrong("given", "parameters are new ones", told="the model has other parameters than before")
 class NewParameters(Base):
     @torch.no_grad()
     def share(self):
@@ -484,7 +532,7 @@ class NewParameters(Base):
                 setattr(module, name, nn.Parameter(self.comm.broadcast(p)))
 
 
-@wrong("surroundings", "the model is in evaluation mode afterwards", told='mode')
+@wrong("surroundings", "the model is in evaluation mode afterwards", told="mode")
 class Evaluates(Base):
     def share(self):
         self.model.eval()
@@ -520,13 +568,17 @@ class HooksGradient(OfTensors):
         return self.got[p].detach().flatten() if p in self.got else super().flat(p)
 
 
-@wrong("named", "finish() sends zeros for what did not come in the last backward, though p.grad is there", true='ZerosForTheSilent')
+@wrong(
+    "named",
+    "finish() sends zeros for what did not come in the last backward, though p.grad is there",
+    true="ZerosForTheSilent",
+)
 class ZerosForTheRest(Base):
     def flat(self, p):
         return super().flat(p) if p in self.ready else torch.zeros_like(p).detach().flatten()
 
 
-@wrong("named", "where p.grad is None it stays None, though another rank has used it", told='has no gradient|is None')
+@wrong("named", "where p.grad is None it stays None, though another rank has used it", told="has no gradient|is None")
 class NoneStays(Base):
     def put(self, p, mean):
         if p.grad is not None:
@@ -549,14 +601,22 @@ class ReadyByGrad(Base):
         return all(p.grad is not None for p in bucket)
 
 
-@wrong("named", "one bucket at a time: where the next one is whole already, it waits for another hook or for finish()", told='finish is done later than it could be')
+@wrong(
+    "named",
+    "one bucket at a time: where the next one is whole already, it waits for another hook or for finish()",
+    told="finish is done later than it could be",
+)
 class NoCascade(Base):
     def go_on(self):
         if len(self.handles) < len(self.buckets) and self.whole(self.buckets[len(self.handles)]):
             self.start(self.buckets[len(self.handles)])
 
 
-@wrong("named", "a bucket whose last gradient came before it was its turn is never looked at again before finish()", told='finish is done later than it could be')
+@wrong(
+    "named",
+    "a bucket whose last gradient came before it was its turn is never looked at again before finish()",
+    told="finish is done later than it could be",
+)
 class OnlyItsOwnHook(Base):
     def arrived(self, p):
         if not self.quiet:
@@ -566,7 +626,11 @@ class OnlyItsOwnHook(Base):
                 self.start(self.buckets[i])
 
 
-@wrong("plain", "looks before it adds: each bucket starts one hook too late", told='is each bucket started as soon as its last gradient')
+@wrong(
+    "plain",
+    "looks before it adds: each bucket starts one hook too late",
+    told="is each bucket started as soon as its last gradient",
+)
 class OneHookLate(Base):
     def arrived(self, p):
         if not self.quiet:
@@ -580,7 +644,7 @@ class FirstOfBucket(Base):
         return any(p in self.ready for p in bucket)
 
 
-@wrong("again", "handles and what is ready stand on the class", told='what is kept on a class or in a global name')
+@wrong("again", "handles and what is ready stand on the class", told="what is kept on a class or in a global name")
 class OnClass(Base):
     ready, handles = set(), []
 
@@ -604,7 +668,7 @@ class QuietClass(Base):
         type(self).quiet = False
 
 
-@wrong("named", "buckets travel in float32", told='a step in a coarser dtype')
+@wrong("named", "buckets travel in float32", told="a step in a coarser dtype")
 class InFloat32(Base):
     def flat(self, p):
         return super().flat(p).float()
@@ -613,7 +677,7 @@ class InFloat32(Base):
         p.grad = mean.to(p.dtype)
 
 
-@wrong("far", "buckets travel in float16", told='a step in a coarser dtype')
+@wrong("far", "buckets travel in float16", told="a step in a coarser dtype")
 class InHalf(Base):
     def flat(self, p):
         return super().flat(p).half()
@@ -622,7 +686,11 @@ class InHalf(Base):
         p.grad = mean.to(p.dtype)
 
 
-@wrong("unwatched", "finish() gathers all ranks' gradients: each bucket is to be one all-reduce", told='fewer all-reduces are started than there are buckets')
+@wrong(
+    "unwatched",
+    "finish() gathers all ranks' gradients: each bucket is to be one all-reduce",
+    told="fewer all-reduces are started than there are buckets",
+)
 class Gathers(Base):
     def listen(self):
         pass
@@ -633,7 +701,11 @@ class Gathers(Base):
             self.write(bucket, rows.mean(0))
 
 
-@wrong("unwatched", "a bucket of one rank's is sent by reduce_scatter and all_gather", told='fewer all-reduces are started than there are buckets')
+@wrong(
+    "unwatched",
+    "a bucket of one rank's is sent by reduce_scatter and all_gather",
+    told="fewer all-reduces are started than there are buckets",
+)
 class TwoHalves(Base):
     def start(self, bucket):
         flat, n = torch.cat([self.flat(p) for p in bucket]), self.comm.size
@@ -644,7 +716,11 @@ class TwoHalves(Base):
         return handle / self.comm.size
 
 
-@wrong("ones", "one rank alone: the constructor returns, and finish() lacks its buckets", told='right where n is more than 1, wrong where it is 1')
+@wrong(
+    "ones",
+    "one rank alone: the constructor returns, and finish() lacks its buckets",
+    told="right where n is more than 1, wrong where it is 1",
+)
 class Alone(Base):
     def __init__(self, comm, model, bucket_bytes):
         self.comm = comm
@@ -658,13 +734,15 @@ class NoScalars(Base):
         return [p for p in super().order() if p.dim()]
 
 
-@wrong("ones", "torch.cat of a number of shape ()", told='zero-dimensional tensor')
+@wrong("ones", "torch.cat of a number of shape ()", told="zero-dimensional tensor")
 class NotFlat(Base):
     def flat(self, p):
         return super().flat(p) if p.dim() > 1 else super().flat(p).view_as(p)
 
 
-@wrong("surroundings", "finish() switches gradients off for good", told='does not require grad and does not have a grad_fn')
+@wrong(
+    "surroundings", "finish() switches gradients off for good", told="does not require grad and does not have a grad_fn"
+)
 class SwitchesOff(Base):
     def finish(self):
         super().finish()
@@ -678,7 +756,7 @@ class DefaultDtype(Base):
         super().share()
 
 
-@wrong("given", "what is frozen is trained afterwards", told='or frozen others')
+@wrong("given", "what is frozen is trained afterwards", told="or frozen others")
 class Unfreezes(Base):
     def share(self):
         super().share()

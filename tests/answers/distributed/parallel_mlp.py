@@ -397,7 +397,12 @@ class FirstY(Base):
         return self.Y
 
 
-@wrong("onward", "b2 as it was given is added: after a step it is another", told="after a step of training: Y", advice="times what is expected")
+@wrong(
+    "onward",
+    "b2 as it was given is added: after a step it is another",
+    told="after a step of training: Y",
+    advice="times what is expected",
+)
 class GivenB2(Base):
     def __init__(self, comm, W1, b1, W2, b2):
         super().__init__(comm, W1, b1, W2, b2)
@@ -408,7 +413,12 @@ class GivenB2(Base):
         return Y + self.start + (self.b2 - self.b2.detach())
 
 
-@wrong("onward", "columns of W2 are turned once, when the module is made", told="after a step of training: Y", advice="times what is expected")
+@wrong(
+    "onward",
+    "columns of W2 are turned once, when the module is made",
+    told="after a step of training: Y",
+    advice="times what is expected",
+)
 class TurnedOnce(Base):
     def __init__(self, comm, W1, b1, W2, b2):
         super().__init__(comm, W1, b1, W2, b2)

@@ -257,7 +257,7 @@ def first_maximum(comm, Q, K, V):
     return ring(comm, Q, K, V, add=add)
 
 
-@wrong("far", "the sum of exponentials is not rescaled, that of values is")
+@wrong("far", "the sum of exponentials is not rescaled, that of values is", true="ExponentialsNotRescaled")
 def sum_not_rescaled(comm, Q, K, V):
     def new(sums, S, V):
         m, l, o = add(sums, S, V)
@@ -266,7 +266,7 @@ def sum_not_rescaled(comm, Q, K, V):
     return ring(comm, Q, K, V, add=new)
 
 
-@wrong("far", "the sum of values is not rescaled, that of exponentials is")
+@wrong("far", "the sum of values is not rescaled, that of exponentials is", true="ValuesNotRescaled")
 def values_not_rescaled(comm, Q, K, V):
     def new(sums, S, V):
         m, l, o = add(sums, S, V)
@@ -507,19 +507,6 @@ def keeps_all(comm, Q, K, V):
     return S.softmax(-1) @ torch.cat([kept[b][1] for b in seen], 1)
 
 
-@wrong("unwatched", "all blocks are kept as NumPy's copies")
-def kept_as_arrays(comm, Q, K, V):
-    kept = {}
-    for s in range(comm.size):
-        kept[(comm.rank - s) % comm.size] = K.numpy().copy(), V.numpy().copy()
-        if s < comm.size - 1:
-            K, V = exchange(comm, K, V)
-    sums = begin(Q)
-    for b in range(comm.rank, -1, -1):
-        sums = add(sums, scores(comm, Q, torch.from_numpy(kept[b][0]), b), torch.from_numpy(kept[b][1]))
-    return end(sums)
-
-
 @wrong(
     "large",
     "by recursion: each call keeps its block and its sums until the last one returns",
@@ -596,7 +583,9 @@ def nobody_receives(comm, Q, K, V):
 BLOCKS = {}
 
 
-@wrong("unwatched", "K and V of other ranks are read where they lie: nothing is sent")
+@wrong(
+    "unwatched", "K and V of other ranks are read where they lie: nothing is sent", told=r"nobody can know the result"
+)
 def reads_others(comm, Q, K, V):
     BLOCKS[comm.rank] = K, V
     sums = begin(Q)

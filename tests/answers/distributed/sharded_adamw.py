@@ -72,47 +72,47 @@ class Base:
         self.write(self.gather(self.moved(self.weights(), g)))
 
 
-@wrong("plain", "the sum of gradients", true='Summed')
+@wrong("plain", "the sum of gradients", true="Summed")
 class SumOfRanks(Base):
     def mean(self, rows):
         return self.comm.reduce_scatter(rows)
 
 
-@wrong("plain", "each rank's own gradient", true='OwnGradient')
+@wrong("plain", "each rank's own gradient", true="OwnGradient")
 class OwnGradient(Base):
     def mean(self, rows):
         return rows[self.comm.rank]
 
 
-@wrong("plain", "decay goes into the gradient, as in Adam", true='L2')
+@wrong("plain", "decay goes into the gradient, as in Adam", true="L2")
 class Adam(Base):
     def moved(self, w, g):
         self.moments(g + self.weight_decay * w)
         return w - self.lr * self.direction()
 
 
-@wrong("plain", "decay without lr", told='right where weight_decay is 0')
+@wrong("plain", "decay without lr", told="right where weight_decay is 0")
 class DecayWithoutRate(Base):
     def moved(self, w, g):
         self.moments(g)
         return w * (1 - self.weight_decay) - self.lr * self.direction()
 
 
-@wrong("plain", "decay after the step", told='right where weight_decay is 0')
+@wrong("plain", "decay after the step", told="right where weight_decay is 0")
 class DecayAfterwards(Base):
     def moved(self, w, g):
         self.moments(g)
         return (w - self.lr * self.direction()) * (1 - self.lr * self.weight_decay)
 
 
-@wrong("plain", "no decay", true='NoDecay')
+@wrong("plain", "no decay", true="NoDecay")
 class NoDecay(Base):
     def moved(self, w, g):
         self.moments(g)
         return w - self.lr * self.direction()
 
 
-@wrong("plain", "no bias correction", true='Uncorrected')
+@wrong("plain", "no bias correction", true="Uncorrected")
 class NoCorrection(Base):
     def direction(self):
         return self.m / (self.v.sqrt() + self.eps)
@@ -131,7 +131,7 @@ class OneStepAhead(Base):
         self.t = 1
 
 
-@wrong("plain", "the count is raised after the step: 1 - beta^0 is 0", told='is NaN in 10 of 10')
+@wrong("plain", "the count is raised after the step: 1 - beta^0 is 0", told="is NaN in 10 of 10")
 class CountsLate(Base):
     def count(self):
         pass
@@ -141,14 +141,14 @@ class CountsLate(Base):
         self.t += 1
 
 
-@wrong("plain", "eps under the root", true='EpsInside')
+@wrong("plain", "eps under the root", true="EpsInside")
 class EpsUnderRoot(Base):
     def direction(self):
         one, two = self.betas
         return self.m / (1 - one**self.t) / (self.v / (1 - two**self.t) + self.eps).sqrt()
 
 
-@wrong("plain", "eps before the correction, as in the paper's short form")
+@wrong("plain", "eps before the correction, as in the paper's short form", true="EpsBeforeCorrection")
 class EpsBeforeCorrection(Base):
     def direction(self):
         one, two = self.betas
@@ -187,7 +187,7 @@ class Forgets(Base):
         super().moments(g)
 
 
-@wrong("plain", "only the rank's own part is written", true='NotGathered')
+@wrong("plain", "only the rank's own part is written", true="NotGathered")
 class OwnPartAlone(Base):
     def gather(self, row):
         rows = self.rows(self.params)
@@ -195,7 +195,7 @@ class OwnPartAlone(Base):
         return rows.flatten()
 
 
-@wrong("plain", "nothing is written into the given parameters", told='changes none of the given parameters')
+@wrong("plain", "nothing is written into the given parameters", told="changes none of the given parameters")
 class NewNames(Base):
     def write(self, flat):
         self.params = [nn.Parameter(p.clone()) for p in self.params]
@@ -205,34 +205,48 @@ class NewNames(Base):
         return self.rows([torch.ones_like(p) if p.grad is None else p.grad for p in self.params])
 
 
-@wrong("given", "the new numbers go into what reshape gives, a copy where p is not contiguous", told='not contiguous, float64: step\\(\\) changes none of the given parameters')
+@wrong(
+    "given",
+    "the new numbers go into what reshape gives, a copy where p is not contiguous",
+    told="not contiguous, float64: step\\(\\) changes none of the given parameters",
+)
 class IntoACopy(Base):
     def put(self, p, piece):
         p.detach().reshape(-1).copy_(piece)
 
 
-@wrong("named", "view(-1) of what is not contiguous", told='Use \\.reshape')
+@wrong("named", "view(-1) of what is not contiguous", told="Use \\.reshape")
 class Views(Base):
     def rows(self, tensors):
         flat = torch.cat([x.detach().view(-1) for x in tensors])
         return self.pad(flat).view(self.comm.size, -1)
 
 
-@wrong("named", "the memory of W.T is taken as it lies", told='right numbers at the wrong places')
+@wrong("named", "the memory of W.T is taken as it lies", told="right numbers at the wrong places")
 class AsItLies(Base):
     def rows(self, tensors):
-        flat = torch.cat([x.detach().t().reshape(-1) if x.dim() == 2 and not x.is_contiguous() else x.detach().reshape(-1) for x in tensors])
+        flat = torch.cat(
+            [
+                x.detach().t().reshape(-1) if x.dim() == 2 and not x.is_contiguous() else x.detach().reshape(-1)
+                for x in tensors
+            ]
+        )
         return self.pad(flat).view(self.comm.size, -1)
 
 
-@wrong("ones", "torch.cat of a number of shape ()", told='zero-dimensional tensor')
+@wrong("ones", "torch.cat of a number of shape ()", told="zero-dimensional tensor")
 class NoScalars(Base):
     def rows(self, tensors):
         parts = [x.detach().reshape(-1) if x.dim() > 1 else x.detach() for x in tensors]
         return self.pad(torch.cat(parts)).view(self.comm.size, -1)
 
 
-@wrong("ones", "a parameter of one number does not decay", told='only where index -1 is 9', advice='right where weight_decay is 0')
+@wrong(
+    "ones",
+    "a parameter of one number does not decay",
+    told="only where index -1 is 9",
+    advice="right where weight_decay is 0",
+)
 class SingleNumbersDoNotDecay(Base):
     def moved(self, w, g):
         self.moments(g)
@@ -246,7 +260,7 @@ class NoPadding(Base):
         return flat
 
 
-@wrong("named", "the rest that n does not divide is cut off, and stays as it is", true='RemainderLost')
+@wrong("named", "the rest that n does not divide is cut off, and stays as it is", true="RemainderLost")
 class RestCutOff(Base):
     def pad(self, flat):
         return flat[: len(flat) // self.comm.size * self.comm.size]
@@ -256,20 +270,30 @@ class RestCutOff(Base):
         super().write(torch.cat([flat, old[len(flat) :]]))
 
 
-@wrong("ones", "where n divides P, a whole column of zeros is added: more is sent than P' allows", told='in a step a rank sends')
+@wrong(
+    "ones",
+    "where n divides P, a whole column of zeros is added: more is sent than P' allows",
+    told="in a step a rank sends",
+)
 class OneColumnMore(Base):
     def pad(self, flat):
         return nn.functional.pad(flat, (0, self.comm.size - len(flat) % self.comm.size))
 
 
-@wrong("again", "params is an iterator, and is gone through at each step", told='params from iterators, four steps: line')
+@wrong(
+    "again", "params is an iterator, and is gone through at each step", told="params from iterators, four steps: line"
+)
 class ReadsAgain(Base):
     def __init__(self, comm, params, *given):
         super().__init__(comm, [], *given)
         self.params = params
 
 
-@wrong("again", "the averages stand on the class: two optimizers, and all ranks, share them", told='it keeps something from one call to the next')
+@wrong(
+    "again",
+    "the averages stand on the class: two optimizers, and all ranks, share them",
+    told="it keeps something from one call to the next",
+)
 class MomentsOnClass(Base):
     both = {"m": 0, "v": 0}
 
@@ -279,7 +303,11 @@ class MomentsOnClass(Base):
         self.both["v"] = self.v = two * self.both["v"] + (1 - two) * g * g
 
 
-@wrong("again", "averages are kept by rank on the class: two optimizers share them", told='two optimizers in turns, .*: the result of each step')
+@wrong(
+    "again",
+    "averages are kept by rank on the class: two optimizers share them",
+    told="two optimizers in turns, .*: the result of each step",
+)
 class MomentsByRank(Base):
     kept = {}
 
@@ -293,7 +321,7 @@ class MomentsByRank(Base):
         self.kept[self.comm.rank] = self.m, self.v
 
 
-@wrong("again", "the count of steps stands on the class", told='it keeps something from one call to the next')
+@wrong("again", "the count of steps stands on the class", told="it keeps something from one call to the next")
 class CountOnClass(Base):
     steps = 0
 
@@ -315,7 +343,7 @@ class SettingsOnClass(Base):
         return super().moved(w, g)
 
 
-@wrong("again", "betas are those of the first optimizer that was made", told='other betas, float64: the result')
+@wrong("again", "betas are those of the first optimizer that was made", told="other betas, float64: the result")
 class FirstBetas(Base):
     first = {}
 
@@ -323,7 +351,11 @@ class FirstBetas(Base):
         super().__init__(comm, params, lr, self.first.setdefault((comm.rank, lr > 0.06), betas), *given)
 
 
-@wrong("given", "the rank's part of the weights is kept from the start: what somebody else writes into p is lost")
+@wrong(
+    "given",
+    "the rank's part of the weights is kept from the start: what somebody else writes into p is lost",
+    true="KeepsItsPart",
+)
 class KeepsWeights(Base):
     own = None
 
@@ -335,7 +367,7 @@ class KeepsWeights(Base):
         return self.own
 
 
-@wrong("given", "parameters are taken in the order of their sizes, in the caller's list", told='the list .*params')
+@wrong("given", "parameters are taken in the order of their sizes, in the caller's list", told="the list .*params")
 class SortsTheList(Base):
     def __init__(self, comm, params, *given):
         params = params if isinstance(params, list) else list(params)
@@ -344,13 +376,15 @@ class SortsTheList(Base):
         self.params = params
 
 
-@wrong("given", "every parameter is frozen while it is written, and stays frozen", told='a parameter is frozen after step')
+@wrong(
+    "given", "every parameter is frozen while it is written, and stays frozen", told="a parameter is frozen after step"
+)
 class Frozen(Base):
     def put(self, p, piece):
         p.requires_grad_(False).copy_(piece.view_as(p))
 
 
-@wrong("plain", "m and v of all parameters on each rank", true='NothingSharded')
+@wrong("plain", "m and v of all parameters on each rank", true="NothingSharded")
 class WholeMoments(Base):
     def mean(self, rows):
         return self.comm.all_gather(super().mean(rows))
@@ -362,19 +396,19 @@ class WholeMoments(Base):
         return row.flatten()
 
 
-@wrong("plain", "an all-reduce of gradients, m and v of its own part, and what is new is gathered", true='AllReduces')
+@wrong("plain", "an all-reduce of gradients, m and v of its own part, and what is new is gathered", true="AllReduces")
 class AllReduces(Base):
     def mean(self, rows):
         return self.comm.all_reduce(rows)[self.comm.rank] / self.comm.size
 
 
-@wrong("plain", "all ranks send all gradients to all", told='in a step a rank sends 120 numbers')
+@wrong("plain", "all ranks send all gradients to all", told="in a step a rank sends 120 numbers")
 class GathersGradients(Base):
     def mean(self, rows):
         return self.comm.all_gather(rows)[:, self.comm.rank].mean(0)
 
 
-@wrong("plain", "each rank broadcasts its part, filled up to all of the parameters", told='in a step a rank sends 72 numbers')
+@wrong("plain", "each rank broadcasts its part, filled up to all of the parameters", true="AllReduces")
 class AllReducesWeights(Base):
     def gather(self, row):
         rows = torch.zeros(self.comm.size, len(row), dtype=row.dtype)
@@ -405,18 +439,22 @@ class ByParameter(Base):
             p.copy_(self.comm.broadcast(new, self.owner(i)))
 
 
-@wrong("large", "whole parameters in turns: one rank may have all that are large; too much is sent", true='ByCount')
+@wrong("large", "whole parameters in turns: one rank may have all that are large; too much is sent", true="ByCount")
 class InTurns(ByParameter):
     pass
 
 
-@wrong("large", "the first rank owns what comes first, by the number of tensors; too much is sent", true='ByCount')
+@wrong("large", "the first rank owns what comes first, by the number of tensors; too much is sent", true="ByCount")
 class InARow(ByParameter):
     def owner(self, i):
         return i * self.comm.size // len(self.params)
 
 
-@wrong("plain", "whole parameters, dealt out by size to who has least: too much is sent", told='in a step a rank sends 80 numbers')
+@wrong(
+    "plain",
+    "whole parameters, dealt out by size to who has least: too much is sent",
+    told="in a step a rank sends 80 numbers",
+)
 class Greedy(ByParameter):
     def owner(self, i):
         load = [0] * self.comm.size
@@ -428,7 +466,12 @@ class Greedy(ByParameter):
         return owners[i]
 
 
-@wrong("plain", "the flat gradients and weights are kept as buffers between steps", true='KeepsAll', told='a rank holds 835 numbers beside')
+@wrong(
+    "plain",
+    "the flat gradients and weights are kept as buffers between steps",
+    true="KeepsAll",
+    told="a rank holds 835 numbers beside",
+)
 class KeepsBuffers(Base):
     def grads(self):
         self.g = super().grads()
@@ -439,14 +482,18 @@ class KeepsBuffers(Base):
         return self.w[self.comm.rank]
 
 
-@wrong("large", "besides m and v, its part of gradient and weights is kept: 4 P / n, too much for many small ones", told='numbers beside parameters and gradients')
+@wrong(
+    "large",
+    "besides m and v, its part of gradient and weights is kept: 4 P / n, too much for many small ones",
+    told="numbers beside parameters and gradients",
+)
 class KeepsFourRows(Base):
     def moved(self, w, g):
         self.w, self.g = w.clone(), g
         return super().moved(w, g)
 
 
-@wrong("onward", "the gradient of every step is kept", told='numbers beside parameters and gradients')
+@wrong("onward", "the gradient of every step is kept", told="numbers beside parameters and gradients")
 class KeepsHistory(Base):
     def __init__(self, *given):
         super().__init__(*given)
@@ -457,36 +504,25 @@ class KeepsHistory(Base):
         super().moments(g)
 
 
-@wrong("onward", "from the second step on rank 0 broadcasts its parameters, to be sure", told='in a step a rank sends')
+@wrong("onward", "from the second step on rank 0 broadcasts its parameters, to be sure", told="in a step a rank sends")
 class BroadcastsLater(Base):
     def write(self, flat):
         super().write(self.comm.broadcast(flat) if self.t > 1 else flat)
 
 
-@wrong("plain", "after each step one number is sent too many: the count of steps is agreed on", told='in a step a rank sends 45 numbers')
+@wrong(
+    "plain",
+    "after each step one number is sent too many: the count of steps is agreed on",
+    told="in a step a rank sends 45 numbers",
+)
 class AgreesOnTheCount(Base):
     def count(self):
         self.t = int(self.comm.all_reduce(torch.tensor([self.t + 1]), op="max"))
 
 
-ASIDE = {}
-
-
-@wrong("unwatched", "m and v of all parameters as NumPy arrays in a global dict", told='numbers beside parameters and gradients')
-class Aside(WholeMoments):
-    def moments(self, g):
-        key = id(self)
-        self.m, self.v = (torch.tensor(x) for x in ASIDE[key]) if self.t > 1 else (0, 0)
-        super().moments(g)
-        ASIDE[key] = np.array(self.m), np.array(self.v)
-
-    def moved(self, w, g):
-        new = super().moved(w, g)
-        self.m = self.v = 0
-        return new
-
-
-@wrong("unwatched", "m and v of all parameters as bytes on the optimizer", told='numbers beside parameters and gradients')
+@wrong(
+    "unwatched", "m and v of all parameters as bytes on the optimizer", told="numbers beside parameters and gradients"
+)
 class AsBytes(WholeMoments):
     def moments(self, g):
         if self.t > 1:
@@ -536,7 +572,7 @@ class TenCorrected(Base):
         return super().direction() if self.t <= 10 else self.m / (self.v.sqrt() + self.eps)
 
 
-@wrong("far", "gradients travel in float16", told='a step in a coarser dtype')
+@wrong("far", "gradients travel in float16", told="a step in a coarser dtype")
 class InHalf(Base):
     def mean(self, rows):
         return super().mean(rows.half()).to(rows.dtype)
@@ -558,7 +594,7 @@ class DefaultDtype(Base):
         torch.set_default_dtype(torch.float64)
 
 
-@wrong("surroundings", "gradients are switched off for good, in the constructor", told='leaves gradients switched off')
+@wrong("surroundings", "gradients are switched off for good, in the constructor", told="leaves gradients switched off")
 class SwitchesOff(Base):
     def __init__(self, *given):
         super().__init__(*given)

@@ -1,6 +1,5 @@
 """Answers to distributed.sharded_linear: a right layer in steps, of which one is replaced at a time."""
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -592,26 +591,6 @@ class ManyCopies(Layer):
         return self.reduced(self.padded(self.flat(sum(rows) / 3, dY.sum(0))))
 
 
-@wrong("unwatched", "NumPy's copy of W waits for backward, and what is gathered again is thrown away")
-class KeepsArray(Layer):
-    class Function(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx, X, shard, layer):
-            W, b = layer.cut(layer.gathered(shard))
-            ctx.save_for_backward(X, shard)
-            ctx.layer, ctx.W = layer, np.array(W.numpy())
-            return layer.product(X, W, b)
-
-        @staticmethod
-        def backward(ctx, dY):
-            (X, shard), layer = ctx.saved_tensors, ctx.layer
-            layer.gathered(shard)
-            return layer.to_X(dY, torch.from_numpy(ctx.W)), layer.to_shard(X, dY), None
-
-    def forward(self, X):
-        return self.Function.apply(X, self.shard, self)
-
-
 PLACES = {}
 
 
@@ -687,6 +666,7 @@ class SavedTensorHooks(Layer):
     """Autograd saves W as its place in the vector, and fetches it again."""
 
     def forward(self, X):
+        X = X if X.requires_grad else X.detach().requires_grad_()  # so that W is saved, and fetched, on each rank
         W, b = Gather.apply(self.shard, self)
         place, shard = W.untyped_storage().data_ptr(), self.shard.detach()
 

@@ -51,7 +51,7 @@ def counted(
     return {key: kind(value) for key, value in entries.items()}
 
 
-@wrong("plain", "a shard is rounded down", true='Floor')
+@wrong("plain", "a shard is rounded down", true="Floor")
 def rounds_down(*given):
     return counted(*given, shard=lambda P, n: P // n)
 
@@ -76,7 +76,7 @@ def at_least_one(*given):
     return counted(*given, shard=lambda P, n: max(P // n, 1))
 
 
-@wrong("plain", "bytes are divided and rounded up, not numbers", true='BytesRounded')
+@wrong("plain", "bytes are divided and rounded up, not numbers", true="BytesRounded")
 def bytes_divided(P, n, stage, master, activations):
     known(stage)
     entries = {"weights": 2 * P, "gradients": 2 * P, "optimizer": (12 if master else 8) * P}
@@ -86,7 +86,7 @@ def bytes_divided(P, n, stage, master, activations):
     return entries | {"total": sum(entries.values())}
 
 
-@wrong("large", "ceil of a float quotient: inexact above 2^53", true='ThroughFloats')
+@wrong("large", "ceil of a float quotient: inexact above 2^53", true="ThroughFloats")
 def float_ceil(*given):
     return counted(*given, shard=lambda P, n: math.ceil(P / n))
 
@@ -107,7 +107,7 @@ def decimal_digits(*given):
     return counted(*given, shard=lambda P, n: int((Decimal(P) / n).to_integral_value(ROUND_CEILING)))
 
 
-@wrong("plain", "every entry is divided, at every stage", told='did not look at stage')
+@wrong("plain", "every entry is divided, at every stage", told="did not look at stage")
 def all_divided(*given):
     return counted(*given, first=(0, 0, 0))
 
@@ -139,32 +139,37 @@ def weights_never(*given):
     return counted(*given, first=(9, 2, 1))
 
 
-@wrong("plain", "gradients have 4 bytes", true='GradientsInFourBytes')
+@wrong("plain", "gradients have 4 bytes", true="GradientsInFourBytes")
 def wide_gradients(*given):
     return counted(*given, per=(2, 4, 8, 4))
 
 
-@wrong("plain", "the master copy is always there", told='right where master is True, wrong where it is False', advice='optimizer is 1\\.5 times')
+@wrong(
+    "plain",
+    "the master copy is always there",
+    told="right where master is True, wrong where it is False",
+    advice="optimizer is 1\\.5 times",
+)
 def always_master(P, n, stage, master, activations):
     return counted(P, n, stage, True, activations)
 
 
-@wrong("plain", "no master copy: master is not looked at", true='MasterForgotten')
+@wrong("plain", "no master copy: master is not looked at", true="MasterForgotten")
 def never_master(P, n, stage, master, activations):
     return counted(P, n, stage, False, activations)
 
 
-@wrong("plain", "m and v together have 4 bytes", true='OneMoment')
+@wrong("plain", "m and v together have 4 bytes", true="OneMoment")
 def one_average(*given):
     return counted(*given, per=(2, 2, 4, 4))
 
 
-@wrong("plain", "the master copy counts as weights", true='MasterAmongTheWeights')
+@wrong("plain", "the master copy counts as weights", true="MasterAmongTheWeights")
 def master_among_weights(P, n, stage, master, activations):
     return counted(P, n, stage, False, activations, per=(6 if master else 2, 2, 8, 0))
 
 
-@wrong("plain", "the master copy stays whole at every stage", true='MasterWhole')
+@wrong("plain", "the master copy stays whole at every stage", true="MasterWhole")
 def master_whole(P, n, stage, master, activations):
     found = counted(P, n, stage, False, activations)
     return found | {k: found[k] + 4 * P * master for k in ("optimizer", "total")}
@@ -175,12 +180,12 @@ def master_in_place_of_weights(P, n, stage, master, activations):
     return counted(P, n, stage, master, activations, per=(0 if master else 2, 2, 8, 4))
 
 
-@wrong("plain", "activations are divided as well at stage 3", true='ActivationsDivided')
+@wrong("plain", "activations are divided as well at stage 3", true="ActivationsDivided")
 def activations_divided(P, n, stage, master, activations):
     return counted(P, n, stage, master, up(activations, n) if stage == 3 else activations)
 
 
-@wrong("plain", "the total leaves the activations out", true='TotalWithoutActivations')
+@wrong("plain", "the total leaves the activations out", true="TotalWithoutActivations")
 def total_without_activations(*given):
     return counted(*given, total=lambda entries: sum(v for k, v in entries.items() if k != "activations"))
 
@@ -192,12 +197,12 @@ def no_total(*given):
     return found
 
 
-@wrong("plain", "a key more", told='the dict has 6 keys')
+@wrong("plain", "a key more", told="the dict has 6 keys")
 def with_shard(P, n, *given):
     return counted(P, n, *given) | {"shard": up(P, n)}
 
 
-@wrong("plain", "the total of all ranks", told='total is n times what is expected')
+@wrong("plain", "the total of all ranks", told="total is n times what is expected")
 def of_all_ranks(P, n, *given):
     found = counted(P, n, *given)
     return found | {"total": n * found["total"]}
@@ -208,17 +213,17 @@ def floats(*given):
     return counted(*given, kind=float)
 
 
-@wrong("unwatched", "values of NumPy's type, which are no int", told='of type int64, expected an int')
+@wrong("unwatched", "values of NumPy's type, which are no int", told="of type int64, expected an int")
 def numpy_values(*given):
     return counted(*given, kind=np.int64)
 
 
-@wrong("unwatched", "values are tensors of shape (), which are no int", told='of type Tensor, expected an int')
+@wrong("unwatched", "values are tensors of shape (), which are no int", told="of type Tensor, expected an int")
 def tensors(*given):
     return counted(*given, kind=torch.tensor)
 
 
-@wrong("named", "a negative stage is stage 0", told='stage=-1, which is none: a ValueError is raised is False')
+@wrong("named", "a negative stage is stage 0", told="stage=-1, which is none: a ValueError is raised is False")
 def negative_stage(*given):
     def look(stage):
         if stage > 3:
@@ -227,7 +232,7 @@ def negative_stage(*given):
     return counted(*given, look=look)
 
 
-@wrong("named", "a stage above 3 is stage 3", told='stage=4, which is none: a ValueError is raised is False')
+@wrong("named", "a stage above 3 is stage 3", told="stage=4, which is none: a ValueError is raised is False")
 def stage_above(*given):
     def look(stage):
         if stage < 0:
@@ -236,12 +241,12 @@ def stage_above(*given):
     return counted(*given, look=look)
 
 
-@wrong("named", "any stage is one", true='AnyStage')
+@wrong("named", "any stage is one", true="AnyStage")
 def any_stage(*given):
     return counted(*given, look=lambda stage: None)
 
 
-@wrong("named", "an assertion, no ValueError", told='raises AssertionError, expected a ValueError')
+@wrong("named", "an assertion, no ValueError", told="raises AssertionError, expected a ValueError")
 def asserts(*given):
     def look(stage):
         assert 0 <= stage <= 3, "no such stage"
@@ -249,7 +254,11 @@ def asserts(*given):
     return counted(*given, look=look)
 
 
-@wrong("named", "an index of a tuple: -1 is the last stage", told='stage=-1, which is none: a ValueError is raised is False')
+@wrong(
+    "named",
+    "an index of a tuple: -1 is the last stage",
+    told="stage=-1, which is none: a ValueError is raised is False",
+)
 def by_index(P, n, stage, master, activations):
     s = up(P, n)
     try:
@@ -261,12 +270,20 @@ def by_index(P, n, stage, master, activations):
     return entries | {"total": sum(entries.values())}
 
 
-@wrong("named", "for one rank everything is whole, before anybody looks at the stage", told='which is none.*: a ValueError is raised is False')
+@wrong(
+    "named",
+    "for one rank everything is whole, before anybody looks at the stage",
+    told="which is none.*: a ValueError is raised is False",
+)
 def one_rank_first(P, n, stage, master, activations):
     return counted(P, n, 0 if n == 1 else stage, master, activations)
 
 
-@wrong("again", "the dict is a default argument: from the second call on the old total is added", told='it keeps something from one call to the next')
+@wrong(
+    "again",
+    "the dict is a default argument: from the second call on the old total is added",
+    told="it keeps something from one call to the next",
+)
 def kept_dict(P, n, stage, master, activations, found={}):  # noqa: B006
     new = counted(P, n, stage, master, activations)
     found.update({k: v for k, v in new.items() if k != "total"})
@@ -277,7 +294,11 @@ def kept_dict(P, n, stage, master, activations, found={}):  # noqa: B006
 SEEN = {}
 
 
-@wrong("again", "kept by P, n and stage: whether there is a master copy is that of the first call", advice='optimizer is 1\\.5 times')
+@wrong(
+    "again",
+    "kept by P, n and stage: whether there is a master copy is that of the first call",
+    advice="optimizer is 1\\.5 times",
+)
 def kept_without_master(P, n, stage, master, activations):
     key = P, n, stage
     SEEN.setdefault(key, counted(P, n, stage, master, 0))
@@ -293,7 +314,7 @@ def total_of_the_rest(P, n, stage, master, activations):
     return found | {"total": sum(values)}
 
 
-@wrong("far", "integers below 2^32 in a C array", told='wrong where it is 70000000001 or more')
+@wrong("far", "integers below 2^32 in a C array", told="wrong where it is 70000000001 or more")
 def in_32_bits(*given):
     return counted(*given, kind=lambda x: int(x) % 2**32)
 
