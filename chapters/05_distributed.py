@@ -639,7 +639,7 @@ quiz("distributed.gradient_of_sum")
 #
 # - **One epoch** (1 point). An **order** of all samples is drawn, and each rank gets a part of $k$ indices of it. With `drop_last` $k$ is $\lfloor N / \text{size} \rfloor$, and what is over is left out. Else $k$ is
 #   $\lceil N / \text{size} \rceil$, and the order is lengthened by its own beginning, several times where it has to be. Which rank gets which part is free.
-# - **Epochs and seeds** (1 point). Each epoch has an order of its own, and so has each seed. Any order is as likely as any other. So it is chance, too, who is left out or comes again. (Two pairs of seed and epoch with one sum
+# - **Epochs and seeds** (1 point). Each epoch has an order of its own, and so has each seed. Any order is as likely as any other. So it is chance, too, who is left out or comes again. (Two different pairs of seed and epoch
 #   may share an order.) A rank that asks again gets the same indices. The random numbers of others are not touched.
 #
 # $N$ may be smaller than `size`, and then $k$ may be 0. The result has the shape (k) and is of integers.
@@ -866,7 +866,7 @@ predict("distributed.overlapped")
 # 1. *Values* (1 point). Parameters stay the same objects, may be tied, and those with `requires_grad=False` are left alone.
 # 2. *Again and again* (1 point). The constructor brings rank 0's parameters and buffers to all ranks. A step may follow a step, with gradients set to `None` or to zeros in between. Inside of
 #    `with ddp.no_sync():` backward only accumulates, and the next one outside sends the sum.
-# 3. *Buckets* (1 point). Go through `model.parameters()` from the last to the first. A bucket is full when it holds `bucket_bytes` or more, and what is left is the last bucket. Each is one all-reduce.
+# 3. *Buckets* (1 point). Go through `model.parameters()` from the last to the first. Buckets hold those that train, each once. A bucket is full when it holds `bucket_bytes` or more, and what is left is the last bucket. Each is one all-reduce, in their dtype.
 #    They start in this order on all ranks, even where gradients come in another order. Then `finish()` sends, in the same order, what is not yet sent: `p.grad` as it stands, zeros where it is `None`. What no
 #    rank used may stay `None`.
 # 4. *While backward still runs* (1 point). A bucket is started, not waited for, as soon as it is whole and those before it have started.
@@ -883,7 +883,7 @@ predict("distributed.overlapped")
 # <details><summary>Hint 3</summary>
 #
 # The hook adds `p` to a set, unless it is in `no_sync`. Then, while all of the next bucket is in the set, it starts that bucket, `torch.cat` of its flat gradients. `finish()` starts the rest, waits for the
-# handles in order, divides, cuts with `split`, and writes each piece to `p.grad`. Then it empties the set and the list of handles. `no_sync` sets a switch before its `yield` and back after it.
+# handles in order, divides, cuts with `split`, and writes each piece to `p.grad`. Then it empties the set and the list of handles. `no_sync` sets a switch before its `yield`, and its old value again in a `finally`.
 # </details>
 
 # %% exercise="distributed.overlap"
@@ -940,11 +940,11 @@ class OverlappedDDP:
     def no_sync(self):
         """Inside of it, backward only accumulates."""
         ### BEGIN SOLUTION
-        self.syncing = False
+        before, self.syncing = self.syncing, False
         try:
             yield
         finally:
-            self.syncing = True
+            self.syncing = before
         ### END SOLUTION
 
 # %% check="distributed.overlap"
@@ -1093,8 +1093,8 @@ diagram("distributed.stages")
 #   ([Rajbhandari et al. 2020](https://arxiv.org/abs/1910.02054)). A shard has $\lceil P/n \rceil$ numbers.
 # - `activations` are the bytes of this rank's activations. Nobody divides them.
 #
-# The result is a dict with the keys `"weights"`, `"gradients"`, `"optimizer"`, `"activations"` and `"total"`, and no others. Its values are of type `int` and exact for every $P$. Python's
-# integers have no limit, but a float does not hold every whole number above $2^{53}$. Any other stage raises a `ValueError`.
+# The result is a dict with the keys `"weights"`, `"gradients"`, `"optimizer"`, `"activations"` and `"total"`, and no others. Its values are of type `int` and exact for every $P$ up to $10^{17}$.
+# A float does not hold every whole number above $2^{53}$. Any other stage raises a `ValueError`.
 #
 # One point is for the four stages, one for all sizes and for stages that are none.
 #
@@ -1160,9 +1160,9 @@ plan_memory()
 # Every rank holds all $P$ parameters, equal at the start, and in `p.grad` the gradient of its own batch. `step()` takes the step that `torch.optim.AdamW` takes in one process with the
 # *mean* of these gradients. Afterwards all ranks hold the same new parameters. But each keeps $m$ and $v$ for its part alone, and updates that.
 #
-# 1. *One step* (1 point). The given parameters themselves get the new numbers. `params` can be anything that gives them once. All have one dtype and a gradient on every rank. Sizes go
+# 1. *One step* (1 point). The given parameters themselves get the new numbers. `params` can be anything that gives them once. All have one dtype, as have $m$ and $v$, and a gradient on every rank. Sizes go
 #    down to one number of shape `()`, and may be smaller than $n$. A parameter may lie in memory as `W.T` does, where `view` fails and `reshape` does not.
-# 2. *Ten steps* (1 point), also of two optimizers in turns.
+# 2. *Ten steps* (1 point), also of two optimizers in turns, and where somebody writes into the parameters in between.
 # 3. *What each rank holds* (1 point). Between steps at most $2(P/n + \text{the largest parameter})$ numbers besides parameters and gradients, and a few scalars.
 # 4. *What is sent* (1 point). A rank sends at most $2(n-1)P'/n$ numbers in a step. $P'$ is $P$ with each parameter filled up to a multiple of $n$.
 #
@@ -1992,14 +1992,14 @@ quiz("distributed.checkpoints")
 #
 # Four ranks have saved a vector of $N$ numbers in four shards, and three ranks are to go on. `reshard(shards, N, n_new)` cuts it anew. Write `test(reshard)`, which raises an AssertionError when `reshard` is wrong. It is right when all of this holds.
 #
-# - It is handed a list of $n$ shards in the order of ranks, tensors of $\lceil N / n \rceil$ numbers each, with zeros behind the end of the vector. It returns the list of $n_\text{new}$ shards made in the same way.
+# - It is handed a list of $n$ shards in the order of ranks, tensors of $\lceil N / n \rceil$ numbers each, with zeros behind the end of the vector. It returns a list or tuple of the $n_\text{new}$ shards made in the same way.
 # - $n$, $N$ and $n_\text{new}$ may be any numbers from 1 on, in any order.
 # - Numbers (zeros among them) and dtype (float32 or float64) stay the same to the last bit.
 # - The list that is handed in stays as it is, and so do its tensors.
 # - Whoever writes into a new shard changes no other one and no old one. (Views of one new tensor are fine.)
 # - No call depends on another.
 #
-# The check hands your test eight right functions (1 point if all pass) and wrong ones of 29 kinds (1 point if none does), a new selection while grading. Some dozens of calls find them all.
+# The check hands your test ten right functions (1 point if all pass) and wrong ones of 32 kinds (1 point if none does), a new selection while grading. Some dozens of calls are enough.
 #
 # <details><summary>Hint 1</summary>
 #

@@ -105,7 +105,8 @@ def as_before(experts, handed):
     """Raises Wrong where the list that was handed in, or an expert in it, is not what it was."""
     if len(handed) < len(experts):
         raise Wrong(
-            f"it takes experts out of its list: {len(handed)} of {len(experts)} are left, and the caller needs all of them"
+            f"it takes experts out of its list: {len(handed)} of {len(experts)} are left, and the caller needs "
+            "all of them"
         )
     if any(one is not other for one, other in itertools.zip_longest(experts, handed)):
         raise Wrong("the list of experts is another one afterwards: use it as it is")

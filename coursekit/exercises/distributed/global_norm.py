@@ -76,9 +76,7 @@ def probe(case, global_norm):
             if len(was) != len(lists[name]) or any(x is not y for x, y in zip(was, lists[name], strict=True)):
                 raise Wrong(f"the list `{name}` is another one afterwards: it belongs to whoever calls")
             if [layout(x) for x in was] != layouts:
-                raise Wrong(
-                    f"a tensor of `{name}` has another shape, stride or requires_grad afterwards: leave it alone"
-                )
+                raise Wrong(f"a tensor of `{name}` has another shape, stride or requires_grad afterwards")
         if not case["twice"]:
             return norm, norm
         halves = [[0.5 * x for x in xs] for xs in lists.values()]

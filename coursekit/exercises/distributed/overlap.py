@@ -14,8 +14,10 @@ D, B, RATE = 3, 2, 0.1
 START, GRADIENTS = "parameters and buffers at the start", "the gradient after each step"
 SENT, ROOM = "the numbers in each all-reduce", 12  # more all-reduces than this are a mistake in every case
 QUIET = "the all-reduces that are started inside of no_sync"
+OTHER = "the all-reduces that one model's backward starts inside of the other model's no_sync"
 BACKWARD, FINISHED = "the milliseconds until backward ends", "the milliseconds until finish ends"
 FORWARD, WIRES = 1e-3, Network(latency=2e-4, bandwidth=5e4)  # a bucket takes about as long as a layer
+FAST = [12, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2]  # more buckets are on their way than there is time for, until layer 0
 
 
 def cases(g):
@@ -36,23 +38,26 @@ def cases(g):
         }
         plain = {"n": n, "layers": len(widths), "bucket": bucket, "steps": steps, "micro": micro}
         plain |= {"orders": orders, "last": orders}
-        plain |= {"frozen": False, "tied": False, "apart": False, "two": False, "times": [], WATCHED: False}
+        plain |= {"frozen": False, "tied": False, "apart": False, "two": False, "inside": False, "middle": False}
+        plain |= {"times": [], WATCHED: False}
         layers = f"layers {', '.join(map(str, widths))}"
         words = [f"n={n}", layers, f"bucket_bytes={size_of(bucket, dtype)}", note, dtype_name(dtype)]
         return Case(part, ", ".join(filter(None, words[: 4 + (dtype == double)])), tensors | plain | more)
 
     values, again, buckets, clock = "values", "again and again", "buckets", "while backward still runs"
     few, three, alike = (2, 4), (2, 4, 3), (2, 2, 2)
+    special = {"frozen": True, "tied": True, "biases": True}
     return [
         case(values, 2, few, 8, biases=True),
         case(values, 4, few, 0.25, dtype=double),
-        case(values, 2, (2, 3, 2), 7, note="a frozen and a tied parameter", frozen=True, tied=True, biases=True),
+        case(values, 2, (2, 3, 2), 7, note="a frozen and a tied parameter", middle=True, **special),
         case(values, 1, few, 8, dtype=double),
         case(again, 2, few, 8, note="three steps", steps=3, dtype=double),
-        case(again, 2, (2,), 6, note="another start on each rank", apart=True),
+        case(again, 2, few, 6, note="another start on each rank", apart=True, frozen=True, biases=True),
         case(again, 2, few, 8, note="two micro-batches, two steps", steps=2, micro=2),
         case(again, 2, (2,), 5, note="two models at once", two=True, dtype=double),
         case(buckets, 2, three, 3, biases=True, watched=True),
+        case(buckets, 2, (2, 3, 2), 7, note="a frozen and a tied parameter", watched=True, **special),
         case(
             *(buckets, 2, alike, 6),
             note="rank 1 uses layers in another order",
@@ -73,7 +78,29 @@ def cases(g):
             last=[[0, 1], [0]],
             watched=True,
         ),
-        case(clock, 2, (3, 2, 4, 2), 10, dtype=double, times=[[2, 3, 4, 2]] * 2, watched=True),
+        case(
+            *(clock, 2, (3, 2, 4, 2), 10),
+            note="two steps",
+            dtype=double,
+            steps=2,
+            times=[[2, 3, 4, 2]] * 2,
+            watched=True,
+        ),
+        case(
+            *(clock, 2, (2,) * len(FAST), 1),
+            note="layer 6 is used before layer 5",
+            dtype=double,
+            orders=[[0, 1, 2, 3, 4, 6, 5]] * 2,
+            times=[FAST] * 2,
+            watched=True,
+        ),
+        case(
+            *(clock, 2, (2,), 5),
+            note="backward of one model inside of the other's no_sync",
+            two=True,
+            inside=True,
+            dtype=double,
+        ),
         case(
             *(clock, 2, (3, 2, 4, 2), 10),
             note="rank 1 is slower, after a micro-batch in no_sync",
@@ -94,7 +121,7 @@ def probe(case, OverlappedDDP):
     found = world.run(lambda comm: trained(comm, world, case, OverlappedDDP))
     start = on_each([one[START] for one in found], START) if case["apart"] else {}
     quiet = {QUIET: torch.stack([one[QUIET] for one in found])} if case["micro"] > 1 else {}
-    costs = [SENT] * case[WATCHED] + [BACKWARD, FINISHED] * bool(case["times"])
+    costs = [OTHER] * case["inside"] + [SENT] * case[WATCHED] + [BACKWARD, FINISHED] * bool(case["times"])
     measured = {name: torch.stack([one[name] for one in found]) for name in costs}
     return start | quiet | on_each([one[GRADIENTS] for one in found], GRADIENTS) | measured
 
@@ -102,7 +129,7 @@ def probe(case, OverlappedDDP):
 def trained(comm, world, case, OverlappedDDP):
     """What one rank sees: gradients after each step; of the last backward what was sent, and when it was over."""
     trials = [Trial(comm, case, i, OverlappedDDP) for i in range(1 + case["two"])]
-    start, gradients, quiet, times, numbers = trials[0].state(), [], 0, {}, []
+    start, gradients, quiet, other, times, numbers = trials[0].state(), [], 0, 0, {}, []
     for step in range(case["steps"]):
         for j in range(step * case["micro"], (step + 1) * case["micro"] - 1):
             before = len(sent(comm, world))
@@ -113,8 +140,13 @@ def trained(comm, world, case, OverlappedDDP):
         if case["times"] and step == case["steps"] - 1:
             comm.barrier()
         before, begun = len(sent(comm, world)), world.clocks[comm.rank]
-        for trial in trials:
+        for trial in trials[: 1 if case["inside"] else None]:
             trial.backward((step + 1) * case["micro"] - 1, last=True)
+        other = len(sent(comm, world))
+        if case["inside"]:
+            with trials[0].ddp.no_sync():
+                trials[1].backward((step + 1) * case["micro"] - 1, last=True)
+        other = len(sent(comm, world)) - other
         times[BACKWARD] = 1e3 * (world.clocks[comm.rank] - begun)
         for trial in trials:
             trial.ddp.finish()
@@ -124,7 +156,7 @@ def trained(comm, world, case, OverlappedDDP):
         for trial in trials:
             trial.update(none=step % 2 == 0)
     like = case["X"]
-    counts = {SENT: numbers, QUIET: quiet}
+    counts = {SENT: numbers, QUIET: quiet, OTHER: other}
     return (
         {START: start, GRADIENTS: torch.stack(gradients)}
         | {name: like.new_tensor(count, dtype=torch.int64) for name, count in counts.items()}
@@ -149,31 +181,43 @@ class Linear(nn.Module):
         return nn.functional.linear(x, self.weight, self.bias)
 
 
+class Gain(nn.Module):
+    def __init__(self, gain):
+        super().__init__()
+        self.gain = nn.Parameter(gain.detach().clone())
+
+    def forward(self, x):
+        return self.gain * x
+
+
 class Model(nn.Module):
     """gain * sum of tanh(layer(x)) over the layers that are used, in their order."""
 
     def __init__(self, comm, case, i):
         super().__init__()
-        self.gain = nn.Parameter(case["gain"][i].detach().clone())
         biases = [case[f"b{j}"][i] if f"b{j}" in case else None for j in range(case["layers"])]
         layers: list[nn.Module] = [Linear(case[f"w{j}"][i], bias) for j, bias in enumerate(biases)]
         if case["frozen"]:
             layers[1].get_parameter("bias").requires_grad_(False)
         if case["tied"]:
             layers[2].weight = layers[0].weight
+        if case["middle"]:
+            self.first = layers[0]  # its parameters come before the gain, then
+        self.gain = Gain(case["gain"][i])
         if case["times"]:
             times = [1e-3 * time for time in case["times"][comm.rank]]
             pairs = zip(layers, times, strict=True)
             layers = [Timed(layer, comm, FORWARD, time, f"layer {j}") for j, (layer, time) in enumerate(pairs)]
+        layers[-1].eval()  # as where a part of a model is not trained
         self.layers = nn.ModuleList(layers)
         if case["apart"]:
             self.register_buffer("scale", torch.ones_like(case["X"][0, 0, 0, 0]))
             self.register_buffer("shift", torch.zeros_like(case["X"][0, 0, 0, 0]), persistent=False)
-            self.register_buffer("seen", torch.zeros_like(self.gain.detach(), dtype=torch.int64))
+            self.register_buffer("seen", torch.zeros_like(case["gain"][i].detach(), dtype=torch.int64))
 
     def forward(self, x, order):
         x = x * self.scale + self.shift if hasattr(self, "scale") else x
-        return self.gain * sum(self.layers[j](x).tanh().sum(-1) for j in order)
+        return self.gain(sum(self.layers[j](x).tanh().sum(-1) for j in order))
 
 
 class Trial:
@@ -185,12 +229,16 @@ class Trial:
             with torch.no_grad():
                 for x in (*self.model.parameters(), *self.model.buffers()):
                     x.add_(comm.rank)
+        modes = [module.training for module in self.model.modules()]
         before = [(p, p.requires_grad) for p in self.model.parameters()]
         self.ddp = OverlappedDDP(comm, self.model, size_of(case["bucket"], case["X"].dtype))
         after = [(p, p.requires_grad) for p in self.model.parameters()]
         if [(id(p), trains) for p, trains in before] != [(id(p), trains) for p, trains in after]:
             raise Wrong("the model has other parameters than before, or frozen others: write into those it has")
+        if modes != [module.training for module in self.model.modules()]:
+            raise Wrong("a module is in another mode after the constructor, train() or eval(): leave it as it is")
         self.params = [p for p, trains in before if trains]
+        self.used = {j for name in ("orders", "last") for order in case[name] for j in order}
         self.frozen = [p for p, trains in before if not trains]
 
     def state(self):
@@ -206,6 +254,12 @@ class Trial:
         """All in one vector; zeros for what no rank has used, where p.grad may be None."""
         if any(p.grad is not None for p in self.frozen):
             raise Wrong("a frozen parameter (its requires_grad is False) has got a gradient: leave it out")
+        used = [
+            self.model.gain.gain,
+            *(p for j in self.used for p in self.model.layers[j].parameters() if p.requires_grad),
+        ]
+        if any(p.grad is None for p in used):
+            raise Wrong("p.grad is None after finish(), though a rank has used this parameter: all ranks get the mean")
         grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.params]
         if odd := [(p, x) for p, x in zip(self.params, grads, strict=True) if p.shape != x.shape]:
             p, x = odd[0]
@@ -225,6 +279,15 @@ def loud(found, right):
     return (
         "all-reduces are started inside of no_sync, where backward only accumulates" if (found > right).any() else None
     )
+
+
+def kept_back(found, right):
+    if (found < right).any():
+        return (
+            "a backward inside of another model's no_sync does not start all of its buckets: each is started as soon as "
+            "it is whole, and no_sync is a matter of its own model alone"
+        )
+    return None
 
 
 def counted(found, right):
@@ -269,7 +332,7 @@ EXERCISE = Exercise(
     calls=("OverlappedDDP(comm, model, bucket_bytes)",),
     cases=cases,
     probe=probe,
-    said={QUIET: loud, SENT: counted, BACKWARD: waiting, FINISHED: exposed},
+    said={QUIET: loud, OTHER: kept_back, SENT: counted, BACKWARD: waiting, FINISHED: exposed},
     # Gradients of a few steps, and the order of sums is free.
     tolerance={torch.float32: (1e-4, 2e-5), torch.float64: (1e-7, 1e-8)},
 )

@@ -55,14 +55,14 @@ def records(case):
 
 
 def probe(case, rank_indices):
-    """What all ranks get, epoch by epoch, and in the last rows what the first epoch's ranks get when they ask again."""
+    """What all ranks get, epoch by epoch, and in the last rows what the last epoch's ranks get when they ask again."""
 
     def asked(seed, epoch, rank):
         return _plain(rank_indices(case["N"], case["size"], rank, epoch, seed, case["drop_last"]))
 
     ranks, state = range(case["size"]), torch.get_rng_state()
     rows = [asked(seed, epoch, rank) for seed, epoch in records(case) for rank in ranks]
-    rows += [asked(*records(case)[0], rank) for rank in reversed(ranks)]
+    rows += [asked(*records(case)[-1], rank) for rank in reversed(ranks)]
     return {
         "lengths": torch.tensor([len(row) for row in rows]),
         "indices": torch.cat(rows),
@@ -72,7 +72,7 @@ def probe(case, rank_indices):
 
 def _plain(x):
     """A rank's indices as integers on the CPU. Raises Wrong where they are none."""
-    x = returned(x, "the indices")
+    x = returned(x, "indices")
     if x.dim() != 1:
         raise Wrong(f"the indices have shape {tuple(x.shape)}, expected one dimension, (k)")
     if x.is_floating_point() or x.is_complex() or x.dtype == torch.bool:
@@ -88,7 +88,7 @@ def measure(case, outputs):
     if len(epochs) != len(records(case)):
         raise ValueError(f"{len(rows)} rows, expected {size} for each of {len(records(case))} epochs, and for one more")
     counts = _of_each(case, epochs)
-    counts |= {"again": not _same(epochs[0], again[::-1]), "touched": outputs["draws from the global numbers"]}
+    counts |= {"again": not _same(epochs[-1], again[::-1]), "touched": outputs["draws from the global numbers"]}
     return as_measurements(counts | _over_epochs(case, epochs, whole=not any(counts[name] for name in SINGLE)))
 
 
@@ -188,7 +188,7 @@ REPEATED = {
 CHANCES = {
     "steps": "from one index to the next it is the same step too often, as in a rotation: each order is to be as "
     "likely as any other",
-    "stays": "samples come to the same rank too often: draw one order of all samples, and cut that",
+    "stays": "samples come to the same rank too often: each epoch has an order of its own",
     "tail": "it is too often the same samples that are left out, or that come once more",
     "together": "the same samples meet at one rank too often",
     "follow": "the same sample follows the same one too often: each epoch has an order of its own",

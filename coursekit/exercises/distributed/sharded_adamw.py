@@ -20,7 +20,7 @@ HOLDING, PATH = "holding", "the result of each step"
 SEVERAL = ([2, 3], [4])
 # Dealt out by the number of tensors, in turns or in a row, some rank has far more than its share of the numbers.
 UNEVEN = [[100] if i in (0, 1, 4) else [2, 3] for i in range(8)]
-MANY, LONG = [[2, 4]] * 20, 120
+MANY, LONG = [[2, 4]] * 10, 12
 ONE_STEP = [0.7, 0.99]  # with 0.9 and 0.99 the two corrections of a first step cancel
 
 
@@ -59,7 +59,7 @@ def cases(g):
         case(ten, 2, ([3],), 3, note="somebody halves the parameters after each step, three steps", halved=True),
         case(ten, 1, ([1],), LONG, note=f"{LONG} steps", dtype=double, last=True),
         case(held, 4, UNEVEN, note="8 parameters, three of them large", holding=True),
-        case(held, 4, MANY, 5, note="20 small parameters, five steps", holding=True, last=True),
+        case(held, 4, MANY, 3, note="10 small parameters, three steps", holding=True, last=True),
         case(sent, 4, ([5, 4], [9], [3]), watched=True),
         case(sent, 3, ([31],), watched=True, dtype=double),
         case(sent, 4, ([8], [4]), 3, note="three steps", watched=True),

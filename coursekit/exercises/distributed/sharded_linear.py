@@ -129,8 +129,8 @@ def in_memory(comm, ShardedLinear, case, X, U):
         (matched(Y, U) * U).sum().backward()
         backward, left = alive.most - start, alive.now
     found = {"Y": Y.detach()} | gradients(layers, X, False, "")
-    # Of the shards' gradients the sum alone: for what they are there are other cases.
-    found = {n if "shard" not in n else f"the sum of {n}": x.sum() if "shard" in n else x for n, x in found.items()}
+    # The sums alone: for what they are there are other cases.
+    found = {f"the sum of {name}": x.sum() for name, x in found.items()}
     L, part = case["L"], math.ceil(case["F"] * (case["D"] + 1) / comm.size)
     passing = 2 * L * case["B"] * (case["D"] + case["F"]) + 64  # what goes in and comes out, and a copy of it
     return found, {

@@ -17,9 +17,10 @@ def cases(g):
 
     def case(part, P, n, stage, master=True, activations=None):
         activations = some(10_000, 99_999) if activations is None else activations
+        none = f"n={n}, stage={stage}, which is none" if n == 1 else f"stage={stage}, which is none"
         label = f"P={P}, n={n}, stage={stage}, {'with' if master else 'without'} master"
         inputs = {"P": P, "n": n, "stage": stage, "master": master, "activations": activations}
-        return Case(part, label if stage in STAGES else f"stage={stage}, which is none", inputs)
+        return Case(part, label if stage in STAGES else none, inputs)
 
     n, shard, activations = some(3, 9), 12 * some(100, 999), some(10_000, 99_999)
     whole = [
@@ -36,6 +37,7 @@ def cases(g):
         case("any size", 70_000_000_000 + some(0, 9), 64, 1),
         case("any size", BEYOND_FLOATS + 4 * some(0, 99) + 1, 2, 3),
         *(case("any size", 24, 4, stage) for stage in NO_STAGES),
+        case("any size", 24, 1, 4),
     ]
 
 
@@ -66,11 +68,11 @@ def entries(found):
 def whole(key, value):
     if isinstance(value, float):
         raise Wrong(f"{key!r} is a float, expected an int: a float does not hold every large whole number")
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
+    if type(value) is not int:
         raise Wrong(f"{key!r} is of type {type(value).__name__}, expected an int")
-    if not 0 <= (number := value.__index__()) < 2**63:
-        raise Wrong(f"{key!r} is {'negative' if number < 0 else 'far too large'}, which no number of bytes here can be")
-    return torch.tensor(number)
+    if not 0 <= value < 2**63:
+        raise Wrong(f"{key!r} is {'negative' if value < 0 else 'far too large'}, which no number of bytes here can be")
+    return torch.tensor(value)
 
 
 EXERCISE = Exercise(

@@ -89,9 +89,11 @@ class Reference:
 
     @contextlib.contextmanager
     def no_sync(self):
-        self.quiet = True
-        yield
-        self.quiet = False
+        before, self.quiet = self.quiet, True
+        try:
+            yield
+        finally:
+            self.quiet = before
 
 
 TRUSTED = Trusted(Reference, budget="a common start, buckets, hooks, a switch, means, what is missing, and a clock")
@@ -141,6 +143,12 @@ class Forwards(Reference):
 class LastBucketLost(Reference):
     def filled(self, params, bucket_bytes):
         return [bucket for bucket in super().filled(params, bucket_bytes) if self.size(bucket) >= bucket_bytes]
+
+
+@TRUSTED.mistake("A parameter of shape (), which is one number, is in no bucket: it is sent as all others are.")
+class NoScalars(Reference):
+    def in_order(self, model):
+        return [p for p in super().in_order(model) if p.dim()]
 
 
 @TRUSTED.mistake(

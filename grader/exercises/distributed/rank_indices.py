@@ -122,7 +122,7 @@ class DropLastIgnored(Share):
         return -(-self.N // self.size)
 
 
-@slip("The order is lengthened by indices from N on, and there are no such samples: lengthen it by its own beginning.")
+@slip("The order is lengthened by indices of no sample: lengthen it by its own beginning.")
 class Beyond(Share):
     def padding(self, order, missing):
         return torch.arange(self.N, self.N + missing)
@@ -176,8 +176,8 @@ class TailFirst(Share):
 
 
 @slip(
-    "It is `torch.manual_seed` that is called: it sets the seed of everything else in this process as well, and so "
-    "dropout and initial weights repeat from epoch to epoch. Use a generator of your own."
+    "It is `torch.manual_seed` that is called: the seed that somebody else has set is lost, and everything "
+    "else in this process draws other numbers. Use a generator of your own."
 )
 class GlobalSeed(Share):
     def order(self):

@@ -68,6 +68,16 @@ RIGHT = {
     "        new.append(torch.cat([*pieces, shards[0].new_zeros(k - max(rest, 0))]))\n"
     "    return new\n",
     "with the old zeros": written(flat="torch.cat(old)"),
+    "rows by torch.stack": "def reshard(shards, N, n_new):\n"
+    "    k = -(-N // n_new)\n"
+    "    flat = torch.stack(list(shards)).view(-1)[:N]\n"
+    "    return [torch.cat([p, p.new_zeros(k)])[:k] for p in (flat[i * k : (i + 1) * k] for i in range(n_new))]\n",
+    "as whole numbers of the same bits": "def reshard(shards, N, n_new):\n"
+    "    k, dtype = -(-N // n_new), shards[0].dtype\n"
+    "    bits = {torch.float32: torch.int32, torch.float64: torch.int64}[dtype]\n"
+    "    table = torch.zeros(n_new * k, dtype=bits)\n"
+    "    table[:N] = torch.cat([shard.view(bits) for shard in shards])[:N]\n"
+    "    return [row.clone().view(dtype) for row in table.view(n_new, k)]\n",
     "in plain lists": "def reshard(shards, N, n_new):\n"
     "    k = -(-N // n_new)\n"
     "    numbers = [x for shard in shards for x in shard.tolist()][:N]\n"
@@ -95,7 +105,7 @@ MUTANTS = {
             new="[p.clone() for p in padded.tensor_split(n_new)]",
         ),
     ),
-    "more new shards than old ones": (
+    "two or three times as many new shards": (
         written(
             then="m = n_new // n",
             result=FITTED.format(
@@ -111,7 +121,7 @@ MUTANTS = {
             + " if n_new % n == 0 else new",
         ),
     ),
-    "fewer new shards than old ones": (
+    "a half or a third of the old ones": (
         written(
             result=FITTED.format(pieces="[torch.cat(old[i : i + n // n_new]) for i in range(0, n, n // n_new)]")
             + " if n % n_new == 0 else new"
@@ -191,6 +201,10 @@ MUTANTS = {
         written(then="[shard.add_(1) for shard in old[:1]]"),
     ),
     "the list that is handed in": (written(then="shards.clear()"), written(then="shards.pop()")),
+    "other tensors in the list that is handed in": (
+        written(then="shards[:] = [s.clone() for s in shards]"),
+        written(then="shards[0] = shards[0].clone()"),
+    ),
     "memory, for as many ranks as before": (
         written(result="[shard.view(-1) for shard in shards] if n == n_new else new"),
         written(result="[shard[:] for shard in shards] if n == n_new else new"),
@@ -209,6 +223,14 @@ MUTANTS = {
     "fewer numbers than new ranks": (
         written(new="[flat[i : i + 1].clone() for i in range(n_new)] if N < n_new else list(padded.view(n_new, k))"),
         written(result="[torch.cat([flat, flat.new_zeros(1)])[:N] for _ in range(n_new)] if N < n_new else new"),
+    ),
+    "fewer numbers than old ranks": (
+        written(result="[torch.zeros_like(p) for p in new] if N < n else new"),
+        written(result="[torch.ones_like(p) for p in new] if N < n else new"),
+    ),
+    "old shards of zeros alone": (
+        written(result="[torch.zeros_like(p) for p in new] if (n - 1) * len(old[0]) >= N else new"),
+        written(result="[p + 1 for p in new] if (n - 1) * len(old[0]) >= N else new"),
     ),
     "one new rank": (
         written(result="[torch.cat(old)] if n_new == 1 else new"),
@@ -237,7 +259,7 @@ class Steps:
     dtypes = (torch.float32, torch.float64)
     # n, N, n'
     sizes = (
-        *((4, 10, 3), (4, 9, 2), (2, 10, 4), (3, 7, 3), (2, 8, 4), (1, 7, 3), (3, 7, 1), (2, 3, 6)),
+        *((4, 10, 3), (4, 9, 2), (2, 10, 4), (3, 7, 3), (2, 8, 4), (1, 7, 3), (3, 7, 1), (2, 3, 6), (6, 3, 2)),
         *((12, 23, 5), (5, 23, 12)),
     )
 
@@ -306,7 +328,8 @@ def slip(sentence):
 
 
 @slip(
-    "Your test lets every wrong function pass: nothing in it could fail, or all of them do right what it asks for. "
+    "Your test lets every wrong function pass: nothing in it could fail, or all of them do right what it asks for, "
+    "or it looks at the first function only. "
     "What a test returns is not looked at: use `assert`."
 )
 class AcceptsEverything(Steps):
@@ -448,8 +471,8 @@ class FewDigits(Steps):
 
 
 @slip(
-    "Nobody looks at what was handed in: functions pass that empty the caller's list or write into its tensors. Keep "
-    "copies, and compare afterwards."
+    "What was handed in is not compared with what it was: functions pass that empty the caller's list or write into "
+    "its tensors. Keep copies, and compare afterwards."
 )
 class HandedInUnseen(Steps):
     def unchanged(self, shards, before):
@@ -470,7 +493,7 @@ class MemoryUnseen(Steps):
 
 @slip(
     "A function passes that keeps its first result, and gives it again for other numbers of the same sizes. Call it "
-    "twice."
+    "twice, with other numbers."
 )
 class OneCall(Steps):
     def again(self, reshard, g):
@@ -507,7 +530,7 @@ def by_assert_close(test_me):
     """Whole tables beside each other."""
     g = torch.Generator().manual_seed(1)
     pairs = [(1, 2), (2, 1), (2, 4), (4, 2), (3, 3), (2, 11), (11, 2)]
-    for (n, n_new), N in [*((pair, 13) for pair in pairs), ((1, 4), 2), ((2, 4), 24), ((2, 1), 13)]:
+    for (n, n_new), N in [*((pair, 13) for pair in pairs), ((1, 4), 2), ((2, 4), 24), ((2, 1), 13), ((4, 2), 3)]:
         for dtype in (torch.float64, torch.float32)[: 1 + (n == 1)]:
             x = torch.randn(N, dtype=dtype, generator=g)
             x[N // 2] = 0
@@ -540,7 +563,7 @@ def number_by_number(reshard):
         shards = [torch.zeros(k_old, dtype=dtype) for _ in range(n)]
         for i in range(N):
             shards[i // k_old][i % k_old] = x[i]
-        before = [s.tolist() for s in shards]
+        before, held = [s.tolist() for s in shards], [*map(id, shards)]
         new = reshard(shards, N, n_new)
         assert len(new) == n_new, "how many"
         for r, shard in enumerate(new):
@@ -548,6 +571,7 @@ def number_by_number(reshard):
             assert shard.dtype == dtype, "dtype"
             right = x[r * k : (r + 1) * k].tolist()
             assert shard.tolist() == right + [0] * (k - len(right)), "numbers"
+        assert [*map(id, shards)] == held, "other tensors in the list"
         assert [s.tolist() for s in shards] == before, "what was handed in"
         starts = [s.data_ptr() for s in [*new, *shards]]
         assert len({*starts}) == n + n_new, "memory"

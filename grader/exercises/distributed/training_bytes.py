@@ -190,6 +190,6 @@ def with_numpy(P, n, stage, master, activations):
     if not 0 <= stage <= 3:
         raise ValueError("no such stage")
     whole = np.array([2, 2, 12 if master else 8], dtype=np.int64)
-    held = np.where(stage >= np.array([3, 2, 1]), -(-P // n), P) * whole
-    found = dict(zip(("weights", "gradients", "optimizer"), held, strict=True)) | {"activations": np.int64(activations)}
+    held = (np.where(stage >= np.array([3, 2, 1]), -(-P // n), P) * whole).tolist()
+    found = dict(zip(("weights", "gradients", "optimizer"), held, strict=True)) | {"activations": activations}
     return found | {"total": sum(found.values())}

@@ -76,7 +76,7 @@ def sum_of_tokens(comm, model, tokens):
     averaged(comm, model, tokens, total=lambda comm, tokens: 1)
 
 
-@wrong("plain", "divided by the rank's own tokens", advice="is 4\\.5 times what is expected")
+@wrong("plain", "divided by the rank's own tokens", advice="times what is expected")
 def own_tokens(comm, model, tokens):
     averaged(comm, model, tokens, total=lambda comm, tokens: tokens)
 
@@ -128,7 +128,7 @@ def frozen_sent(comm, model, tokens):
     averaged(comm, model, tokens, chosen=lambda model: list(model.parameters()), put=put)
 
 
-@wrong("onward", "the first frozen parameter ends the loop")
+@wrong("onward", "the first frozen parameter ends the loop", advice="are not the last one's")
 def ends_at_frozen(comm, model, tokens):
     def chosen(model):
         for p in model.parameters():
@@ -193,6 +193,7 @@ def zero_times_nan(comm, model, tokens):
     "named",
     "what stands in p.grad of a rank without tokens counts as one token",
     told="no gradients where there are none, float64: scale.grad on rank 1 is",
+    advice="times what is expected",
 )
 def one_token_at_least(comm, model, tokens):
     averaged(comm, model, max(tokens, 1))

@@ -94,7 +94,11 @@ def gate_first(comm, X, expert, gate, experts):
     return parallel(comm, gate[:, None] * X, expert, gate, experts, gated=lambda Y, gate: Y)
 
 
-@wrong("plain", "gates in the order of the tokens, rows in the order in which they were sent")
+@wrong(
+    "plain",
+    "gates in the order of the tokens, rows in the order in which they were sent",
+    told=r"right numbers at the wrong places",
+)
 def gates_of_others(comm, X, expert, gate, experts):
     order, _ = sort(comm, X, expert, len(experts))
     back = torch.empty_like(order)
@@ -331,7 +335,7 @@ def viewed(comm, X, expert, gate, experts):
     return parallel(comm, X.view(-1).view(X.shape), expert, gate, experts)
 
 
-@wrong("large", "numbers of experts travel as int8, which ends at 127")
+@wrong("large", "numbers of experts travel as int8, which ends at 127", advice=r"right where E is 3 or less")
 def numbers_in_int8(comm, X, expert, gate, experts):
     order, counts = sort(comm, X, expert, len(experts))
     tokens = Exchange.apply(comm, *X[order].split(counts))

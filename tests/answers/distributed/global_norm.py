@@ -107,7 +107,9 @@ def dtype_of_gradients(comm, shards, replicated):
     return norm.to(next((x.dtype for x in [*shards, *replicated]), torch.float32))
 
 
-@wrong("far", "squares in float32: those of 1e25 are infinite", true="SquaredInFloat32")
+@wrong(
+    "far", "squares in float32: those of 1e25 are infinite", true="SquaredInFloat32", told="a step in a coarser dtype"
+)
 def squares_in_float32(comm, shards, replicated):
     return norm_of(comm, shards, replicated, square=lambda x: x.float().square().sum().double())
 
@@ -122,12 +124,12 @@ def norms_in_own(comm, shards, replicated):
     return norm_of(comm, shards, replicated, square=lambda x: torch.linalg.vector_norm(x).double() ** 2)
 
 
-@wrong("far", "the norm is rounded to float32 and is of float64 again", told="is infinite")
+@wrong("far", "the norm is rounded to float32 and is of float64 again", told="a step in a coarser dtype")
 def rounded(comm, shards, replicated):
     return norm_of(comm, shards, replicated).float().double()
 
 
-@wrong("far", "the sum of squares travels as float32", true="SquaredInFloat32")
+@wrong("far", "the sum of squares travels as float32", true="SquaredInFloat32", told="a step in a coarser dtype")
 def travels_in_float32(comm, shards, replicated):
     return norm_of(comm, shards, replicated, reduce=lambda comm, x: comm.all_reduce(x.float()).double())
 

@@ -11,7 +11,13 @@ from torch.utils.data.distributed import DistributedSampler
 
 from tests.answers.collection import Answers
 
-ANSWERS = Answers("distributed.rank_indices", spared={"given": "only numbers are handed in"})
+ANSWERS = Answers(
+    "distributed.rank_indices",
+    spared={
+        "given": "only numbers are handed in",
+        "unwatched": "what a process keeps for its ranks cannot be seen from inside of it",
+    },
+)
 wrong = ANSWERS.wrong
 
 
@@ -111,11 +117,6 @@ def added_in_float(N, size, rank, epoch, seed, drop_last):
     return rank_indices(N, size, rank, 0, int(torch.tensor(float(seed)) + epoch), drop_last)
 
 
-@wrong("large", "(seed << 32) + epoch: torch's generator looks at the lower 32 bits alone", true="SeedIgnored")
-def in_the_upper_bits(*args):
-    return rank_indices(*args, draw=lambda N, seed, epoch: torch.randperm(N, generator=generator((seed << 32) + epoch)))
-
-
 # Whose random numbers.
 
 
@@ -190,62 +191,6 @@ def kept_without_N(*args):
         return ORDERS[seed, epoch]
 
     return rank_indices(*args, draw=draw)
-
-
-@functools.cache
-def by_entropy(N, seed, epoch):
-    g = torch.Generator()
-    g.seed()
-    return torch.randperm(N, generator=g)
-
-
-@wrong(
-    "unwatched",
-    "chance without a seed, kept in a dict of this process: the ranks of other processes draw others",
-    told=r"process",
-)
-def kept_chance(*args):
-    return rank_indices(*args, draw=by_entropy)
-
-
-@wrong("unwatched", "the hash of a string, which is another one in each process", told=r"process")
-def hash_of_a_string(*args):
-    def draw(N, seed, epoch):
-        return torch.randperm(N, generator=generator(hash(f"{seed}-{epoch}")))
-
-    return rank_indices(*args, draw=draw)
-
-
-FROM_RANK_0 = {}
-
-
-@wrong("unwatched", "rank 0 draws, and the others take it from rank 0's memory", told=r"process")
-def memory_of_rank_0(N, size, rank, epoch, seed, drop_last):
-    def draw(N, seed, epoch):
-        if rank == 0:
-            FROM_RANK_0[N, seed, epoch] = drawn(N, seed, epoch)
-        return FROM_RANK_0[N, seed, epoch]
-
-    return rank_indices(N, size, rank, epoch, seed, drop_last, draw=draw)
-
-
-HANDED_OUT = {}
-
-
-@wrong(
-    "again",
-    "orders are kept and handed out as views: whoever writes into its indices changes what is asked again",
-    told=r"asks again for the same epoch",
-)
-def handed_out(*args):
-    def draw(N, seed, epoch):
-        return HANDED_OUT.setdefault((N, seed, epoch), drawn(N, seed, epoch))
-
-    return rank_indices(
-        *args,
-        draw=draw,
-        lengthen=lambda order, total: order[:total] if total <= len(order) else lengthened(order, total),
-    )
 
 
 # How many each gets.
@@ -347,7 +292,7 @@ def by_zeros(*args):
     return rank_indices(*args, lengthen=lengthen)
 
 
-@wrong("plain", "lengthened by minus ones, as one pads", told=r"indices are those of no sample")
+@wrong("plain", "lengthened by minus ones, as one pads", true="Beyond", told=r"indices are those of no sample")
 def by_minus_ones(*args):
     def lengthen(order, total):
         return torch.cat((order, order.new_full((max(0, total - len(order)),), -1)))[:total]

@@ -180,7 +180,7 @@ class MeanOfSquares(Base):
         self.v = two * self.v + (1 - two) * self.square
 
 
-@wrong("onward", "averages do not live on: each step begins with zeros")
+@wrong("onward", "averages do not live on: each step begins with zeros", told="three steps: the result")
 class Forgets(Base):
     def moments(self, g):
         self.m = self.v = 0
@@ -330,7 +330,11 @@ class CountOnClass(Base):
         self.t = type(self).steps
 
 
-@wrong("again", "eps and the decay stand on the class: they are those of the optimizer that was made last")
+@wrong(
+    "again",
+    "eps and the decay stand on the class: they are those of the optimizer that was made last",
+    told="two optimizers in turns",
+)
 class SettingsOnClass(Base):
     last = {}
 
@@ -539,7 +543,7 @@ class AsBytes(WholeMoments):
 BOARD = {}
 
 
-@wrong("unwatched", "ranks read each other's gradients and parts from a global dict")
+@wrong("unwatched", "ranks read each other's gradients and parts from a global dict", told="nobody can know the result")
 class ByMemory(Base):
     def mean(self, rows):
         BOARD[self.comm.rank] = rows
@@ -556,17 +560,7 @@ class ByMemory(Base):
         return flat
 
 
-@wrong("large", "a table of corrections for 100 steps")
-class ATable(Base):
-    def __init__(self, *given):
-        super().__init__(*given)
-        self.table = [[1 - beta**t for t in range(101)] for beta in self.betas]
-
-    def direction(self):
-        return self.m / self.table[0][self.t] / ((self.v / self.table[1][self.t]).sqrt() + self.eps)
-
-
-@wrong("onward", "after ten steps there is no correction any more")
+@wrong("onward", "after ten steps there is no correction any more", told="12 steps, float64: the result")
 class TenCorrected(Base):
     def direction(self):
         return super().direction() if self.t <= 10 else self.m / (self.v.sqrt() + self.eps)
@@ -578,7 +572,7 @@ class InHalf(Base):
         return super().mean(rows.half()).to(rows.dtype)
 
 
-@wrong("named", "m and v in float32, for parameters of float64 too")
+@wrong("named", "m and v in float32, for parameters of float64 too", told="gradients near 1e60, float64: the result")
 class MomentsInFloat32(Base):
     def moments(self, g):
         super().moments(g.float())

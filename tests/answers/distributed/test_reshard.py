@@ -494,7 +494,7 @@ def given_unseen(reshard):
 @wrong(
     "plain",
     "whether the list still holds the same tensors is not asked: equal ones may have taken their places",
-    told=r"list that is handed in\): your test lets it pass",
+    told=r"other tensors in the list that is handed in\): your test lets it pass",
 )
 def identity_unasked(reshard):
     def given(shards, kept, clones):
@@ -516,16 +516,6 @@ def never_again(reshard):
 def the_same_again(reshard):
     whole(reshard, later=False)
     whole(reshard, later=False)
-
-
-@wrong(
-    "again",
-    "each result is compared before the next call, and never after it",
-    told=r"a wrong one \(.*earlier.*\): your test lets it pass",
-)
-def never_looks_back(reshard):
-    whole(reshard, later=False)
-    whole(reshard, later=False, seed=1)
 
 
 TRIPLES = iter(SIZES)
@@ -559,7 +549,7 @@ def seen_by_name(reshard):
 @wrong(
     "plain",
     "the example of the text alone: ten numbers, from four to three",
-    told=r"a wrong one \(more new shards than old ones\): your test lets it pass",
+    told=r"a wrong one \(two or three times as many new shards\): your test lets it pass",
 )
 def the_example(reshard):
     whole(reshard, sizes=[(4, 10, 3)])
@@ -587,7 +577,7 @@ def always_changes(reshard):
 @wrong(
     "plain",
     "only fewer ranks than before",
-    told=r"a wrong one \(more new shards than old ones\): your test lets it pass",
+    told=r"a wrong one \(two or three times as many new shards\): your test lets it pass",
 )
 def only_fewer(reshard):
     whole(reshard, sizes=[(n, N, m) for n, N, m in SIZES if m <= n])
@@ -596,7 +586,7 @@ def only_fewer(reshard):
 @wrong(
     "plain",
     "only more ranks than before",
-    told=r"a wrong one \(fewer new shards than old ones\): your test lets it pass",
+    told=r"a wrong one \(a half or a third of the old ones\): your test lets it pass",
 )
 def only_more(reshard):
     whole(reshard, sizes=[(n, N, m) for n, N, m in SIZES if m >= n])

@@ -3,7 +3,6 @@
 import math
 from collections import Counter
 from dataclasses import asdict, dataclass
-from decimal import ROUND_CEILING, Decimal
 from fractions import Fraction
 
 import numpy as np
@@ -91,20 +90,9 @@ def float_ceil(*given):
     return counted(*given, shard=lambda P, n: math.ceil(P / n))
 
 
-@wrong("large", "the total is added up in floats")
+@wrong("large", "the total is added up in floats", told="wrong where it is 1000000000\\d+ or more")
 def float_total(*given):
     return counted(*given, total=lambda entries: int(math.fsum(entries.values())))
-
-
-@wrong("large", "64 bits: beyond 7 * 10^17 parameters the optimizer's bytes wrap around")
-def in_64_bits(P, *given):
-    with np.errstate(all="ignore"):
-        return counted(np.int64(P), *given)
-
-
-@wrong("large", "28 digits of a Decimal: exact up to 10^28 alone")
-def decimal_digits(*given):
-    return counted(*given, shard=lambda P, n: int((Decimal(P) / n).to_integral_value(ROUND_CEILING)))
 
 
 @wrong("plain", "every entry is divided, at every stage", told="did not look at stage")
