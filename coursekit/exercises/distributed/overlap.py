@@ -284,7 +284,7 @@ def loud(found, right):
 def kept_back(found, right):
     if (found < right).any():
         return (
-            "a backward inside of another model's no_sync does not start all of its buckets: each is started as soon as "
+            "a backward inside of another model's no_sync does not start all of its buckets: each starts as soon as "
             "it is whole, and no_sync is a matter of its own model alone"
         )
     return None

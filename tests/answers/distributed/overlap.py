@@ -495,7 +495,7 @@ class TrainedAlone(Base):
         return [*self.order(), *self.model.buffers()]
 
 
-@wrong("named", "buffers of floats alone", told="only where index -1 is 13")
+@wrong("named", "buffers of floats alone", told="at the start on rank 1 differs in 1 of")
 class FloatsAlone(Base):
     def shared(self):
         return [x for x in super().shared() if x.is_floating_point()]
@@ -653,7 +653,7 @@ class OnClass(Base):
         self.handles.clear()
 
 
-@wrong("again", "the switch of no_sync stands on the class: all models are quiet")
+@wrong("again", "the switch of no_sync stands on the class: all models are quiet", told="own model alone")
 class QuietClass(Base):
     quiet = False
 
@@ -728,7 +728,7 @@ class Alone(Base):
             super().__init__(comm, model, bucket_bytes)
 
 
-@wrong("ones", "a number of shape () is left out of the buckets")
+@wrong("ones", "a number of shape () is left out of the buckets", true="NoScalars")
 class NoScalars(Base):
     def order(self):
         return [p for p in super().order() if p.dim()]

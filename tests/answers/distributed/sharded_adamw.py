@@ -295,7 +295,7 @@ class ReadsAgain(Base):
     told="it keeps something from one call to the next",
 )
 class MomentsOnClass(Base):
-    both = {"m": 0, "v": 0}
+    both = {"m": 0, "v": 0}  # noqa: RUF012
 
     def moments(self, g):
         one, two = self.betas
@@ -309,7 +309,7 @@ class MomentsOnClass(Base):
     told="two optimizers in turns, .*: the result of each step",
 )
 class MomentsByRank(Base):
-    kept = {}
+    kept = {}  # noqa: RUF012
 
     def __init__(self, comm, *given):
         super().__init__(comm, *given)
@@ -336,7 +336,7 @@ class CountOnClass(Base):
     told="two optimizers in turns",
 )
 class SettingsOnClass(Base):
-    last = {}
+    last = {}  # noqa: RUF012
 
     def __init__(self, comm, params, lr, betas, eps, weight_decay):
         super().__init__(comm, params, lr, betas, eps, weight_decay)
@@ -349,7 +349,7 @@ class SettingsOnClass(Base):
 
 @wrong("again", "betas are those of the first optimizer that was made", told="other betas, float64: the result")
 class FirstBetas(Base):
-    first = {}
+    first = {}  # noqa: RUF012
 
     def __init__(self, comm, params, lr, betas, *given):
         super().__init__(comm, params, lr, self.first.setdefault((comm.rank, lr > 0.06), betas), *given)
