@@ -866,8 +866,8 @@ predict("distributed.overlapped")
 # 1. *Values* (1 point). Parameters stay the same objects, may be tied, and those with `requires_grad=False` are left alone.
 # 2. *Again and again* (1 point). The constructor brings rank 0's parameters and buffers to all ranks. A step may follow a step, with gradients set to `None` or to zeros in between. Inside of
 #    `with ddp.no_sync():` backward only accumulates, and the next one outside sends the sum.
-# 3. *Buckets* (1 point). Go through `model.parameters()` from the last to the first. Buckets hold those that train, each once. A bucket is full when it holds `bucket_bytes` or more, and what is left is the last bucket. Each is one all-reduce, in their dtype.
-#    They start in this order on all ranks, even where gradients come in another order. Then `finish()` sends, in the same order, what is not yet sent: `p.grad` as it stands, zeros where it is `None`. What no
+# 3. *Buckets* (1 point). Go through `model.parameters()` from the last to the first. Buckets hold what trains, once. A bucket is full when it holds `bucket_bytes` or more, and what is left is the last bucket. Each is one all-reduce, in their dtype.
+#    They start in this order on all ranks, even where gradients come in another order. `finish()` sends the rest in order: `p.grad` as it stands, zeros where it is `None`. What no
 #    rank used may stay `None`.
 # 4. *While backward still runs* (1 point). A bucket is started, not waited for, as soon as it is whole and those before it have started.
 #
@@ -1157,12 +1157,12 @@ plan_memory()
 # ### Exercise [[distributed.sharded_adamw]]: AdamW in shards
 # core · importance 5 of 5 · 50 minutes · 4 points
 #
-# Every rank holds all $P$ parameters, equal at the start, and in `p.grad` the gradient of its own batch. `step()` takes the step that `torch.optim.AdamW` takes in one process with the
+# Ranks hold all $P$ parameters, equal at the start, and in `p.grad` their own batch's gradient. `step()` takes the step that `torch.optim.AdamW` takes in one process with the
 # *mean* of these gradients. Afterwards all ranks hold the same new parameters. But each keeps $m$ and $v$ for its part alone, and updates that.
 #
 # 1. *One step* (1 point). The given parameters themselves get the new numbers. `params` can be anything that gives them once. All have one dtype, as have $m$ and $v$, and a gradient on every rank. Sizes go
 #    down to one number of shape `()`, and may be smaller than $n$. A parameter may lie in memory as `W.T` does, where `view` fails and `reshape` does not.
-# 2. *Ten steps* (1 point), also of two optimizers in turns, and where somebody writes into the parameters in between.
+# 2. *Ten steps* (1 point), also of two optimizers in turns, or with parameters altered in between.
 # 3. *What each rank holds* (1 point). Between steps at most $2(P/n + \text{the largest parameter})$ numbers besides parameters and gradients, and a few scalars.
 # 4. *What is sent* (1 point). A rank sends at most $2(n-1)P'/n$ numbers in a step. $P'$ is $P$ with each parameter filled up to a multiple of $n$.
 #
@@ -1263,16 +1263,16 @@ quiz("distributed.stage_two")
 # ### Exercise [[distributed.sharded_linear]]: A layer in pieces
 # challenge · importance 4 of 5 · 60 minutes · 4 points
 #
-# Write `ShardedLinear`. All $n$ ranks are given the same `weight` and `bias`, and none keeps them. The arguments of `ShardedProduct` are yours to choose.
+# Write `ShardedLinear`. All $n$ ranks are given the same `weight` and `bias`, and none keeps them. You choose the arguments of `ShardedProduct`.
 #
 # - **forward** (1 point). One flat vector holds the weight row by row, the bias, and as few zeros as make $n$ divide its length. The only Parameter is `shard`, a
 #   copy of piece `rank` of $n$ equal ones. A call gathers the pieces, gives $X W^\top + b$ and forgets them. $X$ is (B, D) or has more dimensions before the last,
 #   and $B$ may differ between ranks.
-# - **gradients** (1 point). Each rank has its own $X$ and loss. $X$ gets its gradient if it needs one, which may be so on some ranks alone. `shard.grad` gets this rank's piece of the *mean* over the
+# - **gradients** (1 point). Each rank has its own $X$ and loss. $X$ gets its gradient if needed, perhaps on some ranks only. `shard.grad` gets this rank's piece of the *mean* over the
 #   ranks of the gradients of weight and bias, with 0 in the padding. Gradients of several calls add up.
 # - **what is alive** (1 point). Nothing as large as a layer outlives a forward or a backward, however many layers follow each other. Meanwhile a rank may hold two
 #   times the numbers of one layer in forward and four times in backward.
-# - **what is sent** (1 point). Forward gathers, backward gathers again and reduce-scatters, and that is all.
+# - **what is sent** (1 point). Forward gathers, backward gathers again and reduce-scatters, no more.
 #
 # <details><summary>Hint 1</summary>
 #
@@ -1829,15 +1829,15 @@ diagram("distributed.experts")
 #
 # Each of $n$ ranks holds $E$ experts. The list `experts` of rank $r$ has those with the numbers $r E$ to $(r + 1) E - 1$, in order. Each of a rank's own $T$ tokens
 # has an expert, a number among all $n E$, and a gate. Row $t$ of the result is `gate[t]` times what expert number `expert[t]` makes of `X[t]`, wherever it lives.
-# The arguments of `Exchange` are yours to choose.
+# You choose the arguments of `Exchange`.
 #
 # `comm.all_to_all(parts)` takes one tensor for each rank, of different lengths, also empty, and carries no gradient.
 #
 # - **values** (1 point). $T$ may differ between ranks, or be 0. An expert may get all tokens, or none. It turns (k, D) into (k, D), also for $k = 0$.
 # - **gradients** (1 point). They reach `X`, `gate` and the experts' weights, summed over the tokens of all ranks. Without a token an expert's may be `None` or
 #   zeros. Every rank has to come to each exchange, forward and backward, with tokens or without.
-# - **what is sent** (1 point). A token's $D$ numbers go to one rank, and a result comes back. In backward gradients go the same ways. One more number for each token
-#   and way is free, and $n (E + 4)$ on top, room for a count for each expert. What a rank keeps is not counted.
+# - **what is sent** (1 point). A token's $D$ numbers go to one rank, and a result comes back. Gradients go the same ways. One more number for each token
+#   and way is free, and $n (E + 4)$ on top, such as counts. What a rank keeps is not counted.
 #
 # <details><summary>Hint 1</summary>
 #

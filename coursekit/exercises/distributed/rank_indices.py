@@ -1,5 +1,8 @@
 """rank_indices(N, size, rank, epoch, seed, drop_last): what a rank sees in an epoch; judged by what all ranks get."""
 
+import math
+from collections import defaultdict
+
 import torch
 from torch import Tensor
 
@@ -7,51 +10,61 @@ from coursekit.checking.contract import Case, Exercise, dtype_name
 from coursekit.checking.laws import as_measurements, at_most, clumping, none, share
 from coursekit.checking.probing import Wrong, returned
 
-EPOCHS, FEW = 20, 3  # in cases about chance: of the first two seeds, and of the others
+EPOCHS, FEW, OFTEN = 20, 3, 1000  # in cases about chance: of the first two seeds, of the others, of one seed alone
+LATER = (0, 20, 50, 64, 100, 128, 256, 1000)  # epochs that one seed has orders of its own in
+APART = (100, 256, 1000)  # by so much seeds are apart that have orders of their own
 MANY = 8  # sigma: 2,500 draws of right orders show none above 5
+UNEVEN = 5.5  # sigma of chi square: right orders have at most 4, each place swapped with any place 7 and more
 
 
 def cases(g):
     def drawn(low, high):
         return int(torch.randint(low, high, (), generator=g))
 
-    def case(part, N, size, drop_last=False):
-        far = drawn(10**5, 2**30)
-        random = part == "epochs and seeds"
+    def case(part, N, size, asked, drop_last=False):
         label = f"N={N}, size={size}" + ", drop_last" * drop_last
-        given = {"N": N, "size": size, "drop_last": drop_last, "random": random}
-        return Case(part, label, given | {"seeds": [0, far, 1, far + 1] if random else [0, far]})
+        given = {"N": N, "size": size, "drop_last": drop_last, "asked": asked(drawn(10**5, 2**30))}
+        return Case(part, label, given | {"random": part == "epochs and seeds"})
+
+    def one(N, size, drop_last=False):
+        # Of few samples more often: there a wrong order can be right by chance.
+        epochs = range(4) if size >= N else (0,)
+        return case(
+            "one epoch", N, size, lambda far: [(s, e + 7 * (s > 0)) for s in (0, far) for e in epochs], drop_last
+        )
+
+    def by_chance(N, size, drop_last=False, asked=_of_four_seeds):
+        return case("epochs and seeds", N, size, asked, drop_last)
 
     q = [drawn(3, 8) for _ in range(6)]
     return [
-        case("one epoch", 4 * q[0], 4),
-        case("one epoch", 4 * q[1] + 1, 4),
-        case("one epoch", 5 * q[2] + 3, 5),
-        case("one epoch", 4 * q[3] + 3, 4, drop_last=True),
-        case("one epoch", 3 * q[4], 3, drop_last=True),
-        case("one epoch", 6 + q[5], 1),
-        case("one epoch", 3, 3),
-        case("one epoch", 2, 5),
-        case("one epoch", 3, 8),
-        case("one epoch", 1, 3),
-        case("one epoch", 2, 5, drop_last=True),
-        case("one epoch", 7 * drawn(250, 290) + 2, 7),
-        case("one epoch", 16 * drawn(50, 60) + 8, 16, drop_last=True),
-        case("epochs and seeds", 4 * drawn(5, 8), 4),
-        case("epochs and seeds", 4 * drawn(5, 8) + 2, 4),
-        case("epochs and seeds", 3 * drawn(7, 10) + 2, 3, drop_last=True),
-        case("epochs and seeds", drawn(22, 30), 1),
+        one(4 * q[0], 4),
+        one(4 * q[1] + 1, 4),
+        one(5 * q[2] + 3, 5),
+        one(4 * q[3] + 3, 4, drop_last=True),
+        one(3 * q[4], 3, drop_last=True),
+        one(6 + q[5], 1),
+        one(3, 3),
+        one(2, 5),
+        one(3, 8),
+        one(1, 3),
+        one(2, 5, drop_last=True),
+        one(7 * drawn(250, 290) + 2, 7),
+        one(16 * drawn(50, 60) + 8, 16, drop_last=True),
+        case("one epoch", 2 * drawn(20_000, 21_000) + 1, 2, lambda far: [(far, 0)]),
+        by_chance(4 * drawn(5, 8), 4),
+        by_chance(4 * drawn(5, 8) + 2, 4),
+        by_chance(3 * drawn(7, 10) + 2, 3, drop_last=True),
+        by_chance(drawn(22, 30), 1),
+        by_chance(20, 1, asked=lambda far: [(far, epoch) for epoch in range(OFTEN)]),
+        by_chance(drawn(1900, 2100), 1, asked=lambda far: [(far, 0)]),
+        by_chance(drawn(22, 30), 2, True, lambda far: [(far, e) for e in LATER] + [(far + d, 0) for d in APART]),
     ]
 
 
-def records(case):
-    """(seed, epoch) of each epoch that is asked for."""
-    if not case["random"]:
-        # Of few samples more often: there a wrong order can be right by chance.
-        epochs = range(4) if case["N"] <= case["size"] else (0,)
-        return [(seed, epoch + 7 * i) for i, seed in enumerate(case["seeds"]) for epoch in epochs]
-    epochs = [EPOCHS if i < 2 else FEW for i in range(4)]
-    return [(seed, epoch) for seed, n in zip(case["seeds"], epochs, strict=True) for epoch in range(n)]
+def _of_four_seeds(far):
+    of = {0: EPOCHS, far: EPOCHS, 1: FEW, far + 1: FEW}
+    return [(seed, epoch) for seed, epochs in of.items() for epoch in range(epochs)]
 
 
 def probe(case, rank_indices):
@@ -61,8 +74,8 @@ def probe(case, rank_indices):
         return _plain(rank_indices(case["N"], case["size"], rank, epoch, seed, case["drop_last"]))
 
     ranks, state = range(case["size"]), torch.get_rng_state()
-    rows = [asked(seed, epoch, rank) for seed, epoch in records(case) for rank in ranks]
-    rows += [asked(*records(case)[-1], rank) for rank in reversed(ranks)]
+    rows = [asked(seed, epoch, rank) for seed, epoch in case["asked"] for rank in ranks]
+    rows += [asked(*case["asked"][-1], rank) for rank in reversed(ranks)]
     return {
         "lengths": torch.tensor([len(row) for row in rows]),
         "indices": torch.cat(rows),
@@ -85,8 +98,8 @@ def measure(case, outputs):
     size, lengths = case["size"], outputs["lengths"].tolist()
     rows = list(outputs["indices"].split(lengths))
     *epochs, again = (rows[i : i + size] for i in range(0, len(rows), size))
-    if len(epochs) != len(records(case)):
-        raise ValueError(f"{len(rows)} rows, expected {size} for each of {len(records(case))} epochs, and for one more")
+    if len(epochs) != (n := len(case["asked"])):
+        raise ValueError(f"{len(rows)} rows, expected {size} for each of {n} epochs, and for one more")
     counts = _of_each(case, epochs)
     counts |= {"again": not _same(epochs[-1], again[::-1]), "touched": outputs["draws from the global numbers"]}
     return as_measurements(counts | _over_epochs(case, epochs, whole=not any(counts[name] for name in SINGLE)))
@@ -102,36 +115,46 @@ def _k(case):
 
 def _of_each(case, epochs):
     """What is wrong with epochs, each looked at by itself: in how many of them, and with how many samples."""
-    N, k, n = case["N"], _k(case), dict.fromkeys(SINGLE, 0)
-    for ranks in epochs:
-        lengths, met = {len(row) for row in ranks}, torch.cat(ranks)
-        known = met[(met >= 0) & (met < N)]
-        times = torch.bincount(known, minlength=N)
-        n["strange"] += len(met) - len(known)
-        n["unequal"] += len(lengths) > 1
-        n["short"] += len(lengths) == 1 and max(lengths) < k
-        n["long"] += len(lengths) == 1 and min(lengths) > k
-        seen = min(N, case["size"] * k)
-        n["unseen"] += max(0, seen - int((times > 0).sum()))
-        n["often"] += int((times > -(-case["size"] * k // N)).sum())
-    return n | {"k": k, "epochs": len(epochs)}
+    N, size, k = case["N"], case["size"], _k(case)
+    lengths = torch.tensor([[len(row) for row in ranks] for ranks in epochs])  # (epoch, rank)
+    met = torch.cat([row for ranks in epochs for row in ranks])
+    epoch = torch.arange(len(epochs)).repeat_interleave(lengths.sum(1))
+    known = (met >= 0) & (met < N)
+    times = torch.bincount((epoch * N + met)[known], minlength=len(epochs) * N).view(-1, N)
+    shortest, longest = lengths.min(1).values, lengths.max(1).values
+    equal = shortest == longest
+    return {
+        "strange": (~known).sum(),
+        "unequal": (~equal).sum(),
+        "short": (equal & (longest < k)).sum(),
+        "long": (equal & (shortest > k)).sum(),
+        "unseen": (min(N, size * k) - (times > 0).sum(1)).clamp(min=0).sum(),
+        "often": (times > -(-size * k // N)).sum(),
+        "k": k,
+        "epochs": len(epochs),
+    }
 
 
 def _over_epochs(case, epochs, whole):
     """How the orders of different epochs and seeds go together, in sigma; 0 where single epochs are not whole."""
     if not case["random"]:
         return {}
-    by_seed = [epochs[i * EPOCHS : (i + 1) * EPOCHS] for i in range(2)]
-    rest = epochs[2 * EPOCHS :]
-    few = [*by_seed, rest[:FEW], rest[FEW:]]
+    of_seed, at_epoch = defaultdict(list), defaultdict(list)
+    for (seed, epoch), ranks in zip(case["asked"], epochs, strict=True):
+        of_seed[seed].append(ranks)
+        at_epoch[epoch].append(ranks)
     n = {
-        "same_epochs": sum(_repeats(seed) for seed in by_seed),
-        "same_seeds": sum(_repeats([seed[e] for seed in few]) for e in range(FEW)),
-        "compared": 2 * EPOCHS,
-    }
+        "same_epochs": sum(map(_repeats, of_seed.values())),
+        "same_seeds": sum(map(_repeats, at_epoch.values())),
+        "compared": len(epochs),
+    } | dict.fromkeys(["ascents", "pairs", *CHANCES], 0)
     if not whole:
-        return n | dict.fromkeys(CHANCES, 0.0) | {"ascents": 0, "pairs": 0}
-    return n | _chances(case, torch.stack([torch.stack(ranks) for seed in by_seed for ranks in seed]))
+        return n
+    # Seeds of few epochs are left out: (0, 1) and (1, 0) may share an order.
+    often = [of for of in of_seed.values() if len(of) >= EPOCHS]
+    orders = torch.stack([torch.stack(ranks) for of in often or [epochs] for ranks in of])
+    n |= _ascents(case["N"], orders)
+    return n | _chances(case["N"], orders) if often else n
 
 
 def _repeats(epochs):
@@ -139,36 +162,53 @@ def _repeats(epochs):
     return len(epochs) - len({tuple(tuple(row.tolist()) for row in ranks) for ranks in epochs})
 
 
-def _chances(case, X):
+def _followers(N, X):
+    """(record, a, b) of each b behind an a in orders X (R, size, k); once, where the order begins again."""
+    record = torch.arange(len(X))[:, None, None]
+    pairs = ((record * N + X[..., :-1]) * N + X[..., 1:]).unique()
+    record, a, b = pairs // N**2, pairs // N % N, pairs % N
+    return record[a != b], a[a != b], b[a != b]
+
+
+def _ascents(N, X):
+    _, a, b = _followers(N, X)
+    return {"ascents": (b > a).sum(), "pairs": len(a)}
+
+
+def _chances(N, X):
     """Of the orders X (R, size, k): how far what they have in common goes beyond chance."""
-    N, (R, size, k) = case["N"], X.shape
+    R, size, k = X.shape
     at = torch.zeros(R, N, size, dtype=torch.float64)
     at.scatter_add_(1, X.mT, torch.ones(R, k, size, dtype=torch.float64))  # how often a sample is at a rank
     odd = at.sum(2)
     odd = odd - 1 if size * k > N else 1 - odd  # who comes once more, or not at all
     together = torch.einsum("rns,rms->nm", at, at).triu(1)[tuple(torch.triu_indices(N, N, 1))]
-    record = torch.arange(R)[:, None, None]
-    # Where the order begins again, a pair may come once more.
-    pairs = ((record * N + X[..., :-1]) * N + X[..., 1:]).unique()
-    record, a, b = pairs // N**2, pairs // N % N, pairs % N
-    record, a, b = record[a != b], a[a != b], b[a != b]
+    record, a, b = _followers(N, X)
     follow = torch.bincount(a * (N - 1) + b - (b > a).long(), minlength=N * (N - 1))
     steps = torch.bincount(record * (N - 1) + (b - a) % N - 1, minlength=R * (N - 1))
-    places = torch.bincount((X.flatten(1) + N * torch.arange(size * k)).flatten(), minlength=N * size * k)
     return {
-        "ascents": (b > a).sum(),
-        "pairs": len(a),
         "stays": _clumps(at.sum(0), R, k / N),
         "tail": _clumps(odd.sum(0), R, abs(size * k - N) / N),
         "steps": _clumps(steps, size * (k - 1), 1 / (N - 1)),
         "follow": _clumps(follow, len(a), 1 / (N * (N - 1))),
         "together": _clumps(together, R, (together.mean() / R).item()),
-        "places": _clumps(places, R, 1 / N),
+        "places": _unevenness(X.flatten(1), N) if R >= OFTEN else 0.0,
     }
 
 
 def _clumps(counts, n, p):
     return clumping(counts.double(), torch.full(counts.shape, n), p)
+
+
+def _unevenness(orders, N):
+    """How many sigma the table of which sample stands where, of whole orders (R, N), lies above chance, by chi square.
+
+    Its rows and columns all have the sum R, so (N - 1)² numbers in it are free.
+    """
+    counts = torch.bincount((orders + N * torch.arange(N)).flatten(), minlength=N * N).double()
+    expected, free = len(orders) / N, (N - 1) ** 2
+    square = ((counts - expected) ** 2 / expected).sum().item() * (N - 1) / N
+    return (square - free) / math.sqrt(2 * free)
 
 
 # What is wrong with single epochs, in the order in which a learner should mend it.
@@ -225,6 +265,6 @@ EXERCISE = Exercise(
             "{share:.0%} of the indices are larger than the one before, expected half",
             when="random",
         ),
-        *(at_most(name, MANY, says, when="random") for name, says in CHANCES.items()),
+        *(at_most(name, UNEVEN if name == "places" else MANY, says, when="random") for name, says in CHANCES.items()),
     ),
 )

@@ -19,7 +19,7 @@ def reference(N, size, rank, epoch, seed, drop_last):
     return order.repeat(-(-k * size // N) or 1)[: k * size][rank::size]
 
 
-TRUSTED = Trusted(reference)
+TRUSTED = Trusted(reference, budget="an order is drawn, lengthened, cut and dealt out, and each can go wrong by itself")
 
 
 class Share:
@@ -193,6 +193,19 @@ class Rotated(Share):
     def order(self):
         start = int(torch.randint(self.N, (), generator=self.generator()))
         return torch.arange(self.N).roll(-start)
+
+
+@slip(
+    "Each place is swapped with any place, and so some orders are likelier than others: N^N equally likely draws are "
+    "not the same number for each of N! orders. Swap place i with one from i on, or call torch.randperm."
+)
+class AnyPlace(Share):
+    def order(self):
+        others = torch.randint(self.N, (self.N,), generator=self.generator()).tolist()
+        order = list(range(self.N))
+        for i, other in enumerate(others):
+            order[i], order[other] = order[other], order[i]
+        return torch.tensor(order)
 
 
 @TRUSTED.alternative

@@ -508,7 +508,7 @@ def sattolo(*args):
 @wrong(
     "dependence",
     "each place is swapped with any place, which favours some orders",
-    told=r"samples stand at the same place of an epoch too often",
+    true="AnyPlace",
 )
 def any_place(*args):
     def draw(N, seed, epoch):
