@@ -767,13 +767,13 @@ came_out("distributed.plain_mean", "it learns visibly worse" if ends["four, mean
 # ### Exercise [[distributed.average_gradients]]: Mend this code, one gradient of all
 # core · importance 5 of 5 · 35 minutes · 3 points
 #
-# Mend the function below under the name `average_gradients`. Every rank has called `backward()` on the *mean* loss of its own `tokens` tokens. Afterwards `p.grad` on every rank is the gradient of the mean over the tokens of all ranks, the same
+# Mend the function below under the name `average_gradients`. Every rank has called `backward()` on the *mean* loss of its own `tokens` tokens. Afterwards `p.grad` on every rank is the gradient of the mean over all ranks' tokens, the same
 # to the last bit. Nothing but `p.grad` changes (in place or not).
 #
 # - **The mean over all tokens** (1 point). Ranks hold different numbers of tokens.
 # - **Parameters that are special** (1 point). Where a rank has not used a parameter, its `p.grad` is `None`. If another rank has used it, all ranks get its gradient. If nobody has, `None` or zeros are left. One `Parameter` under two names
-#   counts once. What is frozen (`requires_grad` is False) gets no gradient. Parameters may differ in dtype, and gradients are sent in theirs or a wider one.
-# - **No tokens, no hang, no waste** (1 point). Some ranks (never all) may have no tokens. What stands in their `p.grad`, NaN or `None` too, counts nothing. A NaN of a rank that has tokens must reach everybody. No rank waits for ever. What is frozen is not sent.
+#   counts once. What is frozen (`requires_grad` is False) gets no gradient. Gradients are sent in their parameter's dtype or a wider one.
+# - **No tokens, no hang, no waste** (1 point). Some ranks (never all) may have no tokens. What stands in their `p.grad`, even NaN, counts nothing. A NaN of a rank that has tokens must reach everybody. What is frozen is not sent.
 #   One all-reduce of all other gradients is enough, with at most four further numbers for each parameter.
 #
 # <details><summary>Hint 1</summary>
@@ -869,7 +869,7 @@ predict("distributed.overlapped")
 # 3. *Buckets* (1 point). Go through `model.parameters()` from the last to the first. Buckets hold what trains, once. A bucket is full when it holds `bucket_bytes` or more, and what is left is the last bucket. Each is one all-reduce, in their dtype.
 #    They start in this order on all ranks, even where gradients come in another order. `finish()` sends the rest in order: `p.grad` as it stands, zeros where it is `None`. What no
 #    rank used may stay `None`.
-# 4. *While backward still runs* (1 point). A bucket is started, not waited for, as soon as it is whole and those before it have started.
+# 4. *While backward still runs* (1 point). A bucket is started, not waited for, once it is whole and those before it have started.
 #
 # <details><summary>Hint 1</summary>
 #

@@ -192,18 +192,18 @@ def test_what_is_kept_from_an_earlier_call_is_told():
     assert said(softmax, keeps).startswith("two calls with the same arguments give two different results")
 
 
-def sized(right, calls="f(x, d, mask?) -> y", sizes=(1, 4, 5, 60), masked=(), kept_above=3):
+def sized(right, calls="f(x, d, mask?) -> y", sizes=(1, 4, 5, 60), masked=(), flag="kept", above=3):
     def cases(g):
         for d in sizes:
             mask = {"mask": torch.ones(3, dtype=torch.bool)} if d in masked else {}
             x = torch.randn(3, 2, generator=g, dtype=torch.float64)
-            yield Case("values", f"d={d}", {"x": x, "d": d, "kept": d > kept_above, **mask})
+            yield Case("values", f"d={d}", {"x": x, "d": d, flag: d > above, **mask})
 
     return dataclasses.replace(exercise_for(right), calls=(calls,), cases=cases, library=(right,), probe=None)
 
 
 def test_of_cases_that_also_ask_for_something_else_no_size_is_told():
-    exercise = sized(lambda x, d, mask=None: x, sizes=(2, 4, 5, 60), kept_above=9)
+    exercise = sized(lambda x, d, mask=None: x, sizes=(2, 4, 5, 60), above=9)
     assert told_of(exercise, lambda x, d, mask=None: x.sin() if d > 9 else x) == ""
 
 
@@ -229,7 +229,7 @@ def test_an_input_that_all_wrong_cases_have_is_told():
 
 
 def test_a_truth_value_that_all_wrong_cases_have_is_told():
-    exercise = sized(lambda x, big: x, calls="f(x, big) -> y", sizes=(7, 8, 9, 10))
+    exercise = sized(lambda x, big: x, calls="f(x, big) -> y", sizes=(7, 8, 9, 10), flag="big", above=9)
     assert (
         told_of(exercise, lambda x, big: x.sin() if big else x)
         == "in these cases right where big is False, wrong where it is True"
