@@ -100,6 +100,7 @@ def cases(g):
             two=True,
             inside=True,
             dtype=double,
+            watched=True,
         ),
         case(
             *(clock, 2, (3, 2, 4, 2), 10),
@@ -121,7 +122,8 @@ def probe(case, OverlappedDDP):
     found = world.run(lambda comm: trained(comm, world, case, OverlappedDDP))
     start = on_each([one[START] for one in found], START) if case["apart"] else {}
     quiet = {QUIET: torch.stack([one[QUIET] for one in found])} if case["micro"] > 1 else {}
-    costs = [OTHER] * case["inside"] + [SENT] * case[WATCHED] + [BACKWARD, FINISHED] * bool(case["times"])
+    sizes = [OTHER] if case["inside"] else [SENT] * case[WATCHED]
+    costs = sizes + [BACKWARD, FINISHED] * bool(case["times"])
     measured = {name: torch.stack([one[name] for one in found]) for name in costs}
     return start | quiet | on_each([one[GRADIENTS] for one in found], GRADIENTS) | measured
 

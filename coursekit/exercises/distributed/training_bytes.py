@@ -26,6 +26,12 @@ def cases(g):
     whole = [
         case("the stages", n * shard, n, stage, master, activations) for master in (True, False) for stage in STAGES
     ]
+    # One other number each: 12 ranks, which divide P too.
+    whole += [
+        case("the stages", n * shard, 12, 3, True, activations),
+        case("the stages", 2 * n * shard, n, 3, True, activations),
+        case("the stages", n * shard, n, 3, True, activations + some(1, 99)),
+    ]
     odd = [case("any size", 8 * some(20, 90) + 3, 8, stage, stage != 2) for stage in STAGES]
     return [
         *whole,

@@ -302,7 +302,7 @@ def total_of_the_rest(P, n, stage, master, activations):
     return found | {"total": sum(values)}
 
 
-@wrong("far", "integers below 2^32 in a C array", told="wrong where it is 70000000001 or more")
+@wrong("far", "integers below 2^32 in a C array", told="wrong where it is 7000000000\\d or more")
 def in_32_bits(*given):
     return counted(*given, kind=lambda x: int(x) % 2**32)
 
