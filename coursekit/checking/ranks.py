@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from coursekit.checking.contract import Law, Outputs
 from coursekit.checking.laws import Count, as_measurements, none
@@ -35,25 +35,42 @@ def on_each(results: Sequence[Any], name: str) -> Outputs:
 def apart(results: Sequence[Tensor]) -> int:
     """How many ranks hold other bits than rank 0; NaN is NaN."""
     first = results[0]
-    return sum(x.shape != first.shape or x.dtype != first.dtype or not _equal(x, first) for x in results[1:])
+    return sum(not _equal(x, first) for x in results[1:])
 
 
 def _equal(one: Tensor, other: Tensor) -> bool:
-    return bool(((one == other) | (one.isnan() & other.isnan())).all())
+    alike = one.shape == other.shape and one.dtype == other.dtype
+    return alike and bool(((one == other) | (one.isnan() & other.isnan())).all())
 
 
-def traffic(world: World, enough: float, messages: float = math.inf, least: float = 0.0) -> dict[str, float]:
+def one_by_one(call: Callable[[Any], Any], given: Iterable[Any]) -> list[Any]:
+    """What each call returns. Raises Wrong where a later one changes what an earlier one returned."""
+    results, copies = [], []
+    for x in given:
+        results.append(call(x))
+        copies.append(tree_map_only(Tensor, torch.clone, results[-1]))
+    pairs = zip(tree_leaves(results), tree_leaves(copies), strict=True)
+    if any(isinstance(a, Tensor) and not _equal(a, b) for a, b in pairs):
+        raise Wrong("the second call changes what the first one returned: give each call a result of its own")
+    return results
+
+
+def traffic(
+    world: World, enough: float | Sequence[float], messages: float = math.inf, least: float = 0.0
+) -> dict[str, float]:
     """What `SENDS`, `MESSAGES`, `TOO_LITTLE` and `READ` look at.
 
-    The most that one rank sends and how much of it is `enough`, and what all send together, of which `least` is needed.
-    Numbers are counted and not bytes, so that the dtype has no part in it. A message or a collective counts that has
-    no number, too.
+    Of the rank that is furthest above what is `enough` for it (one number for all, or one for each): what it sends, and
+    what is enough. And what all send together, of which `least` is needed. Numbers are counted and not bytes, so that
+    the dtype has no part in it. A message or a collective counts that has no number, too.
     """
     mine = [[m for m in world.messages if m.sender == rank] for rank in range(world.size)]
     numbers = [sum(m.numbers for m in sent) for sent in mine]
+    limits = enough if isinstance(enough, Sequence) else [enough] * world.size
+    sent, limit = max(zip(numbers, limits, strict=True), key=lambda pair: pair[0] - pair[1])
     return {
-        "sent": max(numbers),
-        "enough": enough,
+        "sent": sent,
+        "enough": limit,
         "evenness": min(numbers) / max(*numbers, 1),
         "messages": max(map(len, mine)),
         "messages_enough": messages,

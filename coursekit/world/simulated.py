@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from typing import Any
 
 import torch
@@ -162,10 +163,7 @@ class _Simulated(Comm):
         kind = f"all_reduce of shape {tuple(x.shape)}" + (f", op={op!r}" if check_operation(op) != "sum" else "")
 
         def combine(given: list[Tensor]) -> list[Tensor]:
-            total = given[0].clone()
-            for other in given[1:]:  # in the order of ranks, on each of them
-                total = OPERATIONS[op](total, other)
-            return [total for _ in given]
+            return [reduce(OPERATIONS[op], given)] * len(given)  # in the order of ranks, on each of them
 
         return self._start("all_reduce", kind, _copy(x), combine, network.all_reduce(self.size, count(x)))
 
@@ -176,10 +174,7 @@ class _Simulated(Comm):
         share = network.reduce_scatter(self.size, count(x))
 
         def combine(given: list[Tensor]) -> list[Tensor]:
-            total = given[0].clone()
-            for other in given[1:]:
-                total = total + other
-            return list(total)
+            return list(reduce(torch.add, given))
 
         return self._start("reduce_scatter", kind, _copy(x), combine, share).wait()
 

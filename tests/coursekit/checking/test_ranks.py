@@ -37,6 +37,18 @@ def test_the_rank_that_sends_most_counts():
     assert (found["messages"], found["messages_enough"]) == (3, 1)
     assert (found["all_sent"], found["least"]) == (8, 20)
     assert found["unread"] == 3
+    of_each = ranks.traffic(world, [8, 0, 0])
+    assert (of_each["sent"], of_each["enough"]) == (8, 8)
+
+
+def test_calls_one_by_one_return_what_they_return():
+    assert ranks.one_by_one(lambda x: [x, None], [1, 2]) == [[1, None], [2, None]]
+
+
+def test_a_call_that_writes_into_an_earlier_result_is_told():
+    room = torch.zeros(2)
+    with pytest.raises(Wrong, match="the second call changes what the first one returned"):
+        ranks.one_by_one(room.fill_, [1.0, 2.0])
 
 
 def test_what_is_forgotten_is_not_alive():
