@@ -1,4 +1,4 @@
-"""What exercises on several ranks have in common: their results, what they send, and what of memory is alive."""
+"""What exercises on several ranks have in common: their results, and what they send."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from coursekit.checking.contract import Law, Outputs
@@ -18,6 +16,7 @@ from coursekit.checking.probing import Wrong, returned
 from coursekit.world import World
 
 WATCHED = "watched"  # the input of a case in which costs count
+FLOAT32 = 4  # bytes
 _ALIKE = 0.02  # two answers send alike where they send nearly as much
 
 
@@ -74,7 +73,8 @@ def traffic(
         "evenness": min(numbers) / max(*numbers, 1),
         "messages": max(map(len, mine)),
         "messages_enough": messages,
-        "all_sent": sum(numbers),
+        # Two numbers may travel as one of twice their width.
+        "all_sent": sum(max(m.numbers, m.bytes // FLOAT32) for sent in mine for m in sent),
         "least": least,
         "unread": world.unread,
     }
@@ -120,45 +120,3 @@ READ = none("unread", "{n:.0f} messages were sent that nobody received")
 def measured(like: Tensor, **numbers: float) -> Outputs:
     """`as_measurements`, on the device of `like`."""
     return as_measurements(numbers, like.device)
-
-
-class Living(TorchDispatchMode):
-    """`with Living() as alive: ...` leaves in `alive.most` the most numbers that were held at one time.
-
-    Counted is the memory of tensors that are made inside, as long as anything refers to it: a name, a graph. That of
-    `given`, and what looks into it, was there before. Only the thread in which it is entered is seen, which is a rank.
-    """
-
-    def __init__(self, given: Iterable[Tensor] = ()) -> None:
-        super().__init__()
-        self.most = 0
-        self._held: dict[int, tuple[StorageWeakRef, int]] = {}  # with the bytes of a number
-        self._given = {x.untyped_storage()._cdata: StorageWeakRef(x.untyped_storage()) for x in given}
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        result = func(*args, **(kwargs or {}))
-        made = [x for x in tree_leaves(result) if isinstance(x, Tensor) and x.layout == torch.strided]
-        if new := [x for x in made if not self._known(x.untyped_storage()._cdata)]:
-            for x in new:
-                storage = x.untyped_storage()
-                self._held[storage._cdata] = (StorageWeakRef(storage), x.element_size())
-            self._held = {key: held for key, held in self._held.items() if not held[0].expired()}
-            self.most = max(self.most, self.now)
-        return result
-
-    @property
-    def now(self) -> int:
-        """The numbers that are held now: a storage may have become smaller, or larger."""
-        return sum(_numbers(*held) for held in self._held.values())
-
-    def _known(self, key: int) -> bool:
-        # An address comes again when its memory is free.
-        if key in self._given and not self._given[key].expired():
-            return True
-        return key in self._held and not self._held[key][0].expired()
-
-
-def _numbers(reference: StorageWeakRef, size: int) -> int:
-    """How many numbers of so many bytes a storage has, 0 where it is gone."""
-    storage = torch.UntypedStorage._new_with_weak_ptr(reference.cdata)
-    return 0 if storage is None else storage.nbytes() // size

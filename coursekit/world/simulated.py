@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import reduce
 from typing import Any
 
 import torch
@@ -163,7 +162,7 @@ class _Simulated(Comm):
         kind = f"all_reduce of shape {tuple(x.shape)}" + (f", op={op!r}" if check_operation(op) != "sum" else "")
 
         def combine(given: list[Tensor]) -> list[Tensor]:
-            return [reduce(OPERATIONS[op], given)] * len(given)  # in the order of ranks, on each of them
+            return [_total(given, op)] * len(given)
 
         return self._start("all_reduce", kind, _copy(x), combine, network.all_reduce(self.size, count(x)))
 
@@ -174,7 +173,7 @@ class _Simulated(Comm):
         share = network.reduce_scatter(self.size, count(x))
 
         def combine(given: list[Tensor]) -> list[Tensor]:
-            return list(reduce(torch.add, given))
+            return list(_total(given, "sum"))
 
         return self._start("reduce_scatter", kind, _copy(x), combine, share).wait()
 
@@ -285,6 +284,14 @@ class _Started:
         result = collective.results[comm.rank]
         # The rank's own memory.
         return [x.clone() for x in result] if isinstance(result, list) else None if result is None else result.clone()
+
+
+def _total(given: list[Tensor], op: str) -> Tensor:
+    """Of all ranks, in their order."""
+    total = given[0]
+    for other in given[1:]:
+        total = OPERATIONS[op](total, other)
+    return total
 
 
 def _copy(x: Tensor) -> Tensor:

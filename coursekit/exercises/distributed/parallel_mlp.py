@@ -1,16 +1,15 @@
 """ParallelMLP(comm, W1, b1, W2, b2): two layers of which each rank holds a part, as one process would compute them."""
 
-import numpy as np
 import torch
 from torch import nn
 from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils._pytree import tree_leaves
 
 from coursekit.checking import probing
 from coursekit.checking.contract import Exercise
 from coursekit.checking.drawing import Shapes
+from coursekit.checking.holding import Living, numbers_beside_tensors
 from coursekit.checking.probing import Wrong
-from coursekit.checking.ranks import SENDS, TOO_LITTLE, WATCHED, Living, at_most, measured, on_each, traffic
+from coursekit.checking.ranks import SENDS, TOO_LITTLE, WATCHED, at_most, measured, on_each, traffic
 from coursekit.exercises.distributed.gradients import CALLS
 from coursekit.world import World
 
@@ -147,6 +146,7 @@ def watched(comm, make, case):
     """What lives on of the matrices that were given, and what was made besides and is alive."""
     given = [case[name].clone() for name in WEIGHTS]
     memory = {x.untyped_storage()._cdata: (StorageWeakRef(x.untyped_storage()), x.numel()) for x in given}
+    before_any = numbers_beside_tensors(comm, make)
     with Living(given) as alive:
         module = built(comm, make, given)
         alive.most = 0
@@ -154,17 +154,11 @@ def watched(comm, make, case):
     del given
     own = {x.untyped_storage()._cdata: x.untyped_storage() for x in probing.tensors_in(module)}
     seen = sum(storage.nbytes() for key, storage in own.items() if key not in memory) // case["X"].element_size()
-    seen += other_numbers(module)
+    seen += numbers_beside_tensors(comm, module) - before_any
     held = max(alive.most, seen) + sum(numbers for ref, numbers in memory.values() if not ref.expired())
     rows = torch.tensor_split(torch.arange(case["F"]), comm.size)[comm.rank].numel()
     found = {name: parameter(module, name).detach().clone() for name in WEIGHTS}
     return found | alone(comm, module, case) | {"_held": held, "_enough": rows * (2 * case["D"] + 1) + case["D"]}
-
-
-def other_numbers(module):
-    """How many numbers its parts hold that are in no tensor."""
-    leaves = tree_leaves([[*vars(part).values()] for part in module.modules()])
-    return sum(x.size if isinstance(x, np.ndarray) else isinstance(x, float) for x in leaves)
 
 
 HOLDS = at_most(

@@ -28,8 +28,8 @@ ROWS = Shapes("X: n N", told="n N")
 def cases(g):
     double = torch.float64
 
-    def case(part, n, N, watched=False, twice=False, **given):
-        return ROWS.cases(g)(part, n=n, N=N, watched=watched, twice=twice, **given)
+    def case(part, n, N, watched=False, often=False, **given):
+        return ROWS.cases(g)(part, n=n, N=N, watched=watched, often=often, **given)
 
     return [
         case("the sum", 4, 12),
@@ -47,7 +47,7 @@ def cases(g):
         case("the way", 2, 9, watched=True),
         case("the way", 9, 20, watched=True),
         case("the way", 5, 3, watched=True),
-        case("the way", 3, 7, watched=True, twice=True, note="two calls"),
+        case("the way", 3, 7, watched=True, often=True, note="three calls"),
     ]
 
 
@@ -60,13 +60,15 @@ def far_apart(g, n, N):
 def probe(case, ring_all_reduce):
     X, n = case["X"], case["n"]
     world = World(n, only=("send", "recv"))
-    times, N = 1 + case["twice"], X.shape[1]
-    several = [[x, 2 * x][:times] for x in X]  # the first is what was drawn: a change in place shows
+    times, N = 3 if case["often"] else 1, X.shape[1]
+    several = [
+        [x * (1 + call) for call in range(times)] for x in X
+    ]  # the first is what was drawn: a change in place shows
     calls = world.run(lambda comm, mine: one_by_one(partial(called, ring_all_reduce, comm), mine), several)
     results, *others = zip(*calls, strict=True)
     found = on_each(results, "the sum")
-    for again in others:
-        found |= on_each(again, "the sum of the second call")
+    for call, again in enumerate(others):
+        found |= on_each(again, f"the sum of call {call + 2}")
     rounds = times * 2 * (n - 1)
     enough = traffic(world, rounds * math.ceil(N / n), messages=rounds, least=rounds * N)
     return found | measured(X, apart=apart(results), **enough)

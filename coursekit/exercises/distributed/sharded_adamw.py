@@ -2,19 +2,17 @@
 
 import contextlib
 import math
-from array import array
-from types import ModuleType
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from coursekit.checking.contract import Case, Exercise, dtype_name
 from coursekit.checking.drawing import normal, scattered
+from coursekit.checking.holding import Living, numbers_beside_tensors
 from coursekit.checking.laws import none
 from coursekit.checking.probing import Wrong
-from coursekit.checking.ranks import TOO_LITTLE, WATCHED, Living, apart, at_most, measured, on_each, traffic
-from coursekit.world import Comm, World
+from coursekit.checking.ranks import TOO_LITTLE, WATCHED, apart, at_most, measured, on_each, traffic
+from coursekit.world import World
 
 HOLDING, PATH = "holding", "the result of each step"
 SEVERAL = ([2, 3], [4])
@@ -91,6 +89,7 @@ def probe(case, ShardedAdamW):
 def trained(comm, world, case, ShardedAdamW):
     """On one rank: where its parameters stand after each step, what it holds then, and what its steps have sent."""
     with Kept(x for x in case.values() if isinstance(x, Tensor)) if case[HOLDING] else contextlib.nullcontext() as kept:
+        before_any = numbers_beside_tensors(comm, ShardedAdamW)
         trials = [made(comm, case, ShardedAdamW, first) for first in ((True, False) if case["two"] else (True,))]
         path, held, sent = [], 0, 0
         for step in range(case["steps"]):
@@ -107,7 +106,8 @@ def trained(comm, world, case, ShardedAdamW):
             if not case["last"] or step == case["steps"] - 1:
                 path.append(torch.cat([p.detach().flatten() for p in every]))
             if kept:
-                held = max(held, kept.beside([*every, *path]) + sum(beside(optimizer) for _, _, optimizer in trials))
+                beside = numbers_beside_tensors(comm, *(optimizer for _, _, optimizer in trials)) - before_any
+                held = max(held, kept.beside([*every, *path]) + beside)
             if case["halved"]:
                 with torch.no_grad():
                     for p in every:
@@ -149,23 +149,6 @@ class Kept(Living):
         known = {x.untyped_storage()._cdata for x in aside}
         self._held = {key: held for key, held in self._held.items() if key not in known}
         return self.now
-
-
-def beside(held, seen=None):
-    """How many numbers an object holds that are not in tensors: in arrays, bytes, and in lists and the like."""
-    seen = set() if seen is None else seen
-    if isinstance(held, float):
-        return 1
-    if id(held) in seen or isinstance(held, Comm | Tensor | ModuleType | type):
-        return 0
-    seen.add(id(held))
-    if isinstance(held, np.ndarray):
-        return held.size
-    if isinstance(held, bytes | bytearray | array):
-        return memoryview(held).nbytes // 4  # where this is asked, all is float32
-    inside = [*held.values()] if isinstance(held, dict) else held if isinstance(held, list | tuple | set) else []
-    inside = [*inside, *getattr(held, "__dict__", {}).values()]
-    return sum(beside(x, seen) for x in inside)
 
 
 EXERCISE = Exercise(

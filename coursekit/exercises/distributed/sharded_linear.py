@@ -9,9 +9,10 @@ from torch.multiprocessing.reductions import StorageWeakRef
 
 from coursekit.checking.contract import Exercise
 from coursekit.checking.drawing import Shapes
+from coursekit.checking.holding import Living, numbers_beside_tensors
 from coursekit.checking.laws import Count, none
 from coursekit.checking.probing import Wrong, returned, trained
-from coursekit.checking.ranks import SENDS, WATCHED, Living, at_most, measured, on_each, traffic
+from coursekit.checking.ranks import SENDS, WATCHED, at_most, measured, on_each, traffic
 from coursekit.world import World
 
 LAYERS = Shapes("X: n B D, weight: L F D, bias: L F, U: n B F", told="n B D F L")  # U: the gradient of Y
@@ -117,17 +118,21 @@ def in_memory(comm, ShardedLinear, case, X, U):
     pairs = [(W.clone(), b.clone()) for W, b in zip(case["weight"], case["bias"], strict=True)]
     whole = [(StorageWeakRef(x.untyped_storage()), x.numel()) for pair in pairs for x in pair]
     X = X.clone().requires_grad_()
+    before_any = numbers_beside_tensors(comm, ShardedLinear)
     alive = Alive([X, U, *(x for pair in pairs for x in pair)])
     with alive if comm.rank == 0 else contextlib.nullcontext():
         layers = [made(ShardedLinear, comm, *pair) for pair in pairs]
         pairs.clear()  # nobody else holds them
         held = alive.begin([X, U]) + sum(numbers for storage, numbers in whole if not storage.expired())
+        held += numbers_beside_tensors(comm, *layers) - before_any
         start = alive.begin([X, U])
         Y = through(layers, X)
         forward, kept = alive.most - start, alive.now - start
         start = alive.begin([X, U])
         (matched(Y, U) * U).sum().backward()
         backward, left = alive.most - start, alive.now
+    kept += (beside := numbers_beside_tensors(comm, *layers) - before_any)
+    left += beside
     found = {"Y": Y.detach()} | gradients(layers, X, False, "")
     # The sums alone: for what they are there are other cases.
     found = {f"the sum of {name}": x.sum() for name, x in found.items()}

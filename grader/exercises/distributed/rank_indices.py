@@ -227,7 +227,7 @@ def by_places(N, size, rank, epoch, seed, drop_last):
 @TRUSTED.alternative
 def keys_sorted(N, size, rank, epoch, seed, drop_last):
     """A random key for each sample."""
-    keys = torch.rand(N, dtype=torch.float64, generator=torch.Generator().manual_seed((seed << 20) + epoch))
+    keys = torch.rand(N, dtype=torch.float64, generator=torch.Generator().manual_seed(1_000_003 * seed + epoch))
     order, rest = keys.argsort(), N % size
     if rest:
         order = order[: N - rest] if drop_last else order[torch.arange(N + size - rest) % N]

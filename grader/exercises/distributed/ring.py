@@ -181,7 +181,7 @@ class Chunk(Ring):
         return list(x.chunk(self.n))
 
 
-@slip("The sum is written into x itself: `+=` on a part of x changes the caller's tensor. Work on a copy.")
+@slip("The caller's x is written into, as `+=` on a part of it does. It stays as it is: work on a copy.")
 class ChangesTheInput(Ring):
     def sum(self, mine, theirs):
         mine += theirs
