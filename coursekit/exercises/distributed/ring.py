@@ -61,9 +61,8 @@ def probe(case, ring_all_reduce):
     X, n = case["X"], case["n"]
     world = World(n, only=("send", "recv"))
     times, N = 3 if case["often"] else 1, X.shape[1]
-    several = [
-        [x * (1 + call) for call in range(times)] for x in X
-    ]  # the first is what was drawn: a change in place shows
+    # The first is what was drawn: a change in place shows.
+    several = [[x, *(x * call for call in range(2, times + 1))] for x in X]
     calls = world.run(lambda comm, mine: one_by_one(partial(called, ring_all_reduce, comm), mine), several)
     results, *others = zip(*calls, strict=True)
     found = on_each(results, "the sum")
