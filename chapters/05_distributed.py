@@ -1341,7 +1341,7 @@ ShardedLayer = use("distributed.sharded_linear", ShardedLinear)
 
 def stack_of(comm, whole, L=6, D=128):
     """The most numbers alive in a step through L layers, whole or sharded, and those that the rank holds between steps."""
-    from coursekit.checking.ranks import Living
+    from coursekit.checking.holding import Living
 
     torch.manual_seed(seed)
     drawn = [nn.Linear(D, D) for _ in range(L)]

@@ -6,8 +6,8 @@ from coursekit.checking.contract import Case, Exercise
 from coursekit.checking.probing import Wrong
 
 KEYS = ("weights", "gradients", "optimizer", "activations", "total")
-STAGES, NO_STAGES = range(4), (-1, 4)
-BEYOND_FLOATS = 10**16  # divisible by 4: the half of one more is rounded down by a float
+STAGES, NO_STAGES = range(4), (-2, -1, 4, 5, 12)
+LARGEST = 10**17  # floats of this size are multiples of 16
 RAISED = "a ValueError is raised"
 
 
@@ -15,11 +15,12 @@ def cases(g):
     def some(low, high):
         return int(torch.randint(low, high, (1,), generator=g))
 
-    def case(part, P, n, stage, master=True, activations=None):
+    def case(part, P, n, stage, master=True, activations=None, again=False):
         activations = some(10_000, 99_999) if activations is None else activations
         none = f"n={n}, stage={stage}, which is none" if n == 1 else f"stage={stage}, which is none"
         label = f"P={P}, n={n}, stage={stage}, {'with' if master else 'without'} master"
-        inputs = {"P": P, "n": n, "stage": stage, "master": master, "activations": activations}
+        label += ", read after another call" if again else ""
+        inputs = {"P": P, "n": n, "stage": stage, "master": master, "activations": activations, "again": again}
         return Case(part, label if stage in STAGES else none, inputs)
 
     n, shard, activations = some(3, 9), 12 * some(100, 999), some(10_000, 99_999)
@@ -33,16 +34,20 @@ def cases(g):
         case("the stages", n * shard, n, 3, True, activations + some(1, 99)),
     ]
     odd = [case("any size", 8 * some(20, 90) + 3, 8, stage, stage != 2) for stage in STAGES]
+    large = [
+        case("any size", LARGEST - 16 * some(0, 99) - 3, *kind)
+        for kind in ((2, 0, True), (2, 1, False), (2, 2, True), (2, 3, False), (1, 3, True), (1, 0, False))
+    ]
     return [
         *whole,
         *odd,
-        case("any size", 5, 8, 3),
+        *large,
+        case("any size", 5, 8, 3, again=True),
         case("any size", 1, 1, 3, activations=0),
         case("any size", some(1000, 9999), 1, 2),
         case("any size", 7_000_000_000 + some(0, 9), 1024, 3, False),
         case("any size", 70_000_000_000 + some(0, 9), 64, 1),
-        case("any size", BEYOND_FLOATS + 4 * some(0, 99) + 1, 2, 3),
-        *(case("any size", 24, 4, stage) for stage in NO_STAGES),
+        *(case("any size", 24, 4, stage) for stage in (*NO_STAGES, some(100, 999))),
         case("any size", 24, 1, 4),
     ]
 
@@ -50,7 +55,13 @@ def cases(g):
 def probe(case, training_bytes):
     given = [case[name] for name in ("P", "n", "stage", "master", "activations")]
     if case["stage"] in STAGES:
-        return entries(training_bytes(*given))
+        found = training_bytes(*given)
+        if case["again"]:
+            before = entries(found)
+            training_bytes(2 * case["P"], *given[1:])
+            if entries(found) != before:
+                raise Wrong("the second call changes what the first one returned: give each call a dict of its own")
+        return entries(found)
     try:
         training_bytes(*given)
     except ValueError:

@@ -12,8 +12,7 @@ def from_library(comm, model, tokens):
     for _, group in groupby(wanted, key=lambda p: p.dtype):
         params = list(group)
         for p in params:
-            if p.grad is None or not share:
-                p.grad = torch.zeros_like(p)
+            p.grad = p.grad.contiguous() if share and p.grad is not None else torch.zeros(p.shape).to(p)
         grads = [p.grad for p in params]
         vector_to_parameters(comm.all_reduce(share * parameters_to_vector(grads)), grads)
 

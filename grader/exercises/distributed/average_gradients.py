@@ -195,8 +195,8 @@ class TiedSentTwice(Average):
 
 
 @slip(
-    "A frozen parameter (requires_grad is False) gets a gradient of zeros. It should not be sent and stay without one: "
-    "weight decay would move it all the same."
+    "A frozen parameter (requires_grad is False) gets a gradient. It should be left alone and not be sent: where it has "
+    "a gradient, be it zeros, weight decay moves it."
 )
 class FrozenToo(Average):
     def trained(self, model):

@@ -60,7 +60,7 @@ def same_for_one(comm, x):
     return x if comm.size == 1 else plain(comm, x)
 
 
-@wrong("surroundings", "x is made to be zero afterwards on the last rank alone", told=r"chang")
+@wrong("surroundings", "x is made to be zero afterwards on the last rank alone", true="ChangesTheInput")
 def eats_x(comm, x):
     out = plain(comm, x)
     if comm.rank == comm.size - 1 and comm.size > 1:

@@ -51,45 +51,5 @@ def test_a_call_that_writes_into_an_earlier_result_is_told():
         ranks.one_by_one(room.fill_, [1.0, 2.0])
 
 
-def test_what_is_forgotten_is_not_alive():
-    with ranks.Living() as alive:
-        for _ in range(3):
-            torch.ones(10)
-    assert alive.most == 10
-
-
-def test_what_a_name_or_a_graph_holds_is_alive():
-    x = torch.ones(10, requires_grad=True)
-    with ranks.Living([x]) as alive:
-        y = x * 2  # for its gradient this holds no tensor
-        z = y * y
-    assert z.requires_grad
-    assert alive.most == 20
-
-
-def test_views_take_no_memory():
-    x = torch.ones(10)
-    with ranks.Living([x]) as alive:
-        torch.cat([x[:5].view(5, 1).mT.flatten(), x[5:]])
-    assert alive.most == 10
-
-
-def test_what_is_on_its_way_belongs_to_no_rank():
-    def program(comm, x):
-        with ranks.Living([x]) as alive:
-            comm.all_reduce(x)
-        return alive.most
-
-    assert World(2).run(program, [torch.ones(10)] * 2) == [10, 10]
-
-
-def test_memory_that_is_given_back_is_not_held():
-    with ranks.Living() as alive:
-        x = torch.ones(10)
-        x.untyped_storage().resize_(0)
-        assert alive.now == 0
-    assert alive.most == 10
-
-
 def test_ranks_without_numbers_hold_the_same_bits():
     assert ranks.apart([torch.tensor([float("nan"), 1.0])] * 2) == 0
