@@ -244,7 +244,9 @@ def as_it_was(model, before):
         if old is not None and (grad is None or not equal(old, grad)):
             raise Wrong(f"{name} is frozen, and its p.grad is another one afterwards: leave alone what is frozen")
     if now["hooks"] != before["hooks"]:
-        raise Wrong("a hook is left on a parameter or a module, and runs in each backward after it: take it away")
+        raise Wrong(
+            "a hook is left on a parameter or a module, and runs in the steps after this one: only p.grad may change"
+        )
     if [*now["buffers"]] != [*before["buffers"]] or now["names"] != before["names"]:
         raise Wrong("a parameter or a buffer of the model is new afterwards, or gone: only p.grad may change")
     if not all(torch.equal(x, now["buffers"][name]) for name, x in before["buffers"].items()):

@@ -1,5 +1,8 @@
 """OverlappedDDP(comm, model, bucket_bytes): buckets of gradients are sent while backward still runs."""
 
+import contextlib
+import math
+
 import torch
 from torch import nn
 
@@ -13,10 +16,12 @@ from coursekit.world.clockwork import Timed
 D, B, RATE = 3, 2, 0.1
 START, GRADIENTS = "parameters and buffers at the start", "the gradient after each step"
 SENT, ROOM = "the numbers in each all-reduce", 12  # more all-reduces than this are a mistake in every case
+WIDTH = "how wide the numbers in all-reduces are, by those of the gradients"
 QUIET = "the all-reduces that are started inside of no_sync"
 OTHER = "the all-reduces that one model's backward starts inside of the other model's no_sync"
 BACKWARD, FINISHED = "the milliseconds until backward ends", "the milliseconds until finish ends"
 FORWARD, WIRES = 1e-3, Network(latency=2e-4, bandwidth=5e4)  # a bucket takes about as long as a layer
+LARGE = 2**53 + 1  # float64 has no such number
 FAST = [12, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2]  # more buckets are on their way than there is time for, until layer 0
 
 
@@ -36,10 +41,10 @@ def cases(g):
             **{f"b{i}": normal(g, models, width, dtype=dtype) for i, width in enumerate(widths * biases)},
             "gain": 1 + normal(g, models, dtype=dtype).abs(),
         }
-        plain = {"n": n, "layers": len(widths), "bucket": bucket, "steps": steps, "micro": micro}
-        plain |= {"orders": orders, "last": orders}
+        plain = {"n": n, "layers": len(widths), "buckets": [bucket, bucket], "steps": steps, "micro": micro}
+        plain |= {"orders": orders, "last": orders}  # the last micro-batch of the first step
         plain |= {"frozen": False, "tied": False, "apart": False, "two": False, "inside": False, "middle": False}
-        plain |= {"times": [], WATCHED: False}
+        plain |= {"times": [], "error": False, "nested": False, WATCHED: False}
         layers = f"layers {', '.join(map(str, widths))}"
         words = [f"n={n}", layers, f"bucket_bytes={size_of(bucket, dtype)}", note, dtype_name(dtype)]
         return Case(part, ", ".join(filter(None, words[: 4 + (dtype == double)])), tensors | plain | more)
@@ -54,7 +59,7 @@ def cases(g):
         case(values, 1, few, 8, dtype=double),
         case(again, 2, few, 8, note="three steps", steps=3, dtype=double),
         case(again, 2, few, 6, note="another start on each rank", apart=True, frozen=True, biases=True),
-        case(again, 2, few, 8, note="two micro-batches, two steps", steps=2, micro=2),
+        case(again, 2, few, 8, note="three micro-batches, two of them in one no_sync", micro=3),
         case(again, 2, (2,), 5, note="two models at once", two=True, dtype=double),
         case(buckets, 2, three, 3, biases=True, watched=True),
         case(buckets, 2, (2, 3, 2), 7, note="a frozen and a tied parameter", watched=True, **special),
@@ -73,16 +78,18 @@ def cases(g):
         ),
         case(
             *(buckets, 2, few, 100),
-            note="rank 1 does not use layer 1 in the last of two micro-batches",
+            note="two steps, rank 1 does not use layer 1 in the last of two micro-batches of the first",
+            steps=2,
             micro=2,
             last=[[0, 1], [0]],
             watched=True,
         ),
         case(
             *(clock, 2, (3, 2, 4, 2), 10),
-            note="two steps",
+            note="two steps after an error inside of no_sync",
             dtype=double,
             steps=2,
+            error=True,
             times=[[2, 3, 4, 2]] * 2,
             watched=True,
         ),
@@ -95,18 +102,20 @@ def cases(g):
             watched=True,
         ),
         case(
-            *(clock, 2, (2,), 5),
-            note="backward of one model inside of the other's no_sync",
+            *(clock, 2, (2,), 100),
+            note="backward of a model with bucket_bytes=40 inside of the other's no_sync",
             two=True,
+            buckets=[100, 5],
             inside=True,
             dtype=double,
             watched=True,
         ),
         case(
             *(clock, 2, (3, 2, 4, 2), 10),
-            note="rank 1 is slower, after a micro-batch in no_sync",
+            note="rank 1 is slower, after no_sync inside of no_sync",
             dtype=double,
-            micro=2,
+            micro=4,
+            nested=True,
             times=[[2, 1, 3, 2], [4, 2, 3, 4]],
             watched=True,
         ),
@@ -122,7 +131,7 @@ def probe(case, OverlappedDDP):
     found = world.run(lambda comm: trained(comm, world, case, OverlappedDDP))
     start = on_each([one[START] for one in found], START) if case["apart"] else {}
     quiet = {QUIET: torch.stack([one[QUIET] for one in found])} if case["micro"] > 1 else {}
-    sizes = [OTHER] if case["inside"] else [SENT] * case[WATCHED]
+    sizes = [OTHER] * case["inside"] + [SENT, WIDTH] * case[WATCHED]
     costs = sizes + [BACKWARD, FINISHED] * bool(case["times"])
     measured = {name: torch.stack([one[name] for one in found]) for name in costs}
     return start | quiet | on_each([one[GRADIENTS] for one in found], GRADIENTS) | measured
@@ -131,29 +140,31 @@ def probe(case, OverlappedDDP):
 def trained(comm, world, case, OverlappedDDP):
     """What one rank sees: gradients after each step; of the last backward what was sent, and when it was over."""
     trials = [Trial(comm, case, i, OverlappedDDP) for i in range(1 + case["two"])]
-    start, gradients, quiet, other, times, numbers = trials[0].state(), [], 0, 0, {}, []
+    start, gradients, quiet, other, times, numbers, width = trials[0].state(), [], 0, 0, {}, [], 0
+    if case["error"]:
+        with contextlib.suppress(Interrupted), trials[0].ddp.no_sync():
+            raise Interrupted
     for step in range(case["steps"]):
-        for j in range(step * case["micro"], (step + 1) * case["micro"] - 1):
-            before = len(sent(comm, world))
-            for trial in trials:
-                with trial.ddp.no_sync():
-                    trial.backward(j)
-            quiet += len(sent(comm, world)) - before
+        before = len(sent(comm, world))
+        for trial in trials if case["micro"] > 1 else ():
+            trial.accumulate([*range(step * case["micro"], (step + 1) * case["micro"] - 1)])
+        quiet += len(sent(comm, world)) - before
         if case["times"] and step == case["steps"] - 1:
             comm.barrier()
         before, begun = len(sent(comm, world)), world.clocks[comm.rank]
         for trial in trials[: 1 if case["inside"] else None]:
-            trial.backward((step + 1) * case["micro"] - 1, last=True)
+            trial.backward((step + 1) * case["micro"] - 1, last=step == 0)
         other = len(sent(comm, world))
         if case["inside"]:
             with trials[0].ddp.no_sync():
-                trials[1].backward((step + 1) * case["micro"] - 1, last=True)
+                trials[1].backward((step + 1) * case["micro"] - 1, last=step == 0)
         other = len(sent(comm, world)) - other
         times[BACKWARD] = 1e3 * (world.clocks[comm.rank] - begun)
         for trial in trials:
             trial.ddp.finish()
         times[FINISHED] = 1e3 * (world.clocks[comm.rank] - begun)
         numbers = (sent(comm, world)[before:] + [0] * ROOM)[:ROOM]
+        width = width_of(reduced(comm, world)[before:])
         gradients.append(torch.cat([trial.gradients() for trial in trials]))
         for trial in trials:
             trial.update(none=step % 2 == 0)
@@ -161,6 +172,7 @@ def trained(comm, world, case, OverlappedDDP):
     counts = {SENT: numbers, QUIET: quiet, OTHER: other}
     return (
         {START: start, GRADIENTS: torch.stack(gradients)}
+        | {WIDTH: like.new_tensor((width or like.itemsize) / like.itemsize)}
         | {name: like.new_tensor(count, dtype=torch.int64) for name, count in counts.items()}
         | {name: like.new_tensor(time, dtype=torch.float64) for name, time in times.items()}
     )
@@ -168,9 +180,21 @@ def trained(comm, world, case, OverlappedDDP):
 
 def sent(comm, world):
     """The numbers in each all-reduce that this rank has come to."""
-    mine = (m for m in world.messages if m.sender == comm.rank and m.kind == "all_reduce")
     back = comm.size / max(2 * (comm.size - 1), 1)  # from what a ring sends to what is in it
-    return [round(m.numbers * back) for m in mine if m.numbers]
+    return [round(m.numbers * back) for m in reduced(comm, world)]
+
+
+def reduced(comm, world):
+    return [m for m in world.messages if m.sender == comm.rank and m.kind == "all_reduce" and m.numbers]
+
+
+def width_of(messages):
+    """The bytes of a number, 0 where none was sent."""
+    return round(sum(m.bytes for m in messages) / max(sum(m.numbers for m in messages), 1))
+
+
+class Interrupted(Exception):
+    pass
 
 
 class Linear(nn.Module):
@@ -215,7 +239,7 @@ class Model(nn.Module):
         if case["apart"]:
             self.register_buffer("scale", torch.ones_like(case["X"][0, 0, 0, 0]))
             self.register_buffer("shift", torch.zeros_like(case["X"][0, 0, 0, 0]), persistent=False)
-            self.register_buffer("seen", torch.zeros_like(case["gain"][i].detach(), dtype=torch.int64))
+            self.register_buffer("seen", torch.full_like(case["gain"][i].detach(), LARGE, dtype=torch.int64))
 
     def forward(self, x, order):
         x = x * self.scale + self.shift if hasattr(self, "scale") else x
@@ -231,9 +255,12 @@ class Trial:
             with torch.no_grad():
                 for x in (*self.model.parameters(), *self.model.buffers()):
                     x.add_(comm.rank)
+                if comm.rank:
+                    self.model.get_parameter("gain.gain").fill_(math.nan)  # as memory that nobody has written
+                    self.model.get_buffer("shift").fill_(math.inf)
         modes = [module.training for module in self.model.modules()]
         before = [(p, p.requires_grad) for p in self.model.parameters()]
-        self.ddp = OverlappedDDP(comm, self.model, size_of(case["bucket"], case["X"].dtype))
+        self.ddp = OverlappedDDP(comm, self.model, size_of(case["buckets"][i], case["X"].dtype))
         after = [(p, p.requires_grad) for p in self.model.parameters()]
         if [(id(p), trains) for p, trains in before] != [(id(p), trains) for p, trains in after]:
             raise Wrong("the model has other parameters than before, or frozen others: write into those it has")
@@ -245,12 +272,28 @@ class Trial:
 
     def state(self):
         everything = (*self.model.parameters(), *self.model.buffers())
-        return torch.cat([x.detach().to(self.case["X"].dtype).flatten() for x in everything])
+        numbers = [x.detach() if x.is_floating_point() else x - LARGE for x in everything]
+        return torch.cat([x.to(self.case["X"].dtype).flatten() for x in numbers])
+
+    def accumulate(self, batches):
+        """In no_sync; if it is nested, the first one's forward comes before it, and the second one is inside of two."""
+        nested = self.case["nested"]
+        early = self.loss(batches[0]) if nested else None
+        with self.ddp.no_sync():
+            if nested:
+                early.backward()
+                with self.ddp.no_sync():
+                    self.backward(batches[1])
+            for j in batches[2 * nested :]:
+                self.backward(j)
 
     def backward(self, j, last=False):
+        self.loss(j, last).backward()
+
+    def loss(self, j, last=False):
         order = self.case["last" if last else "orders"][self.rank]
         x, y = (self.case[name][self.i, self.rank, j].detach() for name in ("X", "y"))
-        (self.model(x, order) - y).square().mean().backward()
+        return (self.model(x, order) - y).square().mean()
 
     def gradients(self):
         """All in one vector; zeros for what no rank has used, where p.grad may be None."""
@@ -305,6 +348,10 @@ def counted(found, right):
     )
 
 
+def widened(found, right):
+    return "buckets are sent in another dtype than that of their gradients"
+
+
 def waiting(found, right):
     return (
         "on the clock, backward takes longer than its layers do: something in it waits" if later(found, right) else None
@@ -334,7 +381,7 @@ EXERCISE = Exercise(
     calls=("OverlappedDDP(comm, model, bucket_bytes)",),
     cases=cases,
     probe=probe,
-    said={QUIET: loud, OTHER: kept_back, SENT: counted, BACKWARD: waiting, FINISHED: exposed},
+    said={QUIET: loud, OTHER: kept_back, SENT: counted, WIDTH: widened, BACKWARD: waiting, FINISHED: exposed},
     # Gradients of a few steps, and the order of sums is free.
     tolerance={torch.float32: (1e-4, 2e-5), torch.float64: (1e-7, 1e-8)},
 )

@@ -51,11 +51,12 @@ class OverlappedDDP:
 
     @contextlib.contextmanager
     def no_sync(self):
+        outer = self.muted
         self.muted = True
         try:
             yield
         finally:
-            self.muted = False
+            self.muted = outer
 
 
 LIBRARY = (OverlappedDDP,)

@@ -195,8 +195,8 @@ class TiedSentTwice(Average):
 
 
 @slip(
-    "A frozen parameter (requires_grad is False) gets a gradient. It should be left alone and not be sent: where it has "
-    "a gradient, be it zeros, weight decay moves it."
+    "A frozen parameter (requires_grad is False) gets a gradient. It should be left alone, and not be sent: where it "
+    "has a gradient, be it zeros, weight decay moves it."
 )
 class FrozenToo(Average):
     def trained(self, model):

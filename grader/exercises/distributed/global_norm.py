@@ -156,8 +156,8 @@ class Gathered(Norm):
 
 
 @slip(
-    "Squares are added or sent in float32, in which the square of 1e25 is infinite. Go over to float64 before you "
-    "square, and before `norm` does, and stay there."
+    "Squares are made, added or sent in float32, in which the square of 1e25 is infinite. Go over to float64 before "
+    "you square, and before `norm` does, and stay there."
 )
 class SquaredInFloat32(Norm):
     def squares(self, x):

@@ -417,7 +417,7 @@ class Mute:
         self.ddp = ddp
 
     def __enter__(self):
-        self.ddp.listening = False
+        self.before, self.ddp.listening = self.ddp.listening, False
 
     def __exit__(self, *error):
-        self.ddp.listening = True
+        self.ddp.listening = self.before

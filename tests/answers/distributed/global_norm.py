@@ -222,7 +222,7 @@ def shape_1(comm, shards, replicated):
 @wrong(
     "ones",
     "what is replicated counts on rank 1 before the all-reduce: there is none of one rank",
-    told="1 rank, shards of 7 numbers, 2 replicated, float64: norm on rank 0 is",
+    told=r"1 rank, shards of \d+ numbers, \d replicated, called twice: norm on rank 0 is",
 )
 def counts_on_rank_1(comm, shards, replicated):
     mine = squares(shards) + squares(replicated) * (comm.rank == 1)
@@ -232,7 +232,7 @@ def counts_on_rank_1(comm, shards, replicated):
 @wrong(
     "ones",
     "one rank needs no message, and forgets what is replicated",
-    told="1 rank, shards of 7 numbers, 2 replicated, float64: norm on rank 0 is",
+    told=r"1 rank, shards of \d+ numbers, \d replicated, called twice: norm on rank 0 is",
 )
 def alone(comm, shards, replicated):
     return squares(shards).sqrt() if comm.size == 1 else norm_of(comm, shards, replicated)
@@ -338,7 +338,9 @@ def lists_in_float64(comm, shards, replicated):
     return norm_of(comm, shards, replicated)
 
 
-@wrong("given", "a shard loses its shape: resized in place", told="another shape, stride or requires_grad")
+@wrong(
+    "given", "a shard loses its shape: resized in place", told="another shape, stride, dtype, memory or requires_grad"
+)
 def reshaped_in_place(comm, shards, replicated):
     for x in shards:
         x.resize_(x.numel())
@@ -411,7 +413,7 @@ def divided_before(comm, shards, replicated):
 
 @ANSWERS.right
 def with_numpy(comm, shards, replicated):
-    local = math.fsum(float(np.sum(x.detach().cpu().numpy().astype(np.float64) ** 2)) for x in shards)
+    local = math.fsum(float(np.sum(x.detach().cpu().double().numpy() ** 2)) for x in shards)
     same = math.fsum(float(np.vdot(a, a)) for a in (x.detach().cpu().double().flatten().numpy() for x in replicated))
     total = comm.all_reduce(torch.tensor(local, dtype=torch.float64))
     return torch.tensor(math.sqrt(total.item() + same), dtype=torch.float64)

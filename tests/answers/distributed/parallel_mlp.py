@@ -563,13 +563,13 @@ class SumsB2(Base):
         self.b2.register_hook(comm.all_reduce)
 
 
-@wrong("plain", "rank 0's X is broadcast first", told=r"calls collectives \(or sends\) 3 times")
+@wrong("plain", "rank 0's X is broadcast first", told=r"calls collectives \(or sends\) \d+ times")
 class BroadcastsX(Base):
     def copied(self, X):
         return Copy.apply(X + (self.comm.broadcast(X) - X).detach(), self.comm)
 
 
-@wrong("plain", "contributions are gathered, and added up by each", told="a rank sends 67 numbers")
+@wrong("plain", "contributions are gathered, and added up by each", told=r"a rank sends \d+ numbers")
 class Gathers(Base):
     def summed(self, P):
         class GatherAndAdd(Function):
@@ -585,7 +585,7 @@ class Gathers(Base):
 
 
 @wrong(
-    "plain", "something is gathered besides, of which nothing is used", told=r"calls collectives \(or sends\) 3 times"
+    "plain", "something is gathered besides, of which nothing is used", told=r"calls collectives \(or sends\) \d+ times"
 )
 class GathersNothing(Base):
     def contribution(self, X):
@@ -597,7 +597,7 @@ class GathersNothing(Base):
 @wrong(
     "plain",
     "one sum for each row of X: as many numbers, and more collectives",
-    told=r"calls collectives \(or sends\) 5 times",
+    told=r"calls collectives \(or sends\) \d+ times",
 )
 class RowByRow(Base):
     def summed(self, P):
@@ -607,7 +607,7 @@ class RowByRow(Base):
 @wrong(
     "plain",
     "the sum's backward sums as well, and what is too much is divided away: a third collective",
-    told=r"calls collectives \(or sends\) 3 times",
+    told=r"calls collectives \(or sends\) \d+ times",
 )
 class Averages(Base):
     def summed(self, P):
@@ -647,7 +647,7 @@ class KeepsGlobally(Base):
 
 
 @wrong(
-    "unwatched", "a barrier before the sum, which is a collective too", told=r"calls collectives \(or sends\) 3 times"
+    "unwatched", "a barrier before the sum, which is a collective too", told=r"calls collectives \(or sends\) \d+ times"
 )
 class Barrier(Base):
     def summed(self, P):

@@ -222,7 +222,7 @@ class Views(Base):
         return self.pad(flat).view(self.comm.size, -1)
 
 
-@wrong("named", "the memory of W.T is taken as it lies", told="right numbers at the wrong places")
+@wrong("named", "the memory of W.T is taken as it lies", told="not contiguous, float64: the result")
 class AsItLies(Base):
     def rows(self, tensors):
         flat = torch.cat(
@@ -280,9 +280,7 @@ class OneColumnMore(Base):
         return nn.functional.pad(flat, (0, self.comm.size - len(flat) % self.comm.size))
 
 
-@wrong(
-    "again", "params is an iterator, and is gone through at each step", told="params from iterators, four steps: line"
-)
+@wrong("again", "params is an iterator, and is gone through at each step", told="params from iterators, four steps: ")
 class ReadsAgain(Base):
     def __init__(self, comm, params, *given):
         super().__init__(comm, [], *given)
@@ -306,7 +304,7 @@ class MomentsOnClass(Base):
 @wrong(
     "again",
     "averages are kept by rank on the class: two optimizers share them",
-    told="two optimizers in turns, .*: the result of each step",
+    told="three optimizers in turns, .*: the result of each step",
 )
 class MomentsByRank(Base):
     kept = {}  # noqa: RUF012
@@ -333,7 +331,7 @@ class CountOnClass(Base):
 @wrong(
     "again",
     "eps and the decay stand on the class: they are those of the optimizer that was made last",
-    told="two optimizers in turns",
+    told="three optimizers in turns",
 )
 class SettingsOnClass(Base):
     last = {}  # noqa: RUF012
@@ -347,7 +345,7 @@ class SettingsOnClass(Base):
         return super().moved(w, g)
 
 
-@wrong("again", "betas are those of the first optimizer that was made", told="other betas, float64: the result")
+@wrong("again", "betas are those of the first optimizer that was made", told="beta1 is 0, float64: the result")
 class FirstBetas(Base):
     first = {}  # noqa: RUF012
 
@@ -525,7 +523,10 @@ class AgreesOnTheCount(Base):
 
 
 @wrong(
-    "unwatched", "m and v of all parameters as bytes on the optimizer", told="numbers beside parameters and gradients"
+    "unwatched",
+    "m and v of all parameters as bytes on the optimizer",
+    true="NothingSharded",
+    told="numbers beside parameters and gradients",
 )
 class AsBytes(WholeMoments):
     def moments(self, g):
@@ -572,7 +573,7 @@ class InHalf(Base):
         return super().mean(rows.half()).to(rows.dtype)
 
 
-@wrong("named", "m and v in float32, for parameters of float64 too", told="gradients near 1e60, float64: the result")
+@wrong("named", "m and v in float32, for parameters of float64 too", told="a step in a coarser dtype")
 class MomentsInFloat32(Base):
     def moments(self, g):
         super().moments(g.float())
@@ -588,7 +589,9 @@ class DefaultDtype(Base):
         torch.set_default_dtype(torch.float64)
 
 
-@wrong("surroundings", "gradients are switched off for good, in the constructor", told="leaves gradients switched off")
+@wrong(
+    "surroundings", "gradients are switched off for good, in the constructor", told="gradients are switched on or off"
+)
 class SwitchesOff(Base):
     def __init__(self, *given):
         super().__init__(*given)

@@ -90,7 +90,7 @@ def float_ceil(*given):
     return counted(*given, shard=lambda P, n: math.ceil(P / n))
 
 
-@wrong("large", "the total is added up in floats", told="wrong where it is 1000000000\\d+ or more")
+@wrong("large", "the total is added up in floats", told="wrong where it is \\d+ or more")
 def float_total(*given):
     return counted(*given, total=lambda entries: int(math.fsum(entries.values())))
 
