@@ -301,7 +301,7 @@ step_the_ring()
 # ### Exercise [[distributed.ring]]: Round the ring
 # core · importance 5 of 5 · 40 minutes · 3 points
 #
-# Write `ring_all_reduce(comm, x)`. Each rank calls it with its own `x` of $N$ numbers, and each gets the sum over all ranks, as a new tensor. You have `comm.rank`, `comm.size`, `comm.send(tensor, to)` and `comm.recv(source)`,
+# Write `ring_all_reduce(comm, x)`. Each rank calls it with its own `x` of $N \ge 1$ numbers, and each gets the sum over all ranks, as a new tensor. You have `comm.rank`, `comm.size`, `comm.send(tensor, to)` and `comm.recv(source)`,
 # and no other method of `comm`.
 #
 # - **The sum.** Right on every rank, and `x` stays as it is.
@@ -772,8 +772,8 @@ came_out("distributed.plain_mean", "it learns visibly worse" if ends["four, mean
 #
 # - **The mean over all tokens** (1 point). Ranks hold different numbers of tokens.
 # - **Parameters that are special** (1 point). Where a rank has not used a parameter, its `p.grad` is `None`. If another rank has used it, all ranks get its gradient. If nobody has, `None` or zeros are left. One `Parameter` under two names
-#   counts once. What is frozen (`requires_grad` is False) gets no gradient. Gradients are sent in their parameter's dtype or a wider one.
-# - **No tokens, no hang, no waste** (1 point). Some ranks (never all) may have no tokens. What stands in their `p.grad`, even NaN, counts nothing. A NaN of a rank that has tokens must reach everybody. What is frozen is not sent.
+#   counts once. What is frozen (`requires_grad` is False) is left alone, an old `p.grad` too. Gradients, contiguous or not, are sent in their parameter's dtype or a wider one.
+# - **No tokens, no hang, no waste** (1 point). Some ranks (never all) may have no tokens. What stands in their `p.grad`, even NaN, counts nothing. NaN and infinity of a rank that has tokens must reach everybody. What is frozen is not sent.
 #   One all-reduce of all other gradients is enough, with at most four further numbers for each parameter.
 #
 # <details><summary>Hint 1</summary>
@@ -861,15 +861,15 @@ predict("distributed.overlapped")
 # ### Exercise [[distributed.overlap]]: Send while backward runs
 # core · importance 5 of 5 · 60 minutes · 4 points
 #
-# Write a small `DistributedDataParallel`. All ranks have equally many tokens. The user calls `model`, `backward()` and `finish()`, which leaves in each `p.grad` the *mean* over ranks.
+# Write a small `DistributedDataParallel`. Ranks have equally many tokens. The user calls `model`, `backward()` and `finish()`, which leaves in each `p.grad` the *mean* over ranks.
 #
 # 1. *Values* (1 point). Parameters stay the same objects, may be tied, and those with `requires_grad=False` are left alone.
-# 2. *Again and again* (1 point). The constructor brings rank 0's parameters and buffers to all ranks. A step may follow a step, with gradients set to `None` or to zeros in between. Inside of
-#    `with ddp.no_sync():` backward only accumulates, and the next one outside sends the sum.
-# 3. *Buckets* (1 point). Go through `model.parameters()` from the last to the first. Buckets hold what trains, once. A bucket is full when it holds `bucket_bytes` or more, and what is left is the last bucket. Each is one all-reduce, in their dtype.
-#    They start in this order on all ranks, even where gradients come in another order. `finish()` sends the rest in order: `p.grad` as it stands, zeros where it is `None`. What no
+# 2. *Again and again* (1 point). The constructor brings rank 0's parameters and buffers to all ranks, whatever those hold. Steps follow each other, with gradients set to `None` or zeros in between. Inside of
+#    `with ddp.no_sync():` each backward only accumulates, and the next outside sends the sum.
+# 3. *Buckets* (1 point). Go through `model.parameters()` from last to first. Buckets hold what trains, once. A bucket is full when it holds `bucket_bytes` or more, and what is left is the last. Each is one all-reduce, in its gradients' dtype.
+#    They start in this order on all ranks, however gradients come. `finish()` sends the rest in order: `p.grad` as it stands, zeros for `None`. What no
 #    rank used may stay `None`.
-# 4. *While backward still runs* (1 point). A bucket is started, not waited for, once it is whole and those before it have started.
+# 4. *While backward still runs* (1 point). A bucket is started, not waited for, once it is whole and those before it have started. `no_sync` may be nested, begin after forward, or end in an error.
 #
 # <details><summary>Hint 1</summary>
 #
@@ -999,8 +999,8 @@ quiz("distributed.buckets")
 # Mend the function below under the name `global_norm`. It returns the norm of the whole model's gradient, by which all ranks are going to clip. A rank hands in two lists of tensors. `shards` are its own parts of the gradient, and
 # other ranks hold other parts. `replicated` are gradients that every rank holds whole, each of them the same.
 #
-# - **The norm** (1 point). It is the root of the sum of all squares, in which each number of the model counts once. Shards may be many on one rank and none on another, of any shape, and either list may be empty. Squares are added in float64, for
-#   in float32 the square of $10^{25}$ is infinite. The norm is of float64 and of shape (), and the same on all ranks to the last bit. Lists and tensors stay as they are.
+# - **The norm** (1 point). It is the root of the sum of all squares, in which each number of the model counts once. Shards may be many on one rank and none on another, of any shape and floating dtype, and either list may be empty. Squares are made, added and sent in float64, for
+#   in float32 the square of $10^{25}$ is infinite. The norm is of float64 and of shape (), and the same on all ranks to the last bit. If a number is NaN or infinite, so is the norm. Lists and tensors stay as they are.
 # - **What is sent** (1 point). One all-reduce of one number is enough.
 #
 # <details><summary>Hint 1</summary>
@@ -1094,7 +1094,7 @@ diagram("distributed.stages")
 # - `activations` are the bytes of this rank's activations. Nobody divides them.
 #
 # The result is a dict with the keys `"weights"`, `"gradients"`, `"optimizer"`, `"activations"` and `"total"`, and no others. Its values are of type `int` and exact for every $P$ up to $10^{17}$.
-# A float does not hold every whole number above $2^{53}$. Any other stage raises a `ValueError`.
+# A float does not hold every whole number above $2^{53}$. Any other whole number as a stage raises a `ValueError`. Each call returns a new dict.
 #
 # One point is for the four stages, one for all sizes and for stages that are none.
 #
@@ -1418,8 +1418,8 @@ diagram("distributed.columns_rows")
 #
 # - **Values.** Every rank returns the whole $Y$.
 # - **Gradients.** Each rank has its part of the weights as parameters `W1`, `b1`, `W2`, `b2`. They hold its rows of $W_1$ and $b_1$, its columns of $W_2$, cut as `torch.tensor_split` does, and all of $b_2$. So $n$ need not divide $F$, and a rank may have no row. The gradients of
-#   these parts, and that of $X$, are the ones that a single process would find. The module may be a part of a larger model, with $X$ used elsewhere too.
-# - **What is held and sent.** A module keeps nothing of the given matrices but its own parts, and these are copies. Forward and backward together call two collectives, each of which sends what an `all_reduce` of $X$ does.
+#   these parts, and that of $X$, are the ones that a single process would find. The module may be a part of a larger model, with $X$ used elsewhere too, and backward may run through one graph twice.
+# - **What is held and sent.** A module keeps nothing of the given matrices but its own parts, and these are copies. Forward calls one collective and backward another, at every call, and each sends what an `all_reduce` of $X$ does.
 #
 # `Copy` and `Sum` of exercise [[distributed.gradients]] may be used. Functions of your own in this cell are as good.
 #
@@ -1472,7 +1472,7 @@ check("distributed.parallel_mlp", ParallelMLP)
 # Mend the function below under the name `vocab_parallel_loss`. It has four slips. Rank $r$ has the logits of the tokens $r V_n, \dots, (r + 1) V_n - 1$. The targets `y` are ids among all $n V_n$ tokens, the same on all ranks.
 #
 # - **Values.** Every rank returns the cross-entropy of each token, $\log \sum_j e^{z_j} - z_y$, of shape (N,). Logits may lie anywhere between -1000 and 1000, and the largest ones of a row on one rank alone.
-# - **Gradients.** All ranks go on with the same losses. The gradient that reaches a rank's `logits` is the one that a single process with all logits would find for them.
+# - **Gradients.** All ranks go on with the same losses. The gradient that reaches a rank's `logits` is the one that a single process with all logits would find for them. Backward may run through one graph twice.
 # - **What is sent.** Forward and backward together, a rank sends no more than three `all_reduce` of N numbers do, however large the vocabulary is. `comm.all_reduce(x, op="max")` gives the largest number of all ranks.
 #
 # `Sum` of exercise [[distributed.gradients]] may be used. Functions of your own in the cell are as good. Arguments stay as they are.

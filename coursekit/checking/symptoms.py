@@ -25,6 +25,7 @@ Look = Callable[["Seen"], "list[str] | None"]
 AND = "; "  # between two sentences of one symptom
 ABSENT = -1  # what a probe writes where there is nothing to read, and no learner
 LARGE = 100  # a count of which a multiple tells something
+FEW = 4  # numbers that lie between 0 and 1 by chance alone
 NEAR = 2e-3  # of the largest number: half precision rounds by 5e-4, and some steps follow
 
 
@@ -403,7 +404,7 @@ def chances(seen: Seen) -> list[str]:
     a, e = seen.actual, seen.expected
     if (seen.name[0] == "d" and seen.name[1:] in seen.inputs) or re.match(r"d\w+ on rank|.*gradient", seen.name):
         return []  # a gradient is made of other numbers, whatever its result is
-    if a.shape != e.shape or a.numel() < 2 or bool(((e >= 0) & (e <= 1)).all()):
+    if a.shape != e.shape or a.numel() < FEW or bool(((e >= 0) & (e <= 1)).all()):
         return []
     if not bool(((a > 0) & (a < 1)).all()):
         return []

@@ -38,9 +38,8 @@ def cases(g):
         case("gradients", 5, 1, 2, 4, dtype=double, note="a rank without a row"),
         case("gradients", 5, 3, 2, 7, dtype=double),
         case("gradients", 1, 2, 3, 4, how="trained"),
-        case("gradients", 2, 3, 1, 4, how="trained", dtype=double),
         case("gradients", 2, 3, 4, 5, how="inside", dtype=double),
-        case("gradients", 3, 2, 3, 5, how="trained", dtype=double),
+        case("gradients", 3, 2, 1, 5, how="trained", dtype=double),
         case("what is held and sent", 3, 4, 5, 10),
         case("what is held and sent", 4, 6, 5, 3, dtype=double, note="a rank without a row"),
     ]

@@ -1,6 +1,5 @@
 """ShardedLinear(comm, weight, bias): a layer of which each rank keeps a piece, and whole only while it is used."""
 
-import contextlib
 import math
 
 import torch
@@ -24,11 +23,14 @@ PLAIN = {
     "calls": 1,  # of the layers before each backward
     "rounds": 1,  # of forward and backward, with an optimiser's step between
     "ragged": False,  # rank r has fewer rows than rank 0
-    "deep": False,  # X has a dimension more, and lies in memory in another order
+    "dims": 2,  # of X: with more than two it lies in memory in another order
+    "inference": False,  # in eval(), and without gradients
     "beside": False,  # another layer of another size is made and called meanwhile
-    "memory": False,  # what is alive counts, on rank 0
+    "memory": False,  # what is alive counts
     WATCHED: False,  # what is sent counts
 }
+
+AFTERWARDS = "in eval() and no_grad(), once more when shards have changed"
 
 
 def cases(g):
@@ -43,18 +45,21 @@ def cases(g):
     return [
         forward(3, 4, 4, 4),
         forward(4, 3, 1, 1, dtype=double),
+        forward(2, 2, 3, 2, dtype=double, inference=True, rounds=2, note=AFTERWARDS),
         case("gradients", 3, 4, 5, 4),
-        case("gradients", 3, 3, 3, 5, dtype=double, ragged=True, note="another B on each rank"),
+        case("gradients", 3, 2, 3, 5, dtype=double, ragged=True, note="another B on each rank, 0 on rank 2"),
         case("gradients", 2, 2, 4, 2, frozen=2, note="X needs no gradient"),
         case("gradients", 2, 2, 2, 3, frozen=1, note="X needs a gradient on rank 0 alone"),
-        case("gradients", 1, 6, 3, 4, deep=True, dtype=double, note="X (3, 2, 3)"),
+        case("gradients", 1, 6, 3, 4, dims=3, dtype=double, note="X (3, 2, 3)"),
+        case("gradients", 2, 6, 3, 4, dims=4, note="X (1, 3, 2, 3)"),
         case("gradients", 2, 3, 4, 3, calls=2, dtype=double, note="called twice, then one backward"),
         case("gradients", 2, 3, 3, 5, rounds=2, dtype=double, note="backward twice, with a step between"),
         case("gradients", 2, 2, 4, 4, L=2, beside=True, residual=True, note="loss of Y + X, another layer beside"),
         case("what is alive", 3, 1, 24, 24, L=4, memory=True, dtype=double),
         case("what is alive", 3, 8, 24, 24, memory=True, dtype=double),
         case("what is sent", 4, 3, 6, 5, watched=True),
-        case("what is sent", 2, 2, 6, 6, watched=True, dtype=double),
+        case("what is sent", 2, 2, 6, 6, watched=True, dtype=double, rounds=2, note="forward and backward twice"),
+        case("what is sent", 2, 2, 4, 3, backward=False, inference=True, rounds=2, watched=True, note=AFTERWARDS),
     ]
 
 
@@ -71,13 +76,14 @@ def probe(case, ShardedLinear):
     found = {}
     for name in results[0][0]:
         found |= on_each([outputs[name] for outputs, _ in results], name)
-    costs = results[0][1]
+    costs = {key: max(costs[key] for _, costs in results) for key in results[0][1]}  # what is enough is so for all
     if case[WATCHED]:
-        P, ways = case["F"] * (case["D"] + 1), 3 * (n - 1) * case["L"]
+        P, calls = case["F"] * (case["D"] + 1), case["L"] * case["rounds"]
+        ways = (3 if case["backward"] else 1) * (n - 1) * calls
         costs |= traffic(world, ways * math.ceil(P / n)) | {"least": math.floor(ways * P / n)}
         reduced = sum(m.numbers for m in world.messages if m.sender == 0 and m.kind == "all_reduce")
         # A few numbers, such as lengths, are no gradient.
-        costs["reduced"] = reduced if reduced >= case["L"] * P * (n - 1) / n else 0
+        costs["reduced"] = reduced if reduced >= calls * P * (n - 1) / n else 0
     return found | measured(case["X"], **costs)
 
 
@@ -86,12 +92,17 @@ def in_turn(comm, ShardedLinear, case, X, U):
     layers = [made(ShardedLinear, comm, W, b) for W, b in zip(case["weight"], case["bias"], strict=True)]
     found = {f"shard{i}": layer.shard.detach().clone() for i, layer in numbered(layers)}
     frozen = comm.rank >= comm.size - case["frozen"]
-    X = X.clone().requires_grad_(not frozen)
+    X = X.detach() if frozen else X.clone().requires_grad_()
+    for layer in layers:
+        layer.train(not case["inference"])
     if case["beside"]:
         other = made(ShardedLinear, comm, case["weight"][0, 1:, :2].contiguous(), case["bias"][0, 1:])
     for turn in range(case["rounds"]):
         of_round = label("round", turn, case["rounds"])
-        results = [through(layers, shaped(case, X * (1 + call))) for call in range(case["calls"])]
+        with torch.set_grad_enabled(not case["inference"]):
+            results = [through(layers, shaped(case, (1 + call) * X if call else X)) for call in range(case["calls"])]
+        if frozen and X.requires_grad:
+            raise Wrong("the X that was handed in needs a gradient afterwards: requires_grad_() acts in place")
         for call, Y in enumerate(results):
             found[f"Y{label('call', call, case['calls'])}{of_round}"] = Y.detach().clone()
         if case["beside"]:
@@ -102,25 +113,26 @@ def in_turn(comm, ShardedLinear, case, X, U):
             found |= gradients(layers, X, frozen, of_round)
             if case["frozen"] == 1:  # each rank has outputs of the same names
                 found.pop("X.grad", None)
-            with torch.no_grad():  # a step of an optimiser
-                for layer in layers:
-                    layer.shard.sub_(0.1 * layer.shard.grad)
+        with torch.no_grad():  # a step of an optimiser
+            for layer in layers:
+                layer.shard.sub_(0.1 * layer.shard.grad if case["backward"] else 0.3 * layer.shard**2)
     return found, {}
 
 
 def shaped(case, x):
-    """Rows of x as they are, or in two dimensions, in another order in memory."""
-    return x.unflatten(0, (2, -1)).transpose(0, 1) if case["deep"] else x
+    """Rows of x as they are, or in more dimensions, in another order in memory."""
+    deep = x if case["dims"] == 2 else x.unflatten(0, (2, -1)).transpose(0, 1)
+    return deep[None] if case["dims"] == 4 else deep
 
 
 def in_memory(comm, ShardedLinear, case, X, U):
-    """The same, once, and what is alive on rank 0."""
+    """The same, once, and what is alive."""
     pairs = [(W.clone(), b.clone()) for W, b in zip(case["weight"], case["bias"], strict=True)]
     whole = [(StorageWeakRef(x.untyped_storage()), x.numel()) for pair in pairs for x in pair]
     X = X.clone().requires_grad_()
     before_any = numbers_beside_tensors(comm, ShardedLinear)
     alive = Alive([X, U, *(x for pair in pairs for x in pair)])
-    with alive if comm.rank == 0 else contextlib.nullcontext():
+    with alive:
         layers = [made(ShardedLinear, comm, *pair) for pair in pairs]
         pairs.clear()  # nobody else holds them
         held = alive.begin([X, U]) + sum(numbers for storage, numbers in whole if not storage.expired())
@@ -153,7 +165,7 @@ def in_memory(comm, ShardedLinear, case, X, U):
 
 
 class Alive(Living):
-    """Living, in sections; 0 where it is not entered."""
+    """Living, in sections."""
 
     def begin(self, given) -> int:
         """What is alive at the beginning of a section. Of what was there before, `given` is left."""
@@ -223,13 +235,15 @@ LAWS = (
     at_most(
         "forward",
         "forward_enough",
-        "in forward a rank holds {n:.0f} numbers at one time, and {of:.0f} are enough: forget each layer at once",
+        "in forward a rank holds {n:.0f} numbers at one time, and {of:.0f} are enough: two times those of one layer, "
+        "with what goes in and comes out",
         MEMORY,
     ),
     at_most(
         "backward",
         "backward_enough",
-        "in backward a rank holds {n:.0f} numbers at one time, and {of:.0f} are enough: forget each layer at once",
+        "in backward a rank holds {n:.0f} numbers at one time, and {of:.0f} are enough: four times those of one layer, "
+        "with the shards' gradients and what goes in and comes out",
         MEMORY,
     ),
     at_most(
@@ -243,7 +257,8 @@ LAWS = (
     SENDS,
     Count(
         "sent",
-        "a rank sends {n:.0f} numbers in all, fewer than the {of:.0f} that two gathers and a reduce-scatter take",
+        "a rank sends {n:.0f} numbers in all, fewer than the {of:.0f} of a gather in each forward, and a gather and a "
+        "reduce-scatter in each backward",
         WATCHED,
         lambda n, least, p: n < least,
         lambda one, other: one == other,

@@ -224,7 +224,7 @@ class KeepsEverything(Split):
 
 
 @TRUSTED.mistake(
-    "The parameters look into the matrices that were given: all of these stay in memory, and training changes them. "
+    "Parameters look into matrices that were given: those stay in memory, and training changes them. "
     "Rows of W1 are a view, also after contiguous(): clone() copies."
 )
 class Views(Split):

@@ -107,7 +107,7 @@ class BiasOnRank0(Base):
 @wrong(
     "plain",
     "the others add 0 times b2: values are right, their gradient of b2 is 0",
-    told="db2 on rank 1 is 0 everywhere",
+    told=r"db2 on rank \d is 0 everywhere",
 )
 class NoughtTimesBias(Base):
     def forward(self, X):
@@ -165,9 +165,7 @@ class Views(Base):
         return nn.Parameter(part)
 
 
-@wrong(
-    "plain", "views in memory of their own only where they are not contiguous", told="what was given changes as well"
-)
+@wrong("plain", "views in memory of their own only where they are not contiguous", true="Views")
 class Contiguous(Base):
     def keep(self, part):
         return nn.Parameter(part.contiguous())
@@ -306,7 +304,12 @@ class RestLost(Base):
         return x.narrow(dim, self.comm.rank * size, size)
 
 
-@wrong("named", "the last rank takes what is left", told=r"W1 on rank 0 has shape \(3, 5\), expected \(4, 5\)")
+@wrong(
+    "named",
+    "the last rank takes what is left",
+    told=r"W1 on rank 0 has shape \(3, 5\), expected \(4, 5\)",
+    advice="is the input W1, unchanged",
+)
 class RestToLast(Base):
     def cut(self, x, dim):
         size, last = x.shape[dim] // self.comm.size, self.comm.rank == self.comm.size - 1

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from tests.answers.collection import Answers
 
-ANSWERS = Answers("distributed.sharded_adamw", spared={"dependence": "nothing is drawn"})
+ANSWERS = Answers("distributed.sharded_adamw")
 wrong = ANSWERS.wrong
 
 

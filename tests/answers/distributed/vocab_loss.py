@@ -7,7 +7,7 @@ from tests.answers.collection import Answers
 
 ANSWERS = Answers(
     "distributed.vocab_loss",
-    spared={"dependence": "nothing is drawn", "onward": "nothing goes on after an event: a call is a call"},
+    spared={"dependence": "nothing is drawn"},
 )
 wrong = ANSWERS.wrong
 
@@ -304,7 +304,7 @@ def y_in_place(comm, logits, y):
     return vocab_loss(comm, logits, y, place=lambda comm, logits, y: (y.clamp(0, logits.shape[1] - 1), here))
 
 
-@wrong("given", "logits are shifted in place", told=r"it changes its input (Z|logits) in place")
+@wrong("given", "logits are shifted in place", told=r"it changes its input logits in place")
 def logits_in_place(comm, logits, y):
     logits.data -= highest(comm, logits)
     return vocab_loss(comm, logits, y)
@@ -461,7 +461,7 @@ def log_of_softmax(comm, logits, y):
 @wrong(
     "far",
     "logits no further than 50 below the highest",
-    told=r"differs in 4 of 7 entries, most at \[6\]: 50, expected 1625",
+    told=r"differs in 8 of 8 entries, most at \[\d\]: 50\.\d+, expected",
 )
 def careful(comm, logits, y):
     shifted = (logits - highest(comm, logits)).clamp(min=-50.0)
@@ -492,7 +492,7 @@ def logsumexp_of_each(comm, logits, y):
     return rows.logsumexp(0) - Sum.apply(pick(logits, *place(comm, logits, y)), comm)
 
 
-@wrong("large", "ids of eight bits: right to token 255", told="wrong where it is 150 or more")
+@wrong("large", "ids of eight bits: right to token 255", told="wrong where it is 340 or more")
 def eight_bits(comm, logits, y):
     return vocab_loss(comm, logits, y.to(torch.uint8).long())
 
@@ -550,7 +550,7 @@ def empties_the_list(comm, logits, y):
 @wrong(
     "named",
     "a collective too many in backward: four of N numbers",
-    told=r"a rank sends 16 numbers in all, and 12 are enough",
+    told=r"a rank sends \d+ numbers in all, and \d+ are enough",
 )
 def a_fourth(comm, logits, y):
     class Mean(torch.autograd.Function):
