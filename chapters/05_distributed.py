@@ -773,7 +773,7 @@ came_out("distributed.plain_mean", "it learns visibly worse" if ends["four, mean
 # - **The mean over all tokens** (1 point). Ranks hold different numbers of tokens.
 # - **Parameters that are special** (1 point). Where a rank has not used a parameter, its `p.grad` is `None`. If another rank has used it, all ranks get its gradient. If nobody has, `None` or zeros are left. One `Parameter` under two names
 #   counts once. What is frozen (`requires_grad` is False) is left alone, an old `p.grad` too. Gradients, contiguous or not, are sent in their parameter's dtype or a wider one.
-# - **No tokens, no hang, no waste** (1 point). Some ranks (never all) may have no tokens. What stands in their `p.grad`, even NaN, counts nothing. NaN and infinity of a rank that has tokens must reach everybody. What is frozen is not sent.
+# - **No tokens, no hang, no waste** (1 point). Some ranks (never all) may have no tokens. What stands in their `p.grad`, even NaN, counts nothing. NaN and infinity of a rank with tokens reach everybody. What is frozen is not sent.
 #   One all-reduce of all other gradients is enough, with at most four further numbers for each parameter.
 #
 # <details><summary>Hint 1</summary>
@@ -864,7 +864,7 @@ predict("distributed.overlapped")
 # Write a small `DistributedDataParallel`. Ranks have equally many tokens. The user calls `model`, `backward()` and `finish()`, which leaves in each `p.grad` the *mean* over ranks.
 #
 # 1. *Values* (1 point). Parameters stay the same objects, may be tied, and those with `requires_grad=False` are left alone.
-# 2. *Again and again* (1 point). The constructor brings rank 0's parameters and buffers to all ranks, whatever those hold. Steps follow each other, with gradients set to `None` or zeros in between. Inside of
+# 2. *Again and again* (1 point). The constructor brings rank 0's parameters and buffers to all ranks, whatever those hold. Steps follow each other, gradients set to `None` or zeros in between. Inside of
 #    `with ddp.no_sync():` each backward only accumulates, and the next outside sends the sum.
 # 3. *Buckets* (1 point). Go through `model.parameters()` from last to first. Buckets hold what trains, once. A bucket is full when it holds `bucket_bytes` or more, and what is left is the last. Each is one all-reduce, in its gradients' dtype.
 #    They start in this order on all ranks, however gradients come. `finish()` sends the rest in order: `p.grad` as it stands, zeros for `None`. What no
@@ -1158,11 +1158,11 @@ plan_memory()
 # core · importance 5 of 5 · 50 minutes · 4 points
 #
 # Ranks hold all $P$ parameters, equal at the start, and in `p.grad` their own batch's gradient. `step()` takes the step that `torch.optim.AdamW` takes in one process with the
-# *mean* of these gradients. Afterwards all ranks hold the same new parameters. But each keeps $m$ and $v$ for its part alone, and updates that.
+# *mean* of these gradients. All ranks then hold the same new parameters. But each keeps $m$ and $v$ for its part alone, and updates that.
 #
 # 1. *One step* (1 point). The given parameters themselves get the new numbers. `params` can be anything that gives them once. All have one dtype, as have $m$ and $v$, and a gradient on every rank. Sizes go
-#    down to one number of shape `()`, and may be smaller than $n$. A parameter may lie in memory as `W.T` does, where `view` fails and `reshape` does not.
-# 2. *Ten steps* (1 point), also of two optimizers in turns, or with parameters altered in between.
+#    down to one number of shape `()`, and may be smaller than $n$. A parameter or a gradient may lie in memory as `W.T` does, where `view` fails.
+# 2. *Ten steps* (1 point), also of several optimizers in turns, or with parameters altered in place before a step. A beta may be 0.
 # 3. *What each rank holds* (1 point). Between steps at most $2(P/n + \text{the largest parameter})$ numbers besides parameters and gradients, and a few scalars.
 # 4. *What is sent* (1 point). A rank sends at most $2(n-1)P'/n$ numbers in a step. $P'$ is $P$ with each parameter filled up to a multiple of $n$.
 #
@@ -1263,16 +1263,16 @@ quiz("distributed.stage_two")
 # ### Exercise [[distributed.sharded_linear]]: A layer in pieces
 # challenge · importance 4 of 5 · 60 minutes · 4 points
 #
-# Write `ShardedLinear`. All $n$ ranks are given the same `weight` and `bias`, and none keeps them. You choose the arguments of `ShardedProduct`.
+# Write `ShardedLinear`. All $n$ ranks get the same `weight` and `bias`, none keeps them. You choose the arguments of `ShardedProduct`.
 #
 # - **forward** (1 point). One flat vector holds the weight row by row, the bias, and as few zeros as make $n$ divide its length. The only Parameter is `shard`, a
-#   copy of piece `rank` of $n$ equal ones. A call gathers the pieces, gives $X W^\top + b$ and forgets them. $X$ is (B, D) or has more dimensions before the last,
-#   and $B$ may differ between ranks.
-# - **gradients** (1 point). Each rank has its own $X$ and loss. $X$ gets its gradient if needed, perhaps on some ranks only. `shard.grad` gets this rank's piece of the *mean* over the
+#   copy of piece `rank` of $n$ equal ones. A call gathers the pieces, gives $X W^\top + b$ and forgets them, even without gradients. $X$ is (B, D) or has more dimensions before the last,
+#   and $B$ may differ between ranks, down to 0.
+# - **gradients** (1 point). Each rank has its own $X$ and loss. $X$ gets its gradient if needed, perhaps on some ranks. `shard.grad` gets this rank's piece of the *mean* over the
 #   ranks of the gradients of weight and bias, with 0 in the padding. Gradients of several calls add up.
-# - **what is alive** (1 point). Nothing as large as a layer outlives a forward or a backward, however many layers follow each other. Meanwhile a rank may hold two
-#   times the numbers of one layer in forward and four times in backward.
-# - **what is sent** (1 point). Forward gathers, backward gathers again and reduce-scatters, no more.
+# - **what is alive** (1 point). Nothing as large as a layer outlives a forward or a backward, however many layers follow. Meanwhile a rank may hold
+#   twice the numbers of one layer in forward, four times in backward.
+# - **what is sent** (1 point). Each forward gathers, each backward gathers again and reduce-scatters, no more.
 #
 # <details><summary>Hint 1</summary>
 #

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -55,7 +54,7 @@ def one_by_one(call: Callable[[Any], Any], given: Iterable[Any]) -> list[Any]:
 
 
 def traffic(
-    world: World, enough: float | Sequence[float], messages: float = math.inf, least: float = 0.0
+    world: World, enough: float | Sequence[float], messages: float | None = None, least: float = 0.0
 ) -> dict[str, float]:
     """What `SENDS`, `MESSAGES`, `TOO_LITTLE` and `READ` look at.
 
@@ -71,12 +70,12 @@ def traffic(
         "sent": sent,
         "enough": limit,
         "evenness": min(numbers) / max(*numbers, 1),
-        "messages": max(map(len, mine)),
-        "messages_enough": messages,
         # Two numbers may travel as one of twice their width.
         "all_sent": sum(max(m.numbers, m.bytes // FLOAT32) for sent in mine for m in sent),
         "least": least,
         "unread": world.unread,
+        # A measurement is finite: where messages are not limited there is none.
+        **({} if messages is None else {"messages": max(map(len, mine)), "messages_enough": messages}),
     }
 
 

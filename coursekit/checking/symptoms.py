@@ -108,7 +108,7 @@ def _property(
                 asked = sum(name in right for case, right in zip(cases, expected, strict=True) if not case.hidden)
                 if 2 * len(mine) >= asked:
                     return name + told
-                return f"in the {len(mine)} cases that are wrong in {name}, this{told}"
+                return f"in the {len(mine)} cases that are wrong in {name}, it{told}"
     if told := _unmoved(exercise, cases, outcomes, expected):
         return told
     if len(seen) > 1 and all(map(_nearly, seen)):

@@ -7,6 +7,7 @@ import torch
 
 from coursekit.checking.contract import Exercise
 from coursekit.checking.drawing import Shapes
+from coursekit.checking.holding import Living
 from coursekit.checking.probing import Wrong, returned
 from coursekit.checking.ranks import (
     MESSAGES,
@@ -14,7 +15,6 @@ from coursekit.checking.ranks import (
     SENDS,
     TOO_LITTLE,
     WATCHED,
-    Living,
     at_most,
     measured,
     on_each,

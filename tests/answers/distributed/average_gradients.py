@@ -289,7 +289,7 @@ def masks_sent(comm, model, tokens):
     averaged(comm, model, tokens, reduce=reduce)
 
 
-@wrong("far", "gradients travel in float16", told="a step in a coarser dtype")
+@wrong("far", "gradients travel in float16")
 def in_half(comm, model, tokens):
     averaged(comm, model, tokens, reduce=lambda comm, x: comm.all_reduce(x.half()).to(x.dtype))
 
@@ -357,7 +357,11 @@ def kept_share(comm, model, tokens):
     averaged(comm, model, comm.share, total=lambda comm, tokens: 1)
 
 
-@wrong("again", "which parameters somebody uses is asked at the first call, and kept on the comm", told="second step")
+@wrong(
+    "again",
+    "which parameters somebody uses is asked at the first call, and kept on the comm",
+    told=r"every rank is to get it",
+)
 def kept_used(comm, model, tokens):
     if not hasattr(comm, "used"):
         flags = [float(p.grad is not None and tokens > 0) for p in chosen_of(model)]

@@ -263,7 +263,7 @@ def on_a_board(comm, x):
     return total
 
 
-@wrong("unwatched", "the whole x, four numbers packed into a complex one", SCATTER, told="a rank sends 36 numbers")
+@wrong("unwatched", "the whole x, four numbers packed into a complex one", SCATTER, told=r"numbers in all, and")
 def packed(comm, x):
     flat = x.reshape(-1)
     room = torch.cat([flat, flat.new_zeros(-len(flat) % 4)]).view(torch.complex128)
@@ -458,7 +458,7 @@ def into_the_list(comm, parts):
     "given",
     "what comes is written over the tensors that were given, where they have the shape",
     EXCHANGE,
-    told="changes its input (parts|X) in place",
+    told=r"is changed in place",
 )
 def into_the_tensors(comm, parts):
     return [

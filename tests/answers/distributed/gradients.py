@@ -479,7 +479,7 @@ class SumIsCopy(Copies):
     pass
 
 
-@wrong("plain", "backward returns nothing", SUM, told=r"return\?|None")
+@wrong("plain", "backward returns nothing", SUM, told=r"has to return a tuple")
 class SumNoReturn(Sums):
     @staticmethod
     def backward(ctx, dy):
@@ -613,7 +613,7 @@ class SumSingleBack(Sums):
         return dy.float().to(dy.dtype), None
 
 
-@wrong("far", "summed in bfloat16", SUM, told="coarser dtype")
+@wrong("far", "summed in bfloat16", SUM)
 class SumHalf(Sums):
     @staticmethod
     def forward(ctx, x, comm):
@@ -634,7 +634,7 @@ class SumGathers(Sums):
         return comm.all_gather(x).sum(0)
 
 
-@wrong("plain", "each rank broadcasts its x", SUM, told=r"calls collectives \(or sends\) 3 times")
+@wrong("plain", "each rank broadcasts its x", SUM, told=r"calls collectives")
 class SumBroadcasts(Sums):
     @staticmethod
     def forward(ctx, x, comm):
@@ -772,7 +772,7 @@ class GatherZeros(Gathers):
         return comm.all_reduce(rows)
 
 
-@wrong("plain", "a broadcast of each row", GATHER, told=r"calls collectives \(or sends\) 4 times")
+@wrong("plain", "a broadcast of each row", GATHER, told=r"calls collectives")
 class GatherBroadcasts(Gathers):
     @staticmethod
     def forward(ctx, x, comm):
@@ -859,7 +859,7 @@ class GatherBuffer(Gathers):
         return ctx.comm.reduce_scatter(room).to(dy.dtype), None
 
 
-@wrong("far", "the gradient travels in bfloat16", GATHER, told="coarser dtype")
+@wrong("far", "the gradient travels in bfloat16", GATHER)
 class GatherHalf(Gathers):
     @staticmethod
     def backward(ctx, dy):

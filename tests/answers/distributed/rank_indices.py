@@ -303,7 +303,7 @@ def by_minus_ones(*args):
 @wrong(
     "dependence",
     "lengthened by the samples 0, 1, ..., and not by the order's beginning",
-    told=r"the same samples that are left out, or that come once more",
+    told=r"any order is to be as likely|left out, or that come once more",
 )
 def by_the_first_samples(*args):
     def lengthen(order, total):

@@ -639,7 +639,6 @@ def acknowledged(comm, x):
 @wrong(
     "unwatched",
     "two numbers, or four, go as one complex number: down a chain and back, 2 N of them",
-    told="nobody can know the result",
 )
 def packed(comm, x):
     r, n = comm.rank, comm.size

@@ -136,7 +136,7 @@ def wide_gradients(*given):
     "plain",
     "the master copy is always there",
     told="right where master is True, wrong where it is False",
-    advice="this is 1\\.5 times",
+    advice="it is 1\\.5 times",
 )
 def always_master(P, n, stage, master, activations):
     return counted(P, n, stage, True, activations)
@@ -285,7 +285,7 @@ SEEN = {}
 @wrong(
     "again",
     "kept by P, n and stage: whether there is a master copy is that of the first call",
-    advice="this is 1\\.5 times",
+    advice="it is 1\\.5 times",
 )
 def kept_without_master(P, n, stage, master, activations):
     key = P, n, stage

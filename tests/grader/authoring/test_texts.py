@@ -39,6 +39,7 @@ from coursekit.widgets.choosing import draw_sampler
 from coursekit.widgets.clinic import draw_clinic
 from coursekit.widgets.controls import Notice
 from coursekit.widgets.costs import draw_costs
+from coursekit.widgets.deadlocks import draw_program
 from coursekit.widgets.drafting import RULES, draw_draft
 from coursekit.widgets.experts import draw_load
 from coursekit.widgets.explorer import wrong_sentence
