@@ -34,7 +34,8 @@ def test_a_reference_gives_on_processes_what_it_gives_in_the_simulated_world(id,
         assert label == other
         for name, value in expected.items():
             if not name.startswith("_"):
-                torch.testing.assert_close(found[name], value, msg=lambda told, n=name, c=label: f"{n}, {c}: {told}")
+                told = f"{name}, {label}: "
+                torch.testing.assert_close(found[name], value, equal_nan=True, msg=lambda text, t=told: t + text)
 
 
 def test_a_pipeline_gives_on_processes_what_it_gives_in_the_simulated_world(real):
