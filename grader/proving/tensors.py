@@ -81,7 +81,7 @@ def _cases(known: store.Known) -> list[tuple[str, ...]]:
 def _equal(old: Any, new: Any) -> bool:
     """Equal numbers in the same places of memory."""
     if not torch.is_tensor(new):
-        # As it comes back from a file: a tuple is a list there. By their text, for NaN equals no number, itself neither.
+        # As it comes back from a file, where a tuple is a list. By its text, for NaN equals no number.
         return repr(old) == repr(json.loads(json.dumps(new)))
     return torch.is_tensor(old) and torch.equal(old, new) and (old.dtype, old.stride()) == (new.dtype, new.stride())
 
