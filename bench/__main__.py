@@ -94,6 +94,7 @@ BENCHES = {
     "core": ("chapter 1's epoch, byte pairs and reverse mode beside others'", _module("core")),
     "bert": ("chapter 3's loops beside transformers'", _module("bert")),
     "gpt": ("chapter 4's training and writing beside transformers'", _module("gpt")),
+    "distributed": ("chapter 5's data parallelism and shards beside torch's, on two processes", _module("distributed")),
     "grading": ("grading a class, beside stock nbgrader", _module("grading")),
     "hub": ("how many learners a hub serves; as root, after `make hub-setup`", _module("hub")),
 }
@@ -102,7 +103,7 @@ BY_NAME_ONLY = {"hub"}
 
 def parser() -> argparse.ArgumentParser:
     """The command line: names of benches."""
-    told = "\n".join(f"  {name:<10} {what}" for name, (what, _) in BENCHES.items())
+    told = "\n".join(f"  {name:<12} {what}" for name, (what, _) in BENCHES.items())
     form = argparse.RawDescriptionHelpFormatter
     made = argparse.ArgumentParser(prog="python -m bench", description=f"{__doc__}\n\n{told}", formatter_class=form)
     by_name = ", ".join(BY_NAME_ONLY)

@@ -41,7 +41,7 @@ def where(exercise: Exercise, cases: Sequence[Case], outcomes: Sequence[Outcome]
         elif name in arguments or len(name) == 1:
             switches += [(name, told) for told in [_switched(name, *values)] if told]
             sizes += [(name, told) for told in [_sized(name, *values)] if told]
-    if (_only(good, bad) | _only(bad, good)) - arguments:
+    if (_only(good, bad) | _only(bad, good)) - arguments or _asked_apart(good, bad, arguments):
         sizes = []  # something else tells them apart as well, for which a learner has no word
     # A case that is large in one size is tiny in the others. Cases that differ in what is asked for often differ in a
     # size as well.
@@ -79,3 +79,9 @@ def _sized(name: str, good: list[Any], bad: list[Any]) -> str:
     if FAR * max(bad) <= min(good):
         return f"right where {name!s} is {min(good)} or more, wrong where it is {max(bad)} or less"
     return ""
+
+
+def _asked_apart(good: list[dict[str, Any]], bad: list[dict[str, Any]], arguments: set[str]) -> bool:
+    """Whether all wrong cases ask for something, and no right one does: what is sent, what is kept."""
+    flags = {name for inputs in bad for name, value in inputs.items() if value is True} - arguments
+    return any(all(i.get(name) is True for i in bad) and not any(i.get(name) for i in good) for name in flags)

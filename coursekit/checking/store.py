@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from coursekit.checking.judging import KnownMistake
 from coursekit.checking.observing import Outcome
 from coursekit.checking.packing import Rows, restored, storable, taken
 from coursekit.exercises import chapter_of
+
+NOTES = "notes"  # beside the rows of numbers: which of them is what
 
 FOLDER = Path(coursekit.__file__).parent / "generated" / "reference"
 
@@ -45,13 +48,12 @@ def read(path: Path, exercise_id: str) -> Known:
     """What one file holds of an exercise. Raises StoreError."""
     try:
         with safe_open(path, framework="pt") as file:
-            notes = json.loads((file.metadata() or {}).get("coursekit", "{}"))
-            if exercise_id not in notes:
-                raise StoreError(f"{path.name} holds nothing for {exercise_id}: run `make tensors`")
             own = [name for name in file.keys() if name.startswith(f"{exercise_id}/")]  # noqa: SIM118 (no dict)
             rows = restored({name.removeprefix(f"{exercise_id}/"): file.get_tensor(name) for name in own})
-            return _unpack(json.loads(notes[exercise_id]), rows.__getitem__)
-    except (OSError, SafetensorError) as error:
+            if NOTES not in rows:
+                raise StoreError(f"{path.name} holds nothing for {exercise_id}: run `make tensors`")
+            return _unpack(_from_bytes(rows[NOTES]), rows.__getitem__)
+    except (OSError, SafetensorError, zlib.error) as error:
         raise StoreError(
             f"the reference tensors {path.name} cannot be read ({error}): reinstall coursekit, or run `make tensors`"
         ) from error
@@ -60,14 +62,23 @@ def read(path: Path, exercise_id: str) -> Known:
 def dump(known: dict[str, Known]) -> bytes:
     """A chapter's public tensors as the bytes of a safetensors file: same content, same bytes."""
     tensors: Outputs = {}
-    notes = {}
     for id, item in known.items():
         rows = Rows()
-        # Each exercise's notes as a text of its own: who asks for one need not read the others'. Several entries of
-        # safetensors' metadata would do as well, but are written in a random order.
-        notes[id] = json.dumps(_pack(item, rows), separators=(",", ":"))
+        # Each exercise's notes by themselves: who asks for one need not read the others'.
+        tensors[f"{id}/{NOTES}"] = _as_bytes(_pack(item, rows))
         tensors |= rows.whole(id)
-    return save(storable(tensors), {"coursekit": json.dumps(notes)})
+    return save(storable(tensors))
+
+
+def _as_bytes(notes: dict[str, Any]) -> Tensor:
+    """Compressed, for names and places repeat themselves: they took more room than the numbers."""
+    return torch.frombuffer(
+        bytearray(zlib.compress(json.dumps(notes, separators=(",", ":")).encode(), 9)), dtype=torch.uint8
+    )
+
+
+def _from_bytes(notes: Tensor) -> dict[str, Any]:
+    return json.loads(zlib.decompress(notes.numpy().tobytes()))
 
 
 def _pack(known: Known, rows: Rows) -> dict[str, Any]:

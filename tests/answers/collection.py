@@ -1,6 +1,6 @@
 """Answers to the exercises by readers who did not write the exercises' mistakes: wrong ones, and unusual right ones.
 
-A file an exercise, `tests/answers/attention/sdpa.py`:
+A file an exercise, or one for each reader, `tests/answers/attention/sdpa.py`:
 
     ANSWERS = Answers("attention.sdpa", spared={"given": "nothing is handed in that could be replaced"})
 
@@ -149,7 +149,17 @@ def unvouched(wrong: Wrong, verdict: Verdict) -> list[str]:
 
 
 def collections() -> Iterator[Answers]:
-    """Those of every file, in order."""
+    """Those of every exercise, in order; of several files (`overlap.py`, `overlap_second.py`) together."""
+    together: dict[str, Answers] = {}
+    for found in _of_files():
+        answers = together.setdefault(found.exercise, Answers(found.exercise))
+        answers.spared |= found.spared
+        answers.wrongs += found.wrongs
+        answers.rights |= found.rights
+    yield from together.values()
+
+
+def _of_files() -> Iterator[Answers]:
     for path in sorted(FOLDER.glob("*/*.py")):
         spec = importlib.util.spec_from_file_location(f"tests.answers.{path.parent.name}.{path.stem}", path)
         assert spec

@@ -443,7 +443,7 @@ class LogSoftmax(Base):
         return super().forward(ids, real).log_softmax(-1)
 
 
-@wrong("plain", "a sigmoid in place of the softmax", told="softmax or a sigmoid too many")
+@wrong("plain", "a sigmoid in place of the softmax")
 class Sigmoid(Base):
     def forward(self, ids, real):
         return super().forward(ids, real).sigmoid()

@@ -498,9 +498,7 @@ class SmallRoom(Room):
         super().__init__(L, B, H, min(S, 64), d, dtype, device)
 
 
-wrong("large", "room for 64 tokens at most", told="right where n is 8 or less, wrong where it is 70")(
-    answer("small_room", SmallRoom)
-)
+wrong("large", "room for 64 tokens at most", told="must match the existing size")(answer("small_room", SmallRoom))
 
 
 def own_padding(self, real, n):

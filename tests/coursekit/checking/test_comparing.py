@@ -185,3 +185,9 @@ def test_complex_numbers_are_compared_in_both_parts():
     )
     assert "dtype float32, expected complex64" in difference("z", z.real, z)
     assert "NaN" in difference("z", z * torch.nan, z)
+
+
+def test_large_whole_numbers_are_told_apart():
+    one, other = torch.tensor(2**60), torch.tensor(2**60 + 1)
+    assert difference("n", one, other)
+    assert difference("n", one, one.clone()) is None

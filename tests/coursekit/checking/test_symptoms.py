@@ -192,14 +192,19 @@ def test_what_is_kept_from_an_earlier_call_is_told():
     assert said(softmax, keeps).startswith("two calls with the same arguments give two different results")
 
 
-def sized(right, calls="f(x, d, mask?) -> y", sizes=(1, 4, 5, 60), masked=()):
+def sized(right, calls="f(x, d, mask?) -> y", sizes=(1, 4, 5, 60), masked=(), flag="kept", above=3):
     def cases(g):
         for d in sizes:
             mask = {"mask": torch.ones(3, dtype=torch.bool)} if d in masked else {}
             x = torch.randn(3, 2, generator=g, dtype=torch.float64)
-            yield Case("values", f"d={d}", {"x": x, "d": d, "big": d > 9, **mask})
+            yield Case("values", f"d={d}", {"x": x, "d": d, flag: d > above, **mask})
 
     return dataclasses.replace(exercise_for(right), calls=(calls,), cases=cases, library=(right,), probe=None)
+
+
+def test_of_cases_that_also_ask_for_something_else_no_size_is_told():
+    exercise = sized(lambda x, d, mask=None: x, sizes=(2, 4, 5, 60), above=9)
+    assert told_of(exercise, lambda x, d, mask=None: x.sin() if d > 9 else x) == ""
 
 
 @pytest.mark.parametrize(
@@ -224,7 +229,7 @@ def test_an_input_that_all_wrong_cases_have_is_told():
 
 
 def test_a_truth_value_that_all_wrong_cases_have_is_told():
-    exercise = sized(lambda x, big: x, calls="f(x, big) -> y", sizes=(7, 8, 9, 10))
+    exercise = sized(lambda x, big: x, calls="f(x, big) -> y", sizes=(7, 8, 9, 10), flag="big", above=9)
     assert (
         told_of(exercise, lambda x, big: x.sin() if big else x)
         == "in these cases right where big is False, wrong where it is True"
@@ -319,3 +324,10 @@ def test_one_number_is_a_multiple_only_where_it_is_so_in_three_cases():
 def test_where_another_case_is_nan_a_property_is_said_of_the_others():
     right, wrong = [[1.0, 2.0, 3.0]] * 2, [[0.0, 0.0, 0.0], [1.0, math.nan, 3.0]]
     assert "y, where all of it is finite, is 0 everywhere" in given(wrong, right, inputs=({}, {}))
+
+
+def test_a_small_count_can_speak_against_a_multiple_and_shows_none():
+    right, wrong = [1000, 2000, 3000], [2000, 4000, 6000]
+    assert "y is 2 times what is expected" in given(wrong, right, inputs=({}, {}, {}))
+    assert "times" not in given([*wrong, 5], [*right, 1], inputs=({},) * 4)
+    assert "times" not in given([2, 4, 6], [1, 2, 3], inputs=({}, {}, {}))

@@ -1,0 +1,1 @@
+"""Chapter 05, distributed training: the trusted halves."""
