@@ -113,7 +113,7 @@ def merge_with_view(Y):
     "named",
     "split reads the memory of a contiguous X",
     told=r"not contiguous: split_heads\(X, H\) differs",
-    advice=r"holds the right numbers at the wrong places",
+    advice=r"wrong in split_heads\(X, H\), it holds the right numbers at the wrong places",
 )
 def strides_assumed(X, H):
     B, T, D = X.shape

@@ -90,7 +90,8 @@ def test_a_test_of_the_same_name_is_left_alone(house):
         ("attention.sdpa", "attention.sdpa is listed in coursekit/exercises/attention/__init__.py already"),
         (
             "atention.heads",
-            "there is no chapter 'atention', only attention, bert, core, distributed, gpt: write",
+            "there is no chapter 'atention', only attention, bert, core, distributed, gpt: "
+            "write coursekit/exercises/atention",
         ),
         ("attention", "'attention' is no id: write it as chapter.verb_or_noun in small letters"),
         ("attention.Heads", "'attention.Heads' is no id"),
